@@ -1,0 +1,167 @@
+//! Names that are no legacy names, for clients that know legacy names only.
+//!
+//! The schemes of prometheus/common `model.EscapeName`; legacy names never change.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use crate::model::labels::{pairs, write_pair};
+use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
+
+/// What a scrape does with names that are no legacy names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Escaping {
+    /// They are quoted.
+    AllowUtf8,
+    /// Each character that a legacy name can't have becomes `_`.
+    Underscores,
+    /// `.` becomes `_dot_`, `_` becomes `__`, and so does every other such character.
+    Dots,
+    /// `U__` is put in front, `_` becomes `__`, and every other such character its code as `_HEX_`.
+    Values,
+}
+
+impl Escaping {
+    /// The scheme with this name in `Accept` and `Content-Type`.
+    pub fn from_name(name: &str) -> Option<Escaping> {
+        match name {
+            "allow-utf-8" => Some(Escaping::AllowUtf8),
+            "underscores" => Some(Escaping::Underscores),
+            "dots" => Some(Escaping::Dots),
+            "values" => Some(Escaping::Values),
+            _ => None,
+        }
+    }
+
+    /// The name of the scheme.
+    pub fn name(self) -> &'static str {
+        match self {
+            Escaping::AllowUtf8 => "allow-utf-8",
+            Escaping::Underscores => "underscores",
+            Escaping::Dots => "dots",
+            Escaping::Values => "values",
+        }
+    }
+
+    /// A metric name under this scheme.
+    pub fn metric_name(self, name: &str) -> Cow<'_, str> {
+        if is_legacy_metric_name(name) { Cow::Borrowed(name) } else { self.escape(name, true) }
+    }
+
+    /// A label name under this scheme.
+    pub fn label_name(self, name: &str) -> Cow<'_, str> {
+        if is_legacy_label_name(name) { Cow::Borrowed(name) } else { self.escape(name, false) }
+    }
+
+    /// A label block with its names under this scheme. The order of the labels stays.
+    pub fn block(self, block: &str) -> Cow<'_, str> {
+        if self == Escaping::AllowUtf8 {
+            return Cow::Borrowed(block);
+        }
+        let mut out = vec![b'{'];
+        for pair in pairs(block) {
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            write_pair(&mut out, &self.label_name(&pair.name()), pair.escaped_value());
+        }
+        out.push(b'}');
+        Cow::Owned(String::from_utf8(out).unwrap_or_default())
+    }
+
+    fn escape(self, name: &str, may_have_colon: bool) -> Cow<'_, str> {
+        let is_legacy = |at: usize, c: char| match c {
+            '_' => true,
+            ':' => may_have_colon,
+            c => c.is_ascii_alphabetic() || (c.is_ascii_digit() && at > 0),
+        };
+        let mut out = String::with_capacity(name.len() + 8);
+        if self == Escaping::Values {
+            out.push_str("U__");
+        }
+        for (at, c) in name.char_indices() {
+            match (self, c) {
+                (Escaping::AllowUtf8, c) => out.push(c),
+                (Escaping::Dots | Escaping::Values, '_') => out.push_str("__"),
+                (_, c) if is_legacy(at, c) => out.push(c),
+                (Escaping::Underscores, _) => out.push('_'),
+                (Escaping::Dots, '.') => out.push_str("_dot_"),
+                (Escaping::Dots, _) => out.push_str("__"),
+                (Escaping::Values, c) => {
+                    let _ = write!(out, "_{:x}_", c as u32);
+                }
+            }
+        }
+        Cow::Owned(out)
+    }
+}
+
+/// A name that was escaped under [`Escaping::Values`], as the path of a push may have it: `U__` in
+/// front, `__` for `_` and `_HEX_` for other characters. Anything else is left as it is.
+pub fn unescape_values(name: &str) -> Cow<'_, str> {
+    fn decoded(escaped: &str) -> Option<String> {
+        let mut out = String::with_capacity(escaped.len());
+        let mut rest = escaped;
+        while let Some(at) = rest.find('_') {
+            out.push_str(&rest[..at]);
+            rest = &rest[at + 1..];
+            if let Some(after) = rest.strip_prefix('_') {
+                out.push('_');
+                rest = after;
+                continue;
+            }
+            let (hex, after) = rest.split_once('_')?;
+            if hex.is_empty() || hex.len() > 6 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return None;
+            }
+            out.push(char::from_u32(u32::from_str_radix(hex, 16).ok()?)?);
+            rest = after;
+        }
+        out.push_str(rest);
+        Some(out)
+    }
+    match name.strip_prefix("U__").and_then(decoded) {
+        Some(name) => Cow::Owned(name),
+        None => Cow::Borrowed(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemes() {
+        for (scheme, name, escaped) in [
+            (Escaping::Underscores, "my.metric", "my_metric"),
+            (Escaping::Dots, "my.metric", "my_dot_metric"),
+            (Escaping::Dots, "my.met_ric-x", "my_dot_met__ric__x"),
+            (Escaping::Values, "my.metric", "U__my_2e_metric"),
+            (Escaping::Values, "数_量", "U___6570____91cf_"),
+            (Escaping::AllowUtf8, "my.metric", "my.metric"),
+            (Escaping::Values, "legacy_name", "legacy_name"),
+            (Escaping::Underscores, "1a", "_a"),
+        ] {
+            assert_eq!(scheme.metric_name(name), escaped);
+        }
+        assert_eq!(Escaping::Underscores.block(r#"{a="x,","b.c"="y"}"#), r#"{a="x,",b_c="y"}"#);
+    }
+
+    #[test]
+    fn names_in_paths() {
+        for (escaped, name) in [
+            ("U__foo_2e_bar", "foo.bar"),
+            ("U___55_____foo", "U__foo"),
+            ("U___41_", "A"),
+            ("U____", "_"),
+            ("U__", ""),
+            ("U__in_xxx_valid", "U__in_xxx_valid"),
+            ("U___d800_", "U___d800_"),
+            ("U___1234567_", "U___1234567_"),
+            ("U__job", "job"),
+            ("plain_name", "plain_name"),
+        ] {
+            assert_eq!(unescape_values(escaped), name, "{escaped}");
+        }
+    }
+}

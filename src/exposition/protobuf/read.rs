@@ -1,0 +1,293 @@
+//! Reading delimited protobuf.
+
+use std::borrow::Cow;
+
+use super::wire::{Field, WireError, delimited, fields};
+use crate::exposition::quote::quote;
+use crate::model::body::{self, Body, Chain, Label, Value};
+use crate::model::count::Count;
+use crate::model::histogram::Bucket;
+use crate::model::kind::{Form, Kind};
+use crate::model::labels::escape;
+use crate::model::summary::Quantile;
+
+/// Why a protobuf body can't be parsed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// The body ends within a message.
+    #[error("unexpected EOF")]
+    Truncated,
+    /// A varint has more than 64 bits.
+    #[error("proto: variable length integer overflow")]
+    Overflow,
+    /// The bytes are no message of the schema.
+    #[error("proto: cannot parse invalid wire-format data")]
+    Invalid,
+    /// A family has no name.
+    #[error("metric family without a name (family {family} of the body)")]
+    NoName {
+        /// Its number in the body, from 1.
+        family: usize,
+    },
+    /// A family has a type that the schema doesn't have.
+    #[error("unknown metric type {number} of metric family {name}")]
+    UnknownType {
+        /// The quoted name.
+        name: String,
+        /// The number of the type.
+        number: i32,
+    },
+    /// A string is not UTF-8.
+    #[error("metric family {family} of the body: {what} is not UTF-8: {text}")]
+    NotUtf8 {
+        /// The number of the family in the body, from 1.
+        family: usize,
+        /// Which string.
+        what: &'static str,
+        /// The quoted string.
+        text: String,
+    },
+    /// A metric lacks the member that its family's type asks for.
+    #[error("metric of family {name} is not a {}", .kind.upper_name())]
+    WrongMember {
+        /// The quoted name.
+        name: String,
+        /// The type of the family.
+        kind: Kind,
+    },
+    /// A histogram has native buckets.
+    #[error(
+        "metric family {name} has a native histogram, which this gateway can't add up; push classic buckets"
+    )]
+    NativeHistogram {
+        /// The quoted name.
+        name: String,
+    },
+}
+
+impl From<WireError> for ParseError {
+    fn from(error: WireError) -> ParseError {
+        match error {
+            WireError::Truncated => ParseError::Truncated,
+            WireError::Overflow => ParseError::Overflow,
+            WireError::Invalid => ParseError::Invalid,
+        }
+    }
+}
+
+/// Parses a body of delimited `MetricFamily` messages. Of families with the same name the last one
+/// counts, as at the stock gateway.
+///
+/// # Errors
+///
+/// The first fault; nothing of a faulty body is returned.
+pub fn parse(input: &[u8]) -> Result<Body<'_>, ParseError> {
+    let mut reader = Reader { body: Body::with_capacity_for(input.len()), number: 0 };
+    let mut rest = input;
+    while !rest.is_empty() {
+        reader.number += 1;
+        reader.family(delimited(&mut rest)?)?;
+    }
+    let mut body = reader.body;
+    let mut seen = std::collections::HashSet::new();
+    let mut is_last: Vec<bool> = body.families.iter().rev().map(|f| seen.insert(f.name.clone())).collect();
+    body.families.retain(|_| is_last.pop().unwrap_or(true));
+    Ok(body)
+}
+
+struct Reader<'a> {
+    body: Body<'a>,
+    /// The number of the current family in the body, from 1.
+    number: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn text(&self, bytes: &'a [u8], what: &'static str) -> Result<&'a str, ParseError> {
+        std::str::from_utf8(bytes).map_err(|_| ParseError::NotUtf8 {
+            family: self.number,
+            what,
+            text: quote(bytes),
+        })
+    }
+
+    fn family(&mut self, message: &'a [u8]) -> Result<(), ParseError> {
+        let mut name = "";
+        let mut help = None;
+        let mut number = 0;
+        fields(message, |field, content| {
+            match field {
+                1 => name = self.text(content.bytes()?, "the name")?,
+                2 => help = Some(String::from_utf8_lossy(content.bytes()?)),
+                3 => number = content.varint()? as i32,
+                _ => {}
+            }
+            Ok::<(), ParseError>(())
+        })?;
+        if name.is_empty() {
+            return Err(ParseError::NoName { family: self.number });
+        }
+        let kind = Kind::from_number(number)
+            .ok_or_else(|| ParseError::UnknownType { name: quote(name.as_bytes()), number })?;
+        let at = self.body.families.len();
+        self.body.families.push(body::Family {
+            name: Cow::Borrowed(name),
+            kind: Some(kind),
+            help,
+            series: Chain::default(),
+        });
+        fields(message, |field, content| {
+            if field == 4 {
+                self.metric(content.bytes()?, at, kind)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn metric(&mut self, message: &'a [u8], family: usize, kind: Kind) -> Result<(), ParseError> {
+        let mark = self.body.label_mark();
+        let member_field = match kind {
+            Kind::Gauge => 2,
+            Kind::Counter => 3,
+            Kind::Summary => 4,
+            Kind::Untyped => 5,
+            Kind::Histogram | Kind::GaugeHistogram => 7,
+        };
+        let mut member = None;
+        let mut has_timestamp = false;
+        fields(message, |field, content| {
+            match field {
+                1 => self.label(content.bytes()?)?,
+                6 => has_timestamp = true,
+                _ if field == member_field => member = Some(content.bytes()?),
+                _ => {}
+            }
+            Ok::<(), ParseError>(())
+        })?;
+        let Some(member) = member else {
+            return Err(ParseError::WrongMember {
+                name: quote(self.body.families[family].name.as_bytes()),
+                kind,
+            });
+        };
+        let handle = match kind.form() {
+            Form::Number => {
+                let mut value = 0.0;
+                fields(member, |field, content| {
+                    if field == 1 {
+                        value = content.double()?;
+                    }
+                    Ok::<(), ParseError>(())
+                })?;
+                self.body.push_series(family, mark, Value::Number(value), None)
+            }
+            Form::Summary => self.summary(member, family, mark)?,
+            Form::Histogram => self.histogram(member, family, mark)?,
+        };
+        self.body.series_mut(handle).has_timestamp = has_timestamp;
+        Ok(())
+    }
+
+    fn label(&mut self, message: &'a [u8]) -> Result<(), ParseError> {
+        let (mut name, mut value) = ("", "");
+        fields(message, |field, content| {
+            match field {
+                1 => name = self.text(content.bytes()?, "a label name")?,
+                2 => value = self.text(content.bytes()?, "a label value")?,
+                _ => {}
+            }
+            Ok::<(), ParseError>(())
+        })?;
+        self.body.push_label(Label { name: Cow::Borrowed(name), escaped_value: escape(value) });
+        Ok(())
+    }
+
+    fn summary(&mut self, message: &'a [u8], family: usize, mark: usize) -> Result<u32, ParseError> {
+        let empty = Value::Summary { sum: None, count: None, quantiles: Chain::default() };
+        let handle = self.body.push_series(family, mark, empty, None);
+        let (mut new_sum, mut new_count) = (None, None);
+        fields(message, |field, content| {
+            match field {
+                1 => new_count = Some(Count::Int(content.varint()?)),
+                2 => new_sum = Some(content.double()?),
+                3 => {
+                    let (quantile, value) = doubles(content, 1, 2)?;
+                    self.body.push_quantile(handle, Quantile { quantile, value });
+                }
+                _ => {}
+            }
+            Ok::<(), ParseError>(())
+        })?;
+        if let Value::Summary { sum, count, .. } = &mut self.body.series_mut(handle).value {
+            (*sum, *count) = (new_sum, new_count);
+        }
+        Ok(handle)
+    }
+
+    fn histogram(&mut self, message: &'a [u8], family: usize, mark: usize) -> Result<u32, ParseError> {
+        let empty = Value::Histogram { sum: None, count: None, buckets: Chain::default() };
+        let handle = self.body.push_series(family, mark, empty, None);
+        let (mut new_sum, mut integer, mut float) = (None, None, None);
+        let mut is_native = false;
+        fields(message, |field, content| {
+            match field {
+                1 => integer = Some(content.varint()?),
+                2 => new_sum = Some(content.double()?),
+                3 => {
+                    let bucket = bucket(content)?;
+                    self.body.push_bucket(handle, bucket);
+                }
+                4 => float = Some(content.double()?),
+                // Spans, which every native histogram has at least one of.
+                9 | 12 => is_native = true,
+                _ => {}
+            }
+            Ok::<(), ParseError>(())
+        })?;
+        if is_native {
+            return Err(ParseError::NativeHistogram {
+                name: quote(self.body.families[family].name.as_bytes()),
+            });
+        }
+        if let Value::Histogram { sum, count, .. } = &mut self.body.series_mut(handle).value {
+            *sum = new_sum;
+            *count = count_of(integer, float);
+        }
+        Ok(handle)
+    }
+}
+
+/// The float form of a count is the one that counts where it is above zero, as the schema says.
+fn count_of(integer: Option<u64>, float: Option<f64>) -> Option<Count> {
+    match float {
+        Some(float) if float > 0.0 || float.is_nan() => Some(Count::Float(float)),
+        Some(float) if float < 0.0 => Some(Count::Float(float)),
+        _ => integer.map(Count::Int).or(float.map(Count::Float)),
+    }
+}
+
+fn bucket(content: Field<'_>) -> Result<Bucket, ParseError> {
+    let (mut integer, mut float, mut bound) = (None, None, 0.0);
+    fields(content.bytes()?, |field, content| {
+        match field {
+            1 => integer = Some(content.varint()?),
+            2 => bound = content.double()?,
+            4 => float = Some(content.double()?),
+            _ => {}
+        }
+        Ok::<(), ParseError>(())
+    })?;
+    Ok(Bucket { bound, count: count_of(integer, float).unwrap_or(Count::ZERO) })
+}
+
+fn doubles(content: Field<'_>, first: u64, second: u64) -> Result<(f64, f64), ParseError> {
+    let (mut a, mut b) = (0.0, 0.0);
+    fields(content.bytes()?, |field, content| {
+        if field == first {
+            a = content.double()?;
+        } else if field == second {
+            b = content.double()?;
+        }
+        Ok::<(), ParseError>(())
+    })?;
+    Ok((a, b))
+}

@@ -1,0 +1,121 @@
+//! Writing delimited protobuf.
+
+use super::wire::{put_double, put_message, put_string, put_uint, put_varint};
+use crate::exposition::escaping::Escaping;
+use crate::exposition::writer::{Head, Labels};
+use crate::model::count::Count;
+use crate::model::histogram::Histogram;
+use crate::model::kind::Kind;
+use crate::model::labels::pairs;
+use crate::model::summary::Summary;
+
+/// Writes delimited protobuf. A family is one message with its length in front, so it is put
+/// together before any of it goes out.
+#[derive(Debug)]
+pub struct ProtobufWriter {
+    escaping: Escaping,
+    kind: Kind,
+    message: Vec<u8>,
+}
+
+impl ProtobufWriter {
+    /// A writer with this scheme for names.
+    pub fn new(escaping: Escaping) -> ProtobufWriter {
+        ProtobufWriter { escaping, kind: Kind::Untyped, message: Vec::new() }
+    }
+
+    /// Begins a family.
+    pub fn begin(&mut self, head: Head<'_>) {
+        self.kind = head.kind;
+        self.message.clear();
+        put_string(&mut self.message, 1, &self.escaping.metric_name(head.name));
+        if let Some(help) = head.help {
+            put_string(&mut self.message, 2, help);
+        }
+        put_uint(&mut self.message, 3, u64::from(head.kind.number().unsigned_abs()));
+    }
+
+    /// Ends the family and writes it.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        put_varint(out, self.message.len() as u64);
+        out.extend_from_slice(&self.message);
+    }
+
+    /// Writes a counter, gauge or untyped series.
+    #[inline]
+    pub fn number(&mut self, labels: Labels<'_>, value: f64) {
+        let field = match self.kind {
+            Kind::Counter => 3,
+            Kind::Gauge => 2,
+            _ => 5,
+        };
+        let escaping = self.escaping;
+        put_message(&mut self.message, 4, |metric| {
+            put_labels(metric, labels, escaping);
+            put_message(metric, field, |number| put_double(number, 1, value));
+        });
+    }
+
+    /// Writes a summary series.
+    pub fn summary(&mut self, labels: Labels<'_>, summary: &Summary) {
+        let escaping = self.escaping;
+        put_message(&mut self.message, 4, |metric| {
+            put_labels(metric, labels, escaping);
+            put_message(metric, 4, |message| {
+                put_uint(message, 1, whole(summary.count));
+                put_double(message, 2, summary.sum.value());
+                for quantile in &summary.quantiles {
+                    put_message(message, 3, |message| {
+                        put_double(message, 1, quantile.quantile);
+                        put_double(message, 2, quantile.value);
+                    });
+                }
+            });
+        });
+    }
+
+    /// Writes a histogram series.
+    pub fn histogram(&mut self, labels: Labels<'_>, histogram: &Histogram) {
+        let escaping = self.escaping;
+        let is_float = histogram.is_float();
+        put_message(&mut self.message, 4, |metric| {
+            put_labels(metric, labels, escaping);
+            put_message(metric, 7, |message| {
+                let count = histogram.count();
+                if is_float {
+                    put_double(message, 4, count.as_f64());
+                } else {
+                    put_uint(message, 1, whole(count));
+                }
+                put_double(message, 2, histogram.sum.value());
+                histogram.buckets(|_, bound, count| {
+                    put_message(message, 3, |message| {
+                        if is_float {
+                            put_double(message, 4, count.as_f64());
+                        } else {
+                            put_uint(message, 1, whole(count));
+                        }
+                        put_double(message, 2, bound);
+                    });
+                });
+            });
+        });
+    }
+}
+
+fn put_labels(metric: &mut Vec<u8>, labels: Labels<'_>, escaping: Escaping) {
+    for pair in pairs(labels.block) {
+        put_message(metric, 1, |label| {
+            put_string(label, 1, &escaping.label_name(&pair.name()));
+            put_string(label, 2, &pair.value());
+        });
+    }
+}
+
+/// A count for a field that has no fraction.
+fn whole(count: Count) -> u64 {
+    match count {
+        Count::Int(count) => count,
+        Count::Float(count) => count as u64,
+    }
+}

@@ -1,0 +1,164 @@
+//! The network: requests in, answers out.
+//!
+//! Owns everything that is HTTP: routes, bodies, headers, sockets, stopping. The only module that
+//! knows actix. What a request means is decided in [`crate::gateway`].
+
+mod admin;
+mod answer;
+mod api;
+mod body;
+mod delete;
+mod lifecycle;
+pub mod listen;
+mod page;
+pub mod path;
+mod push;
+pub mod route;
+mod scrape;
+mod stream;
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use actix_web::dev::{Payload, Server};
+use actix_web::http::{KeepAlive, StatusCode, header};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use tokio::sync::Notify;
+
+use crate::config::Config;
+use crate::gateway::{Gateway, Method};
+use push::GroupPath;
+use route::{Endpoint, Route, Routes};
+
+/// Idle connections are kept this long: longer than any usual scrape interval, so that scrapers and
+/// pushers rarely meet a connection that is just being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(180);
+
+/// How long a client may take to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What every handler can reach.
+#[derive(Debug)]
+pub struct State {
+    gateway: Gateway,
+    routes: Routes,
+    external_prefix: String,
+    telemetry_path: String,
+    max_body_bytes: u64,
+    enable_lifecycle: bool,
+    /// Whether accepted pushes are answered with 202, as without the consistency check.
+    answers_unchecked: bool,
+    startup_flags: BTreeMap<String, String>,
+    started_at: SystemTime,
+    quit: Notify,
+}
+
+impl State {
+    /// The state of a gateway that is configured like this.
+    pub fn new(config: &Config, gateway: Gateway) -> State {
+        State {
+            gateway,
+            routes: Routes {
+                prefix: config.web.route_prefix.clone(),
+                metrics_path: config.web.metrics_path(),
+                has_admin_api: config.web.enable_admin_api,
+            },
+            external_prefix: config.web.external_prefix(),
+            telemetry_path: config.web.telemetry_path.clone(),
+            max_body_bytes: config.web.max_body_bytes,
+            enable_lifecycle: config.web.enable_lifecycle,
+            answers_unchecked: config.push.disable_consistency_check,
+            startup_flags: config.startup_flags(),
+            started_at: SystemTime::now(),
+            quit: Notify::new(),
+        }
+    }
+
+    /// Waits until a client asks the gateway to stop.
+    pub async fn quit_requested(&self) {
+        self.quit.notified().await;
+    }
+}
+
+/// Serves on these sockets until the server is told to stop; requests in flight then have
+/// `shutdown_timeout` to end.
+///
+/// # Errors
+///
+/// When a socket can't be used.
+pub fn serve(
+    state: Arc<State>,
+    listeners: Vec<TcpListener>,
+    shutdown_timeout: Duration,
+) -> std::io::Result<Server> {
+    let state = web::Data::from(state);
+    let mut server = HttpServer::new(move || {
+        // One handler for everything: which endpoint answers is decided in `route`, where the stock
+        // gateway's rules are, and not by a router with rules of its own.
+        App::new().app_data(state.clone()).default_service(web::to(dispatch))
+    })
+    .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+    .client_request_timeout(HEAD_TIMEOUT)
+    .shutdown_timeout(shutdown_timeout.as_secs().max(1))
+    .disable_signals();
+    for listener in listeners {
+        server = server.listen(listener)?;
+    }
+    Ok(server.run())
+}
+
+async fn dispatch(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> HttpResponse {
+    let state = state.into_inner();
+    let method = request.method().as_str();
+    match state.routes.route(method, request.uri().path()) {
+        Route::Endpoint(endpoint) => answer_of(endpoint, &state, &request, payload.into_inner()).await,
+        Route::MethodNotAllowed(methods) => {
+            let mut answer = answer::error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+            answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(methods));
+            answer
+        }
+        Route::QuitNeedsPost => lifecycle::quit_needs_post(),
+        Route::Options(methods) => HttpResponse::Ok().insert_header((header::ALLOW, methods)).finish(),
+        Route::ApiOptions => api::options(&state),
+        Route::Redirect { code, location } => {
+            let query = request.uri().query().unwrap_or_default();
+            answer::redirect(code, &location, query, method == "GET")
+        }
+        Route::BadPath => {
+            let mut answer = answer::text(StatusCode::BAD_REQUEST, "400 Bad Request");
+            answer.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+            answer
+        }
+        Route::NotFound => answer::error(StatusCode::NOT_FOUND, "404 page not found"),
+    }
+}
+
+/// The endpoints and what answers them.
+async fn answer_of(
+    endpoint: Endpoint<'_>,
+    state: &Arc<State>,
+    request: &HttpRequest,
+    payload: Payload,
+) -> HttpResponse {
+    let method = request.method().as_str();
+    match endpoint {
+        Endpoint::Group { encoding, job, labels } => {
+            let group = GroupPath { encoding, job, labels };
+            match method {
+                "DELETE" => delete::delete(state, group),
+                "PUT" => push::push(state, Method::Put, request, payload, group).await,
+                _ => push::push(state, Method::Post, request, payload, group).await,
+            }
+        }
+        Endpoint::Metrics => scrape::scrape(state, request),
+        Endpoint::Page => page::page(state, method),
+        Endpoint::Healthy => lifecycle::healthy(state, method),
+        Endpoint::Ready => lifecycle::ready(state, method),
+        Endpoint::Quit => lifecycle::quit(state),
+        Endpoint::ApiStatus => api::status(state, method),
+        Endpoint::ApiMetrics => api::metrics(state, method),
+        Endpoint::ApiWipe => admin::wipe(state).await,
+    }
+}

@@ -1,0 +1,37 @@
+//! Answers that several handlers give.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// An error as Go's `http.Error` writes it: one line of plain text.
+pub(super) fn error(code: StatusCode, message: &str) -> HttpResponse {
+    HttpResponse::build(code)
+        .insert_header((header::CONTENT_TYPE, TEXT))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(format!("{message}\n"))
+}
+
+/// A text without a line feed, as the stock gateway's own handlers write it.
+pub(super) fn text(code: StatusCode, message: &'static str) -> HttpResponse {
+    HttpResponse::build(code).insert_header((header::CONTENT_TYPE, TEXT)).body(message)
+}
+
+/// A redirect as Go's `http.Redirect` writes it.
+pub(super) fn redirect(code: u16, location: &str, query: &str, has_body: bool) -> HttpResponse {
+    let code = StatusCode::from_u16(code).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
+    let location = if query.is_empty() { location.to_owned() } else { format!("{location}?{query}") };
+    let mut answer = HttpResponse::build(code);
+    answer.insert_header((header::LOCATION, location.clone()));
+    if !has_body {
+        return answer.finish();
+    }
+    let escaped =
+        location.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;");
+    let reason = code.canonical_reason().unwrap_or_default();
+    answer
+        .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
+        .body(format!("<a href=\"{escaped}\">{reason}</a>.\n\n"))
+}

@@ -1,0 +1,264 @@
+//! `/api/v1/`: what the gateway is and holds, as JSON in the form of the stock gateway.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use actix_web::web::Bytes;
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use serde::Serialize;
+
+use super::State;
+use super::stream;
+use crate::config::build_info;
+use crate::gateway::scrape::seconds;
+use crate::model::count::Count;
+use crate::model::histogram::Histogram;
+use crate::model::kind::Kind;
+use crate::model::labels::pairs;
+use crate::model::number::format_f64_signed;
+use crate::model::summary::Summary;
+use crate::store::piece::{Piece, RowValue};
+use crate::store::{FamilyView, GroupView};
+
+/// An answer with the headers that let a page of another origin read it.
+fn with_cors(mut answer: HttpResponseBuilder) -> HttpResponseBuilder {
+    for (name, value) in [
+        ("Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Origin"),
+        ("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS"),
+        ("Access-Control-Allow-Origin", "*"),
+        ("Access-Control-Expose-Headers", "Date"),
+        ("Cache-Control", "no-cache, no-store, must-revalidate"),
+    ] {
+        answer.insert_header((name, value));
+    }
+    answer
+}
+
+fn json() -> HttpResponseBuilder {
+    let mut answer = with_cors(HttpResponse::Ok());
+    answer.content_type("application/json");
+    answer
+}
+
+/// `OPTIONS` on any path of the API.
+pub(super) fn options(state: &State) -> HttpResponse {
+    state.gateway.telemetry().request("api/v1/options", "options", 200);
+    with_cors(HttpResponse::Ok()).finish()
+}
+
+/// Build, flags and start time.
+pub(super) fn status(state: &State, method: &str) -> HttpResponse {
+    state.gateway.telemetry().request("api/v1/status", method, 200);
+    let build = build_info();
+    let build_information = BTreeMap::from([
+        ("branch", build.branch),
+        ("buildDate", build.build_date),
+        ("buildUser", build.build_user),
+        ("goVersion", build.rust_version),
+        ("revision", build.revision),
+        ("version", build.version),
+    ]);
+    let data = StatusData {
+        build_information,
+        flags: &state.startup_flags,
+        start_time: humantime::format_rfc3339_nanos(state.started_at).to_string(),
+    };
+    json().body(to_json(&Success { status: "success", data }))
+}
+
+/// All groups with everything in them, group by group so that a large store needs little memory.
+pub(super) fn metrics(state: &Arc<State>, method: &str) -> HttpResponse {
+    state.gateway.telemetry().request("api/v1/metrics", method, 200);
+    let state = state.clone();
+    stream::answer(json(), move |send| {
+        let mut chunk = br#"{"status":"success","data":["#.to_vec();
+        for (at, group) in state.gateway.groups().iter().enumerate() {
+            if at > 0 {
+                chunk.push(b',');
+            }
+            chunk.extend_from_slice(to_json(&group_object(group)).as_bytes());
+            if chunk.len() >= 64 * 1024 {
+                send(Bytes::from(std::mem::take(&mut chunk)))?;
+            }
+        }
+        chunk.extend_from_slice(b"]}");
+        send(Bytes::from(chunk))
+    })
+}
+
+#[derive(Serialize)]
+struct Success<T> {
+    status: &'static str,
+    data: T,
+}
+
+#[derive(Serialize)]
+struct StatusData<'a> {
+    build_information: BTreeMap<&'static str, &'static str>,
+    flags: &'a BTreeMap<String, String>,
+    start_time: String,
+}
+
+/// The members of a group: its families stand beside its labels, as in the stock gateway.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Member<'a> {
+    Labels(BTreeMap<&'a str, &'a str>),
+    LastPushSuccessful(bool),
+    Family(Family<'a>),
+}
+
+#[derive(Serialize)]
+struct Family<'a> {
+    time_stamp: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    help: &'a str,
+    metrics: Vec<Metric<'a>>,
+}
+
+type Labels<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
+
+/// One series. Members stand in the order of their names.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Metric<'a> {
+    Number { labels: Labels<'a>, value: String },
+    Summary { count: String, labels: Labels<'a>, quantiles: BTreeMap<String, String>, sum: String },
+    Histogram { buckets: BTreeMap<String, String>, count: String, labels: Labels<'a>, sum: String },
+}
+
+fn group_object(group: &GroupView) -> BTreeMap<&str, Member<'_>> {
+    let labels = &group.labels;
+    let own = |nanos: i64, since: i64, help| {
+        let value = format_f64_signed(seconds(nanos));
+        let metrics = vec![Metric::Number { labels: labels_of(&labels.series_block), value }];
+        Member::Family(Family { time_stamp: timestamp(since), kind: Kind::Gauge.upper_name(), help, metrics })
+    };
+    let first = |nanos: i64| if nanos == 0 { group.created_at } else { nanos };
+    let mut members = BTreeMap::from([
+        ("labels", Member::Labels(labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect())),
+        ("last_push_successful", Member::LastPushSuccessful(group.failed_at <= group.pushed_at)),
+        (
+            "push_time_seconds",
+            own(
+                group.pushed_at,
+                first(group.pushed_at),
+                "Last Unix time when changing this group in the Pushgateway succeeded.",
+            ),
+        ),
+        (
+            "push_failure_time_seconds",
+            own(
+                group.failed_at,
+                first(group.failed_at),
+                "Last Unix time when changing this group in the Pushgateway failed.",
+            ),
+        ),
+    ]);
+    members
+        .extend(group.families.iter().map(|family| (&*family.name, Member::Family(family_object(family)))));
+    members
+}
+
+fn family_object(family: &FamilyView) -> Family<'_> {
+    let rows =
+        family.pieces.iter().flat_map(|piece| (0..piece.len()).map(|row| metric(piece, row, family.kind)));
+    Family {
+        time_stamp: timestamp(family.pushed_at),
+        kind: family.kind.upper_name(),
+        help: family.help.as_deref().unwrap_or_default(),
+        metrics: rows.collect(),
+    }
+}
+
+fn metric(piece: &Piece, row: usize, kind: Kind) -> Metric<'_> {
+    let labels = labels_of(piece.block(row));
+    match piece.value(row) {
+        RowValue::Number(value) => Metric::Number { labels, value: format_f64_signed(value) },
+        RowValue::Summary(summary) => summary_object(labels, summary),
+        // The stock gateway shows nothing of a gauge histogram.
+        RowValue::Histogram(_) if kind == Kind::GaugeHistogram => {
+            Metric::Number { labels, value: "0".into() }
+        }
+        RowValue::Histogram(histogram) => histogram_object(labels, histogram),
+    }
+}
+
+fn summary_object<'a>(labels: Labels<'a>, summary: &Summary) -> Metric<'a> {
+    let quantile =
+        |q: &crate::model::summary::Quantile| (format_f64_signed(q.quantile), format_f64_signed(q.value));
+    Metric::Summary {
+        count: count_text(summary.count, false),
+        labels,
+        quantiles: summary.quantiles.iter().map(quantile).collect(),
+        sum: format_f64_signed(summary.sum.value()),
+    }
+}
+
+fn histogram_object<'a>(labels: Labels<'a>, histogram: &Histogram) -> Metric<'a> {
+    let is_float = histogram.is_float();
+    let mut buckets = BTreeMap::new();
+    histogram.buckets(|bound, _, count| {
+        buckets.insert(bound.to_owned(), count_text(count, is_float));
+    });
+    Metric::Histogram {
+        buckets,
+        count: count_text(histogram.count(), is_float),
+        labels,
+        sum: format_f64_signed(histogram.sum.value()),
+    }
+}
+
+/// A count: all digits, unless it is or goes with a float.
+fn count_text(count: Count, is_float: bool) -> String {
+    match count {
+        Count::Int(count) if !is_float => count.to_string(),
+        count => format_f64_signed(count.as_f64()),
+    }
+}
+
+fn labels_of(block: &str) -> Labels<'_> {
+    pairs(block).map(|pair| (pair.name(), pair.value())).collect()
+}
+
+/// RFC 3339 with as many digits of a second as there are, as Go's `RFC3339Nano`.
+fn timestamp(nanos: i64) -> String {
+    let time = UNIX_EPOCH + Duration::from_nanos(nanos.unsigned_abs());
+    let text = humantime::format_rfc3339_nanos(time).to_string();
+    let digits = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
+    format!("{digits}Z")
+}
+
+/// JSON as Go writes it: what could be taken for HTML is escaped.
+fn to_json(value: &impl Serialize) -> String {
+    // The values are strings, booleans and maps of them, which can't fail to be written.
+    let text = serde_json::to_string(value).unwrap_or_default();
+    if !text.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 64);
+    for c in text.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", c as u32)),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_go_writes_json() {
+        assert_eq!(to_json(&"<a&b>\u{2028}\"\n"), r#""\u003ca\u0026b\u003e\u2028\"\n""#);
+        assert_eq!(timestamp(1_795_331_944_441_011_443), "2026-11-22T07:19:04.441011443Z");
+        assert_eq!(timestamp(1_795_331_944_500_000_000), "2026-11-22T07:19:04.5Z");
+        assert_eq!(timestamp(1_795_331_944_000_000_000), "2026-11-22T07:19:04Z");
+    }
+}

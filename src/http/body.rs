@@ -1,0 +1,165 @@
+//! Request bodies: read and inflated within limits.
+
+use std::io::{self, Read};
+
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::web::{Bytes, BytesMut};
+use flate2::bufread::MultiGzDecoder;
+use futures_core::Stream;
+
+/// Why a body was not read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    /// It is larger than allowed, before or after decompression.
+    #[error("the request body is larger than {limit} bytes (web.max_body_bytes)")]
+    TooLarge { limit: u64 },
+    /// It ended early, or the connection broke.
+    #[error("unexpected EOF")]
+    Incomplete(#[source] PayloadError),
+    /// It can't be decompressed; in the words of Go's decoders.
+    #[error("{0}")]
+    Encoding(&'static str),
+}
+
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// Not, or in a way that the gateway does not know: then it is read as it is.
+    Identity,
+    /// gzip, of one or more members.
+    Gzip,
+    /// The framed format of snappy.
+    Snappy,
+}
+
+impl Encoding {
+    /// The encoding that the `Content-Encoding` header names.
+    pub(super) fn of(headers: &HeaderMap) -> Encoding {
+        let Some(name) = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()) else {
+            return Encoding::Identity;
+        };
+        match name.trim() {
+            name if name.eq_ignore_ascii_case("gzip") => Encoding::Gzip,
+            name if name.eq_ignore_ascii_case("snappy") => Encoding::Snappy,
+            _ => Encoding::Identity,
+        }
+    }
+}
+
+/// Reads a body of at most `limit` bytes.
+pub(super) async fn read(payload: &mut Payload, headers: &HeaderMap, limit: u64) -> Result<Bytes, BodyError> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(BodyError::TooLarge { limit });
+    }
+    let Some(first) = next_chunk(payload).await? else { return Ok(Bytes::new()) };
+    if announced == Some(first.len() as u64) {
+        return Ok(first);
+    }
+    let mut body =
+        BytesMut::with_capacity(announced.unwrap_or(0).clamp(first.len() as u64 * 2, 1 << 20) as usize);
+    let mut chunk = Some(first);
+    while let Some(bytes) = chunk {
+        if (body.len() + bytes.len()) as u64 > limit {
+            return Err(BodyError::TooLarge { limit });
+        }
+        body.extend_from_slice(&bytes);
+        chunk = next_chunk(payload).await?;
+    }
+    Ok(body.freeze())
+}
+
+async fn next_chunk(payload: &mut Payload) -> Result<Option<Bytes>, BodyError> {
+    std::future::poll_fn(|context| std::pin::Pin::new(&mut *payload).poll_next(context))
+        .await
+        .transpose()
+        .map_err(BodyError::Incomplete)
+}
+
+/// Inflates a body to at most `limit` bytes.
+pub(super) fn inflate(body: Bytes, encoding: Encoding, limit: u64) -> Result<Bytes, BodyError> {
+    match encoding {
+        Encoding::Identity => Ok(body),
+        Encoding::Gzip if body.is_empty() => Err(BodyError::Encoding("EOF")),
+        Encoding::Gzip => read_all(MultiGzDecoder::new(&body[..]), limit, |error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => "unexpected EOF",
+            io::ErrorKind::InvalidInput if error.to_string().contains("header") => "gzip: invalid header",
+            _ if error.to_string().contains("checksum") => "gzip: invalid checksum",
+            _ => "gzip: invalid data",
+        }),
+        Encoding::Snappy => {
+            read_all(snap::read::FrameDecoder::new(&body[..]), limit, |_| "snappy: corrupt input")
+        }
+    }
+}
+
+fn read_all(
+    decoder: impl Read,
+    limit: u64,
+    words: impl Fn(&io::Error) -> &'static str,
+) -> Result<Bytes, BodyError> {
+    let mut out = Vec::new();
+    match decoder.take(limit + 1).read_to_end(&mut out) {
+        Ok(length) if length as u64 > limit => Err(BodyError::TooLarge { limit }),
+        Ok(_) => Ok(out.into()),
+        Err(error) => Err(BodyError::Encoding(words(&error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn inflated(body: Vec<u8>, encoding: Encoding) -> Result<Vec<u8>, String> {
+        inflate(body.into(), encoding, 100).map(|bytes| bytes.to_vec()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn gzip_members_are_joined() {
+        let body = [gzip(b"a 1\n"), gzip(b"b 2\n")].concat();
+        assert_eq!(inflated(body, Encoding::Gzip).as_deref(), Ok(&b"a 1\nb 2\n"[..]));
+    }
+
+    #[test]
+    fn bad_gzip_in_the_words_of_go() {
+        assert_eq!(inflated(Vec::new(), Encoding::Gzip), Err("EOF".into()));
+        assert_eq!(
+            inflated(b"plain text, no gzip".to_vec(), Encoding::Gzip),
+            Err("gzip: invalid header".into())
+        );
+        let mut cut = gzip(b"a 1\n");
+        cut.truncate(cut.len() - 3);
+        assert_eq!(inflated(cut, Encoding::Gzip), Err("unexpected EOF".into()));
+        let mut wrong = gzip(b"a 1\n");
+        let at = wrong.len() - 8;
+        wrong[at] ^= 1;
+        assert_eq!(inflated(wrong, Encoding::Gzip), Err("gzip: invalid checksum".into()));
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        let error = inflated(gzip(&[0; 100_000]), Encoding::Gzip).unwrap_err();
+        assert!(error.contains("larger than 100 bytes"), "{error}");
+    }
+
+    #[test]
+    fn snappy_is_framed() {
+        let mut encoder = snap::write::FrameEncoder::new(Vec::new());
+        encoder.write_all(b"a 1\n").unwrap();
+        assert_eq!(inflated(encoder.into_inner().unwrap(), Encoding::Snappy).as_deref(), Ok(&b"a 1\n"[..]));
+        let raw = snap::raw::Encoder::new().compress_vec(b"a 1\n").unwrap();
+        assert_eq!(inflated(raw, Encoding::Snappy), Err("snappy: corrupt input".into()));
+    }
+}

@@ -1,0 +1,33 @@
+//! Health, readiness, and the request to stop.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+
+use super::State;
+use super::answer;
+
+/// The gateway lives.
+pub(super) fn healthy(state: &State, method: &str) -> HttpResponse {
+    state.gateway.telemetry().request("healthy", method, 200);
+    answer::text(StatusCode::OK, "OK")
+}
+
+/// The gateway takes pushes.
+pub(super) fn ready(state: &State, method: &str) -> HttpResponse {
+    state.gateway.telemetry().request("ready", method, 200);
+    answer::text(StatusCode::OK, "OK")
+}
+
+/// Stops the gateway, where that is enabled.
+pub(super) fn quit(state: &State) -> HttpResponse {
+    if !state.enable_lifecycle {
+        return answer::text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.");
+    }
+    state.quit.notify_one();
+    answer::text(StatusCode::OK, "Requesting termination... Goodbye!")
+}
+
+/// `GET` does not stop anything.
+pub(super) fn quit_needs_post() -> HttpResponse {
+    answer::text(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed.")
+}

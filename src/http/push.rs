@@ -1,0 +1,160 @@
+//! `POST` and `PUT` on a group.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::dev::Payload;
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::State;
+use super::answer;
+use super::body::{self, BodyError, Encoding};
+use super::path::{self, JobEncoding};
+use crate::exposition::quote::quote;
+use crate::gateway::{BodyFormat, Gateway, Method, PushError};
+use crate::model::grouping::Grouping;
+
+/// Bodies up to this size are parsed where they were read; larger ones, and compressed ones, would
+/// hold up the other connections of the worker.
+const INLINE_BYTES: usize = 256 * 1024;
+
+/// The group that a request is for, as its path spells it.
+#[derive(Clone, Copy)]
+pub(super) struct GroupPath<'a> {
+    pub(super) encoding: JobEncoding,
+    pub(super) job: &'a str,
+    pub(super) labels: &'a str,
+}
+
+impl<'a> GroupPath<'a> {
+    /// The grouping, or the answer to a path that has none.
+    pub(super) fn grouping(self, gateway: &Gateway) -> Result<Grouping<'a>, HttpResponse> {
+        path::grouping(self.encoding, self.job, self.labels, gateway.names())
+            .map_err(|error| answer::error(StatusCode::BAD_REQUEST, &error.to_string()))
+    }
+}
+
+/// Answers a push, and counts it.
+pub(super) async fn push(
+    state: &Arc<State>,
+    method: Method,
+    request: &HttpRequest,
+    mut payload: Payload,
+    group: GroupPath<'_>,
+) -> HttpResponse {
+    let started = Instant::now();
+    let answer = accept(state, method, request, &mut payload, group).await;
+    let bytes = approximate_size(request);
+    let code = answer.status().as_u16();
+    state.gateway.telemetry().push(method == Method::Put, code, bytes, started.elapsed());
+    answer
+}
+
+async fn accept(
+    state: &Arc<State>,
+    method: Method,
+    request: &HttpRequest,
+    payload: &mut Payload,
+    group: GroupPath<'_>,
+) -> HttpResponse {
+    let grouping = match group.grouping(&state.gateway) {
+        Ok(grouping) => grouping,
+        Err(answer) => return answer,
+    };
+    let limit = state.max_body_bytes;
+    let body = match body::read(payload, request.headers(), limit).await {
+        Ok(body) => body,
+        Err(error) => return refuse_body(&error),
+    };
+    let encoding = Encoding::of(request.headers());
+    let format = body_format(request);
+    let result = if encoding == Encoding::Identity && body.len() <= INLINE_BYTES {
+        Ok(state.gateway.push(method, &grouping, format, &body))
+    } else {
+        merge_elsewhere(state, method, &grouping, format, body, encoding).await
+    };
+    match result {
+        Ok(Ok(())) if state.answers_unchecked => HttpResponse::Accepted().finish(),
+        Ok(Ok(())) => HttpResponse::Ok().finish(),
+        // Without the check the stock gateway has answered before it finds out.
+        Ok(Err(PushError::Refused { .. })) if state.answers_unchecked => HttpResponse::Accepted().finish(),
+        Ok(Err(error)) => {
+            let note = unknown_encoding(request).filter(|_| !matches!(error, PushError::Refused { .. }));
+            answer::error(StatusCode::BAD_REQUEST, &format!("{error}{}", note.unwrap_or_default()))
+        }
+        Err(error) => refuse_body(&error),
+    }
+}
+
+/// Inflates and merges on a thread where it may take its time.
+async fn merge_elsewhere(
+    state: &Arc<State>,
+    method: Method,
+    grouping: &Grouping<'_>,
+    format: BodyFormat,
+    body: Bytes,
+    encoding: Encoding,
+) -> Result<Result<(), PushError>, BodyError> {
+    let state = state.clone();
+    let grouping = grouping.to_static();
+    let merged = web::block(move || {
+        let body = body::inflate(body, encoding, state.max_body_bytes)?;
+        Ok(state.gateway.push(method, &grouping, format, &body))
+    });
+    // The pool only fails while the server goes down.
+    merged.await.unwrap_or(Err(BodyError::Encoding("the gateway is shutting down")))
+}
+
+fn refuse_body(error: &BodyError) -> HttpResponse {
+    let code = match error {
+        BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::Incomplete(_) | BodyError::Encoding(_) => StatusCode::BAD_REQUEST,
+    };
+    answer::error(code, &error.to_string())
+}
+
+/// Protobuf only with exactly the parameters that clients send; everything else is read as text, as
+/// the stock gateway does.
+fn body_format(request: &HttpRequest) -> BodyFormat {
+    let Some(content_type) = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else {
+        return BodyFormat::Text;
+    };
+    let mut parts = content_type.split(';').map(str::trim);
+    let is_protobuf =
+        parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/vnd.google.protobuf"));
+    let parameter = |wanted: &str| {
+        parts.clone().filter_map(|part| part.split_once('=')).find_map(|(name, value)| {
+            name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().trim_matches('"'))
+        })
+    };
+    let is_delimited = is_protobuf
+        && parameter("proto") == Some("io.prometheus.client.MetricFamily")
+        && parameter("encoding") == Some("delimited");
+    if is_delimited { BodyFormat::Protobuf } else { BodyFormat::Text }
+}
+
+/// A body in an unknown encoding is read as it is. When that fails, this is the likely reason.
+fn unknown_encoding(request: &HttpRequest) -> Option<String> {
+    let name = request.headers().get(header::CONTENT_ENCODING)?.as_bytes();
+    let is_unknown = Encoding::of(request.headers()) == Encoding::Identity
+        && !name.is_empty()
+        && !name.eq_ignore_ascii_case(b"identity");
+    is_unknown
+        .then(|| format!("; Content-Encoding {} is unknown, so the body was read as it is", quote(name)))
+}
+
+/// The size of a request as client_golang estimates it: request line, headers, host and announced
+/// body.
+fn approximate_size(request: &HttpRequest) -> u64 {
+    let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let headers: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.as_bytes().len()).sum();
+    let body = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
+        .unwrap_or(0);
+    (uri + request.method().as_str().len() + "HTTP/1.1".len() + headers) as u64 + body
+}

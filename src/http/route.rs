@@ -1,0 +1,304 @@
+//! Which endpoint a request is for: the stock gateway's router, on paths that are still escaped.
+//!
+//! A pure function of method and path, so that every oddity of the stock router (Go's `ServeMux` in
+//! front of httprouter) can be tested without a server.
+
+use std::borrow::Cow;
+
+use crate::http::path::{JobEncoding, clean, decode, job_component};
+
+/// Something that answers requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint<'a> {
+    /// The exposition.
+    Metrics,
+    /// A group: push or delete.
+    Group {
+        /// How the job is encoded.
+        encoding: JobEncoding,
+        /// The job, still escaped.
+        job: &'a str,
+        /// What follows it, with its leading slash, still escaped.
+        labels: &'a str,
+    },
+    /// The page.
+    Page,
+    /// Health.
+    Healthy,
+    /// Readiness.
+    Ready,
+    /// Stops the gateway.
+    Quit,
+    /// Build, flags and start time.
+    ApiStatus,
+    /// All groups as JSON.
+    ApiMetrics,
+    /// Removes all groups.
+    ApiWipe,
+}
+
+/// What becomes of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// An endpoint answers it.
+    Endpoint(Endpoint<'a>),
+    /// The endpoint answers other methods only; these.
+    MethodNotAllowed(&'static str),
+    /// `GET /-/quit` has an answer of its own.
+    QuitNeedsPost,
+    /// `OPTIONS`: these methods.
+    Options(&'static str),
+    /// `OPTIONS` below the API, on any path.
+    ApiOptions,
+    /// There is a better path.
+    Redirect {
+        /// 301 or 307.
+        code: u16,
+        /// The path.
+        location: String,
+    },
+    /// The path has a malformed escape.
+    BadPath,
+    /// There is nothing.
+    NotFound,
+}
+
+/// Where the endpoints are.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    /// The route prefix: empty, or with a leading and without a trailing slash.
+    pub prefix: String,
+    /// The path of the exposition, prefix included.
+    pub metrics_path: String,
+    /// Whether there is an admin API.
+    pub has_admin_api: bool,
+}
+
+impl Endpoint<'_> {
+    /// The methods that the endpoint answers, as an `Allow` header lists them.
+    fn methods(self) -> &'static str {
+        match self {
+            Endpoint::Group { .. } => "DELETE, OPTIONS, POST, PUT",
+            Endpoint::Quit => "OPTIONS, POST, PUT",
+            Endpoint::ApiWipe => "OPTIONS, PUT",
+            _ => "GET, HEAD, OPTIONS",
+        }
+    }
+
+    fn answers(self, method: &str) -> bool {
+        method != "OPTIONS" && self.methods().split(", ").any(|allowed| allowed == method)
+    }
+}
+
+impl Routes {
+    /// What becomes of a request with this method and escaped path.
+    pub fn route<'a>(&self, method: &str, path: &'a str) -> Route<'a> {
+        let Some(decoded) = decode(path) else { return Route::BadPath };
+        if let Cow::Owned(location) = clean(path) {
+            return Route::Redirect { code: 307, location };
+        }
+        let api = format!("{}/api/v1", self.prefix);
+        if decoded.strip_prefix(api.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|b| *b == b'/')) {
+            return self.api_route(method, path, &decoded[api.len()..]);
+        }
+        if let Some(endpoint) = self.endpoint(path, &decoded) {
+            return self.answer(method, endpoint);
+        }
+        match self.better_path(method, path, &decoded) {
+            Some(location) => Route::Redirect { code: if method == "GET" { 301 } else { 307 }, location },
+            None => Route::NotFound,
+        }
+    }
+
+    fn answer<'a>(&self, method: &str, endpoint: Endpoint<'a>) -> Route<'a> {
+        // Without a prefix the stock router knows GET on this path, to refuse it.
+        let has_get_quit = endpoint == Endpoint::Quit && self.prefix.is_empty();
+        let methods = if has_get_quit { "GET, OPTIONS, POST, PUT" } else { endpoint.methods() };
+        match method {
+            "GET" if has_get_quit => Route::QuitNeedsPost,
+            "OPTIONS" => Route::Options(methods),
+            _ if endpoint.answers(method) => Route::Endpoint(endpoint),
+            _ => Route::MethodNotAllowed(methods),
+        }
+    }
+
+    fn api_route<'a>(&self, method: &str, path: &str, rest: &[u8]) -> Route<'a> {
+        let endpoint = match rest {
+            b"" => return Route::Redirect { code: 307, location: format!("{path}/") },
+            b"/status" => Endpoint::ApiStatus,
+            b"/metrics" => Endpoint::ApiMetrics,
+            b"/admin/wipe" if self.has_admin_api => Endpoint::ApiWipe,
+            _ if method == "OPTIONS" => return Route::ApiOptions,
+            b"/status/" | b"/metrics/" if method == "GET" => {
+                return Route::Redirect { code: 301, location: path.trim_end_matches('/').to_owned() };
+            }
+            _ => return Route::NotFound,
+        };
+        match method {
+            "OPTIONS" => Route::ApiOptions,
+            _ if endpoint.answers(method) => Route::Endpoint(endpoint),
+            _ => Route::MethodNotAllowed(endpoint.methods()),
+        }
+    }
+
+    fn endpoint<'a>(&self, path: &'a str, decoded: &[u8]) -> Option<Endpoint<'a>> {
+        if decoded == self.metrics_path.as_bytes() {
+            return Some(Endpoint::Metrics);
+        }
+        let below = decoded.strip_prefix(self.prefix.as_bytes())?;
+        match below {
+            b"/" | b"/status" => Some(Endpoint::Page),
+            b"/-/healthy" => Some(Endpoint::Healthy),
+            b"/-/ready" => Some(Endpoint::Ready),
+            b"/-/quit" => Some(Endpoint::Quit),
+            _ => self.group(path),
+        }
+    }
+
+    fn group<'a>(&self, path: &'a str) -> Option<Endpoint<'a>> {
+        let below = strip_escaped_prefix(path, &self.prefix)?.strip_prefix('/')?;
+        let (metrics, rest) = below.split_once('/')?;
+        let (job_word, rest) = rest.split_once('/')?;
+        let encoding = job_component(job_word).filter(|_| decode(metrics).as_deref() == Some(b"metrics"))?;
+        let at = rest.find('/').unwrap_or(rest.len());
+        let (job, labels) = rest.split_at(at);
+        if job.is_empty() {
+            return None;
+        }
+        Some(Endpoint::Group { encoding, job, labels })
+    }
+
+    /// The path that httprouter would redirect to: without a trailing slash, or in the right case.
+    fn better_path(&self, method: &str, path: &str, decoded: &[u8]) -> Option<String> {
+        let has_route = |candidate: &str| {
+            self.endpoint(candidate, candidate.as_bytes()).is_some_and(|endpoint| {
+                endpoint.answers(method) || (endpoint == Endpoint::Quit && method == "GET")
+            })
+        };
+        let decoded = std::str::from_utf8(decoded).ok()?;
+        let trimmed = decoded.strip_suffix('/').unwrap_or(decoded);
+        // A push without a job: the stock router takes the slash away and then finds nothing.
+        if matches!(method, "PUT" | "POST" | "DELETE") && trimmed == format!("{}/metrics/job", self.prefix) {
+            return (decoded != trimmed).then(|| trimmed.to_owned());
+        }
+        let fixed = [&*self.metrics_path, "/status", "/-/healthy", "/-/ready", "/-/quit"];
+        let fixed = fixed
+            .iter()
+            .enumerate()
+            .map(|(at, known)| if at == 0 { (*known).to_owned() } else { format!("{}{known}", self.prefix) });
+        if let Some(known) =
+            fixed.into_iter().find(|known| known.eq_ignore_ascii_case(trimmed) && has_route(known))
+        {
+            return Some(known);
+        }
+        let root = format!("{}/", self.prefix);
+        if !self.prefix.is_empty() && self.prefix.eq_ignore_ascii_case(trimmed) && has_route(&root) {
+            return Some(root);
+        }
+        // The fixed part of a group's path in the wrong case.
+        let start = format!("{}/metrics/job", self.prefix);
+        let head =
+            path.get(..start.len()).filter(|head| head.eq_ignore_ascii_case(&start) && *head != start)?;
+        let mut tail = path[head.len()..].to_owned();
+        if let Some(word) = tail.get(..BASE64.len()).filter(|word| word.eq_ignore_ascii_case(BASE64)) {
+            tail.replace_range(..word.len(), BASE64);
+        }
+        let candidate = format!("{start}{tail}");
+        (self.group(&candidate).is_some_and(|group| group.answers(method))).then_some(candidate)
+    }
+}
+
+const BASE64: &str = "@base64";
+
+/// What follows `prefix` in a path that is still escaped, where the prefix may be escaped too.
+fn strip_escaped_prefix<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    if let Some(rest) = path.strip_prefix(prefix) {
+        return Some(rest);
+    }
+    let mut rest = path;
+    for component in prefix.split('/').skip(1) {
+        let below = rest.strip_prefix('/')?;
+        let (first, _) = below.split_once('/')?;
+        (decode(first)?.as_ref() == component.as_bytes()).then_some(())?;
+        rest = &below[first.len()..];
+    }
+    Some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes(prefix: &str) -> Routes {
+        Routes { prefix: prefix.into(), metrics_path: format!("{prefix}/metrics"), has_admin_api: true }
+    }
+
+    fn redirect(code: u16, location: &str) -> Route<'static> {
+        Route::Redirect { code, location: location.into() }
+    }
+
+    #[test]
+    fn endpoints() {
+        let routes = routes("");
+        let group = |encoding, job, labels| Route::Endpoint(Endpoint::Group { encoding, job, labels });
+        for (request, route) in [
+            ("GET /metrics", Route::Endpoint(Endpoint::Metrics)),
+            ("HEAD /metrics", Route::Endpoint(Endpoint::Metrics)),
+            ("GET /", Route::Endpoint(Endpoint::Page)),
+            ("PUT /metrics/job/a", group(JobEncoding::Plain, "a", "")),
+            ("POST /metrics/job/a/", group(JobEncoding::Plain, "a", "/")),
+            ("DELETE /metrics/job@base64/YQ/b/c", group(JobEncoding::Base64, "YQ", "/b/c")),
+            ("POST /metrics/job%40base64/YQ", group(JobEncoding::Base64, "YQ", "")),
+            ("POST /metrics/job/%2F", group(JobEncoding::Plain, "%2F", "")),
+            ("GET /metrics/job/a", Route::MethodNotAllowed("DELETE, OPTIONS, POST, PUT")),
+            ("POST /metrics", Route::MethodNotAllowed("GET, HEAD, OPTIONS")),
+            ("OPTIONS /metrics/job/a", Route::Options("DELETE, OPTIONS, POST, PUT")),
+            ("GET /-/quit", Route::QuitNeedsPost),
+            ("DELETE /-/quit", Route::MethodNotAllowed("GET, OPTIONS, POST, PUT")),
+            ("PUT /-/quit", Route::Endpoint(Endpoint::Quit)),
+            ("GET /api/v1/metrics", Route::Endpoint(Endpoint::ApiMetrics)),
+            ("POST /api/v1/admin/wipe", Route::MethodNotAllowed("OPTIONS, PUT")),
+            ("OPTIONS /api/v1/nope", Route::ApiOptions),
+            ("GET /api/v1/nope", Route::NotFound),
+            ("GET /nope", Route::NotFound),
+            ("POST /metrics/jobs/x", Route::NotFound),
+            ("POST /metrics/job", Route::NotFound),
+            ("POST /metrics/job@base64/", Route::NotFound),
+            ("GET /%zz", Route::BadPath),
+        ] {
+            let (method, path) = request.split_once(' ').unwrap();
+            assert_eq!(routes.route(method, path), route, "{request}");
+        }
+    }
+
+    #[test]
+    fn redirects() {
+        let routes = routes("");
+        for (request, route) in [
+            ("GET /status/", redirect(301, "/status")),
+            ("POST /status/", Route::NotFound),
+            ("GET /METRICS", redirect(301, "/metrics")),
+            ("GET /-/healthy/", redirect(301, "/-/healthy")),
+            ("PUT /metrics/job/", redirect(307, "/metrics/job")),
+            ("PUT /Metrics/JOB/Abc", redirect(307, "/metrics/job/Abc")),
+            ("POST //metrics/job/a", redirect(307, "/metrics/job/a")),
+            ("GET /api/v1", redirect(307, "/api/v1/")),
+        ] {
+            let (method, path) = request.split_once(' ').unwrap();
+            assert_eq!(routes.route(method, path), route, "{request}");
+        }
+    }
+
+    #[test]
+    fn below_a_prefix() {
+        let routes = routes("/p/q");
+        assert_eq!(routes.route("GET", "/p/q/"), Route::Endpoint(Endpoint::Page));
+        assert_eq!(routes.route("GET", "/p/q/metrics"), Route::Endpoint(Endpoint::Metrics));
+        assert_eq!(routes.route("GET", "/metrics"), Route::NotFound);
+        assert_eq!(routes.route("GET", "/p/q"), redirect(301, "/p/q/"));
+        assert_eq!(routes.route("GET", "/p/q/-/quit"), Route::MethodNotAllowed("OPTIONS, POST, PUT"));
+        let group = Endpoint::Group { encoding: JobEncoding::Plain, job: "a", labels: "/b/c" };
+        assert_eq!(routes.route("POST", "/p/%71/metrics/job/a/b/c"), Route::Endpoint(group));
+        assert_eq!(routes.route("GET", "/p/q/api/v1/status"), Route::Endpoint(Endpoint::ApiStatus));
+    }
+}

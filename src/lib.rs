@@ -1,0 +1,34 @@
+//! Tallygate: a Prometheus Pushgateway that adds.
+//!
+//! # Layout
+//!
+//! In reading order; each module may use only what stands above it, [`config`] is plain data that is
+//! handed down.
+//!
+//! * [`config`]: the settings, from flags, environment and file.
+//! * [`model`]: what a metric is, and how values add up.
+//! * [`exposition`]: the formats, in and out.
+//! * [`store`]: the groups and what they hold; snapshots of them.
+//! * [`telemetry`]: the gateway's own metrics.
+//! * [`gateway`]: push in, answer out; the scrape.
+//! * [`http`]: routes, bodies, sockets.
+//! * [`logging`]: log lines in the stock gateway's form.
+//!
+//! # Invariants
+//!
+//! * [`model`] and [`exposition`] never block and do no I/O.
+//! * A guard of the group map lives in `store.rs` only, and no other is held beside it.
+//! * Only [`gateway`] changes the store, and only [`http`] knows actix. Everything else is plain
+//!   synchronous Rust, usable without a server.
+//! * A push is applied whole or not at all; a refused one changes nothing but the time of the
+//!   group's last failure.
+//! * No push can make a scrape fail or invalid.
+
+pub mod config;
+pub mod exposition;
+pub mod gateway;
+pub mod http;
+pub mod logging;
+pub mod model;
+pub mod store;
+pub mod telemetry;

@@ -1,0 +1,17 @@
+//! What a metric is: names, labels, values and how values of the same series add up.
+//!
+//! Owns the vocabulary of the whole program. Knows no format, no store, no network; it neither
+//! blocks nor does I/O, and nothing here can fail for a reason outside its arguments.
+
+pub mod body;
+pub mod count;
+pub mod grouping;
+pub mod histogram;
+pub mod kind;
+pub mod labels;
+pub mod name;
+pub mod number;
+pub mod push;
+pub mod rules;
+pub mod sum;
+pub mod summary;

@@ -1,0 +1,242 @@
+//! What a request body says, before it is checked and given its grouping labels.
+//!
+//! Every parser produces this form. It borrows names, labels and help texts from the body and keeps
+//! everything else in flat vectors, so that parsing allocates per push, not per sample. Because the
+//! samples of a family and the buckets of a histogram may be scattered over the body, both are
+//! linked lists within their vectors.
+
+use std::borrow::Cow;
+
+use crate::model::count::Count;
+use crate::model::histogram::Bucket;
+use crate::model::kind::Kind;
+use crate::model::summary::Quantile;
+
+/// A parsed body.
+#[derive(Debug, Default)]
+pub struct Body<'a> {
+    /// The families in the order in which the body mentions them first.
+    pub families: Vec<Family<'a>>,
+    series: Vec<Linked<Series>>,
+    labels: Vec<Label<'a>>,
+    buckets: Vec<Linked<Bucket>>,
+    quantiles: Vec<Linked<Quantile>>,
+}
+
+/// One family of a body.
+#[derive(Debug)]
+pub struct Family<'a> {
+    /// The metric name.
+    pub name: Cow<'a, str>,
+    /// The declared type, if the body declares one.
+    pub kind: Option<Kind>,
+    /// The help text, if the body gives one.
+    pub help: Option<Cow<'a, str>>,
+    /// Its series, in the order of the body.
+    pub series: Chain,
+}
+
+/// One label of a series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Label<'a> {
+    /// The label name.
+    pub name: Cow<'a, str>,
+    /// The value, escaped as in the text format.
+    pub escaped_value: Cow<'a, str>,
+}
+
+/// One series of a family.
+#[derive(Clone, Copy, Debug)]
+pub struct Series {
+    family: u32,
+    labels: (u32, u32),
+    /// What was pushed for it.
+    pub value: Value,
+    /// Where in a text body its first sample begins, in bytes.
+    pub offset: Option<u32>,
+    /// Whether any of its samples has a timestamp.
+    pub has_timestamp: bool,
+}
+
+/// The pushed value of one series.
+#[derive(Clone, Copy, Debug)]
+pub enum Value {
+    /// A counter, gauge or untyped sample.
+    Number(f64),
+    /// The parts of a summary that the body has.
+    Summary {
+        /// The `_sum` sample.
+        sum: Option<f64>,
+        /// The `_count` sample.
+        count: Option<Count>,
+        /// The quantiles.
+        quantiles: Chain,
+    },
+    /// The parts of a histogram that the body has.
+    Histogram {
+        /// The `_sum` sample.
+        sum: Option<f64>,
+        /// The `_count` sample.
+        count: Option<Count>,
+        /// The buckets.
+        buckets: Chain,
+    },
+}
+
+/// The ends of a linked list in one of the vectors of a [`Body`].
+#[derive(Clone, Copy, Debug)]
+pub struct Chain {
+    first: u32,
+    last: u32,
+    len: u32,
+}
+
+impl Default for Chain {
+    fn default() -> Chain {
+        Chain { first: END, last: END, len: 0 }
+    }
+}
+
+impl Chain {
+    /// How many items the list has.
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether the list has no item.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+const END: u32 = u32::MAX;
+
+impl Series {
+    /// The position of its family in [`Body::families`].
+    pub fn family(&self) -> usize {
+        self.family as usize
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Linked<T> {
+    item: T,
+    next: u32,
+}
+
+fn append<T>(items: &mut Vec<Linked<T>>, chain: &mut Chain, item: T) -> u32 {
+    let at = items.len() as u32;
+    items.push(Linked { item, next: END });
+    match items.get_mut(chain.last as usize) {
+        Some(last) if !chain.is_empty() => last.next = at,
+        _ => chain.first = at,
+    }
+    chain.last = at;
+    chain.len += 1;
+    at
+}
+
+fn follow<T>(items: &[Linked<T>], chain: Chain) -> impl Iterator<Item = (u32, &T)> {
+    let mut at = chain.first;
+    std::iter::from_fn(move || {
+        let linked = items.get(at as usize)?;
+        let here = std::mem::replace(&mut at, linked.next);
+        Some((here, &linked.item))
+    })
+}
+
+impl<'a> Body<'a> {
+    /// An empty body with room for what a text of `bytes` bytes typically holds.
+    pub fn with_capacity_for(bytes: usize) -> Body<'a> {
+        let samples = bytes / 48 + 8;
+        Body {
+            families: Vec::with_capacity(8),
+            series: Vec::with_capacity(samples),
+            labels: Vec::with_capacity(samples),
+            buckets: Vec::new(),
+            quantiles: Vec::new(),
+        }
+    }
+
+    /// How many series the body has.
+    pub fn series_count(&self) -> usize {
+        self.series.len()
+    }
+
+    /// The series of a family.
+    pub fn series_of(&self, family: &Family<'a>) -> impl Iterator<Item = &Series> {
+        follow(&self.series, family.series).map(|(_, series)| series)
+    }
+
+    /// The labels of a series, in the order of the body.
+    pub fn labels_of(&self, series: &Series) -> &[Label<'a>] {
+        &self.labels[series.labels.0 as usize..series.labels.1 as usize]
+    }
+
+    /// The buckets of a histogram.
+    pub fn buckets_of(&self, chain: Chain) -> impl Iterator<Item = Bucket> + '_ {
+        follow(&self.buckets, chain).map(|(_, bucket)| *bucket)
+    }
+
+    /// The quantiles of a summary.
+    pub fn quantiles_of(&self, chain: Chain) -> impl Iterator<Item = Quantile> {
+        follow(&self.quantiles, chain).map(|(_, quantile)| *quantile)
+    }
+
+    /// Adds a label; the labels added since [`Body::label_mark`] are those of one series.
+    pub fn push_label(&mut self, label: Label<'a>) {
+        self.labels.push(label);
+    }
+
+    /// Where the next label will stand.
+    pub fn label_mark(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The labels added since `mark`.
+    pub fn labels_since(&self, mark: usize) -> &[Label<'a>] {
+        &self.labels[mark..]
+    }
+
+    /// Forgets the labels added since `mark`.
+    pub fn drop_labels(&mut self, mark: usize) {
+        self.labels.truncate(mark);
+    }
+
+    /// Adds a series to the family at `family`, with the labels added since `mark`. Returns its
+    /// handle.
+    pub fn push_series(&mut self, family: usize, mark: usize, value: Value, offset: Option<u32>) -> u32 {
+        let series = Series {
+            family: family as u32,
+            labels: (mark as u32, self.labels.len() as u32),
+            value,
+            offset,
+            has_timestamp: false,
+        };
+        append(&mut self.series, &mut self.families[family].series, series)
+    }
+
+    /// The series with this handle.
+    pub fn series(&self, handle: u32) -> &Series {
+        &self.series[handle as usize].item
+    }
+
+    /// The series with this handle, to be changed.
+    pub fn series_mut(&mut self, handle: u32) -> &mut Series {
+        &mut self.series[handle as usize].item
+    }
+
+    /// Adds a bucket to the histogram with this handle; does nothing for another type.
+    pub fn push_bucket(&mut self, handle: u32, bucket: Bucket) {
+        if let Value::Histogram { buckets, .. } = &mut self.series[handle as usize].item.value {
+            append(&mut self.buckets, buckets, bucket);
+        }
+    }
+
+    /// Adds a quantile to the summary with this handle; does nothing for another type.
+    pub fn push_quantile(&mut self, handle: u32, quantile: Quantile) {
+        if let Value::Summary { quantiles, .. } = &mut self.series[handle as usize].item.value {
+            append(&mut self.quantiles, quantiles, quantile);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Classic histograms, kept exactly per bucket layout and combined when they are shown.
+
+use std::sync::Arc;
+
+use crate::model::count::Count;
+use crate::model::number::format_f64;
+use crate::model::sum::Sum;
+
+/// One bucket of a pushed histogram.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bucket {
+    /// The upper bound, inclusive.
+    pub bound: f64,
+    /// Observations up to the bound, those of the smaller buckets included.
+    pub count: Count,
+}
+
+/// The bounds of a histogram's buckets, shared by all series that have them.
+#[derive(Debug)]
+pub struct Layout {
+    bounds: Box<[f64]>,
+    labels: Box<[Box<str>]>,
+}
+
+impl Layout {
+    /// The layout of these buckets, in their order.
+    pub fn new(buckets: &[Bucket]) -> Layout {
+        Layout {
+            bounds: buckets.iter().map(|b| b.bound).collect(),
+            labels: buckets.iter().map(|b| format_f64(b.bound).into()).collect(),
+        }
+    }
+
+    /// The upper bounds.
+    pub fn bounds(&self) -> &[f64] {
+        &self.bounds
+    }
+
+    /// Whether these buckets have exactly this layout.
+    pub fn fits(&self, buckets: &[Bucket]) -> bool {
+        self.bounds.len() == buckets.len() && self.bounds.iter().zip(buckets).all(|(x, b)| *x == b.bound)
+    }
+}
+
+/// Cumulative counts of one layout: integers while they can be.
+#[derive(Clone, Debug, PartialEq)]
+enum Counts {
+    Int(Box<[u64]>),
+    Float(Box<[f64]>),
+}
+
+impl Counts {
+    fn new(buckets: &[Bucket]) -> Counts {
+        match buckets.iter().map(|b| if let Count::Int(n) = b.count { Some(n) } else { None }).collect() {
+            Some(counts) => Counts::Int(counts),
+            None => Counts::Float(buckets.iter().map(|b| b.count.as_f64()).collect()),
+        }
+    }
+
+    fn get(&self, at: usize) -> Count {
+        match self {
+            Counts::Int(counts) => Count::Int(counts[at]),
+            Counts::Float(counts) => Count::Float(counts[at]),
+        }
+    }
+
+    fn add(&mut self, buckets: &[Bucket]) {
+        if let Counts::Int(counts) = self {
+            let fits = counts.iter().zip(buckets).all(|(have, bucket)| match bucket.count {
+                Count::Int(n) => have.checked_add(n).is_some(),
+                Count::Float(_) => false,
+            });
+            if !fits {
+                *self = Counts::Float(counts.iter().map(|n| *n as f64).collect());
+            }
+        }
+        match self {
+            Counts::Int(counts) => {
+                for (have, bucket) in counts.iter_mut().zip(buckets) {
+                    if let Count::Int(n) = bucket.count {
+                        *have += n;
+                    }
+                }
+            }
+            Counts::Float(counts) => {
+                for (have, bucket) in counts.iter_mut().zip(buckets) {
+                    *have += bucket.count.as_f64();
+                }
+            }
+        }
+    }
+}
+
+/// What was pushed with one layout.
+#[derive(Clone, Debug)]
+struct Part {
+    layout: Arc<Layout>,
+    counts: Counts,
+    /// All observations that came with this layout, those above the last bound included.
+    total: Count,
+}
+
+impl Part {
+    /// Observations that are known to be at most `bound`: the count at this layout's largest bound
+    /// not above it.
+    fn at_most(&self, bound: f64) -> Count {
+        if bound == f64::INFINITY {
+            return self.total;
+        }
+        match self.layout.bounds.partition_point(|b| *b <= bound) {
+            0 => Count::ZERO,
+            n => self.counts.get(n - 1),
+        }
+    }
+}
+
+/// The state of a histogram series.
+///
+/// Counts of pushes with the same bounds add up exactly. Where bounds differ, each layout keeps its
+/// own counts, and [`Histogram::buckets`] shows the union of the bounds; there each layout
+/// contributes the count at its largest bound not above the bucket's. That is monotone in the bound
+/// and in time, the total is exact, and a quantile errs upward by one original bucket at most.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    first: Part,
+    others: Vec<Part>,
+    /// The sum of all observations.
+    pub sum: Sum,
+}
+
+impl Histogram {
+    /// A histogram as it was pushed. `known` are layouts that it may share.
+    pub fn new<'a>(
+        buckets: &[Bucket],
+        sum: f64,
+        total: Count,
+        known: impl IntoIterator<Item = &'a Arc<Layout>>,
+    ) -> Histogram {
+        let layout = known
+            .into_iter()
+            .find(|layout| layout.fits(buckets))
+            .map_or_else(|| Arc::new(Layout::new(buckets)), Arc::clone);
+        let first = Part { layout, counts: Counts::new(buckets), total };
+        Histogram { first, others: Vec::new(), sum: Sum::new(sum) }
+    }
+
+    /// Adds a push. Bounds must be ascending, counts cumulative.
+    pub fn merge(&mut self, buckets: &[Bucket], sum: f64, total: Count) {
+        self.sum.add(sum);
+        let part = std::iter::once(&mut self.first).chain(&mut self.others).find(|p| p.layout.fits(buckets));
+        match part {
+            Some(part) => {
+                part.counts.add(buckets);
+                part.total = part.total.plus(total);
+            }
+            None => self.others.push(Part {
+                layout: Arc::new(Layout::new(buckets)),
+                counts: Counts::new(buckets),
+                total,
+            }),
+        }
+    }
+
+    /// The number of observations.
+    pub fn count(&self) -> Count {
+        self.others.iter().fold(self.first.total, |count, part| count.plus(part.total))
+    }
+
+    /// The layout of the first push.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.first.layout
+    }
+
+    /// Calls `each` with the text of the bound, the bound, and the cumulative count of every bucket,
+    /// in the order in which they are shown. `+Inf` is among them only if it was pushed.
+    pub fn buckets(&self, mut each: impl FnMut(&str, f64, Count)) {
+        if self.others.is_empty() {
+            let layout = &self.first.layout;
+            for (at, (bound, label)) in layout.bounds.iter().zip(&layout.labels).enumerate() {
+                each(label, *bound, self.first.counts.get(at));
+            }
+            return;
+        }
+        let parts = || std::iter::once(&self.first).chain(&self.others);
+        let mut bounds: Vec<(f64, &str)> = parts()
+            .flat_map(|p| p.layout.bounds.iter().copied().zip(p.layout.labels.iter().map(|l| &**l)))
+            .collect();
+        bounds.sort_by(|a, b| a.0.total_cmp(&b.0));
+        bounds.dedup_by(|a, b| a.0 == b.0);
+        for (bound, label) in bounds {
+            each(label, bound, parts().fold(Count::ZERO, |count, part| count.plus(part.at_most(bound))));
+        }
+    }
+
+    /// Whether any count is no integer, which turns the whole histogram into a float histogram.
+    pub fn is_float(&self) -> bool {
+        std::iter::once(&self.first)
+            .chain(&self.others)
+            .any(|part| part.total.is_float() || matches!(part.counts, Counts::Float(_)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A push that observed `values`, with these bounds.
+    fn observed(values: &[f64], bounds: &[f64]) -> (Vec<Bucket>, f64, Count) {
+        let count = |bound: f64| Count::Int(values.iter().filter(|v| **v <= bound).count() as u64);
+        let buckets = bounds.iter().map(|&bound| Bucket { bound, count: count(bound) }).collect();
+        (buckets, values.iter().sum(), count(f64::INFINITY))
+    }
+
+    fn shown(histogram: &Histogram) -> Vec<(f64, f64)> {
+        let mut out = Vec::new();
+        histogram.buckets(|_, bound, count| out.push((bound, count.as_f64())));
+        out
+    }
+
+    fn merged(pushes: &[(Vec<Bucket>, f64, Count)]) -> Histogram {
+        let (buckets, sum, total) = &pushes[0];
+        let mut histogram = Histogram::new(buckets, *sum, *total, []);
+        for (buckets, sum, total) in &pushes[1..] {
+            histogram.merge(buckets, *sum, *total);
+        }
+        histogram
+    }
+
+    #[test]
+    fn other_bounds_are_shown_as_a_union_that_is_monotone() {
+        let histogram =
+            merged(&[observed(&[0.5, 3.0, 7.0], &[1.0, 5.0]), observed(&[1.5, 9.0], &[2.0, f64::INFINITY])]);
+        assert_eq!(shown(&histogram), [(1.0, 1.0), (2.0, 2.0), (5.0, 3.0), (f64::INFINITY, 5.0)]);
+        assert_eq!(histogram.count(), Count::Int(5));
+    }
+
+    #[test]
+    fn a_fraction_turns_the_histogram_into_floats() {
+        let half = Bucket { bound: 1.0, count: Count::Float(0.5) };
+        let mut histogram = merged(&[observed(&[0.5], &[1.0])]);
+        assert!(!histogram.is_float());
+        histogram.merge(&[half], 0.0, Count::Float(0.5));
+        assert!(histogram.is_float());
+        assert_eq!(shown(&histogram), [(1.0, 1.5)]);
+        assert_eq!(histogram.count(), Count::Float(1.5));
+    }
+
+    #[test]
+    fn counts_beyond_u64_go_on_as_floats() {
+        let huge = Bucket { bound: 1.0, count: Count::Int(u64::MAX) };
+        let mut histogram = Histogram::new(&[huge], 0.0, huge.count, []);
+        histogram.merge(&[huge], 0.0, huge.count);
+        assert_eq!(shown(&histogram), [(1.0, 36_893_488_147_419_103_232.0)]);
+    }
+
+    fn pushes() -> impl Strategy<Value = Vec<(Vec<Bucket>, f64, Count)>> {
+        let layouts = prop::sample::select(vec![
+            vec![1.0, 5.0],
+            vec![2.0, 5.0, f64::INFINITY],
+            vec![],
+            vec![0.5, 4.0, 8.0],
+        ]);
+        let values = prop::collection::vec((0u32..12).prop_map(f64::from), 0..20);
+        prop::collection::vec((values, layouts).prop_map(|(v, l)| observed(&v, &l)), 1..8)
+    }
+
+    proptest! {
+        #[test]
+        fn order_does_not_matter_and_nothing_steps_back(pushes in pushes(), rotate in 0usize..8) {
+            let forward = merged(&pushes);
+            let mut other = pushes.clone();
+            other.rotate_left(rotate % pushes.len());
+            other.reverse();
+            let other = merged(&other);
+            prop_assert_eq!(shown(&forward), shown(&other));
+            prop_assert_eq!(forward.count(), other.count());
+            prop_assert_eq!(forward.sum, other.sum);
+
+            let mut last: Vec<(f64, f64)> = Vec::new();
+            for n in 1..=pushes.len() {
+                let now = shown(&merged(&pushes[..n]));
+                prop_assert!(now.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 <= w[1].1));
+                for (bound, count) in &last {
+                    prop_assert!(now.iter().any(|(b, c)| b == bound && c >= count));
+                }
+                last = now;
+            }
+        }
+    }
+}

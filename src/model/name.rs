@@ -1,0 +1,45 @@
+//! Which metric and label names are valid.
+//!
+//! "Legacy" names are those of Prometheus before 3.0 (`[a-zA-Z_:][a-zA-Z0-9_:]*` for metrics, without
+//! the colon for labels); since then any non-empty UTF-8 string can be a name.
+
+/// Whether `byte` may stand in a legacy label name, other than at its start.
+pub const fn is_label_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Whether `byte` may stand in a legacy metric name, other than at its start.
+pub const fn is_metric_name_byte(byte: u8) -> bool {
+    is_label_name_byte(byte) || byte == b':'
+}
+
+/// Whether `name` is a metric name that every Prometheus understands without quotes.
+pub fn is_legacy_metric_name(name: &str) -> bool {
+    name.bytes().all(is_metric_name_byte) && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+}
+
+/// Whether `name` is a label name that every Prometheus understands without quotes.
+pub fn is_legacy_label_name(name: &str) -> bool {
+    name.bytes().all(is_label_name_byte) && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+}
+
+/// Whether `name` is reserved for Prometheus itself.
+pub fn is_reserved_label_name(name: &str) -> bool {
+    name.starts_with("__")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn legacy_names() {
+        for name in ["a", "_", "a1", "aB_9", "__x"] {
+            assert!(is_legacy_label_name(name) && is_legacy_metric_name(name), "{name}");
+        }
+        for name in ["", "1a", "a-b", "ä", "a b", "a.b"] {
+            assert!(!is_legacy_label_name(name) && !is_legacy_metric_name(name), "{name}");
+        }
+        assert!(is_legacy_metric_name(":a:b") && !is_legacy_label_name("a:b"));
+    }
+}

@@ -1,0 +1,139 @@
+//! The checks of a push against everything that is there: the stock gateway's rules, by index.
+//!
+//! The stock gateway gathers its whole store to find out whether a push fits. Here a check costs
+//! what the push has: names are looked up in [`Definitions`], and a series can only stand in
+//! another group whose key its own labels spell out.
+
+use crate::model::grouping::Grouping;
+use crate::model::kind::{Form, Kind};
+use crate::model::labels::pairs;
+use crate::model::labels::write_pair;
+use crate::model::push::{self, Push};
+use crate::model::rules::{Cause, Refusal};
+use crate::store::definition::{Definitions, Shape, check_suffixes};
+use crate::store::group::{FamilyRule, Group, Plan, Semantics};
+
+/// Checks the names and types of a push.
+///
+/// # Errors
+///
+/// The first family whose name or type contradicts what is there.
+pub fn check_names(
+    push: &Push,
+    group: Option<&Group>,
+    definitions: &Definitions,
+    semantics: &Semantics,
+) -> Result<(), Refusal> {
+    for pushed in push.families() {
+        let name = push.name(pushed);
+        let offset = push.series(pushed).first().and_then(|series| series.offset);
+        let refuse = |cause| Refusal::at(offset, cause);
+        definitions.check_own(name, pushed.kind).map_err(refuse)?;
+        let live = definitions.live(name);
+        if live.is_some_and(|(kind, _)| kind == pushed.kind) {
+            continue;
+        }
+        if let Some((kind, groups)) = live {
+            let elsewhere = groups - u32::from(group.is_some_and(|group| group.family(name).is_some()));
+            if !may_change_kind(kind, elsewhere, pushed, semantics) {
+                return Err(refuse(kind_conflict(push, pushed, kind)));
+            }
+        }
+        check_suffixes(name, pushed.kind, |other| kind_after(other, push, group, definitions, semantics))
+            .map_err(refuse)?;
+    }
+    Ok(())
+}
+
+fn may_change_kind(live: Kind, elsewhere: u32, pushed: &push::Family, semantics: &Semantics) -> bool {
+    let rule = if pushed.adds { semantics.adding } else { semantics.replacing };
+    let is_replaced = rule == FamilyRule::Replace && elsewhere == 0;
+    let is_declared =
+        semantics.untyped_becomes_typed && live == Kind::Untyped && pushed.kind.form() == Form::Number;
+    is_replaced || is_declared
+}
+
+/// The type that a name will have once the push is applied.
+fn kind_after(
+    name: &str,
+    push: &Push,
+    group: Option<&Group>,
+    definitions: &Definitions,
+    semantics: &Semantics,
+) -> Option<Kind> {
+    if let Some(pushed) = push.families().iter().find(|pushed| push.name(pushed) == name) {
+        return Some(pushed.kind);
+    }
+    let (kind, groups) = definitions.live(name)?;
+    let goes = group.is_some_and(|group| {
+        group.absent_families(push, semantics).any(|family| **family.definition.name() == *name)
+    });
+    (groups > u32::from(goes)).then_some(kind)
+}
+
+fn kind_conflict(push: &Push, pushed: &push::Family, kind: Kind) -> Cause {
+    let metric = match push.series(pushed).first() {
+        Some(series) => push.describe(pushed, series),
+        None => format!("collected metric {:?}", push.name(pushed)),
+    };
+    Cause::KindConflict { metric, kind }
+}
+
+/// Checks that no new series of a push stands in another group. `holds` tells whether the group
+/// with a key has a family with a label block.
+///
+/// # Errors
+///
+/// The first series that does.
+pub fn check_other_groups(
+    push: &Push,
+    plan: &Plan,
+    own_shape: &Shape,
+    definitions: &Definitions,
+    holds: impl Fn(&str, &str, &str) -> bool,
+) -> Result<(), Refusal> {
+    let mut shapes: Option<(&str, Vec<Shape>)> = None;
+    for (pushed, series) in Group::new_series(push, plan) {
+        let name = push.name(pushed);
+        if shapes.as_ref().is_none_or(|(of, _)| *of != name) {
+            shapes = Some((name, definitions.other_shapes(name, own_shape)));
+        }
+        let others = shapes.iter().flat_map(|(_, shapes)| shapes);
+        let block = push.block(series);
+        if others.filter_map(|shape| key_within(block, shape)).any(|key| holds(&key, name, block)) {
+            let cause = Cause::DuplicateSeries { metric: push.describe(pushed, series) };
+            return Err(Refusal::at(series.offset, cause));
+        }
+    }
+    Ok(())
+}
+
+/// The key of the group of this shape that a series with this label block would belong to.
+fn key_within(block: &str, shape: &Shape) -> Option<String> {
+    let mut key = vec![b'{'];
+    let mut labels = pairs(block);
+    for name in shape.iter() {
+        let pair = labels.find(|pair| pair.name() == **name)?;
+        if key.len() > 1 {
+            key.push(b',');
+        }
+        write_pair(&mut key, name, pair.escaped_value());
+    }
+    key.push(b'}');
+    String::from_utf8(key).ok()
+}
+
+/// Checks that the own series of a new group would not be those of its twin.
+///
+/// # Errors
+///
+/// The twin, where `exists` says that it is there.
+pub fn check_twin(grouping: &Grouping<'_>, exists: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+    match grouping.twin() {
+        Some(twin) if exists(twin.key()) => Err(Refusal::of(Cause::TwinGroup {
+            group: grouping.key().to_owned(),
+            twin: twin.key().to_owned(),
+        })),
+        _ => Ok(()),
+    }
+}

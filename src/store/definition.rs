@@ -1,0 +1,239 @@
+//! What a metric name means across all groups, and which pushes contradict it.
+//!
+//! A name is defined by its first live family and free again when its last group has gone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use foldhash::fast::RandomState;
+
+use crate::model::histogram::Layout;
+use crate::model::kind::{Form, Kind};
+use crate::model::rules::Cause;
+
+/// How many bucket layouts of a family are kept for sharing.
+const SHARED_LAYOUTS: usize = 16;
+
+/// A live metric name and its type, shared by the groups that have it.
+#[derive(Debug)]
+pub struct Definition {
+    name: Arc<str>,
+    kind: AtomicU8,
+}
+
+impl Definition {
+    /// The metric name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The type, which all groups share.
+    #[inline]
+    pub fn kind(&self) -> Kind {
+        Kind::from_number(i32::from(self.kind.load(Ordering::Relaxed))).unwrap_or(Kind::Untyped)
+    }
+
+    fn set_kind(&self, kind: Kind) {
+        self.kind.store(kind as u8, Ordering::Relaxed);
+    }
+}
+
+/// The names of the grouping labels of some groups, sorted. Two groups whose grouping labels have
+/// the same names differ in a value, and so can never hold the same series.
+pub type Shape = Arc<[Box<str>]>;
+
+/// A family of the gateway's own.
+#[derive(Clone, Debug)]
+pub struct OwnFamily {
+    /// The type.
+    pub kind: Kind,
+    /// Whether jobs may push a family of this name and type, as they may push `process_*`.
+    pub is_shared: bool,
+}
+
+/// What [`Definitions`] knows about one name.
+#[derive(Debug)]
+struct Entry {
+    definition: Arc<Definition>,
+    /// How many groups have the family, by shape.
+    shapes: Vec<(Shape, u32)>,
+    helps: Vec<Arc<str>>,
+    layouts: Vec<Arc<Layout>>,
+    next_slot: u32,
+    free_slots: Vec<u32>,
+}
+
+impl Entry {
+    fn groups(&self) -> u32 {
+        self.shapes.iter().map(|(_, groups)| groups).sum()
+    }
+}
+
+/// All live definitions.
+#[derive(Debug, Default)]
+pub struct Definitions {
+    families: HashMap<Arc<str>, Entry, RandomState>,
+    own: HashMap<String, OwnFamily, RandomState>,
+}
+
+/// What a new family of a group gets from the definition of its name.
+#[derive(Debug)]
+pub struct Lease {
+    /// The definition.
+    pub definition: Arc<Definition>,
+    /// The number of the group among those that have the family, dense and reused.
+    pub slot: u32,
+}
+
+impl Definitions {
+    /// No live names; `own` are those of the gateway itself.
+    pub fn new(own: impl IntoIterator<Item = (String, OwnFamily)>) -> Definitions {
+        Definitions { families: HashMap::default(), own: own.into_iter().collect() }
+    }
+
+    /// Whether a family of this name and type contradicts the gateway's own families.
+    ///
+    /// # Errors
+    ///
+    /// The contradiction, in the words of the stock gateway where it has some.
+    pub fn check_own(&self, name: &str, kind: Kind) -> Result<(), Cause> {
+        match self.own.get(name) {
+            Some(own) if !own.is_shared => Err(Cause::Reserved { family: name.to_owned() }),
+            Some(own) if own.kind != kind => {
+                Err(Cause::OwnKindConflict { family: name.to_owned(), pushed: kind, own: own.kind })
+            }
+            _ => check_suffixes(name, kind, |other| self.own.get(other).map(|own| own.kind)),
+        }
+    }
+
+    /// The type of a live name and in how many groups it is.
+    pub fn live(&self, name: &str) -> Option<(Kind, u32)> {
+        self.families.get(name).map(|entry| (entry.definition.kind(), entry.groups()))
+    }
+
+    /// The shapes, other than `own`, of the groups that have this family.
+    pub fn other_shapes(&self, name: &str, own: &Shape) -> Vec<Shape> {
+        let shapes = self.families.get(name).map_or(&[][..], |entry| &entry.shapes);
+        shapes.iter().filter(|(shape, _)| shape != own).map(|(shape, _)| shape.clone()).collect()
+    }
+
+    /// Registers that one more group has the family.
+    pub fn lease(&mut self, name: &str, kind: Kind, shape: &Shape) -> Lease {
+        let entry = match self.families.get_mut(name) {
+            Some(entry) => entry,
+            None => {
+                let name: Arc<str> = name.into();
+                let definition = Arc::new(Definition { name: name.clone(), kind: AtomicU8::new(kind as u8) });
+                self.families.entry(name).or_insert(Entry {
+                    definition,
+                    shapes: Vec::new(),
+                    helps: Vec::new(),
+                    layouts: Vec::new(),
+                    next_slot: 0,
+                    free_slots: Vec::new(),
+                })
+            }
+        };
+        entry.definition.set_kind(kind);
+        match entry.shapes.iter_mut().find(|(known, _)| known == shape) {
+            Some((_, groups)) => *groups += 1,
+            None => entry.shapes.push((shape.clone(), 1)),
+        }
+        let slot = entry.free_slots.pop().unwrap_or_else(|| {
+            entry.next_slot += 1;
+            entry.next_slot - 1
+        });
+        Lease { definition: entry.definition.clone(), slot }
+    }
+
+    /// Changes the type of a live name, as an untyped one that becomes typed.
+    pub fn set_kind(&mut self, name: &str, kind: Kind) {
+        if let Some(entry) = self.families.get(name) {
+            entry.definition.set_kind(kind);
+        }
+    }
+
+    /// Takes back what [`Definitions::lease`] gave.
+    pub fn release(&mut self, name: &str, slot: u32, shape: &Shape) {
+        let Some(entry) = self.families.get_mut(name) else { return };
+        if let Some(at) = entry.shapes.iter().position(|(known, _)| known == shape) {
+            entry.shapes[at].1 -= 1;
+            if entry.shapes[at].1 == 0 {
+                entry.shapes.swap_remove(at);
+            }
+        }
+        entry.free_slots.push(slot);
+        if entry.shapes.is_empty() {
+            self.families.remove(name);
+        }
+    }
+
+    /// The shared copy of a help text of this family.
+    pub fn help(&mut self, name: &str, help: &str) -> Arc<str> {
+        let Some(entry) = self.families.get_mut(name) else { return help.into() };
+        if let Some(known) = entry.helps.iter().find(|known| &***known == help) {
+            return known.clone();
+        }
+        entry.helps.retain(|known| Arc::strong_count(known) > 1);
+        let help: Arc<str> = help.into();
+        entry.helps.push(help.clone());
+        help
+    }
+
+    /// Bucket layouts of this family that a new series may share.
+    pub fn layouts(&self, name: &str) -> Vec<Arc<Layout>> {
+        self.families.get(name).map_or_else(Vec::new, |entry| entry.layouts.clone())
+    }
+
+    /// Offers a bucket layout for sharing.
+    pub fn share_layout(&mut self, name: &str, layout: &Arc<Layout>) {
+        if let Some(entry) = self.families.get_mut(name)
+            && entry.layouts.len() < SHARED_LAYOUTS
+            && !entry.layouts.iter().any(|known| Arc::ptr_eq(known, layout))
+        {
+            entry.layouts.push(layout.clone());
+        }
+    }
+
+    /// Forgets every live name.
+    pub fn clear(&mut self) {
+        self.families.clear();
+    }
+}
+
+/// Whether samples of `name` would have the same names as those of another family, where `live`
+/// tells the type of a family (client_golang, `checkSuffixCollisions`).
+///
+/// # Errors
+///
+/// The collision, in the words of client_golang.
+pub fn check_suffixes(name: &str, kind: Kind, live: impl Fn(&str) -> Option<Kind>) -> Result<(), Cause> {
+    for suffix in ["_count", "_sum", "_bucket"] {
+        let Some(base) = name.strip_suffix(suffix).filter(|base| !base.is_empty()) else { continue };
+        if let Some(base_kind) = live(base)
+            && base_kind.sample_suffixes().contains(&suffix)
+        {
+            return Err(Cause::SuffixOfComposite {
+                family: name.to_owned(),
+                base: base.to_owned(),
+                kind: composite_word(base_kind),
+            });
+        }
+    }
+    for suffix in kind.sample_suffixes() {
+        let other = format!("{name}{suffix}");
+        if live(&other).is_some() {
+            return Err(Cause::CompositeOverSuffix {
+                family: name.to_owned(),
+                kind: composite_word(kind),
+                other,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn composite_word(kind: Kind) -> &'static str {
+    if kind.form() == Form::Summary { "summary" } else { "histogram" }
+}

@@ -1,0 +1,276 @@
+//! A family of one group: its series in pieces, and how they are found.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+
+use crate::model::histogram::Layout;
+use crate::model::push::{self, Push};
+use crate::store::definition::{Definition, Lease};
+use crate::store::piece::{Meeting, PIECE_ROWS, Piece};
+
+/// Families with more series than this have an index; smaller ones are searched through.
+const INDEXED_FROM: u32 = 8;
+
+/// The pieces of a family. Most families have one.
+pub type Pieces = SmallVec<[Arc<Piece>; 1]>;
+
+/// A family of one group.
+#[derive(Debug)]
+pub struct Family {
+    /// The name and type.
+    pub definition: Arc<Definition>,
+    /// The latest help text.
+    pub help: Option<Arc<str>>,
+    /// When the latest push with this family was accepted, in nanoseconds since the epoch.
+    pub pushed_at: i64,
+    /// The number of this family among those of all groups with the same name.
+    pub slot: u32,
+    /// Changes when positions come to stand for other series.
+    pub epoch: u64,
+    pieces: Pieces,
+    len: u32,
+    index: Option<Box<Index>>,
+}
+
+/// Finds the position of a series by its label block.
+#[derive(Debug, Default)]
+struct Index {
+    positions: HashTable<u32>,
+    hasher: RandomState,
+}
+
+/// Where a pushed series belongs: its position, or a new one.
+pub const NEW: u32 = u32::MAX;
+
+/// Where the series of a pushed family belong in the family that is there.
+#[derive(Debug)]
+pub struct Placement {
+    /// A position for each pushed series, [`NEW`] for those that are not there yet.
+    pub positions: Vec<u32>,
+    /// How many are new.
+    pub new: usize,
+}
+
+impl Family {
+    /// A family without series.
+    pub fn new(lease: Lease, epoch: u64) -> Family {
+        Family {
+            definition: lease.definition,
+            help: None,
+            pushed_at: 0,
+            slot: lease.slot,
+            epoch,
+            pieces: Pieces::new(),
+            len: 0,
+            index: None,
+        }
+    }
+
+    /// How many series there are.
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// The pieces, in order.
+    pub fn pieces(&self) -> &Pieces {
+        &self.pieces
+    }
+
+    fn block(&self, position: u32) -> &str {
+        block_at(&self.pieces, position)
+    }
+
+    /// The position of the series with this label block.
+    pub fn find(&self, block: &str) -> Option<u32> {
+        match &self.index {
+            Some(index) => {
+                let hash = index.hasher.hash_one(block);
+                index.positions.find(hash, |&position| self.block(position) == block).copied()
+            }
+            None => (0..self.len).find(|&position| self.block(position) == block),
+        }
+    }
+
+    /// Finds out where each series of a pushed family belongs.
+    ///
+    /// Clients push the same series in the same order again and again, so the series after the one
+    /// just found is tried before the index is asked.
+    ///
+    /// # Errors
+    ///
+    /// The position in the push of a series that stands in it twice.
+    pub fn place(&self, push: &Push, pushed: &push::Family) -> Result<Placement, usize> {
+        let series = push.series(pushed);
+        let mut positions = Vec::with_capacity(series.len());
+        let mut new = 0;
+        let mut expected = 0;
+        let mut is_ascending = true;
+        for one in series {
+            let block = push.block(one);
+            let found = if expected < self.len && self.block(expected) == block {
+                Some(expected)
+            } else {
+                self.find(block)
+            };
+            match found {
+                Some(position) => {
+                    is_ascending &= position >= expected;
+                    expected = position + 1;
+                    positions.push(position);
+                }
+                None => {
+                    new += 1;
+                    positions.push(NEW);
+                }
+            }
+        }
+        if !is_ascending || new > 1 {
+            check_unique(push, series)?;
+        }
+        Ok(Placement { positions, new })
+    }
+
+    /// Whether a placement means exactly the series that are there, in their order.
+    pub fn is_identity(&self, placement: &Placement) -> bool {
+        placement.new == 0
+            && placement.positions.len() == self.len as usize
+            && placement.positions.iter().enumerate().all(|(at, &position)| at == position as usize)
+    }
+
+    /// Merges pushed series into this family.
+    pub fn merge(
+        &mut self,
+        push: &Push,
+        pushed: &push::Family,
+        placement: &Placement,
+        meeting: Meeting,
+        now_ms: i64,
+        layouts: &[Arc<Layout>],
+    ) {
+        let series = push.series(pushed);
+        let mut rest = series.iter().zip(&placement.positions).peekable();
+        while let Some((one, &position)) = rest.next() {
+            if position == NEW {
+                continue;
+            }
+            let number = position as usize / PIECE_ROWS;
+            let piece = Arc::make_mut(&mut self.pieces[number]);
+            piece.update(position as usize % PIECE_ROWS, push, one, meeting);
+            while let Some((one, position)) =
+                rest.next_if(|(_, p)| **p != NEW && **p as usize / PIECE_ROWS == number)
+            {
+                piece.update(*position as usize % PIECE_ROWS, push, one, meeting);
+            }
+        }
+        if placement.new > 0 {
+            let fresh: Vec<&push::Series> = series
+                .iter()
+                .zip(&placement.positions)
+                .filter(|(_, position)| **position == NEW)
+                .map(|(one, _)| one)
+                .collect();
+            self.append(push, pushed, &fresh, now_ms, layouts);
+        }
+    }
+
+    /// Puts the pushed series in the place of all that are there.
+    pub fn replace(
+        &mut self,
+        push: &Push,
+        pushed: &push::Family,
+        placement: &Placement,
+        now_ms: i64,
+        epoch: u64,
+        layouts: &[Arc<Layout>],
+    ) {
+        if self.is_identity(placement) && self.form_is(pushed) {
+            self.merge(push, pushed, placement, Meeting::Replace, now_ms, layouts);
+            for piece in &mut self.pieces {
+                let piece = Arc::make_mut(piece);
+                (0..piece.len()).for_each(|at| piece.restart(at, now_ms));
+            }
+            return;
+        }
+        self.pieces = Pieces::new();
+        self.len = 0;
+        self.index = None;
+        self.epoch = epoch;
+        let all: Vec<&push::Series> = push.series(pushed).iter().collect();
+        self.append(push, pushed, &all, now_ms, layouts);
+    }
+
+    fn form_is(&self, pushed: &push::Family) -> bool {
+        self.pieces.first().is_none_or(|piece| piece.form() == pushed.kind.form())
+    }
+
+    fn append(
+        &mut self,
+        push: &Push,
+        pushed: &push::Family,
+        mut fresh: &[&push::Series],
+        now_ms: i64,
+        layouts: &[Arc<Layout>],
+    ) {
+        while !fresh.is_empty() {
+            let used = self.len as usize % PIECE_ROWS;
+            if used == 0 {
+                self.pieces.push(Arc::new(Piece::new(pushed.kind.form())));
+            }
+            let (now, later) = fresh.split_at(fresh.len().min(PIECE_ROWS - used));
+            if let Some(piece) = self.pieces.last_mut() {
+                let piece = Arc::make_mut(piece);
+                piece.reserve(now.len(), now.iter().map(|one| push.block(one).len()).sum());
+                now.iter().for_each(|one| piece.append(push, one, now_ms, layouts));
+            }
+            self.len += now.len() as u32;
+            fresh = later;
+        }
+        self.index_new_series();
+    }
+
+    /// Brings the index up to the series that are there.
+    fn index_new_series(&mut self) {
+        if self.len <= INDEXED_FROM {
+            return;
+        }
+        let index = self.index.get_or_insert_default();
+        let pieces = &self.pieces;
+        let hash = |position: &u32| index.hasher.hash_one(block_at(pieces, *position));
+        let indexed = index.positions.len() as u32;
+        index.positions.reserve((self.len - indexed) as usize, hash);
+        for position in indexed..self.len {
+            index.positions.insert_unique(hash(&position), position, hash);
+        }
+    }
+}
+
+fn block_at(pieces: &[Arc<Piece>], position: u32) -> &str {
+    let position = position as usize;
+    pieces[position / PIECE_ROWS].block(position % PIECE_ROWS)
+}
+
+/// Checks that no series stands in a push twice.
+///
+/// # Errors
+///
+/// The position of the second one.
+pub fn check_unique(push: &Push, series: &[push::Series]) -> Result<(), usize> {
+    let hasher = RandomState::default();
+    let mut seen: HashTable<usize> = HashTable::with_capacity(series.len());
+    for (at, one) in series.iter().enumerate() {
+        let block = push.block(one);
+        let hash = |&other: &usize| hasher.hash_one(push.block(&series[other]));
+        let is_same = |&other: &usize| push.block(&series[other]) == block;
+        match seen.entry(hasher.hash_one(block), is_same, hash) {
+            hashbrown::hash_table::Entry::Occupied(_) => return Err(at),
+            hashbrown::hash_table::Entry::Vacant(vacant) => {
+                vacant.insert(at);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,352 @@
+//! One group: its labels, its families, and how a push changes them.
+
+use std::sync::Arc;
+
+use crate::model::grouping::Grouping;
+use crate::model::labels::has_quoted_names;
+use crate::model::push::{self, Push};
+use crate::model::rules::{Cause, Refusal};
+use crate::store::definition::{Definitions, Shape};
+use crate::store::family::{Family, NEW, Placement};
+use crate::store::piece::{Meeting, RowValue};
+
+/// The moment of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Nanoseconds since the epoch.
+    pub nanos: i64,
+}
+
+impl Moment {
+    /// Milliseconds since the epoch.
+    pub fn millis(self) -> i64 {
+        self.nanos / 1_000_000
+    }
+}
+
+/// How a family of a push meets the family of the same name in the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FamilyRule {
+    /// Series by series: values that add are added, others replaced; series not pushed stay.
+    Merge,
+    /// The pushed family takes the place of the old one.
+    Replace,
+}
+
+/// What becomes of the families of a group that a push does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// They stay.
+    Keep,
+    /// Those that add stay, the others go.
+    DropReplaced,
+    /// They go.
+    Drop,
+}
+
+/// How a push changes its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Semantics {
+    /// For the families that add.
+    pub adding: FamilyRule,
+    /// For the other families.
+    pub replacing: FamilyRule,
+    /// For the families that the push does not have.
+    pub absent: Absent,
+    /// Whether an untyped family becomes typed when a push declares its type.
+    pub untyped_becomes_typed: bool,
+}
+
+impl Semantics {
+    fn rule(&self, pushed: &push::Family) -> FamilyRule {
+        if pushed.adds { self.adding } else { self.replacing }
+    }
+
+    /// Whether a family of the group that the push does not have goes.
+    fn drops(&self, family: &Family) -> bool {
+        match self.absent {
+            Absent::Keep => false,
+            Absent::DropReplaced => !family.definition.kind().adds(family.definition.name()),
+            Absent::Drop => true,
+        }
+    }
+}
+
+/// The labels of a group and what follows from them.
+#[derive(Debug)]
+pub struct GroupLabels {
+    /// The grouping labels, sorted by name.
+    pub labels: Vec<(Box<str>, Box<str>)>,
+    /// The identity of the group: its labels as a label block.
+    pub key: Arc<str>,
+    /// The label block of the group's own series.
+    pub series_block: Box<str>,
+    /// Whether any label name needs quotes.
+    pub has_quoted_names: bool,
+    /// The names of the grouping labels.
+    pub shape: Shape,
+}
+
+impl GroupLabels {
+    /// The labels of the group that this grouping names.
+    pub fn of(grouping: &Grouping<'_>) -> GroupLabels {
+        let labels = grouping.labels();
+        GroupLabels {
+            labels: labels.iter().map(|l| ((&*l.name).into(), (&*l.value).into())).collect(),
+            key: grouping.key().into(),
+            series_block: grouping.series_block().into(),
+            has_quoted_names: has_quoted_names(grouping.key()),
+            shape: labels.iter().map(|l| Box::from(&*l.name)).collect(),
+        }
+    }
+}
+
+/// A group.
+#[derive(Debug)]
+pub struct Group {
+    /// Its labels.
+    pub labels: Arc<GroupLabels>,
+    /// When the first request for it came, in nanoseconds since the epoch.
+    pub created_at: i64,
+    /// When the latest push was accepted, in nanoseconds since the epoch; 0 for never.
+    pub pushed_at: i64,
+    /// When the latest push was refused, in nanoseconds since the epoch; 0 for never.
+    pub failed_at: i64,
+    /// The number of this group among all, dense and reused.
+    pub slot: u32,
+    /// Differs from that of any group that had the slot before.
+    pub epoch: u64,
+    /// The families, sorted by name.
+    families: Vec<Family>,
+}
+
+/// Where everything of a push belongs in its group.
+#[derive(Debug)]
+pub struct Plan {
+    /// For each family of the push.
+    steps: Vec<Step>,
+    /// Whether labels, names or types change, and not only values.
+    pub is_structural: bool,
+}
+
+#[derive(Debug)]
+struct Step {
+    /// The position of the family in the group.
+    family: Option<usize>,
+    placement: Placement,
+}
+
+/// What is needed to give a group new families and series.
+pub struct Restructuring<'a> {
+    /// All live names.
+    pub definitions: &'a mut Definitions,
+    /// Gives out epochs.
+    pub next_epoch: &'a mut u64,
+}
+
+impl Group {
+    /// A group without families.
+    pub fn new(labels: Arc<GroupLabels>, slot: u32, epoch: u64, now: Moment) -> Group {
+        Group { labels, created_at: now.nanos, pushed_at: 0, failed_at: 0, slot, epoch, families: Vec::new() }
+    }
+
+    /// The families, sorted by name.
+    pub fn families(&self) -> &[Family] {
+        &self.families
+    }
+
+    /// How many series the group has, without its own two.
+    pub fn series(&self) -> u64 {
+        self.families.iter().map(|family| u64::from(family.len())).sum()
+    }
+
+    fn position(&self, name: &str) -> Result<usize, usize> {
+        self.families.binary_search_by(|family| (**family.definition.name()).cmp(name))
+    }
+
+    /// The family of this name.
+    pub fn family(&self, name: &str) -> Option<&Family> {
+        self.position(name).ok().map(|at| &self.families[at])
+    }
+
+    /// Whether the latest push that reached the store was accepted.
+    pub fn last_push_successful(&self) -> bool {
+        self.failed_at <= self.pushed_at
+    }
+
+    /// Finds out where everything of a push belongs.
+    ///
+    /// # Errors
+    ///
+    /// A series that stands in the push twice.
+    pub fn plan(&self, push: &Push, semantics: &Semantics) -> Result<Plan, Refusal> {
+        let mut steps = Vec::with_capacity(push.families().len());
+        let mut is_structural = false;
+        let mut next = 0;
+        for pushed in push.families() {
+            let name = push.name(pushed);
+            let family = match self.families.get(next) {
+                Some(family) if **family.definition.name() == *name => Some(next),
+                _ => self.position(name).ok(),
+            };
+            let placement = match family {
+                Some(at) => self.families[at].place(push, pushed),
+                None => new_placement(push, pushed),
+            }
+            .map_err(|series| duplicate(push, pushed, series))?;
+            is_structural |= match family {
+                Some(at) => {
+                    next = at + 1;
+                    let family = &self.families[at];
+                    placement.new > 0
+                        || family.definition.kind() != pushed.kind
+                        || push.help(pushed).is_some_and(|help| family.help.as_deref() != Some(help))
+                        || (semantics.rule(pushed) == FamilyRule::Replace && !family.is_identity(&placement))
+                }
+                None => true,
+            };
+            steps.push(Step { family, placement });
+        }
+        if semantics.absent != Absent::Keep && !is_structural {
+            is_structural = self.absent_families(push, semantics).next().is_some();
+        }
+        Ok(Plan { steps, is_structural })
+    }
+
+    /// The families that a push removes because it does not have them.
+    pub fn absent_families<'a>(
+        &'a self,
+        push: &'a Push,
+        semantics: &'a Semantics,
+    ) -> impl Iterator<Item = &'a Family> {
+        self.families.iter().filter(|family| {
+            semantics.drops(family)
+                && !push.families().iter().any(|pushed| push.name(pushed) == &**family.definition.name())
+        })
+    }
+
+    /// The pushed families with the positions of their series that are new to the group.
+    pub fn new_series<'a>(
+        push: &'a Push,
+        plan: &'a Plan,
+    ) -> impl Iterator<Item = (&'a push::Family, &'a push::Series)> {
+        push.families().iter().zip(&plan.steps).flat_map(move |(pushed, step)| {
+            push.series(pushed)
+                .iter()
+                .zip(&step.placement.positions)
+                .filter(|(_, position)| **position == NEW)
+                .map(move |(series, _)| (pushed, series))
+        })
+    }
+
+    /// Applies a plan that changes values only.
+    pub fn apply(&mut self, push: &Push, plan: &Plan, semantics: &Semantics, now: Moment) {
+        for (pushed, step) in push.families().iter().zip(&plan.steps) {
+            if let Some(family) = step.family.and_then(|at| self.families.get_mut(at)) {
+                change(family, push, pushed, &step.placement, semantics, now, 0, &[]);
+            }
+        }
+        self.pushed_at = now.nanos;
+    }
+
+    /// Applies a plan that adds, removes or retypes families or series.
+    pub fn restructure(
+        &mut self,
+        push: &Push,
+        plan: &Plan,
+        semantics: &Semantics,
+        now: Moment,
+        with: &mut Restructuring<'_>,
+    ) {
+        let shape = self.labels.shape.clone();
+        let absent: Vec<Arc<str>> =
+            self.absent_families(push, semantics).map(|f| f.definition.name().clone()).collect();
+        self.families.retain(|family| {
+            let is_absent = absent.contains(family.definition.name());
+            if is_absent {
+                with.definitions.release(family.definition.name(), family.slot, &shape);
+            }
+            !is_absent
+        });
+        for (pushed, step) in push.families().iter().zip(&plan.steps) {
+            let name = push.name(pushed);
+            *with.next_epoch += 1;
+            let at = match self.position(name) {
+                Ok(at) => {
+                    with.definitions.set_kind(name, pushed.kind);
+                    at
+                }
+                Err(at) => {
+                    let lease = with.definitions.lease(name, pushed.kind, &shape);
+                    self.families.insert(at, Family::new(lease, *with.next_epoch));
+                    at
+                }
+            };
+            let layouts = with.definitions.layouts(name);
+            let family = &mut self.families[at];
+            change(family, push, pushed, &step.placement, semantics, now, *with.next_epoch, &layouts);
+            if let Some(help) = push.help(pushed) {
+                family.help = Some(with.definitions.help(name, help));
+            }
+            if let Some(RowValue::Histogram(histogram)) =
+                family.pieces().first().filter(|piece| !piece.is_empty()).map(|piece| piece.value(0))
+            {
+                with.definitions.share_layout(name, histogram.layout());
+            }
+        }
+        self.families.shrink_to_fit();
+        self.pushed_at = now.nanos;
+    }
+
+    /// Gives back the names of all families, before the group goes.
+    pub fn release(&self, definitions: &mut Definitions) {
+        for family in &self.families {
+            definitions.release(family.definition.name(), family.slot, &self.labels.shape);
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "two callers, and each argument is a different thing")]
+fn change(
+    family: &mut Family,
+    push: &Push,
+    pushed: &push::Family,
+    placement: &Placement,
+    semantics: &Semantics,
+    now: Moment,
+    epoch: u64,
+    layouts: &[Arc<crate::model::histogram::Layout>],
+) {
+    match semantics.rule(pushed) {
+        FamilyRule::Merge => {
+            let meeting = if pushed.adds { Meeting::Add } else { Meeting::Replace };
+            family.merge(push, pushed, placement, meeting, now.millis(), layouts);
+        }
+        FamilyRule::Replace => family.replace(push, pushed, placement, now.millis(), epoch, layouts),
+    }
+    family.pushed_at = now.nanos;
+}
+
+/// The plan of a push to a group that is not there.
+///
+/// # Errors
+///
+/// A series that stands in the push twice.
+pub fn plan_of_new_group(push: &Push) -> Result<Plan, Refusal> {
+    let step = |pushed: &push::Family| {
+        let placement = new_placement(push, pushed).map_err(|series| duplicate(push, pushed, series))?;
+        Ok(Step { family: None, placement })
+    };
+    Ok(Plan { steps: push.families().iter().map(step).collect::<Result<_, Refusal>>()?, is_structural: true })
+}
+
+fn new_placement(push: &Push, pushed: &push::Family) -> Result<Placement, usize> {
+    let new = push.series(pushed).len();
+    crate::store::family::check_unique(push, push.series(pushed))?;
+    Ok(Placement { positions: vec![NEW; new], new })
+}
+
+fn duplicate(push: &Push, pushed: &push::Family, series: usize) -> Refusal {
+    let series = &push.series(pushed)[series];
+    Refusal::at(series.offset, Cause::DuplicateSeries { metric: push.describe(pushed, series) })
+}

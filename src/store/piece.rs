@@ -1,0 +1,214 @@
+//! Pieces: the bounded blocks that the series of a family are kept in.
+//!
+//! A piece is the unit of copy on write. A scrape clones shared pointers to pieces; a push that
+//! changes a piece while a scrape holds it copies that piece and no more.
+
+use std::sync::Arc;
+
+use crate::model::histogram::{Histogram, Layout};
+use crate::model::kind::Form;
+use crate::model::labels::has_quoted_names;
+use crate::model::push::{Push, Series, Value};
+use crate::model::sum::Sum;
+use crate::model::summary::Summary;
+
+/// How many series a piece holds at most. Every piece of a family but the last is full.
+pub const PIECE_ROWS: usize = 32;
+
+/// Some series of one family of one group, in the order in which they arrived.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// The label blocks of all rows, one after the other.
+    labels: String,
+    rows: Rows,
+    /// Whether any label name needs quotes.
+    has_quoted_names: bool,
+}
+
+/// The rows of a piece: one vector of the form that the family has.
+#[derive(Clone, Debug)]
+pub enum Rows {
+    /// Counters, gauges and untyped values.
+    Numbers(Vec<Row<Sum>>),
+    /// Summaries.
+    Summaries(Vec<Row<Summary>>),
+    /// Histograms.
+    Histograms(Vec<Row<Histogram>>),
+}
+
+/// The state of one series.
+#[derive(Clone, Debug)]
+pub struct Row<V> {
+    /// The value.
+    pub value: V,
+    /// When this gateway first accepted the series, in milliseconds since the epoch.
+    pub start_ms: i64,
+    label_end: u32,
+}
+
+/// A borrowed value of any form.
+#[derive(Clone, Copy, Debug)]
+pub enum RowValue<'a> {
+    /// A counter, gauge or untyped value.
+    Number(f64),
+    /// A summary.
+    Summary(&'a Summary),
+    /// A histogram.
+    Histogram(&'a Histogram),
+}
+
+/// How a pushed value meets the one that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meeting {
+    /// It is added.
+    Add,
+    /// It takes its place.
+    Replace,
+}
+
+impl Piece {
+    /// An empty piece for rows of this form.
+    pub fn new(form: Form) -> Piece {
+        Piece { labels: String::new(), rows: Rows::new(form), has_quoted_names: false }
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        match &self.rows {
+            Rows::Numbers(rows) => rows.len(),
+            Rows::Summaries(rows) => rows.len(),
+            Rows::Histograms(rows) => rows.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The form of the rows.
+    pub fn form(&self) -> Form {
+        match self.rows {
+            Rows::Numbers(_) => Form::Number,
+            Rows::Summaries(_) => Form::Summary,
+            Rows::Histograms(_) => Form::Histogram,
+        }
+    }
+
+    /// Whether any label name of any row needs quotes.
+    pub fn has_quoted_names(&self) -> bool {
+        self.has_quoted_names
+    }
+
+    /// The label block of a row.
+    pub fn block(&self, at: usize) -> &str {
+        match &self.rows {
+            Rows::Numbers(rows) => block_in(&self.labels, rows, at),
+            Rows::Summaries(rows) => block_in(&self.labels, rows, at),
+            Rows::Histograms(rows) => block_in(&self.labels, rows, at),
+        }
+    }
+
+    /// The value of a row.
+    pub fn value(&self, at: usize) -> RowValue<'_> {
+        match &self.rows {
+            Rows::Numbers(rows) => RowValue::Number(rows[at].value.value()),
+            Rows::Summaries(rows) => RowValue::Summary(&rows[at].value),
+            Rows::Histograms(rows) => RowValue::Histogram(&rows[at].value),
+        }
+    }
+
+    /// The rows themselves.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// Makes room for `more` rows with `label_bytes` of label blocks, and no more than that: most
+    /// families never grow again.
+    pub fn reserve(&mut self, more: usize, label_bytes: usize) {
+        self.labels.reserve_exact(label_bytes);
+        match &mut self.rows {
+            Rows::Numbers(rows) => rows.reserve_exact(more),
+            Rows::Summaries(rows) => rows.reserve_exact(more),
+            Rows::Histograms(rows) => rows.reserve_exact(more),
+        }
+    }
+
+    /// Adds a row for a pushed series. `known` are bucket layouts that it may share.
+    pub fn append(&mut self, push: &Push, series: &Series, now_ms: i64, known: &[Arc<Layout>]) {
+        let block = push.block(series);
+        self.labels.push_str(block);
+        self.has_quoted_names |= has_quoted_names(block);
+        let label_end = self.labels.len() as u32;
+        match (&mut self.rows, series.value) {
+            (Rows::Numbers(rows), Value::Number(value)) => {
+                rows.push(Row { value: Sum::new(value), start_ms: now_ms, label_end });
+            }
+            (Rows::Summaries(rows), Value::Summary { sum, count, quantiles }) => {
+                let value = Summary::new(sum, count, push.quantiles(quantiles));
+                rows.push(Row { value, start_ms: now_ms, label_end });
+            }
+            (Rows::Histograms(rows), Value::Histogram { sum, total, buckets }) => {
+                let neighbour = rows.last().map(|row| row.value.layout().clone());
+                let value = Histogram::new(push.buckets(buckets), sum, total, neighbour.iter().chain(known));
+                rows.push(Row { value, start_ms: now_ms, label_end });
+            }
+            // The form of a family and of its pushed series is checked before.
+            _ => self.labels.truncate(self.labels.len() - push.block(series).len()),
+        }
+    }
+
+    /// Lets a pushed series meet the row that it belongs to.
+    #[inline]
+    pub fn update(&mut self, at: usize, push: &Push, series: &Series, meeting: Meeting) {
+        match (&mut self.rows, series.value) {
+            (Rows::Numbers(rows), Value::Number(value)) => match meeting {
+                Meeting::Add => rows[at].value.add(value),
+                Meeting::Replace => rows[at].value = Sum::new(value),
+            },
+            (Rows::Summaries(rows), Value::Summary { sum, count, quantiles }) => {
+                let quantiles = push.quantiles(quantiles);
+                match meeting {
+                    Meeting::Add => rows[at].value.merge(sum, count, quantiles),
+                    Meeting::Replace => rows[at].value = Summary::new(sum, count, quantiles),
+                }
+            }
+            (Rows::Histograms(rows), Value::Histogram { sum, total, buckets }) => {
+                let buckets = push.buckets(buckets);
+                let histogram = &mut rows[at].value;
+                match meeting {
+                    Meeting::Add => histogram.merge(buckets, sum, total),
+                    Meeting::Replace => {
+                        *histogram = Histogram::new(buckets, sum, total, [&histogram.layout().clone()]);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Gives a row a new start time.
+    pub fn restart(&mut self, at: usize, now_ms: i64) {
+        match &mut self.rows {
+            Rows::Numbers(rows) => rows[at].start_ms = now_ms,
+            Rows::Summaries(rows) => rows[at].start_ms = now_ms,
+            Rows::Histograms(rows) => rows[at].start_ms = now_ms,
+        }
+    }
+}
+
+impl Rows {
+    fn new(form: Form) -> Rows {
+        match form {
+            Form::Number => Rows::Numbers(Vec::new()),
+            Form::Summary => Rows::Summaries(Vec::new()),
+            Form::Histogram => Rows::Histograms(Vec::new()),
+        }
+    }
+}
+
+#[inline]
+fn block_in<'a, V>(labels: &'a str, rows: &[Row<V>], at: usize) -> &'a str {
+    let start = at.checked_sub(1).map_or(0, |before| rows[before].label_end as usize);
+    &labels[start..rows[at].label_end as usize]
+}

@@ -1,0 +1,173 @@
+//! What a scrape sees: shared pointers to everything, taken shard by shard.
+//!
+//! A snapshot holds no guard. Pushes go on beside it; they copy the pieces that it shares.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use crate::model::kind::Kind;
+use crate::store::definition::Definition;
+use crate::store::family::Pieces;
+use crate::store::group::{Group, GroupLabels};
+use crate::store::order::{Entry, Extent};
+use crate::store::piece::{PIECE_ROWS, Piece};
+
+/// All families of all groups, and the groups' own times.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The families, sorted by name.
+    pub families: Vec<SnapshotFamily>,
+    /// The groups by slot.
+    pub groups: Slots<GroupTimes>,
+}
+
+/// One family across all groups.
+#[derive(Debug)]
+pub struct SnapshotFamily {
+    definition: Arc<Definition>,
+    /// The type.
+    pub kind: Kind,
+    help: Option<(Arc<str>, Arc<str>)>,
+    members: Slots<Pieces>,
+}
+
+/// When a group was last pushed to.
+#[derive(Debug)]
+pub struct GroupTimes {
+    labels: Arc<GroupLabels>,
+    /// The latest accepted push, in nanoseconds since the epoch; 0 for never.
+    pub pushed_at: i64,
+    /// The latest refused push, in nanoseconds since the epoch; 0 for never.
+    pub failed_at: i64,
+}
+
+impl GroupTimes {
+    /// The label block of the group's own series.
+    pub fn block(&self) -> &str {
+        &self.labels.series_block
+    }
+
+    /// Whether any of its label names needs quotes.
+    pub fn has_quoted_names(&self) -> bool {
+        self.labels.has_quoted_names
+    }
+}
+
+/// Items by slot, each with the extent that the order of a family depends on.
+#[derive(Debug)]
+pub struct Slots<T> {
+    items: Vec<Option<T>>,
+    extents: Vec<Extent>,
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Slots<T> {
+        Slots { items: Vec::new(), extents: Vec::new() }
+    }
+}
+
+impl<T> Slots<T> {
+    fn set(&mut self, slot: u32, extent: Extent, item: T) {
+        let slot = slot as usize;
+        if self.items.len() <= slot {
+            self.items.resize_with(slot + 1, || None);
+            self.extents.resize(slot + 1, Extent::default());
+        }
+        self.items[slot] = Some(item);
+        self.extents[slot] = extent;
+    }
+
+    /// The item in this slot.
+    pub fn get(&self, slot: u32) -> Option<&T> {
+        self.items.get(slot as usize)?.as_ref()
+    }
+
+    /// The extents of all slots; that of an empty one is zero.
+    pub fn extents(&self) -> &[Extent] {
+        &self.extents
+    }
+}
+
+impl SnapshotFamily {
+    /// The metric name.
+    pub fn name(&self) -> &Arc<str> {
+        self.definition.name()
+    }
+
+    /// The help text: of the groups that have one, that of the smallest key.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_ref().map(|(_, help)| &**help)
+    }
+
+    /// The extents of the groups that have the family.
+    pub fn extents(&self) -> &[Extent] {
+        self.members.extents()
+    }
+
+    /// The piece that holds a series, and its row there.
+    #[inline]
+    pub fn row(&self, entry: Entry) -> Option<(&Piece, usize)> {
+        let position = entry.position as usize;
+        let piece = self.members.get(entry.slot)?.get(position / PIECE_ROWS)?;
+        Some((piece, position % PIECE_ROWS))
+    }
+
+    /// The label block of a series.
+    pub fn block(&self, entry: Entry) -> &str {
+        self.row(entry).map_or("", |(piece, row)| piece.block(row))
+    }
+}
+
+/// Collects a [`Snapshot`] group by group.
+#[derive(Debug, Default)]
+pub struct SnapshotBuilder {
+    snapshot: Snapshot,
+    positions: HashMap<usize, usize, RandomState>,
+}
+
+impl SnapshotBuilder {
+    /// Adds a group.
+    pub fn add(&mut self, group: &Group) {
+        let times = GroupTimes {
+            labels: group.labels.clone(),
+            pushed_at: group.pushed_at,
+            failed_at: group.failed_at,
+        };
+        self.snapshot.groups.set(group.slot, Extent { epoch: group.epoch, len: 1 }, times);
+        for family in group.families() {
+            let families = &mut self.snapshot.families;
+            let identity = Arc::as_ptr(&family.definition) as usize;
+            let at = *self.positions.entry(identity).or_insert_with(|| {
+                families.push(SnapshotFamily {
+                    definition: family.definition.clone(),
+                    kind: family.definition.kind(),
+                    help: None,
+                    members: Slots::default(),
+                });
+                families.len() - 1
+            });
+            let all = &mut families[at];
+            let extent = Extent { epoch: family.epoch, len: family.len() };
+            all.members.set(family.slot, extent, family.pieces().clone());
+            if let Some(help) = &family.help {
+                let key = &group.labels.key;
+                match &mut all.help {
+                    Some((smallest, _)) if *smallest <= *key => {}
+                    // The same text under a smaller key: only the key changes.
+                    Some((smallest, known)) if Arc::ptr_eq(known, help) => smallest.clone_from(key),
+                    other => *other = Some((key.clone(), help.clone())),
+                }
+            }
+        }
+    }
+
+    /// The snapshot of what was added.
+    pub fn finish(mut self) -> Snapshot {
+        self.snapshot.families.sort_by(|a, b| a.name().cmp(b.name()));
+        // A name that was freed and defined anew while the snapshot was taken stands in it twice.
+        self.snapshot.families.dedup_by(|later, kept| later.name() == kept.name());
+        self.snapshot
+    }
+}

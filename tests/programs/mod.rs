@@ -1,0 +1,137 @@
+//! Programs that some tests run beside the gateway: real clients and a real Prometheus.
+//!
+//! A function here returns `None`, and says why, when its program is not on this machine; the test
+//! then ends early. With `TALLYGATE_TEST_ALL=1`, as in `.ci/run`, that is a failure instead.
+//!
+//! | variable | names |
+//! |---|---|
+//! | `TALLYGATE_TEST_PYTHON` | a Python with the package `prometheus_client` (default: `python3`) |
+//! | `TALLYGATE_TEST_NODE_MODULES` | the folder that holds `prom-client` (default: where Node finds it) |
+//! | `TALLYGATE_TEST_GOPATH` | a GOPATH with `client_golang` (default: where Debian installs it) |
+//! | `PROMETHEUS`, `PROMTOOL` | the programs (default: those on the PATH) |
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
+#![allow(clippy::print_stderr, reason = "tests say why they are skipped")]
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A Python that has `prometheus_client`.
+pub(crate) fn python() -> Option<PathBuf> {
+    let python = named("TALLYGATE_TEST_PYTHON", "python3");
+    let check = command(&python).args(["-c", "import prometheus_client"]).output();
+    available("Python with prometheus_client", check).map(|_| python)
+}
+
+/// The folder of Node packages that has `prom-client`.
+pub(crate) fn node_modules() -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os("TALLYGATE_TEST_NODE_MODULES") {
+        let folder = PathBuf::from(folder);
+        assert!(folder.join("prom-client").is_dir(), "no prom-client in {}", folder.display());
+        return Some(folder);
+    }
+    let check = command("node").args(["-p", "require.resolve('prom-client/package.json')"]).output();
+    let found = available("Node with prom-client", check)?;
+    let package = PathBuf::from(found.trim());
+    Some(package.parent()?.parent()?.to_owned())
+}
+
+/// Compiles a Go program and returns the path of the result. One at a time, so that the first fills
+/// Go's cache for the others.
+pub(crate) fn build_go(source: &Path, into: &Path) -> Option<PathBuf> {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let check = go().args(["list", "github.com/prometheus/client_golang/prometheus/push"]).output();
+    available("Go with client_golang", check)?;
+    let program = into.join(source.file_stem()?);
+    output_of(go().args(["build", "-o"]).arg(&program).arg(source));
+    Some(program)
+}
+
+/// Go without modules: packages are taken from the disk and never from a network.
+fn go() -> Command {
+    let mut go = command("go");
+    go.env("GO111MODULE", "off")
+        .env("GOPATH", named("TALLYGATE_TEST_GOPATH", "/usr/share/gocode"))
+        .env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-cache"))
+        .env_remove("GOFLAGS");
+    go
+}
+
+/// curl, for the shell example.
+pub(crate) fn curl() -> Option<PathBuf> {
+    available("curl", command("curl").arg("--version").output()).map(|_| "curl".into())
+}
+
+/// The Prometheus server.
+pub(crate) fn prometheus() -> Option<PathBuf> {
+    let program = named("PROMETHEUS", "prometheus");
+    available("Prometheus", command(&program).arg("--version").output()).map(|_| program)
+}
+
+/// Prometheus' tool that checks metrics, configurations and rules.
+pub(crate) fn promtool() -> Option<PathBuf> {
+    let program = named("PROMTOOL", "promtool");
+    available("promtool", command(&program).arg("--version").output()).map(|_| program)
+}
+
+/// A command that runs in the project's folder and reaches this machine without a proxy.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+    command
+}
+
+/// Runs a command that must succeed, and returns its standard output.
+#[track_caller]
+pub(crate) fn output_of(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, text_of(&output));
+    String::from_utf8(output.stdout).expect("text from the command")
+}
+
+/// All that a command printed.
+pub(crate) fn text_of(output: &Output) -> String {
+    [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat()
+}
+
+/// Asks until there is an answer. For what another program does at its own time and announces to
+/// nobody, such as a scrape by Prometheus; so this is the one place that sleeps between questions.
+/// The limit is reached only when a test fails.
+#[track_caller]
+pub(crate) fn ask_until<T>(what: &str, mut question: impl FnMut() -> Result<T, String>) -> T {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match question() {
+            Ok(answer) => return answer,
+            Err(latest) => {
+                assert!(Instant::now() < deadline, "{what}: not within {LIMIT:?}, but {latest}");
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn named(variable: &str, default: &str) -> PathBuf {
+    std::env::var_os(variable).unwrap_or_else(|| OsString::from(default)).into()
+}
+
+/// The output of a check that shows whether a program can be used here.
+fn available(what: &str, check: std::io::Result<Output>) -> Option<String> {
+    let reason = match check {
+        Ok(output) if output.status.success() => {
+            return Some(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Ok(output) => text_of(&output),
+        Err(error) => error.to_string(),
+    };
+    let required = std::env::var_os("TALLYGATE_TEST_ALL").is_some_and(|value| value == "1");
+    assert!(!required, "TALLYGATE_TEST_ALL=1, but there is no {what}: {reason}");
+    eprintln!("skipped: there is no {what}: {}", reason.trim());
+    None
+}

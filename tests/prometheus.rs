@@ -1,0 +1,284 @@
+//! A real Prometheus scrapes the gateway, with the configuration and the rules of `config/`: what it
+//! computes agrees with what was pushed, its alerts fire, and its own checks are content.
+//!
+//! Skipped where there is no Prometheus; see `tests/programs/mod.rs`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
+
+mod programs;
+mod support;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use programs::ask_until;
+use serde_json::Value;
+use support::{Connection, Directory, Gateway};
+
+const GROUP: &str = "/metrics/job/import/shop/berlin";
+
+/// What one push of the test below counts, by series. The names are selectors for Prometheus too.
+const COUNTERS: [(&str, f64); 2] =
+    [(r#"orders_total{kind="new"}"#, 1.0), (r#"orders_total{kind="old"}"#, 2.5)];
+const HISTOGRAM: [(&str, f64); 4] = [
+    (r#"order_seconds_bucket{le="0.5"}"#, 3.0),
+    (r#"order_seconds_bucket{le="+Inf"}"#, 4.0),
+    ("order_seconds_sum", 5.25),
+    ("order_seconds_count", 4.0),
+];
+
+/// The body of a push that counts so many times as much.
+fn orders(times: f64) -> String {
+    let lines = |series: &[(&str, f64)]| -> String {
+        series.iter().map(|(series, value)| format!("{series} {}\n", value * times)).collect()
+    };
+    let (counters, histogram) = (lines(&COUNTERS), lines(&HISTOGRAM));
+    format!("# TYPE orders_total counter\n{counters}# TYPE order_seconds histogram\n{histogram}")
+}
+
+#[test]
+fn increase_agrees_with_what_several_threads_pushed() {
+    const THREADS: usize = 4;
+    const SCRAPES: f64 = 5.0;
+
+    let Some(program) = programs::prometheus() else { return };
+    let gateway = Gateway::start(&[]);
+    // increase() can't see the first value of a series, so that is 0 here, and seen before the rest.
+    gateway.push(GROUP, &orders(0.0));
+    let prometheus = Prometheus::start(&program, &gateway);
+    let scrapes = || prometheus.value(r#"count_over_time(orders_total{kind="new"}[10m])"#);
+    let scrapes_of_zero = ask_until("the first scrape", scrapes);
+
+    // Push without a pause until Prometheus has scraped some more times.
+    let stop = AtomicBool::new(false);
+    let pushes: u32 = thread::scope(|scope| {
+        let _stop = SetOnDrop(&stop);
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| push_until(&gateway, &stop))).collect();
+        ask_until("more scrapes", || match scrapes()? {
+            count if count >= scrapes_of_zero + SCRAPES => Ok(()),
+            count => Err(format!("{count} scrapes")),
+        });
+        stop.store(true, Ordering::Relaxed);
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert!(pushes > 0);
+
+    for (series, value) in COUNTERS.into_iter().chain(HISTOGRAM) {
+        let total = value * f64::from(pushes);
+        ask_until_it_is(&prometheus, series, total);
+
+        let answer = prometheus.query(&format!("{series}[10m]"), None).unwrap();
+        let labels = answer[0]["metric"].as_object().unwrap();
+        assert_eq!((&labels["job"], &labels["shop"]), (&"import".into(), &"berlin".into()), "{labels:?}");
+        assert!(!labels.contains_key("instance") && !labels.contains_key("exported_job"), "{labels:?}");
+
+        let samples = samples(&answer[0]);
+        let values: Vec<f64> = samples.iter().map(|&(_, value)| value).collect();
+        assert!(values.is_sorted(), "{series} fell: {values:?}");
+        assert_eq!((values[0], values[values.len() - 1]), (0.0, total), "{series}");
+        assert!(values.iter().any(|&value| 0.0 < value && value < total), "one jump: {values:?}");
+
+        // From a zero to the last sample there is nothing to extrapolate.
+        let last = samples[samples.len() - 1].0;
+        let answer = prometheus.query(&format!("increase({series}[10m])"), Some(last)).unwrap();
+        let increase = number(&answer[0]["value"][1]);
+        assert!((increase - total).abs() <= 1e-9 * total, "increase({series}) is {increase}, not {total}");
+    }
+    assert_eq!(prometheus.value(r#"min_over_time(up{job="tallygate"}[10m])"#), Ok(1.0));
+}
+
+/// Waits for the scrape, or the evaluation, that gives an expression this value.
+#[track_caller]
+fn ask_until_it_is(prometheus: &Prometheus, expression: &str, value: f64) {
+    ask_until(expression, || match prometheus.value(expression)? {
+        seen if seen == value => Ok(()),
+        seen => Err(format!("{seen} instead of {value}")),
+    });
+}
+
+/// Pushes over one connection; the number of pushes.
+fn push_until(gateway: &Gateway, stop: &AtomicBool) -> u32 {
+    let request = support::encode_request("POST", GROUP, &[], orders(1.0).as_bytes());
+    let mut connection = gateway.connect();
+    let mut pushes = 0;
+    while !stop.load(Ordering::Relaxed) {
+        connection.send(&request).unwrap();
+        assert_eq!(connection.read_response("POST").unwrap().status, 200);
+        pushes += 1;
+    }
+    pushes
+}
+
+/// Lets the other threads end where this one fails.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_refused_push_raises_an_alert_until_the_next_is_accepted() {
+    let Some(program) = programs::prometheus() else { return };
+    let gateway = Gateway::start(&[]);
+    let prometheus = Prometheus::start(&program, &gateway);
+    gateway.push(GROUP, "# TYPE orders_total counter\norders_total 1\n");
+    gateway.refused(GROUP, "# TYPE orders_total gauge\norders_total 2\n");
+
+    let alert = r#"ALERTS{alertname="TallygatePushFailing",alertstate="firing",job="import",shop="berlin"}"#;
+    ask_until("the alert", || prometheus.value(alert));
+    // What the rules on HTTP errors select is there, under the labels that they use.
+    let errors = r#"sum(pushgateway_http_requests_total{job="tallygate",code=~"4.."})"#;
+    ask_until_it_is(&prometheus, errors, 1.0);
+
+    gateway.push(GROUP, "# TYPE orders_total counter\norders_total 1\n");
+    ask_until_it_is(&prometheus, "orders_total", 2.0);
+    ask_until("the end of the alert", || match prometheus.value(alert) {
+        Ok(_) => Err("it is still firing".to_owned()),
+        Err(_) => Ok(()),
+    });
+}
+
+#[test]
+fn promtool_has_nothing_to_say_about_the_metrics() {
+    let Some(promtool) = programs::promtool() else { return };
+    let gateway = Gateway::start(&[]);
+    // Every kind of request that the gateway counts, so that all its families are there.
+    gateway.push(GROUP, &format!("# HELP orders_total Orders.\n{}", counter("orders_total", 1)));
+    gateway.refused(GROUP, "# TYPE orders_total gauge\norders_total 2\n");
+    assert_eq!(gateway.put("/metrics/job/other", &counter("other_total", 1)).status, 200);
+    assert_eq!(gateway.delete("/metrics/job/other").status, 202);
+    for path in ["/-/healthy", "/-/ready", "/api/v1/status", "/api/v1/metrics", "/metrics"] {
+        assert_eq!(gateway.get(path).status, 200, "{path}");
+    }
+    let metrics = gateway.scrape();
+    for family in ["pushgateway_http_requests_total", "pushgateway_http_push_size_bytes", "push_time_seconds"]
+    {
+        assert!(metrics.contains(&format!("# TYPE {family} ")), "no {family} in\n{metrics}");
+    }
+
+    let mut check = programs::command(promtool);
+    check.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut check = check.spawn().unwrap();
+    check.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+    let output = check.wait_with_output().unwrap();
+    assert_eq!(programs::text_of(&output), "", "promtool about\n{metrics}");
+    assert!(output.status.success(), "{}", output.status);
+}
+
+fn counter(name: &str, value: u32) -> String {
+    format!("# TYPE {name} counter\n{name} {value}\n")
+}
+
+#[test]
+fn the_configuration_and_the_rules_that_we_ship_are_valid() {
+    let Some(promtool) = programs::promtool() else { return };
+    for arguments in [
+        ["check", "config", "config/prometheus.yml"],
+        ["check", "rules", "config/alerts.yml"],
+        ["test", "rules", "tests/alerts.test.yml"],
+    ] {
+        programs::output_of(programs::command(&promtool).args(arguments));
+    }
+}
+
+/// A Prometheus that scrapes one gateway every second. It is killed when dropped.
+struct Prometheus {
+    process: Child,
+    address: SocketAddr,
+    _folder: Directory,
+}
+
+impl Prometheus {
+    /// Starts it with the files of `config/`, changed only in target and intervals.
+    fn start(program: &Path, gateway: &Gateway) -> Prometheus {
+        let folder = Directory::new();
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        let mut config = std::fs::read_to_string(shipped.join("prometheus.yml")).unwrap();
+        let target = format!("127.0.0.1:{}", gateway.port());
+        for (from, to) in [
+            ("scrape_interval: 15s", "scrape_interval: 1s"),
+            ("evaluation_interval: 15s", "evaluation_interval: 1s"),
+            ("localhost:9091", target.as_str()),
+        ] {
+            assert!(config.contains(from), "no {from:?} in config/prometheus.yml");
+            config = config.replace(from, to);
+        }
+        let config = folder.write("prometheus.yml", &config);
+        folder.write("alerts.yml", &std::fs::read_to_string(shipped.join("alerts.yml")).unwrap());
+
+        let log = folder.path().join("log");
+        let process = programs::command(program)
+            .arg(format!("--config.file={config}"))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg("--web.listen-address=127.0.0.1:0")
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut prometheus = Prometheus { process, address: ([127, 0, 0, 1], 0).into(), _folder: folder };
+        prometheus.address = ask_until("the port of Prometheus", || {
+            let log = std::fs::read_to_string(&log).unwrap();
+            let line = log.lines().find(|line| line.contains("Listening on") && line.contains("address="));
+            let address = line.and_then(|line| line.rsplit_once("address=")?.1.parse().ok());
+            address.ok_or(log)
+        });
+        prometheus
+    }
+
+    /// The value of an expression that has exactly one.
+    fn value(&self, expression: &str) -> Result<f64, String> {
+        let answer = self.query(expression, None)?;
+        match answer.as_array().map(Vec::as_slice) {
+            Some([one]) => Ok(number(&one["value"][1])),
+            _ => Err(format!("{expression} is {answer}")),
+        }
+    }
+
+    /// The result of an expression, now or at a time in seconds.
+    fn query(&self, expression: &str, time: Option<f64>) -> Result<Value, String> {
+        let time = time.map_or_else(String::new, |time| format!("&time={time:.3}"));
+        let path = format!("/api/v1/query?query={}{time}", percent_encoded(expression));
+
+        let mut connection = Connection::open(self.address).map_err(|error| error.to_string())?;
+        connection
+            .send(&support::encode_request("GET", &path, &[], b""))
+            .map_err(|error| error.to_string())?;
+        let response = connection.read_response("GET").map_err(|error| error.to_string())?;
+        if response.status != 200 {
+            return Err(response.text());
+        }
+        let mut answer: Value = serde_json::from_slice(&response.body).map_err(|error| error.to_string())?;
+        Ok(answer["data"]["result"].take())
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // It may have ended already, which is as good.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// Time and value of each sample of a range.
+fn samples(series: &Value) -> Vec<(f64, f64)> {
+    let samples = series["values"].as_array().expect("a range of samples");
+    samples.iter().map(|sample| (sample[0].as_f64().unwrap(), number(&sample[1]))).collect()
+}
+
+/// Prometheus writes values as strings.
+fn number(value: &Value) -> f64 {
+    value.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no number: {value}"))
+}
