@@ -86,13 +86,23 @@ impl Endpoint<'_> {
     }
 
     fn answers(self, method: &str) -> bool {
-        method != "OPTIONS" && self.methods().split(", ").any(|allowed| allowed == method)
+        match self {
+            Endpoint::Group { .. } => matches!(method, "POST" | "PUT" | "DELETE"),
+            Endpoint::Quit => matches!(method, "POST" | "PUT"),
+            Endpoint::ApiWipe => method == "PUT",
+            _ => matches!(method, "GET" | "HEAD"),
+        }
     }
 }
 
 impl Routes {
     /// What becomes of a request with this method and escaped path.
     pub fn route<'a>(&self, method: &str, path: &'a str) -> Route<'a> {
+        if let Some(group) = self.plain_group(path)
+            && group.answers(method)
+        {
+            return Route::Endpoint(group);
+        }
         let Some(decoded) = decode(path) else { return Route::BadPath };
         if let Cow::Owned(location) = clean(path) {
             return Route::Redirect { code: 307, location };
@@ -153,6 +163,22 @@ impl Routes {
             b"/-/quit" => Some(Endpoint::Quit),
             _ => self.group(path),
         }
+    }
+
+    /// The group of a path that needs no cleaning and whose fixed part is spelled plainly: that of
+    /// nearly every request.
+    fn plain_group<'a>(&self, path: &'a str) -> Option<Endpoint<'a>> {
+        let rest = path.strip_prefix(&*self.prefix)?.strip_prefix("/metrics/job")?;
+        let is_plain = |pair: &[u8]| pair[0] != b'/' || !matches!(pair[1], b'/' | b'.');
+        if rest.contains('%') || !rest.as_bytes().windows(2).all(is_plain) {
+            return None;
+        }
+        let (encoding, rest) = match rest.strip_prefix('/') {
+            Some(rest) => (JobEncoding::Plain, rest),
+            None => (JobEncoding::Base64, rest.strip_prefix("@base64/")?),
+        };
+        let (job, labels) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        (!job.is_empty()).then_some(Endpoint::Group { encoding, job, labels })
     }
 
     fn group<'a>(&self, path: &'a str) -> Option<Endpoint<'a>> {

@@ -61,6 +61,8 @@ pub struct Series {
 /// The pushed value of one series.
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
+    /// A value of another type than its family has.
+    Missing,
     /// A counter, gauge or untyped sample.
     Number(f64),
     /// The parts of a summary that the body has.

@@ -3,24 +3,33 @@
 //! "Legacy" names are those of Prometheus before 3.0 (`[a-zA-Z_:][a-zA-Z0-9_:]*` for metrics, without
 //! the colon for labels); since then any non-empty UTF-8 string can be a name.
 
-/// Whether `byte` may stand in a legacy label name, other than at its start.
-pub const fn is_label_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
-}
+/// For each byte whether it may stand in a legacy label name, other than at its start.
+pub static LABEL_NAME_BYTES: [bool; 256] = name_bytes(false);
 
-/// Whether `byte` may stand in a legacy metric name, other than at its start.
-pub const fn is_metric_name_byte(byte: u8) -> bool {
-    is_label_name_byte(byte) || byte == b':'
+/// For each byte whether it may stand in a legacy metric name, other than at its start.
+pub static METRIC_NAME_BYTES: [bool; 256] = name_bytes(true);
+
+const fn name_bytes(may_have_colon: bool) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        table[byte as usize] =
+            byte.is_ascii_alphanumeric() || byte == b'_' || (byte == b':' && may_have_colon);
+        byte += 1;
+    }
+    table
 }
 
 /// Whether `name` is a metric name that every Prometheus understands without quotes.
 pub fn is_legacy_metric_name(name: &str) -> bool {
-    name.bytes().all(is_metric_name_byte) && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+    name.bytes().all(|byte| METRIC_NAME_BYTES[usize::from(byte)])
+        && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
 }
 
 /// Whether `name` is a label name that every Prometheus understands without quotes.
 pub fn is_legacy_label_name(name: &str) -> bool {
-    name.bytes().all(is_label_name_byte) && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+    name.bytes().all(|byte| LABEL_NAME_BYTES[usize::from(byte)])
+        && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
 }
 
 /// Whether `name` is reserved for Prometheus itself.

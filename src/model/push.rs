@@ -3,6 +3,8 @@
 //! Turning a body into a push is a pure function of the body, the grouping and the configuration.
 //! A [`Push`] owns its data, so that it can wait in a queue.
 
+use std::cmp::Ordering;
+
 use crate::model::body::{self, Body};
 use crate::model::count::Count;
 use crate::model::grouping::Grouping;
@@ -165,7 +167,7 @@ impl Push {
             let first = series.len();
             for pushed in body.series_of(family) {
                 let block = builder.block(&family.name, kind, pushed)?;
-                let value = builder.value(kind, adds, pushed, block).map_err(|fault| {
+                let value = builder.value(kind, adds, pushed).map_err(|fault| {
                     let metric = builder.describe(&family.name, kind, block, pushed);
                     Refusal::at(pushed.offset, fault.cause(metric))
                 })?;
@@ -194,23 +196,43 @@ fn span_of<T>(items: &mut Vec<T>, fill: impl FnOnce(&mut Vec<T>)) -> Span {
     Span { start, end: items.len() as u32 }
 }
 
-/// The grouping labels, escaped once per push.
+/// The grouping labels, written once per push.
 struct ForcedLabels<'g> {
-    labels: Vec<(&'g str, std::borrow::Cow<'g, str>)>,
+    /// The names, and where the label stands in the block.
+    labels: Vec<(&'g str, std::ops::Range<usize>)>,
+    /// The block of a series without labels of its own.
+    block: String,
     /// Where the empty `instance` label stands that a label of the body may replace.
     default_instance: Option<usize>,
 }
 
 impl<'g> ForcedLabels<'g> {
     fn of(grouping: &'g Grouping<'_>) -> ForcedLabels<'g> {
-        let mut labels: Vec<_> =
-            grouping.labels().iter().map(|label| (&*label.name, escape(&label.value))).collect();
+        let mut names: Vec<(&str, &str)> =
+            grouping.labels().iter().map(|label| (&*label.name, &*label.value)).collect();
         let default_instance = (!grouping.has_instance()).then(|| {
-            let at = labels.partition_point(|(name, _)| *name < "instance");
-            labels.insert(at, ("instance", std::borrow::Cow::Borrowed("")));
+            let at = names.partition_point(|(name, _)| *name < "instance");
+            names.insert(at, ("instance", ""));
             at
         });
-        ForcedLabels { labels, default_instance }
+        let mut block = Vec::with_capacity(grouping.key().len() + 16);
+        let labels = names.into_iter().map(|(name, value)| {
+            block.push(if block.is_empty() { b'{' } else { b',' });
+            let start = block.len();
+            write_pair(&mut block, name, &escape(value));
+            (name, start..block.len())
+        });
+        let labels = labels.collect();
+        block.push(b'}');
+        ForcedLabels { labels, block: String::from_utf8(block).unwrap_or_default(), default_instance }
+    }
+
+    fn name(&self, at: usize) -> Option<&'g str> {
+        self.labels.get(at).map(|(name, _)| *name)
+    }
+
+    fn text(&self, at: usize) -> &[u8] {
+        &self.block.as_bytes()[self.labels[at].1.clone()]
     }
 }
 
@@ -222,8 +244,13 @@ enum ValueFault {
     Bound,
     DuplicateBound(f64),
     Falling(f64),
-    CountDiffers { count: Count, bucket: Count },
+    CountDiffers {
+        count: Count,
+        bucket: Count,
+    },
     NoCount,
+    /// The value is not of the kind of its family.
+    NotA(Kind),
 }
 
 impl ValueFault {
@@ -237,6 +264,7 @@ impl ValueFault {
             ValueFault::Falling(bound) => Cause::FallingCounts { metric, bound },
             ValueFault::CountDiffers { count, bucket } => Cause::CountDiffers { metric, count, bucket },
             ValueFault::NoCount => Cause::NoCount { metric },
+            ValueFault::NotA(kind) => Cause::KindConflict { metric, kind },
         }
     }
 }
@@ -256,53 +284,49 @@ impl Builder<'_, '_> {
     /// Writes the label block of a series: its labels and the forced ones, sorted.
     fn block(&mut self, family: &str, kind: Kind, series: &body::Series) -> Result<Span, Refusal> {
         let labels = self.body.labels_of(series);
+        let start = self.text.len() as u32;
+        if labels.is_empty() && !self.forced_is_special(kind) {
+            self.text.extend_from_slice(self.forced.block.as_bytes());
+            return Ok(Span { start, end: self.text.len() as u32 });
+        }
         self.order.clear();
         self.order.extend(0..labels.len() as u32);
-        let name = |at: u32| &*labels[at as usize].name;
         if !labels.is_sorted_by(|a, b| a.name <= b.name) {
-            self.order.sort_by(|a, b| name(*a).cmp(name(*b)));
+            self.order.sort_by(|a, b| labels[*a as usize].name.cmp(&labels[*b as usize].name));
         }
-        let start = self.text.len() as u32;
         self.text.push(b'{');
         let (mut own, mut forced) = (0, 0);
         let mut last_own: Option<&str> = None;
-        let mut has_special = false;
+        let mut has_special = self.forced_is_special(kind);
         loop {
             let next_own = self.order.get(own).map(|&at| &labels[at as usize]);
-            let next_forced = self.forced.labels.get(forced);
-            let take_forced = match (next_own, next_forced) {
+            let next_forced = self.forced.name(forced);
+            let order = match (next_own, next_forced) {
                 (None, None) => break,
-                (None, Some(_)) => true,
-                (Some(_), None) => false,
-                (Some(own), Some((name, _))) => *own.name >= **name,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(_), None) => Ordering::Less,
+                (Some(own), Some(forced)) => (*own.name).cmp(forced),
             };
-            if let Some(label) = next_own
-                && (!take_forced || next_forced.is_some_and(|(name, _)| label.name == *name))
-            {
-                if last_own == Some(&*label.name) || is_reserved_label_name(&label.name) {
-                    return Err(self.label_fault(family, kind, series, start, &label.name, last_own));
-                }
-                last_own = Some(&label.name);
-            }
             if self.text.len() > start as usize + 1 {
                 self.text.push(b',');
             }
-            if take_forced {
-                let (name, value) = &self.forced.labels[forced];
-                let replaced = next_own.filter(|label| label.name == *name);
-                let value = match replaced {
-                    Some(label) if self.forced.default_instance == Some(forced) => &label.escaped_value,
-                    _ => value,
-                };
-                has_special |= is_special(kind, name);
-                write_pair(&mut self.text, name, value);
-                own += usize::from(replaced.is_some());
-                forced += 1;
-            } else if let Some(label) = next_own {
-                has_special |= is_special(kind, &label.name);
-                write_pair(&mut self.text, &label.name, &label.escaped_value);
+            if let Some(label) = next_own.filter(|_| order.is_le()) {
+                let is_invalid = label.name.is_empty() || is_reserved_label_name(&label.name);
+                if last_own == Some(&*label.name) || is_invalid {
+                    return Err(self.label_fault(family, kind, series, start, &label.name, last_own));
+                }
+                last_own = Some(&label.name);
                 own += 1;
+                let is_overwritten = order.is_eq() && self.forced.default_instance != Some(forced);
+                if !is_overwritten {
+                    has_special |= is_special(kind, &label.name);
+                    write_pair(&mut self.text, &label.name, &label.escaped_value);
+                    forced += usize::from(order.is_eq());
+                    continue;
+                }
             }
+            self.text.extend_from_slice(self.forced.text(forced));
+            forced += 1;
         }
         self.text.push(b'}');
         let block = Span { start, end: self.text.len() as u32 };
@@ -312,6 +336,10 @@ impl Builder<'_, '_> {
             return Err(Refusal::at(series.offset, Cause::ExplicitLabel { metric, label }));
         }
         Ok(block)
+    }
+
+    fn forced_is_special(&self, kind: Kind) -> bool {
+        kind.form() != Form::Number && self.forced.labels.iter().any(|(name, _)| is_special(kind, name))
     }
 
     #[cold]
@@ -337,14 +365,9 @@ impl Builder<'_, '_> {
     }
 
     /// Checks a value and copies its buckets or quantiles.
-    fn value(
-        &mut self,
-        kind: Kind,
-        adds: bool,
-        series: &body::Series,
-        _block: Span,
-    ) -> Result<Value, ValueFault> {
+    fn value(&mut self, kind: Kind, adds: bool, series: &body::Series) -> Result<Value, ValueFault> {
         match series.value {
+            body::Value::Missing => Err(ValueFault::NotA(kind)),
             body::Value::Number(value) if adds && !(value >= 0.0 && value.is_finite()) => {
                 Err(ValueFault::Counter(value))
             }
@@ -381,6 +404,7 @@ impl Builder<'_, '_> {
     fn describe(&self, family: &str, kind: Kind, block: Span, series: &body::Series) -> String {
         let none = Span { start: 0, end: 0 };
         let value = match series.value {
+            body::Value::Missing => Value::Number(0.0),
             body::Value::Number(value) => Value::Number(value),
             body::Value::Summary { sum, count, .. } => Value::Summary {
                 sum: sum.unwrap_or(0.0),

@@ -47,14 +47,6 @@ pub enum ParseError {
         /// The quoted string.
         text: String,
     },
-    /// A metric lacks the member that its family's type asks for.
-    #[error("metric of family {name} is not a {}", .kind.upper_name())]
-    WrongMember {
-        /// The quoted name.
-        name: String,
-        /// The type of the family.
-        kind: Kind,
-    },
     /// A histogram has native buckets.
     #[error(
         "metric family {name} has a native histogram, which this gateway can't add up; push classic buckets"
@@ -68,9 +60,8 @@ pub enum ParseError {
 impl From<WireError> for ParseError {
     fn from(error: WireError) -> ParseError {
         match error {
-            WireError::Truncated => ParseError::Truncated,
             WireError::Overflow => ParseError::Overflow,
-            WireError::Invalid => ParseError::Invalid,
+            WireError::Truncated | WireError::Invalid => ParseError::Invalid,
         }
     }
 }
@@ -86,7 +77,12 @@ pub fn parse(input: &[u8]) -> Result<Body<'_>, ParseError> {
     let mut rest = input;
     while !rest.is_empty() {
         reader.number += 1;
-        reader.family(delimited(&mut rest)?)?;
+        // Only the end of the body within a message is an early end; within a message it is nonsense.
+        let message = delimited(&mut rest).map_err(|error| match error {
+            WireError::Truncated => ParseError::Truncated,
+            other => other.into(),
+        })?;
+        reader.family(message)?;
     }
     let mut body = reader.body;
     let mut seen = std::collections::HashSet::new();
@@ -163,14 +159,9 @@ impl<'a> Reader<'a> {
             }
             Ok::<(), ParseError>(())
         })?;
-        let Some(member) = member else {
-            return Err(ParseError::WrongMember {
-                name: quote(self.body.families[family].name.as_bytes()),
-                kind,
-            });
-        };
-        let handle = match kind.form() {
-            Form::Number => {
+        let handle = match (member, kind.form()) {
+            (None, _) => self.body.push_series(family, mark, Value::Missing, None),
+            (Some(member), Form::Number) => {
                 let mut value = 0.0;
                 fields(member, |field, content| {
                     if field == 1 {
@@ -180,8 +171,8 @@ impl<'a> Reader<'a> {
                 })?;
                 self.body.push_series(family, mark, Value::Number(value), None)
             }
-            Form::Summary => self.summary(member, family, mark)?,
-            Form::Histogram => self.histogram(member, family, mark)?,
+            (Some(member), Form::Summary) => self.summary(member, family, mark)?,
+            (Some(member), Form::Histogram) => self.histogram(member, family, mark)?,
         };
         self.body.series_mut(handle).has_timestamp = has_timestamp;
         Ok(())

@@ -80,6 +80,16 @@ enum Role {
     Count,
 }
 
+/// Where the metric name of a sample stands.
+#[derive(Clone, Copy)]
+enum NamePlace {
+    BeforeBraces,
+    /// Among the labels, not yet passed.
+    InBraces,
+    /// Among the labels, passed.
+    Read,
+}
+
 /// The label that tells the samples of one histogram or summary apart.
 #[derive(Clone, Copy)]
 enum Member {
@@ -90,6 +100,7 @@ enum Member {
 
 struct Parser<'a> {
     input: &'a [u8],
+    text: Option<&'a str>,
     names: Names,
     body: Body<'a>,
     targets: HashMap<Cow<'a, str>, Target, RandomState>,
@@ -104,9 +115,10 @@ impl<'a> Parser<'a> {
     fn new(input: &'a [u8], names: Names) -> Parser<'a> {
         Parser {
             input,
+            text: std::str::from_utf8(input).ok(),
             names,
             body: Body::with_capacity_for(input.len()),
-            targets: HashMap::default(),
+            targets: HashMap::with_capacity_and_hasher(14, RandomState::default()),
             last: None,
             composites: HashTable::new(),
             last_composite: None,
@@ -123,7 +135,7 @@ impl<'a> Parser<'a> {
             if end > start && self.input[end - 1] == b'\r' {
                 end -= 1;
             }
-            self.line(Line::new(self.input, start, end, feed.is_none()))?;
+            self.line(Line::new(self.input, self.text, start, end, feed.is_none()))?;
             start = next;
         }
         Ok(())
@@ -188,48 +200,76 @@ impl<'a> Parser<'a> {
 
     fn sample(&mut self, mut line: Line<'a>) -> Result<(), Fault> {
         let start = line.at;
-        let name = line.metric_name()?;
-        if name.is_empty() {
-            return Err(line.fault(start, "invalid metric name"));
-        }
-        self.check_metric_name(&line, start, &name)?;
-        let target = self.target(name);
+        let target = match &self.last {
+            Some((name, target)) if line.same_metric_name(name) => *target,
+            _ => {
+                let name = line.metric_name()?;
+                if name.is_empty() {
+                    return Err(line.fault(start, "invalid metric name"));
+                }
+                self.check_metric_name(&line, start, &name)?;
+                self.target(name)
+            }
+        };
         line.skip_blanks();
         if line.peek() == b'{' {
             line.at += 1;
-            self.labels_and_value(line, start, target)
+            self.labels_and_value(line, start, target, NamePlace::BeforeBraces)
         } else {
             let mark = self.body.label_mark();
             self.value(line, start, target, mark, Member::None)
         }
     }
 
-    /// `{"name",label="value"} 1`: the name stands in the braces.
+    /// `{"name",label="value"} 1`: the name stands in the braces, as the string without a value.
     fn braced_sample(&mut self, mut line: Line<'a>) -> Result<(), Fault> {
         let start = line.at;
         line.at += 1;
-        line.skip_blanks();
-        let name_at = line.at;
-        if line.peek() != b'"' {
-            return Err(line.fault(name_at, "invalid metric name"));
-        }
-        let name = line.metric_name()?;
-        line.skip_blanks();
-        match line.peek() {
-            b',' => line.at += 1,
-            b'}' => {}
-            b'=' => return Err(line.fault(name_at, "invalid metric name")),
-            other => {
-                let message = format!("unexpected end of metric value {}", quote_byte(other));
-                return Err(line.fault(line.at, message));
-            }
-        }
-        self.check_metric_name(&line, name_at, &name)?;
+        let name = self.name_in_braces(line.clone())?;
         let target = self.target(name);
-        self.labels_and_value(line, start, target)
+        self.labels_and_value(line, start, target, NamePlace::InBraces)
     }
 
-    fn labels_and_value(&mut self, mut line: Line<'a>, start: usize, target: Target) -> Result<(), Fault> {
+    /// Looks through the braces for the metric name; the labels are read afterwards.
+    fn name_in_braces(&self, mut line: Line<'a>) -> Result<Cow<'a, str>, Fault> {
+        loop {
+            line.skip_blanks();
+            let at = line.at;
+            if line.peek() == b'}' {
+                return Err(line.fault(at, "invalid metric name"));
+            }
+            let name = line.label_name()?;
+            line.skip_blanks();
+            match line.peek() {
+                _ if name.is_empty() => return Err(line.fault(at, "invalid label name for metric \"\"")),
+                b'=' => {}
+                b',' | b'}' => {
+                    self.check_metric_name(&line, at, &name)?;
+                    return Ok(name);
+                }
+                other => {
+                    let message = format!("unexpected end of metric name {}", quote_byte(other));
+                    return Err(line.fault(line.at, message));
+                }
+            }
+            line.at += 1;
+            line.skip_blanks();
+            line.label_value()?;
+            line.skip_blanks();
+            if line.peek() != b',' {
+                return Err(line.fault(at, "invalid metric name"));
+            }
+            line.at += 1;
+        }
+    }
+
+    fn labels_and_value(
+        &mut self,
+        mut line: Line<'a>,
+        start: usize,
+        target: Target,
+        mut name_place: NamePlace,
+    ) -> Result<(), Fault> {
         let mark = self.body.label_mark();
         let form = self.kind(target.family).form();
         let mut member = Member::None;
@@ -241,12 +281,24 @@ impl<'a> Parser<'a> {
             }
             let name_at = line.at;
             let name = line.label_name()?;
-            self.check_label_name(&line, name_at, &name, target)?;
             line.skip_blanks();
-            if line.peek() != b'=' {
+            if line.peek() != b'=' && !name.is_empty() {
+                match name_place {
+                    NamePlace::BeforeBraces => {}
+                    NamePlace::InBraces => {
+                        name_place = NamePlace::Read;
+                        line.at += usize::from(line.peek() == b',');
+                        continue;
+                    }
+                    NamePlace::Read => {
+                        let metric = quote(self.body.families[target.family].name.as_bytes());
+                        return Err(line.fault(name_at, format!("multiple metric names for metric {metric}")));
+                    }
+                }
                 let found = quote_byte(line.peek());
                 return Err(line.fault(line.at, format!("expected '=' after label name, found {found}")));
             }
+            self.check_label_name(&line, name_at, &name, target)?;
             line.at += 1;
             line.skip_blanks();
             let value_at = line.at;
@@ -357,7 +409,7 @@ impl<'a> Parser<'a> {
                 Member::Quantile(quantile) => self.body.push_quantile(handle, Quantile { quantile, value }),
                 Member::None => {}
             },
-            (Value::Number(_), _) => {}
+            (Value::Number(_) | Value::Missing, _) => {}
         }
         Ok(handle)
     }
@@ -407,15 +459,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The family and role of the samples with this name.
-    #[inline]
     fn target(&mut self, name: Cow<'a, str>) -> Target {
-        match &self.last {
-            Some((last, target)) if *last == name => *target,
-            _ => self.look_up_target(name),
-        }
-    }
-
-    fn look_up_target(&mut self, name: Cow<'a, str>) -> Target {
         let target = match self.targets.get(&*name) {
             Some(target) => *target,
             None => {

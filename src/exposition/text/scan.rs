@@ -4,14 +4,17 @@ use std::borrow::Cow;
 
 use crate::exposition::quote::{quote, quote_byte};
 use crate::model::labels::closing_quote;
-use crate::model::name::{is_label_name_byte, is_metric_name_byte};
+use crate::model::name::{LABEL_NAME_BYTES, METRIC_NAME_BYTES};
 
 /// A cursor over one line of the body.
 ///
 /// The line is a range of the whole body, so that every position is an offset that an error can
 /// turn into line and column.
+#[derive(Clone)]
 pub(super) struct Line<'a> {
     input: &'a [u8],
+    /// The whole body as text, where all of it is UTF-8: then no part of it need be checked again.
+    text: Option<&'a str>,
     pub(super) at: usize,
     end: usize,
     /// Whether the body ends where the line ends, without a line feed.
@@ -25,8 +28,23 @@ pub(super) struct Fault {
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn new(input: &'a [u8], start: usize, end: usize, is_unfinished: bool) -> Line<'a> {
-        Line { input, at: start, end, is_unfinished }
+    pub(super) fn new(
+        input: &'a [u8],
+        text: Option<&'a str>,
+        start: usize,
+        end: usize,
+        is_unfinished: bool,
+    ) -> Line<'a> {
+        Line { input, text, at: start, end, is_unfinished }
+    }
+
+    /// A part of the body as text, if it is UTF-8.
+    #[inline]
+    fn text(&self, start: usize, end: usize) -> Option<&'a str> {
+        match self.text {
+            Some(text) => text.get(start..end),
+            None => std::str::from_utf8(&self.input[start..end]).ok(),
+        }
     }
 
     /// The next byte; a line feed at the end of the line.
@@ -73,7 +91,7 @@ impl<'a> Line<'a> {
         if self.peek() == b'"' {
             return self.quoted_name("metric");
         }
-        Ok(Cow::Borrowed(self.bare_name(is_metric_name_byte)))
+        Ok(Cow::Borrowed(self.bare_name(&METRIC_NAME_BYTES)))
     }
 
     /// A label name, bare or quoted; empty where none stands here.
@@ -82,20 +100,28 @@ impl<'a> Line<'a> {
         if self.peek() == b'"' {
             return self.quoted_name("label");
         }
-        Ok(Cow::Borrowed(self.bare_name(is_label_name_byte)))
+        Ok(Cow::Borrowed(self.bare_name(&LABEL_NAME_BYTES)))
     }
 
     #[inline]
-    fn bare_name(&mut self, is_name_byte: impl Fn(u8) -> bool) -> &'a str {
-        let start = self.at;
-        if self.peek().is_ascii_digit() {
+    fn bare_name(&mut self, name_bytes: &[bool; 256]) -> &'a str {
+        let line = &self.input[self.at..self.end];
+        if line.first().is_none_or(u8::is_ascii_digit) {
             return "";
         }
-        while self.at < self.end && is_name_byte(self.input[self.at]) {
-            self.at += 1;
-        }
-        // Name bytes are ASCII.
-        std::str::from_utf8(&self.input[start..self.at]).unwrap_or_default()
+        let start = self.at;
+        self.at += line.iter().position(|byte| !name_bytes[usize::from(*byte)]).unwrap_or(line.len());
+        self.text(start, self.at).unwrap_or_default()
+    }
+
+    /// Takes `name` if it is the name that stands here.
+    #[inline]
+    pub(super) fn same_metric_name(&mut self, name: &str) -> bool {
+        let line = &self.input[self.at..self.end];
+        let is_same = line.starts_with(name.as_bytes())
+            && line.get(name.len()).is_none_or(|next| !METRIC_NAME_BYTES[usize::from(*next)]);
+        self.at += if is_same { name.len() } else { 0 };
+        is_same
     }
 
     fn quoted_name(&mut self, what: &str) -> Result<Cow<'a, str>, Fault> {
@@ -107,7 +133,7 @@ impl<'a> Line<'a> {
         };
         let raw = &self.input[start..start + length];
         self.check_escapes(raw, start)?;
-        let Ok(raw) = std::str::from_utf8(raw) else {
+        let Some(raw) = self.text(start, start + length) else {
             return Err(self.fault(start, format!("invalid {what} name {}", quote(raw))));
         };
         self.at = start + length + 1;
@@ -123,10 +149,7 @@ impl<'a> Line<'a> {
         }
         let start = self.at + 1;
         let line = &self.input[start..self.end];
-        let mut length = 0;
-        while length < line.len() && line[length] != b'"' && line[length] != b'\\' {
-            length += 1;
-        }
+        let mut length = line.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(line.len());
         if length < line.len() && line[length] == b'\\' {
             length = match closing_quote(line) {
                 Some(length) => length,
@@ -138,9 +161,8 @@ impl<'a> Line<'a> {
             let message = format!("label value {} contains unescaped new-line", quote(line));
             return Err(self.unterminated(start, message));
         }
-        let raw = &line[..length];
-        let Ok(value) = std::str::from_utf8(raw) else {
-            return Err(self.fault(start, format!("invalid label value {}", quote(raw))));
+        let Some(value) = self.text(start, start + length) else {
+            return Err(self.fault(start, format!("invalid label value {}", quote(&line[..length]))));
         };
         self.at = start + length + 1;
         Ok(value)

@@ -1,0 +1,134 @@
+//! The stages of a push and of a scrape: parse, prepare, merge, render.
+//!
+//! Bodies are like those of real batch jobs: a small one with five counters and a histogram, and a
+//! large one with 10,000 samples.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tallygate::config::Config;
+use tallygate::exposition::negotiation::Format;
+use tallygate::exposition::protobuf;
+use tallygate::exposition::text::{Names, parse};
+use tallygate::gateway::{BodyFormat, Gateway, Method};
+use tallygate::model::grouping::{Grouping, GroupingLabel};
+use tallygate::model::push::Push;
+
+/// Five counters and a histogram of ten buckets, each with HELP and TYPE.
+fn small_body() -> String {
+    let mut body = String::new();
+    for counter in 0..5 {
+        body.push_str(&format!(
+            "# HELP batch_records_{counter}_total Records handled by the batch job.\n\
+             # TYPE batch_records_{counter}_total counter\nbatch_records_{counter}_total 1\n"
+        ));
+    }
+    body.push_str(
+        "# HELP batch_step_seconds Time that one step took.\n# TYPE batch_step_seconds histogram\n",
+    );
+    for (count, bound) in
+        ["0.01", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"].iter().enumerate()
+    {
+        body.push_str(&format!("batch_step_seconds_bucket{{le=\"{bound}\"}} {}\n", count + 1));
+    }
+    body.push_str("batch_step_seconds_sum 12.5\nbatch_step_seconds_count 10\n");
+    body
+}
+
+/// Ten counters and ten gauges with three labels, 500 series each.
+fn large_body() -> String {
+    let mut body = String::new();
+    for family in 0..20 {
+        let kind = if family % 2 == 0 { "counter" } else { "gauge" };
+        body.push_str(&format!("# HELP app_metric_{family} A metric of the batch worker.\n"));
+        body.push_str(&format!("# TYPE app_metric_{family} {kind}\n"));
+        for series in 0..500 {
+            let value = f64::from(series * 31 + family * 997) / 8.0;
+            body.push_str(&format!(
+                "app_metric_{family}{{path=\"/api/v1/items/{series}\",method=\"GET\",code=\"20{}\"}} {value}\n",
+                series % 5
+            ));
+        }
+    }
+    body
+}
+
+fn grouping(instance: usize) -> Grouping<'static> {
+    let label = |name: &'static str, value: String| GroupingLabel { name: name.into(), value: value.into() };
+    Grouping::new(vec![label("job", "batch".into()), label("instance", instance.to_string())])
+}
+
+fn gateway() -> Gateway {
+    Gateway::new(&Config::default()).expect("the metrics of the gateway are constants")
+}
+
+fn stages(c: &mut Criterion) {
+    for (name, body) in [("small", small_body()), ("large", large_body())] {
+        let mut group = c.benchmark_group(name);
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function("parse", |b| b.iter(|| parse(black_box(body.as_bytes()), Names::Legacy)));
+        let parsed = parse(body.as_bytes(), Names::Legacy).expect("the body is valid");
+        let grouping = grouping(0);
+        group.bench_function("prepare", |b| b.iter(|| Push::prepare(black_box(&parsed), &grouping, true)));
+        let gateway = gateway();
+        let push = || gateway.push(Method::Post, &grouping, BodyFormat::Text, black_box(body.as_bytes()));
+        group.bench_function("parse, prepare and merge", |b| b.iter(push));
+        group.finish();
+    }
+}
+
+fn many_groups(c: &mut Criterion) {
+    let gateway = gateway();
+    let body = small_body();
+    let groups: Vec<_> = (0..10_000).map(grouping).collect();
+    let push = |grouping| gateway.push(Method::Post, grouping, BodyFormat::Text, body.as_bytes());
+    groups.iter().for_each(|grouping| push(grouping).expect("the body is valid"));
+    let mut at = 0;
+    c.bench_function("small/parse, prepare and merge, 10000 groups in turn", |b| {
+        b.iter(|| {
+            at = (at + 7919) % groups.len();
+            push(&groups[at])
+        });
+    });
+}
+
+fn scrapes(c: &mut Criterion) {
+    let gateway = gateway();
+    let body = large_body();
+    for instance in 0..10 {
+        gateway
+            .push(Method::Post, &grouping(instance), BodyFormat::Text, body.as_bytes())
+            .expect("a valid body");
+    }
+    let protobuf_accept =
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    let mut group = c.benchmark_group("scrape of 100000 series");
+    for (name, accept) in [("text", ""), ("protobuf", protobuf_accept)] {
+        let format = Format::negotiate(accept);
+        let mut bytes = 0;
+        let mut scrape = || {
+            bytes = 0;
+            gateway.scrape(format, |chunk| {
+                bytes += chunk.len();
+                Ok(())
+            })
+        };
+        scrape().expect("the receiver stays");
+        group.bench_function(name, |b| b.iter(&mut scrape));
+        black_box(bytes);
+    }
+    group.finish();
+    let mut exposition = Vec::new();
+    let written = gateway.scrape(Format::negotiate(protobuf_accept), |chunk| {
+        exposition.append(chunk);
+        Ok(())
+    });
+    written.expect("the receiver stays");
+    let mut group = c.benchmark_group("protobuf");
+    group.throughput(Throughput::Bytes(exposition.len() as u64));
+    group.bench_function("parse 100000 series", |b| b.iter(|| protobuf::parse(black_box(&exposition))));
+    group.finish();
+}
+
+criterion_group!(benches, stages, many_groups, scrapes);
+criterion_main!(benches);
