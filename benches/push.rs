@@ -5,6 +5,7 @@
 
 use std::hint::black_box;
 
+use bumpalo::Bump;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tallygate::config::Config;
 use tallygate::exposition::negotiation::Format;
@@ -66,8 +67,11 @@ fn stages(c: &mut Criterion) {
     for (name, body) in [("small", small_body()), ("large", large_body())] {
         let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Bytes(body.len() as u64));
-        group.bench_function("parse", |b| b.iter(|| parse(black_box(body.as_bytes()), Names::Legacy)));
-        let parsed = parse(body.as_bytes(), Names::Legacy).expect("the body is valid");
+        group.bench_function("parse", |b| {
+            b.iter(|| drop(parse(black_box(body.as_bytes()), Names::Legacy, &Bump::new())))
+        });
+        let arena = Bump::new();
+        let parsed = parse(body.as_bytes(), Names::Legacy, &arena).expect("the body is valid");
         let grouping = grouping(0);
         group.bench_function("prepare", |b| b.iter(|| Push::prepare(black_box(&parsed), &grouping, true)));
         let gateway = gateway();
@@ -126,7 +130,9 @@ fn scrapes(c: &mut Criterion) {
     written.expect("the receiver stays");
     let mut group = c.benchmark_group("protobuf");
     group.throughput(Throughput::Bytes(exposition.len() as u64));
-    group.bench_function("parse 100000 series", |b| b.iter(|| protobuf::parse(black_box(&exposition))));
+    group.bench_function("parse 100000 series", |b| {
+        b.iter(|| drop(protobuf::parse(black_box(&exposition), &Bump::new())))
+    });
     group.finish();
 }
 

@@ -7,6 +7,8 @@ pub mod scrape;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bumpalo::Bump;
+
 use crate::config::{Config, PutMode};
 use crate::exposition::{protobuf, text};
 use crate::model::grouping::Grouping;
@@ -22,6 +24,7 @@ pub struct Gateway {
     store: Store,
     telemetry: Telemetry,
     rules: Rules,
+    prepared: scrape::Prepared,
 }
 
 /// What the configuration says about pushes.
@@ -91,6 +94,7 @@ impl Gateway {
         Ok(Gateway {
             store: Store::new(own_families()),
             telemetry: Telemetry::new()?,
+            prepared: scrape::Prepared::default(),
             rules: Rules {
                 aggregate: config.aggregation.enabled,
                 put: config.push.put,
@@ -122,9 +126,10 @@ impl Gateway {
         format: BodyFormat,
         body: &[u8],
     ) -> Result<(), PushError> {
+        let arena = Bump::new();
         let parsed = match format {
-            BodyFormat::Text => text::parse(body, self.rules.names).map_err(PushError::from),
-            BodyFormat::Protobuf => protobuf::parse(body).map_err(PushError::from),
+            BodyFormat::Text => text::parse(body, self.rules.names, &arena).map_err(PushError::from),
+            BodyFormat::Protobuf => protobuf::parse(body, &arena).map_err(PushError::from),
         };
         let parsed = parsed.inspect_err(|error| {
             self.telemetry.push_malformed();

@@ -26,6 +26,7 @@ use actix_web::dev::{Payload, Server};
 use actix_web::http::{KeepAlive, StatusCode, header};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
 use crate::gateway::{Gateway, Method};
@@ -38,6 +39,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(180);
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often the gateway looks whether the next scrape can be prepared.
+const PREPARE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What every handler can reach.
 #[derive(Debug)]
@@ -93,6 +97,7 @@ pub fn serve(
     listeners: Vec<TcpListener>,
     shutdown_timeout: Duration,
 ) -> std::io::Result<Server> {
+    actix_web::rt::spawn(prepare_scrapes(state.clone()));
     let state = web::Data::from(state);
     let mut server = HttpServer::new(move || {
         // One handler for everything: which endpoint answers is decided in `route`, where the stock
@@ -107,6 +112,19 @@ pub fn serve(
         server = server.listen(listener)?;
     }
     Ok(server.run())
+}
+
+/// Keeps the order of the series up to date while nothing else happens.
+async fn prepare_scrapes(state: Arc<State>) {
+    let mut ticks = tokio::time::interval(PREPARE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let state = state.clone();
+        if web::block(move || state.gateway.prepare_scrape()).await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn dispatch(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> HttpResponse {

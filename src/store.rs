@@ -12,7 +12,7 @@ pub mod order;
 pub mod piece;
 pub mod snapshot;
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
@@ -38,6 +38,7 @@ pub struct Store {
     orders: Orders,
     group_count: AtomicI64,
     series_count: AtomicI64,
+    generation: AtomicU64,
 }
 
 /// What only changes when labels, names or types do. Who changes these holds its lock throughout.
@@ -93,6 +94,7 @@ impl Store {
             orders: Orders::default(),
             group_count: AtomicI64::new(0),
             series_count: AtomicI64::new(0),
+            generation: AtomicU64::new(0),
         }
     }
 
@@ -172,6 +174,11 @@ impl Store {
         self.series_count.load(Ordering::Relaxed)
     }
 
+    /// A number that grows when groups, families or series come or go.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
     /// Shared pointers to everything.
     pub fn snapshot(&self) -> Snapshot {
         let mut builder = SnapshotBuilder::default();
@@ -207,7 +214,9 @@ impl Store {
         groups
     }
 
+    /// Locks the structure, to change it.
     fn lock(&self) -> MutexGuard<'_, Structure> {
+        self.generation.fetch_add(1, Ordering::Relaxed);
         self.structure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -133,7 +133,7 @@ fn labels(path: &str, names: Names) -> Result<Vec<GroupingLabel<'_>>, PathError>
     }
     let components = path.strip_prefix('/').unwrap_or(path);
     let count = components.split('/').count();
-    if count % 2 != 0 {
+    if !count.is_multiple_of(2) {
         return Err(PathError::OddComponents { labels: quote(&decode(path).unwrap_or_default()) });
     }
     let mut labels = Vec::with_capacity(count / 2 + 1);

@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::State;
 use super::answer;
 use super::body::{self, BodyError, Encoding};
-use super::path::{self, JobEncoding};
+use super::path::{self, JobEncoding, PathError};
 use crate::exposition::quote::quote;
 use crate::gateway::{BodyFormat, Gateway, Method, PushError};
 use crate::model::grouping::Grouping;
@@ -29,10 +29,9 @@ pub(super) struct GroupPath<'a> {
 }
 
 impl<'a> GroupPath<'a> {
-    /// The grouping, or the answer to a path that has none.
-    pub(super) fn grouping(self, gateway: &Gateway) -> Result<Grouping<'a>, HttpResponse> {
+    /// The grouping that the path names.
+    pub(super) fn grouping(self, gateway: &Gateway) -> Result<Grouping<'a>, PathError> {
         path::grouping(self.encoding, self.job, self.labels, gateway.names())
-            .map_err(|error| answer::error(StatusCode::BAD_REQUEST, &error.to_string()))
     }
 }
 
@@ -61,7 +60,7 @@ async fn accept(
 ) -> HttpResponse {
     let grouping = match group.grouping(&state.gateway) {
         Ok(grouping) => grouping,
-        Err(answer) => return answer,
+        Err(error) => return answer::error(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     let limit = state.max_body_bytes;
     let body = match body::read(payload, request.headers(), limit).await {

@@ -1,11 +1,9 @@
 //! What a request body says, before it is checked and given its grouping labels.
 //!
-//! Every parser produces this form. It borrows names, labels and help texts from the body and keeps
-//! everything else in flat vectors, so that parsing allocates per push, not per sample. Because the
+//! Every parser produces this form. It borrows names, labels and help texts from the body (or from an
+//! arena beside it, where the body has them in another form) and keeps everything else in flat vectors, so that parsing allocates per push, not per sample. Because the
 //! samples of a family and the buckets of a histogram may be scattered over the body, both are
 //! linked lists within their vectors.
-
-use std::borrow::Cow;
 
 use crate::model::count::Count;
 use crate::model::histogram::Bucket;
@@ -18,6 +16,7 @@ pub struct Body<'a> {
     /// The families in the order in which the body mentions them first.
     pub families: Vec<Family<'a>>,
     series: Vec<Linked<Series>>,
+    composites: Vec<Composite>,
     labels: Vec<Label<'a>>,
     buckets: Vec<Linked<Bucket>>,
     quantiles: Vec<Linked<Quantile>>,
@@ -27,22 +26,22 @@ pub struct Body<'a> {
 #[derive(Debug)]
 pub struct Family<'a> {
     /// The metric name.
-    pub name: Cow<'a, str>,
+    pub name: &'a str,
     /// The declared type, if the body declares one.
     pub kind: Option<Kind>,
     /// The help text, if the body gives one.
-    pub help: Option<Cow<'a, str>>,
+    pub help: Option<&'a str>,
     /// Its series, in the order of the body.
     pub series: Chain,
 }
 
 /// One label of a series.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Label<'a> {
     /// The label name.
-    pub name: Cow<'a, str>,
+    pub name: &'a str,
     /// The value, escaped as in the text format.
-    pub escaped_value: Cow<'a, str>,
+    pub escaped_value: &'a str,
 }
 
 /// One series of a family.
@@ -65,24 +64,26 @@ pub enum Value {
     Missing,
     /// A counter, gauge or untyped sample.
     Number(f64),
-    /// The parts of a summary that the body has.
-    Summary {
-        /// The `_sum` sample.
-        sum: Option<f64>,
-        /// The `_count` sample.
-        count: Option<Count>,
-        /// The quantiles.
-        quantiles: Chain,
-    },
-    /// The parts of a histogram that the body has.
-    Histogram {
-        /// The `_sum` sample.
-        sum: Option<f64>,
-        /// The `_count` sample.
-        count: Option<Count>,
-        /// The buckets.
-        buckets: Chain,
-    },
+    /// A summary or histogram; see [`Body::composite`].
+    Composite(u32),
+}
+
+/// The parts of a summary or histogram that a body has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Composite {
+    /// The `_sum` sample.
+    pub sum: Option<f64>,
+    /// The `_count` sample.
+    pub count: Option<Count>,
+    buckets: Chain,
+    quantiles: Chain,
+}
+
+impl Composite {
+    /// How many buckets there are.
+    pub fn bucket_count(&self) -> usize {
+        self.buckets.len()
+    }
 }
 
 /// The ends of a linked list in one of the vectors of a [`Body`].
@@ -154,6 +155,7 @@ impl<'a> Body<'a> {
         Body {
             families: Vec::with_capacity(8),
             series: Vec::with_capacity(samples),
+            composites: Vec::new(),
             labels: Vec::with_capacity(samples),
             buckets: Vec::new(),
             quantiles: Vec::new(),
@@ -175,14 +177,19 @@ impl<'a> Body<'a> {
         &self.labels[series.labels.0 as usize..series.labels.1 as usize]
     }
 
+    /// The parts of a composite value.
+    pub fn composite(&self, number: u32) -> &Composite {
+        &self.composites[number as usize]
+    }
+
     /// The buckets of a histogram.
-    pub fn buckets_of(&self, chain: Chain) -> impl Iterator<Item = Bucket> + '_ {
-        follow(&self.buckets, chain).map(|(_, bucket)| *bucket)
+    pub fn buckets_of(&self, composite: &Composite) -> impl Iterator<Item = Bucket> + '_ {
+        follow(&self.buckets, composite.buckets).map(|(_, bucket)| *bucket)
     }
 
     /// The quantiles of a summary.
-    pub fn quantiles_of(&self, chain: Chain) -> impl Iterator<Item = Quantile> {
-        follow(&self.quantiles, chain).map(|(_, quantile)| *quantile)
+    pub fn quantiles_of(&self, composite: &Composite) -> impl Iterator<Item = Quantile> + '_ {
+        follow(&self.quantiles, composite.quantiles).map(|(_, quantile)| *quantile)
     }
 
     /// Adds a label; the labels added since [`Body::label_mark`] are those of one series.
@@ -228,17 +235,36 @@ impl<'a> Body<'a> {
         &mut self.series[handle as usize].item
     }
 
-    /// Adds a bucket to the histogram with this handle; does nothing for another type.
-    pub fn push_bucket(&mut self, handle: u32, bucket: Bucket) {
-        if let Value::Histogram { buckets, .. } = &mut self.series[handle as usize].item.value {
-            append(&mut self.buckets, buckets, bucket);
+    /// Adds a summary or histogram without any of its parts. Returns its handle.
+    pub fn push_composite(&mut self, family: usize, mark: usize, offset: Option<u32>) -> u32 {
+        let number = self.composites.len() as u32;
+        if number == 0 {
+            // Histograms have a dozen buckets, and what has one histogram often has several.
+            self.buckets.reserve(32);
+        }
+        self.composites.push(Composite::default());
+        self.push_series(family, mark, Value::Composite(number), offset)
+    }
+
+    /// The parts of the summary or histogram with this handle, to be changed.
+    pub fn composite_mut(&mut self, handle: u32) -> Option<&mut Composite> {
+        match self.series(handle).value {
+            Value::Composite(number) => self.composites.get_mut(number as usize),
+            Value::Missing | Value::Number(_) => None,
         }
     }
 
-    /// Adds a quantile to the summary with this handle; does nothing for another type.
+    /// Adds a bucket to the histogram with this handle.
+    pub fn push_bucket(&mut self, handle: u32, bucket: Bucket) {
+        if let Value::Composite(number) = self.series(handle).value {
+            append(&mut self.buckets, &mut self.composites[number as usize].buckets, bucket);
+        }
+    }
+
+    /// Adds a quantile to the summary with this handle.
     pub fn push_quantile(&mut self, handle: u32, quantile: Quantile) {
-        if let Value::Summary { quantiles, .. } = &mut self.series[handle as usize].item.value {
-            append(&mut self.quantiles, quantiles, quantile);
+        if let Value::Composite(number) = self.series(handle).value {
+            append(&mut self.quantiles, &mut self.composites[number as usize].quantiles, quantile);
         }
     }
 }

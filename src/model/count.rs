@@ -15,12 +15,10 @@ impl Count {
 
     /// A count from a sample value: an integer where the value is one.
     pub fn from_f64(value: f64) -> Count {
-        // 2^64 is the first float that a u64 can't hold.
-        if value >= 0.0 && value < 18_446_744_073_709_551_616.0 && value.trunc() == value {
-            Count::Int(value as u64)
-        } else {
-            Count::Float(value)
-        }
+        // The cast saturates: beyond u64, below zero and with a fraction the way back gives another
+        // number. 2^64 is what the largest u64 becomes on that way, and no integer of its own.
+        let whole = value as u64;
+        if whole as f64 == value && whole != u64::MAX { Count::Int(whole) } else { Count::Float(value) }
     }
 
     /// The count as the formats with one number type show it.

@@ -8,9 +8,10 @@
 /// Appends `value` as a sample value is written.
 pub fn write_f64(out: &mut Vec<u8>, value: f64) {
     // Most samples are small whole numbers: their digits need no search for the shortest form.
-    if value.abs() < 1e6 && value.trunc() == value {
+    let whole = value as i32;
+    if f64::from(whole) == value && value.abs() < 1e6 {
         let mut digits = itoa::Buffer::new();
-        out.extend_from_slice(digits.format(value as i32).as_bytes());
+        out.extend_from_slice(digits.format(whole).as_bytes());
         return;
     }
     if !value.is_finite() {
@@ -25,10 +26,11 @@ pub fn write_f64(out: &mut Vec<u8>, value: f64) {
         out.push(b'-');
     }
     let magnitude = value.abs();
-    if magnitude < 9_007_199_254_740_992.0 && magnitude.trunc() == magnitude {
+    let whole = magnitude as u64;
+    if magnitude < 9_007_199_254_740_992.0 && whole as f64 == magnitude {
         // Below 2^53 the digits of an integer, less its trailing zeros, are its shortest form.
         let mut buffer = itoa::Buffer::new();
-        let digits = buffer.format(magnitude as u64).as_bytes();
+        let digits = buffer.format(whole).as_bytes();
         write_digits(out, digits, digits.len() as i32);
         return;
     }
@@ -135,7 +137,7 @@ mod tests {
             (12345.678, "12345.678"),
             (100.5, "100.5"),
             (0.1, "0.1"),
-            (2_023_347_301_156_851.25, "2.0233473011568512e+15"),
+            (2_023_347_301_156_851.3, "2.0233473011568512e+15"),
             (f64::INFINITY, "+Inf"),
             (f64::NEG_INFINITY, "-Inf"),
             (f64::NAN, "NaN"),

@@ -152,7 +152,7 @@ impl Push {
             text: Vec::with_capacity(count * 64 + 256),
             buckets: Vec::new(),
             quantiles: Vec::new(),
-            order: Vec::new(),
+            template: Template::default(),
         };
         let mut families = Vec::with_capacity(body.families.len());
         let mut series = Vec::with_capacity(count);
@@ -161,14 +161,14 @@ impl Push {
                 return Err(Refusal::of(Cause::Timestamp));
             }
         }
-        for family in body.families.iter().filter(|f| !GROUP_FAMILIES.contains(&&*f.name)) {
+        for family in body.families.iter().filter(|f| !GROUP_FAMILIES.contains(&f.name)) {
             let kind = family.kind.unwrap_or(Kind::Untyped);
-            let adds = aggregate && kind.adds(&family.name);
+            let adds = aggregate && kind.adds(family.name);
             let first = series.len();
             for pushed in body.series_of(family) {
-                let block = builder.block(&family.name, kind, pushed)?;
+                let block = builder.block(family.name, kind, pushed)?;
                 let value = builder.value(kind, adds, pushed).map_err(|fault| {
-                    let metric = builder.describe(&family.name, kind, block, pushed);
+                    let metric = builder.describe(family.name, kind, block, pushed);
                     Refusal::at(pushed.offset, fault.cause(metric))
                 })?;
                 series.push(Series { block, value, offset: pushed.offset });
@@ -179,7 +179,6 @@ impl Push {
                 adds,
                 help: family
                     .help
-                    .as_ref()
                     .map(|help| span_of(&mut builder.text, |text| text.extend_from_slice(help.as_bytes()))),
                 series: Span { start: first as u32, end: series.len() as u32 },
             });
@@ -198,41 +197,81 @@ fn span_of<T>(items: &mut Vec<T>, fill: impl FnOnce(&mut Vec<T>)) -> Span {
 
 /// The grouping labels, written once per push.
 struct ForcedLabels<'g> {
-    /// The names, and where the label stands in the block.
-    labels: Vec<(&'g str, std::ops::Range<usize>)>,
-    /// The block of a series without labels of its own.
-    block: String,
-    /// Where the empty `instance` label stands that a label of the body may replace.
+    /// The names, and where the label ends in the text.
+    labels: Vec<(&'g str, usize)>,
+    /// All labels, one after the other.
+    text: Vec<u8>,
+    /// Which is the empty `instance` label that a label of the body may replace.
     default_instance: Option<usize>,
 }
 
 impl<'g> ForcedLabels<'g> {
     fn of(grouping: &'g Grouping<'_>) -> ForcedLabels<'g> {
-        let mut names: Vec<(&str, &str)> =
+        let mut pairs: Vec<(&str, &str)> =
             grouping.labels().iter().map(|label| (&*label.name, &*label.value)).collect();
         let default_instance = (!grouping.has_instance()).then(|| {
-            let at = names.partition_point(|(name, _)| *name < "instance");
-            names.insert(at, ("instance", ""));
+            let at = pairs.partition_point(|(name, _)| *name < "instance");
+            pairs.insert(at, ("instance", ""));
             at
         });
-        let mut block = Vec::with_capacity(grouping.key().len() + 16);
-        let labels = names.into_iter().map(|(name, value)| {
-            block.push(if block.is_empty() { b'{' } else { b',' });
-            let start = block.len();
-            write_pair(&mut block, name, &escape(value));
-            (name, start..block.len())
-        });
-        let labels = labels.collect();
-        block.push(b'}');
-        ForcedLabels { labels, block: String::from_utf8(block).unwrap_or_default(), default_instance }
+        let mut text = Vec::with_capacity(grouping.key().len() + 16);
+        let label = |(name, value)| {
+            write_pair(&mut text, name, &escape(value));
+            (name, text.len())
+        };
+        let labels = pairs.into_iter().map(label).collect();
+        ForcedLabels { labels, text, default_instance }
     }
 
     fn name(&self, at: usize) -> Option<&'g str> {
         self.labels.get(at).map(|(name, _)| *name)
     }
 
-    fn text(&self, at: usize) -> &[u8] {
-        &self.block.as_bytes()[self.labels[at].1.clone()]
+    fn label(&self, at: usize) -> &[u8] {
+        let start = at.checked_sub(1).map_or(0, |before| self.labels[before].1);
+        &self.text[start..self.labels[at].1]
+    }
+}
+
+/// The label block of a series with its own values left out. The series of a family mostly have the
+/// same label names in the same order, so they are sorted and checked once.
+#[derive(Default)]
+struct Template<'a> {
+    /// The form of the family; none before the first series.
+    form: Option<Form>,
+    /// The names of the series' own labels, in the order of the body.
+    names: Vec<&'a str>,
+    text: Vec<u8>,
+    /// Where in the text the value of which own label goes.
+    values: Vec<(usize, usize)>,
+}
+
+impl<'a> Template<'a> {
+    #[inline]
+    fn fits(&self, kind: Kind, labels: &[body::Label<'a>]) -> bool {
+        self.form == Some(kind.form())
+            && self.names.len() == labels.len()
+            && self.names.iter().zip(labels).all(|(name, label)| *name == label.name)
+    }
+}
+
+/// What is wrong with the labels of a series.
+enum LabelFault {
+    Duplicate(String),
+    Invalid(String),
+    /// `le` on a histogram, or else `quantile` on a summary.
+    Explicit(bool),
+}
+
+impl LabelFault {
+    fn cause(self, metric: String) -> Cause {
+        match self {
+            LabelFault::Duplicate(label) => Cause::DuplicateLabel { metric, label },
+            LabelFault::Invalid(label) => Cause::InvalidLabelName { metric, label },
+            LabelFault::Explicit(is_le) => {
+                Cause::ExplicitLabel { metric, label: if is_le { "le" } else { "quantile" } }
+            }
+        }
     }
 }
 
@@ -276,126 +315,132 @@ struct Builder<'b, 'a> {
     text: Vec<u8>,
     buckets: Vec<Bucket>,
     quantiles: Vec<Quantile>,
-    /// Positions of a series' labels, sorted by name; kept to spare an allocation per series.
-    order: Vec<u32>,
+    template: Template<'a>,
 }
 
-impl Builder<'_, '_> {
+impl<'a> Builder<'_, 'a> {
     /// Writes the label block of a series: its labels and the forced ones, sorted.
     fn block(&mut self, family: &str, kind: Kind, series: &body::Series) -> Result<Span, Refusal> {
         let labels = self.body.labels_of(series);
+        if !self.template.fits(kind, labels) {
+            self.template = self.template_for(kind, labels).map_err(|fault| {
+                let block = self.raw_block(labels);
+                let metric = self.describe(family, kind, block, series);
+                Refusal::at(series.offset, fault.cause(metric))
+            })?;
+        }
         let start = self.text.len() as u32;
-        if labels.is_empty() && !self.forced_is_special(kind) {
-            self.text.extend_from_slice(self.forced.block.as_bytes());
-            return Ok(Span { start, end: self.text.len() as u32 });
+        let mut from = 0;
+        for (to, own) in &self.template.values {
+            self.text.extend_from_slice(&self.template.text[from..*to]);
+            self.text.extend_from_slice(labels[*own].escaped_value.as_bytes());
+            from = *to;
         }
-        self.order.clear();
-        self.order.extend(0..labels.len() as u32);
-        if !labels.is_sorted_by(|a, b| a.name <= b.name) {
-            self.order.sort_by(|a, b| labels[*a as usize].name.cmp(&labels[*b as usize].name));
+        self.text.extend_from_slice(&self.template.text[from..]);
+        Ok(Span { start, end: self.text.len() as u32 })
+    }
+
+    /// Lays out the block of series whose labels have these names.
+    fn template_for(&self, kind: Kind, labels: &[body::Label<'a>]) -> Result<Template<'a>, LabelFault> {
+        let mut order: Vec<usize> = (0..labels.len()).collect();
+        order.sort_by_key(|&at| labels[at].name);
+        if let Some(pair) = order.windows(2).find(|pair| labels[pair[0]].name == labels[pair[1]].name) {
+            return Err(LabelFault::Duplicate(labels[pair[0]].name.to_owned()));
         }
-        self.text.push(b'{');
-        let (mut own, mut forced) = (0, 0);
-        let mut last_own: Option<&str> = None;
-        let mut has_special = self.forced_is_special(kind);
+        if let Some(label) = labels.iter().find(|l| l.name.is_empty() || is_reserved_label_name(l.name)) {
+            return Err(LabelFault::Invalid(label.name.to_owned()));
+        }
+        let mut template = Template {
+            form: Some(kind.form()),
+            names: labels.iter().map(|label| label.name).collect(),
+            text: Vec::with_capacity(self.forced.text.len() + 64),
+            values: Vec::with_capacity(labels.len()),
+        };
+        let special = special_label(kind);
+        let (mut own, mut forced) = (order.into_iter().peekable(), 0);
         loop {
-            let next_own = self.order.get(own).map(|&at| &labels[at as usize]);
-            let next_forced = self.forced.name(forced);
-            let order = match (next_own, next_forced) {
+            let next_own = own.peek().map(|&at| labels[at].name);
+            let order = match (next_own, self.forced.name(forced)) {
                 (None, None) => break,
                 (None, Some(_)) => Ordering::Greater,
                 (Some(_), None) => Ordering::Less,
-                (Some(own), Some(forced)) => (*own.name).cmp(forced),
+                (Some(own), Some(forced)) => own.cmp(forced),
             };
-            if self.text.len() > start as usize + 1 {
-                self.text.push(b',');
-            }
-            if let Some(label) = next_own.filter(|_| order.is_le()) {
-                let is_invalid = label.name.is_empty() || is_reserved_label_name(&label.name);
-                if last_own == Some(&*label.name) || is_invalid {
-                    return Err(self.label_fault(family, kind, series, start, &label.name, last_own));
+            template.text.push(if template.text.is_empty() { b'{' } else { b',' });
+            let taken = if order.is_le() { own.next() } else { None };
+            // A grouping label overwrites; the default for `instance` gives way.
+            let is_own = order.is_lt() || (order.is_eq() && self.forced.default_instance == Some(forced));
+            if let Some(at) = taken.filter(|_| is_own) {
+                if special == Some(labels[at].name) {
+                    return Err(LabelFault::Explicit(labels[at].name == "le"));
                 }
-                last_own = Some(&label.name);
-                own += 1;
-                let is_overwritten = order.is_eq() && self.forced.default_instance != Some(forced);
-                if !is_overwritten {
-                    has_special |= is_special(kind, &label.name);
-                    write_pair(&mut self.text, &label.name, &label.escaped_value);
-                    forced += usize::from(order.is_eq());
-                    continue;
+                write_pair(&mut template.text, labels[at].name, "");
+                // The value goes before the quote that ends it.
+                template.values.push((template.text.len() - 1, at));
+            } else {
+                if special.is_some() && special == self.forced.name(forced) {
+                    return Err(LabelFault::Explicit(special == Some("le")));
                 }
+                template.text.extend_from_slice(self.forced.label(forced));
             }
-            self.text.extend_from_slice(self.forced.text(forced));
-            forced += 1;
+            forced += usize::from(order.is_ge());
         }
-        self.text.push(b'}');
-        let block = Span { start, end: self.text.len() as u32 };
-        if has_special {
-            let label = if kind == Kind::Summary { "quantile" } else { "le" };
-            let metric = self.describe(family, kind, block, series);
-            return Err(Refusal::at(series.offset, Cause::ExplicitLabel { metric, label }));
-        }
-        Ok(block)
+        template.text.extend_from_slice(b"}");
+        Ok(template)
     }
 
-    fn forced_is_special(&self, kind: Kind) -> bool {
-        kind.form() != Form::Number && self.forced.labels.iter().any(|(name, _)| is_special(kind, name))
-    }
-
+    /// The labels of the body as they are, for a message.
     #[cold]
-    fn label_fault(
-        &mut self,
-        family: &str,
-        kind: Kind,
-        series: &body::Series,
-        start: u32,
-        label: &str,
-        last: Option<&str>,
-    ) -> Refusal {
-        self.text.push(b'}');
-        let block = Span { start, end: self.text.len() as u32 };
-        let metric = self.describe(family, kind, block, series);
-        let label_name = label.to_owned();
-        let cause = if last == Some(label) {
-            Cause::DuplicateLabel { metric, label: label_name }
-        } else {
-            Cause::InvalidLabelName { metric, label: label_name }
-        };
-        Refusal::at(series.offset, cause)
+    fn raw_block(&mut self, labels: &[body::Label<'_>]) -> Span {
+        span_of(&mut self.text, |text| {
+            text.push(b'{');
+            for (at, label) in labels.iter().enumerate() {
+                if at > 0 {
+                    text.push(b',');
+                }
+                write_pair(text, label.name, label.escaped_value);
+            }
+            text.push(b'}');
+        })
     }
 
     /// Checks a value and copies its buckets or quantiles.
     fn value(&mut self, kind: Kind, adds: bool, series: &body::Series) -> Result<Value, ValueFault> {
-        match series.value {
-            body::Value::Missing => Err(ValueFault::NotA(kind)),
-            body::Value::Number(value) if adds && !(value >= 0.0 && value.is_finite()) => {
+        let body = self.body;
+        match (series.value, kind.form()) {
+            (body::Value::Number(value), _) if adds && !(value >= 0.0 && value.is_finite()) => {
                 Err(ValueFault::Counter(value))
             }
-            body::Value::Number(value) => Ok(Value::Number(value)),
-            body::Value::Summary { sum, count, quantiles } => {
-                let count = whole_count(count.unwrap_or(Count::ZERO));
+            (body::Value::Number(value), _) => Ok(Value::Number(value)),
+            (body::Value::Composite(number), Form::Summary) => {
+                let composite = body.composite(number);
+                let count = whole_count(composite.count.unwrap_or(Count::ZERO));
                 if let Count::Float(_) = count
                     && self.aggregate
                 {
                     return Err(ValueFault::Count(count));
                 }
-                let body = self.body;
-                let quantiles = span_of(&mut self.quantiles, |all| all.extend(body.quantiles_of(quantiles)));
-                Ok(Value::Summary { sum: sum.unwrap_or(0.0), count: stock_count(count), quantiles })
+                let quantiles = span_of(&mut self.quantiles, |all| all.extend(body.quantiles_of(composite)));
+                Ok(Value::Summary { sum: composite.sum.unwrap_or(0.0), count: stock_count(count), quantiles })
             }
-            body::Value::Histogram { sum, count, buckets } => {
-                let body = self.body;
-                let ignore_nan = !adds;
-                let span = span_of(&mut self.buckets, |all| {
-                    all.extend(body.buckets_of(buckets).filter(|b| !(ignore_nan && b.bound.is_nan())));
+            (body::Value::Composite(number), Form::Histogram) => {
+                let composite = body.composite(number);
+                let sum = composite.sum.unwrap_or(0.0);
+                // The stock gateway ignores a bound that is no number; a sum can't.
+                let keeps = |bucket: &Bucket| adds || !bucket.bound.is_nan();
+                let buckets = span_of(&mut self.buckets, |all| {
+                    all.reserve(composite.bucket_count());
+                    all.extend(body.buckets_of(composite).filter(keeps));
                 });
-                let total = if adds && kind == Kind::Histogram {
-                    let sum = sum.unwrap_or(0.0);
-                    check_histogram(&mut self.buckets[span.start as usize..], sum, count)?
+                let total = if adds {
+                    check_histogram(&mut self.buckets[buckets.start as usize..], sum, composite.count)?
                 } else {
-                    count.unwrap_or(Count::ZERO)
+                    composite.count.unwrap_or(Count::ZERO)
                 };
-                Ok(Value::Histogram { sum: sum.unwrap_or(0.0), total, buckets: span })
+                Ok(Value::Histogram { sum, total, buckets })
+            }
+            (body::Value::Missing, _) | (body::Value::Composite(_), Form::Number) => {
+                Err(ValueFault::NotA(kind))
             }
         }
     }
@@ -406,28 +451,23 @@ impl Builder<'_, '_> {
         let value = match series.value {
             body::Value::Missing => Value::Number(0.0),
             body::Value::Number(value) => Value::Number(value),
-            body::Value::Summary { sum, count, .. } => Value::Summary {
-                sum: sum.unwrap_or(0.0),
-                count: count.unwrap_or(Count::ZERO),
-                quantiles: none,
-            },
-            body::Value::Histogram { sum, count, .. } => Value::Histogram {
-                sum: sum.unwrap_or(0.0),
-                total: count.unwrap_or(Count::ZERO),
-                buckets: none,
-            },
+            body::Value::Composite(number) => {
+                let composite = self.body.composite(number);
+                let (sum, count) = (composite.sum.unwrap_or(0.0), composite.count.unwrap_or(Count::ZERO));
+                Value::Summary { sum, count, quantiles: none }
+            }
         };
         let block = std::str::from_utf8(block.of(&self.text)).unwrap_or_default();
         describe(family, kind, block, &value)
     }
 }
 
-/// Whether a label of this name would stand twice in the text of a composite series.
-fn is_special(kind: Kind, label: &str) -> bool {
+/// The label that the text formats give to the samples of a composite series.
+fn special_label(kind: Kind) -> Option<&'static str> {
     match kind.form() {
-        Form::Number => false,
-        Form::Summary => label == "quantile",
-        Form::Histogram => label == "le",
+        Form::Number => None,
+        Form::Summary => Some("quantile"),
+        Form::Histogram => Some("le"),
     }
 }
 

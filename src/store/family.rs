@@ -43,6 +43,9 @@ struct Index {
     hasher: RandomState,
 }
 
+/// Positions of series. Most families of a push have few.
+pub type Positions = SmallVec<[u32; 4]>;
+
 /// Where a pushed series belongs: its position, or a new one.
 pub const NEW: u32 = u32::MAX;
 
@@ -50,7 +53,7 @@ pub const NEW: u32 = u32::MAX;
 #[derive(Debug)]
 pub struct Placement {
     /// A position for each pushed series, [`NEW`] for those that are not there yet.
-    pub positions: Vec<u32>,
+    pub positions: Positions,
     /// How many are new.
     pub new: usize,
 }
@@ -71,7 +74,7 @@ impl Family {
     }
 
     /// How many series there are.
-    pub fn len(&self) -> u32 {
+    pub fn series_count(&self) -> u32 {
         self.len
     }
 
@@ -105,7 +108,7 @@ impl Family {
     /// The position in the push of a series that stands in it twice.
     pub fn place(&self, push: &Push, pushed: &push::Family) -> Result<Placement, usize> {
         let series = push.series(pushed);
-        let mut positions = Vec::with_capacity(series.len());
+        let mut positions = Positions::with_capacity(series.len());
         let mut new = 0;
         let mut expected = 0;
         let mut is_ascending = true;

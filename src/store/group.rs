@@ -7,7 +7,7 @@ use crate::model::labels::has_quoted_names;
 use crate::model::push::{self, Push};
 use crate::model::rules::{Cause, Refusal};
 use crate::store::definition::{Definitions, Shape};
-use crate::store::family::{Family, NEW, Placement};
+use crate::store::family::{Family, NEW, Placement, Positions};
 use crate::store::piece::{Meeting, RowValue};
 
 /// The moment of a request.
@@ -157,7 +157,7 @@ impl Group {
 
     /// How many series the group has, without its own two.
     pub fn series(&self) -> u64 {
-        self.families.iter().map(|family| u64::from(family.len())).sum()
+        self.families.iter().map(|family| u64::from(family.series_count())).sum()
     }
 
     fn position(&self, name: &str) -> Result<usize, usize> {
@@ -343,7 +343,7 @@ pub fn plan_of_new_group(push: &Push) -> Result<Plan, Refusal> {
 fn new_placement(push: &Push, pushed: &push::Family) -> Result<Placement, usize> {
     let new = push.series(pushed).len();
     crate::store::family::check_unique(push, push.series(pushed))?;
-    Ok(Placement { positions: vec![NEW; new], new })
+    Ok(Placement { positions: Positions::from_elem(NEW, new), new })
 }
 
 fn duplicate(push: &Push, pushed: &push::Family, series: usize) -> Refusal {

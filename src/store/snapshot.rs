@@ -149,7 +149,7 @@ impl SnapshotBuilder {
                 families.len() - 1
             });
             let all = &mut families[at];
-            let extent = Extent { epoch: family.epoch, len: family.len() };
+            let extent = Extent { epoch: family.epoch, len: family.series_count() };
             all.members.set(family.slot, extent, family.pieces().clone());
             if let Some(help) = &family.help {
                 let key = &group.labels.key;

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use bumpalo::Bump;
+
 use super::wire::{Field, WireError, delimited, fields};
 use crate::exposition::quote::quote;
 use crate::model::body::{self, Body, Chain, Label, Value};
@@ -66,14 +68,15 @@ impl From<WireError> for ParseError {
     }
 }
 
-/// Parses a body of delimited `MetricFamily` messages. Of families with the same name the last one
+/// Parses a body of delimited `MetricFamily` messages. Label values that need escapes are put into
+/// `arena`. Of families with the same name the last one
 /// counts, as at the stock gateway.
 ///
 /// # Errors
 ///
 /// The first fault; nothing of a faulty body is returned.
-pub fn parse(input: &[u8]) -> Result<Body<'_>, ParseError> {
-    let mut reader = Reader { body: Body::with_capacity_for(input.len()), number: 0 };
+pub fn parse<'a>(input: &'a [u8], arena: &'a Bump) -> Result<Body<'a>, ParseError> {
+    let mut reader = Reader { body: Body::with_capacity_for(input.len()), arena, number: 0 };
     let mut rest = input;
     while !rest.is_empty() {
         reader.number += 1;
@@ -86,13 +89,14 @@ pub fn parse(input: &[u8]) -> Result<Body<'_>, ParseError> {
     }
     let mut body = reader.body;
     let mut seen = std::collections::HashSet::new();
-    let mut is_last: Vec<bool> = body.families.iter().rev().map(|f| seen.insert(f.name.clone())).collect();
+    let mut is_last: Vec<bool> = body.families.iter().rev().map(|f| seen.insert(f.name)).collect();
     body.families.retain(|_| is_last.pop().unwrap_or(true));
     Ok(body)
 }
 
 struct Reader<'a> {
     body: Body<'a>,
+    arena: &'a Bump,
     /// The number of the current family in the body, from 1.
     number: usize,
 }
@@ -106,6 +110,13 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn keep(&self, text: Cow<'a, str>) -> &'a str {
+        match text {
+            Cow::Borrowed(text) => text,
+            Cow::Owned(text) => self.arena.alloc_str(&text),
+        }
+    }
+
     fn family(&mut self, message: &'a [u8]) -> Result<(), ParseError> {
         let mut name = "";
         let mut help = None;
@@ -113,7 +124,7 @@ impl<'a> Reader<'a> {
         fields(message, |field, content| {
             match field {
                 1 => name = self.text(content.bytes()?, "the name")?,
-                2 => help = Some(String::from_utf8_lossy(content.bytes()?)),
+                2 => help = Some(self.keep(String::from_utf8_lossy(content.bytes()?))),
                 3 => number = content.varint()? as i32,
                 _ => {}
             }
@@ -125,12 +136,7 @@ impl<'a> Reader<'a> {
         let kind = Kind::from_number(number)
             .ok_or_else(|| ParseError::UnknownType { name: quote(name.as_bytes()), number })?;
         let at = self.body.families.len();
-        self.body.families.push(body::Family {
-            name: Cow::Borrowed(name),
-            kind: Some(kind),
-            help,
-            series: Chain::default(),
-        });
+        self.body.families.push(body::Family { name, kind: Some(kind), help, series: Chain::default() });
         fields(message, |field, content| {
             if field == 4 {
                 self.metric(content.bytes()?, at, kind)?;
@@ -188,13 +194,12 @@ impl<'a> Reader<'a> {
             }
             Ok::<(), ParseError>(())
         })?;
-        self.body.push_label(Label { name: Cow::Borrowed(name), escaped_value: escape(value) });
+        self.body.push_label(Label { name, escaped_value: self.keep(escape(value)) });
         Ok(())
     }
 
     fn summary(&mut self, message: &'a [u8], family: usize, mark: usize) -> Result<u32, ParseError> {
-        let empty = Value::Summary { sum: None, count: None, quantiles: Chain::default() };
-        let handle = self.body.push_series(family, mark, empty, None);
+        let handle = self.body.push_composite(family, mark, None);
         let (mut new_sum, mut new_count) = (None, None);
         fields(message, |field, content| {
             match field {
@@ -208,15 +213,14 @@ impl<'a> Reader<'a> {
             }
             Ok::<(), ParseError>(())
         })?;
-        if let Value::Summary { sum, count, .. } = &mut self.body.series_mut(handle).value {
-            (*sum, *count) = (new_sum, new_count);
+        if let Some(composite) = self.body.composite_mut(handle) {
+            (composite.sum, composite.count) = (new_sum, new_count);
         }
         Ok(handle)
     }
 
     fn histogram(&mut self, message: &'a [u8], family: usize, mark: usize) -> Result<u32, ParseError> {
-        let empty = Value::Histogram { sum: None, count: None, buckets: Chain::default() };
-        let handle = self.body.push_series(family, mark, empty, None);
+        let handle = self.body.push_composite(family, mark, None);
         let (mut new_sum, mut integer, mut float) = (None, None, None);
         let mut is_native = false;
         fields(message, |field, content| {
@@ -239,9 +243,8 @@ impl<'a> Reader<'a> {
                 name: quote(self.body.families[family].name.as_bytes()),
             });
         }
-        if let Value::Histogram { sum, count, .. } = &mut self.body.series_mut(handle).value {
-            *sum = new_sum;
-            *count = count_of(integer, float);
+        if let Some(composite) = self.body.composite_mut(handle) {
+            (composite.sum, composite.count) = (new_sum, count_of(integer, float));
         }
         Ok(handle)
     }

@@ -2,14 +2,14 @@
 //!
 //! Two things are wider than there: a body may end without a line feed, and lines may end in CRLF.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 
+use bumpalo::Bump;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::scan::{Fault, Line, parse_f64};
+use super::scan::{Cursor, Fault, parse_f64};
 use crate::exposition::quote::{quote, quote_byte};
 use crate::model::body::{Body, Chain, Family, Label, Value};
 use crate::model::count::Count;
@@ -39,13 +39,14 @@ pub struct ParseError {
     pub message: String,
 }
 
-/// Parses a body in the text format.
+/// Parses a body in the text format. Texts that differ from what the body has, such as a quoted name
+/// with escapes, are put into `arena`.
 ///
 /// # Errors
 ///
 /// The first fault in the order of the body; nothing of a faulty body is returned.
-pub fn parse(input: &[u8], names: Names) -> Result<Body<'_>, ParseError> {
-    let mut parser = Parser::new(input, names);
+pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<'a>, ParseError> {
+    let mut parser = Parser::new(input, names, arena);
     match parser.lines() {
         Ok(()) => {
             parser.body.families.retain(|family| !family.series.is_empty());
@@ -100,11 +101,11 @@ enum Member {
 
 struct Parser<'a> {
     input: &'a [u8],
-    text: Option<&'a str>,
+    arena: &'a Bump,
     names: Names,
     body: Body<'a>,
-    targets: HashMap<Cow<'a, str>, Target, RandomState>,
-    last: Option<(Cow<'a, str>, Target)>,
+    targets: HashMap<&'a str, Target, RandomState>,
+    last: Option<(&'a str, Target)>,
     /// Histograms and summaries by family and label set, for bodies that scatter their samples.
     composites: HashTable<u32>,
     last_composite: Option<(usize, u32)>,
@@ -112,10 +113,10 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(input: &'a [u8], names: Names) -> Parser<'a> {
+    fn new(input: &'a [u8], names: Names, arena: &'a Bump) -> Parser<'a> {
         Parser {
             input,
-            text: std::str::from_utf8(input).ok(),
+            arena,
             names,
             body: Body::with_capacity_for(input.len()),
             targets: HashMap::with_capacity_and_hasher(14, RandomState::default()),
@@ -127,56 +128,59 @@ impl<'a> Parser<'a> {
     }
 
     fn lines(&mut self) -> Result<(), Fault> {
-        let mut start = 0;
-        while start < self.input.len() {
-            let feed = memchr::memchr(b'\n', &self.input[start..]).map(|n| start + n);
-            let mut end = feed.unwrap_or(self.input.len());
-            let next = end + 1;
-            if end > start && self.input[end - 1] == b'\r' {
-                end -= 1;
+        let mut cursor = Cursor::new(self.input, self.arena);
+        while !cursor.is_at_end_of_body() {
+            cursor.skip_blanks();
+            match cursor.peek() {
+                b'#' => self.comment(&mut cursor)?,
+                b'{' => self.braced_sample(&mut cursor)?,
+                _ if cursor.is_at_end_of_line() => {}
+                _ => self.sample(&mut cursor)?,
             }
-            self.line(Line::new(self.input, self.text, start, end, feed.is_none()))?;
-            start = next;
+            cursor.next_line();
         }
         Ok(())
     }
 
-    fn line(&mut self, mut line: Line<'a>) -> Result<(), Fault> {
-        line.skip_blanks();
-        match line.peek() {
-            b'\n' if line.is_at_end() => Ok(()),
-            b'#' => self.comment(line),
-            b'{' => self.braced_sample(line),
-            _ => self.sample(line),
-        }
-    }
-
     /// `# HELP name text`, `# TYPE name type`, or a comment.
-    fn comment(&mut self, mut line: Line<'a>) -> Result<(), Fault> {
-        line.at += 1;
+    fn comment(&mut self, line: &mut Cursor<'a>) -> Result<(), Fault> {
+        let is_help = match line.comment_keyword() {
+            b"HELP" => true,
+            b"TYPE" => false,
+            _ => {
+                line.skip_line();
+                return Ok(());
+            }
+        };
         line.skip_blanks();
-        let keyword = line.token();
-        line.skip_blanks();
-        if (keyword != b"HELP" && keyword != b"TYPE") || line.is_at_end() {
+        if line.is_at_end_of_line() {
             return Ok(());
         }
         let name_at = line.at;
-        let name = line.metric_name()?;
-        if line.is_at_end() {
-            return Ok(());
-        }
-        if !matches!(line.peek(), b' ' | b'\t') {
+        let target = match self.same_target(line) {
+            Some(target) => target,
+            None => {
+                let name = line.metric_name()?;
+                if line.is_at_end_of_line() {
+                    return Ok(());
+                }
+                if !matches!(line.peek(), b' ' | b'\t') {
+                    return Err(line.fault(line.at, "invalid metric name in comment"));
+                }
+                self.check_metric_name(line, name_at, name)?;
+                self.target(name)
+            }
+        };
+        if !line.is_at_end_of_line() && !matches!(line.peek(), b' ' | b'\t') {
             return Err(line.fault(line.at, "invalid metric name in comment"));
         }
-        self.check_metric_name(&line, name_at, &name)?;
-        let target = self.target(name);
         line.skip_blanks();
-        if line.is_at_end() {
+        if line.is_at_end_of_line() {
             return Ok(());
         }
-        let family = &mut self.body.families[target.family];
         let at = line.at;
-        if keyword == b"HELP" {
+        let family = &mut self.body.families[target.family];
+        if is_help {
             if family.help.is_some() {
                 let name = quote(family.name.as_bytes());
                 return Err(line.fault(name_at, format!("second HELP line for metric name {name}")));
@@ -198,16 +202,23 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn sample(&mut self, mut line: Line<'a>) -> Result<(), Fault> {
+    /// The target of the last line, if this one has the same name.
+    #[inline]
+    fn same_target(&self, line: &mut Cursor<'a>) -> Option<Target> {
+        let (name, target) = self.last.as_ref()?;
+        line.take_metric_name(name).then_some(*target)
+    }
+
+    fn sample(&mut self, line: &mut Cursor<'a>) -> Result<(), Fault> {
         let start = line.at;
-        let target = match &self.last {
-            Some((name, target)) if line.same_metric_name(name) => *target,
-            _ => {
+        let target = match self.same_target(line) {
+            Some(target) => target,
+            None => {
                 let name = line.metric_name()?;
                 if name.is_empty() {
                     return Err(line.fault(start, "invalid metric name"));
                 }
-                self.check_metric_name(&line, start, &name)?;
+                self.check_metric_name(line, start, name)?;
                 self.target(name)
             }
         };
@@ -222,7 +233,7 @@ impl<'a> Parser<'a> {
     }
 
     /// `{"name",label="value"} 1`: the name stands in the braces, as the string without a value.
-    fn braced_sample(&mut self, mut line: Line<'a>) -> Result<(), Fault> {
+    fn braced_sample(&mut self, line: &mut Cursor<'a>) -> Result<(), Fault> {
         let start = line.at;
         line.at += 1;
         let name = self.name_in_braces(line.clone())?;
@@ -231,7 +242,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Looks through the braces for the metric name; the labels are read afterwards.
-    fn name_in_braces(&self, mut line: Line<'a>) -> Result<Cow<'a, str>, Fault> {
+    fn name_in_braces(&self, mut line: Cursor<'a>) -> Result<&'a str, Fault> {
         loop {
             line.skip_blanks();
             let at = line.at;
@@ -244,7 +255,7 @@ impl<'a> Parser<'a> {
                 _ if name.is_empty() => return Err(line.fault(at, "invalid label name for metric \"\"")),
                 b'=' => {}
                 b',' | b'}' => {
-                    self.check_metric_name(&line, at, &name)?;
+                    self.check_metric_name(&line, at, name)?;
                     return Ok(name);
                 }
                 other => {
@@ -265,7 +276,7 @@ impl<'a> Parser<'a> {
 
     fn labels_and_value(
         &mut self,
-        mut line: Line<'a>,
+        line: &mut Cursor<'a>,
         start: usize,
         target: Target,
         mut name_place: NamePlace,
@@ -298,7 +309,7 @@ impl<'a> Parser<'a> {
                 let found = quote_byte(line.peek());
                 return Err(line.fault(line.at, format!("expected '=' after label name, found {found}")));
             }
-            self.check_label_name(&line, name_at, &name, target)?;
+            self.check_label_name(line, name_at, name, target)?;
             line.at += 1;
             line.skip_blanks();
             let value_at = line.at;
@@ -309,7 +320,7 @@ impl<'a> Parser<'a> {
                 _ => None,
             };
             match special {
-                None => self.body.push_label(Label { name, escaped_value: Cow::Borrowed(value) }),
+                None => self.body.push_label(Label { name, escaped_value: value }),
                 Some(label) => {
                     let Some(number) = parse_f64(value.as_bytes()) else {
                         let value = quote(crate::model::labels::unescape(value).as_bytes());
@@ -329,7 +340,7 @@ impl<'a> Parser<'a> {
                 }
             }
         }
-        self.check_duplicate_labels(&line, start, target, mark)?;
+        self.check_duplicate_labels(line, start, target, mark)?;
         line.skip_blanks();
         self.value(line, start, target, mark, member)
     }
@@ -338,7 +349,7 @@ impl<'a> Parser<'a> {
     #[inline]
     fn value(
         &mut self,
-        mut line: Line<'a>,
+        line: &mut Cursor<'a>,
         start: usize,
         target: Target,
         mark: usize,
@@ -349,8 +360,8 @@ impl<'a> Parser<'a> {
         let Some(value) = parse_f64(token) else {
             return Err(line.fault(value_at, format!("expected float as value, got {}", quote(token))));
         };
-        let handle = self.record(&line, start, target, mark, member, value)?;
-        if line.is_at_end() {
+        let handle = self.record(line, start, target, mark, member, value)?;
+        if line.is_at_end_of_line() {
             return Ok(());
         }
         line.skip_blanks();
@@ -374,7 +385,7 @@ impl<'a> Parser<'a> {
     #[inline]
     fn record(
         &mut self,
-        line: &Line<'a>,
+        line: &Cursor<'a>,
         start: usize,
         target: Target,
         mark: usize,
@@ -386,7 +397,7 @@ impl<'a> Parser<'a> {
             let offset = Some(start as u32);
             return Ok(self.body.push_series(target.family, mark, Value::Number(value), offset));
         }
-        let handle = self.composite(target.family, mark, form, start);
+        let handle = self.composite(target.family, mark, start);
         let negative = |what: &str| {
             let name = quote(self.body.families[target.family].name.as_bytes());
             line.fault(start, format!("negative {what} for histogram {name}"))
@@ -398,24 +409,27 @@ impl<'a> Parser<'a> {
                 _ => {}
             }
         }
-        let count_value = Count::from_f64(value);
-        match (&mut self.body.series_mut(handle).value, target.role) {
-            (Value::Histogram { count, .. } | Value::Summary { count, .. }, Role::Count) => {
-                *count = Some(count_value);
+        let count = Count::from_f64(value);
+        match (target.role, member) {
+            (Role::Plain, Member::Bound(bound)) => self.body.push_bucket(handle, Bucket { bound, count }),
+            (Role::Plain, Member::Quantile(quantile)) => {
+                self.body.push_quantile(handle, Quantile { quantile, value });
             }
-            (Value::Histogram { sum, .. } | Value::Summary { sum, .. }, Role::Sum) => *sum = Some(value),
-            (_, Role::Plain) => match member {
-                Member::Bound(bound) => self.body.push_bucket(handle, Bucket { bound, count: count_value }),
-                Member::Quantile(quantile) => self.body.push_quantile(handle, Quantile { quantile, value }),
-                Member::None => {}
-            },
-            (Value::Number(_) | Value::Missing, _) => {}
+            (Role::Plain, Member::None) => {}
+            (Role::Sum | Role::Count, _) => {
+                if let Some(composite) = self.body.composite_mut(handle) {
+                    match target.role {
+                        Role::Count => composite.count = Some(count),
+                        _ => composite.sum = Some(value),
+                    }
+                }
+            }
         }
         Ok(handle)
     }
 
     /// The histogram or summary with the labels since `mark`, which are dropped where it is known.
-    fn composite(&mut self, family: usize, mark: usize, form: Form, start: usize) -> u32 {
+    fn composite(&mut self, family: usize, mark: usize, start: usize) -> u32 {
         if let Some((last_family, handle)) = self.last_composite
             && last_family == family
             && self.body.labels_of(self.body.series(handle)) == self.body.labels_since(mark)
@@ -435,11 +449,7 @@ impl<'a> Parser<'a> {
                 handle
             }
             None => {
-                let value = match form {
-                    Form::Summary => Value::Summary { sum: None, count: None, quantiles: Chain::default() },
-                    _ => Value::Histogram { sum: None, count: None, buckets: Chain::default() },
-                };
-                let handle = self.body.push_series(family, mark, value, Some(start as u32));
+                let handle = self.body.push_composite(family, mark, Some(start as u32));
                 let (body, hasher) = (&self.body, &self.hasher);
                 self.composites.insert_unique(hash, handle, |&other| {
                     let series = body.series(other);
@@ -459,24 +469,25 @@ impl<'a> Parser<'a> {
     }
 
     /// The family and role of the samples with this name.
-    fn target(&mut self, name: Cow<'a, str>) -> Target {
-        let target = match self.targets.get(&*name) {
+    fn target(&mut self, name: &'a str) -> Target {
+        let target = match self.targets.get(name) {
             Some(target) => *target,
             None => {
-                let target = self.member_of_composite(&name).unwrap_or_else(|| {
+                let target = self.member_of_composite(name).unwrap_or_else(|| {
                     self.body.families.push(Family {
-                        name: name.clone(),
+                        name,
                         kind: None,
                         help: None,
                         series: Chain::default(),
                     });
                     Target { family: self.body.families.len() - 1, role: Role::Plain }
                 });
-                self.targets.insert(name.clone(), target);
+                self.targets.insert(name, target);
                 target
             }
         };
-        self.last = Some((name, target));
+        // A bare line must not match a name that has to be quoted.
+        self.last = is_legacy_metric_name(name).then_some((name, target));
         target
     }
 
@@ -495,12 +506,12 @@ impl<'a> Parser<'a> {
             Form::Summary => role != Role::Plain,
             Form::Histogram => true,
         };
-        (has_suffix && *self.body.families[family].name == *base).then_some(Target { family, role })
+        (has_suffix && self.body.families[family].name == base).then_some(Target { family, role })
     }
 
     /// A bare name is valid as it was scanned; a quoted one depends on the configuration.
     #[inline]
-    fn check_metric_name(&self, line: &Line<'a>, at: usize, name: &str) -> Result<(), Fault> {
+    fn check_metric_name(&self, line: &Cursor<'a>, at: usize, name: &str) -> Result<(), Fault> {
         let is_bare = self.input.get(at) != Some(&b'"');
         if is_bare || is_legacy_metric_name(name) || (self.names == Names::Utf8 && !name.is_empty()) {
             return Ok(());
@@ -509,7 +520,13 @@ impl<'a> Parser<'a> {
     }
 
     #[inline]
-    fn check_label_name(&self, line: &Line<'a>, at: usize, name: &str, target: Target) -> Result<(), Fault> {
+    fn check_label_name(
+        &self,
+        line: &Cursor<'a>,
+        at: usize,
+        name: &str,
+        target: Target,
+    ) -> Result<(), Fault> {
         if name.is_empty() {
             let metric = quote(self.body.families[target.family].name.as_bytes());
             return Err(line.fault(at, format!("invalid label name for metric {metric}")));
@@ -527,7 +544,7 @@ impl<'a> Parser<'a> {
     #[inline]
     fn check_duplicate_labels(
         &self,
-        line: &Line<'a>,
+        line: &Cursor<'a>,
         start: usize,
         target: Target,
         mark: usize,
@@ -537,7 +554,7 @@ impl<'a> Parser<'a> {
             (1..labels.len()).any(|i| labels[..i].iter().any(|earlier| earlier.name == labels[i].name))
         } else {
             let mut seen = HashSet::with_capacity(labels.len());
-            !labels.iter().all(|label| seen.insert(&*label.name))
+            !labels.iter().all(|label| seen.insert(label.name))
         };
         if has_duplicate {
             let metric = quote(self.body.families[target.family].name.as_bytes());
@@ -550,7 +567,7 @@ impl<'a> Parser<'a> {
 /// A hash of a family and a label set that does not depend on the order of the labels.
 fn label_set_hash(hasher: &RandomState, family: usize, labels: &[Label<'_>]) -> u64 {
     labels.iter().fold(hasher.hash_one(family), |hash, label| {
-        hash.wrapping_add(hasher.hash_one((&*label.name, &*label.escaped_value)))
+        hash.wrapping_add(hasher.hash_one((label.name, label.escaped_value)))
     })
 }
 
@@ -561,6 +578,12 @@ fn same_label_set(a: &[Label<'_>], b: &[Label<'_>]) -> bool {
 
 /// The type that a TYPE line names; upper and lower case are the same.
 fn kind_of(word: &[u8]) -> Option<Kind> {
+    match word {
+        b"counter" => return Some(Kind::Counter),
+        b"gauge" => return Some(Kind::Gauge),
+        b"histogram" => return Some(Kind::Histogram),
+        _ => {}
+    }
     let kinds: [(&str, Kind); 7] = [
         ("counter", Kind::Counter),
         ("gauge", Kind::Gauge),

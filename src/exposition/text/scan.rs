@@ -1,24 +1,25 @@
-//! Reading the tokens of one line.
+//! Reading tokens.
 
 use std::borrow::Cow;
 
+use bumpalo::Bump;
+
 use crate::exposition::quote::{quote, quote_byte};
-use crate::model::labels::closing_quote;
+use crate::model::labels::{closing_quote, unescape};
 use crate::model::name::{LABEL_NAME_BYTES, METRIC_NAME_BYTES};
 
-/// A cursor over one line of the body.
+/// A position in the body, and what stands there.
 ///
-/// The line is a range of the whole body, so that every position is an offset that an error can
-/// turn into line and column.
+/// No token reaches beyond its line, so lines need not be found before they are read. Both LF and
+/// CRLF end a line, and so does the end of the body.
 #[derive(Clone)]
-pub(super) struct Line<'a> {
+pub(super) struct Cursor<'a> {
     input: &'a [u8],
     /// The whole body as text, where all of it is UTF-8: then no part of it need be checked again.
     text: Option<&'a str>,
+    /// Holds texts that differ from what the body has.
+    arena: &'a Bump,
     pub(super) at: usize,
-    end: usize,
-    /// Whether the body ends where the line ends, without a line feed.
-    is_unfinished: bool,
 }
 
 /// What is wrong, and at which offset of the body.
@@ -27,15 +28,16 @@ pub(super) struct Fault {
     pub(super) message: String,
 }
 
-impl<'a> Line<'a> {
-    pub(super) fn new(
-        input: &'a [u8],
-        text: Option<&'a str>,
-        start: usize,
-        end: usize,
-        is_unfinished: bool,
-    ) -> Line<'a> {
-        Line { input, text, at: start, end, is_unfinished }
+impl<'a> Cursor<'a> {
+    pub(super) fn new(input: &'a [u8], arena: &'a Bump) -> Cursor<'a> {
+        Cursor { input, text: std::str::from_utf8(input).ok(), arena, at: 0 }
+    }
+
+    fn keep(&self, text: Cow<'a, str>) -> &'a str {
+        match text {
+            Cow::Borrowed(text) => text,
+            Cow::Owned(text) => self.arena.alloc_str(&text),
+        }
     }
 
     /// A part of the body as text, if it is UTF-8.
@@ -47,20 +49,54 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// The next byte; a line feed at the end of the line.
+    /// The bytes from here to the end of the body.
     #[inline]
-    pub(super) fn peek(&self) -> u8 {
-        if self.at < self.end { self.input[self.at] } else { b'\n' }
+    fn ahead(&self) -> &'a [u8] {
+        &self.input[self.at..]
     }
 
     #[inline]
-    pub(super) fn is_at_end(&self) -> bool {
-        self.at >= self.end
+    pub(super) fn is_at_end_of_body(&self) -> bool {
+        self.at >= self.input.len()
+    }
+
+    /// The next byte; a line feed at the end of the body.
+    #[inline]
+    pub(super) fn peek(&self) -> u8 {
+        self.input.get(self.at).copied().unwrap_or(b'\n')
+    }
+
+    #[inline]
+    pub(super) fn is_at_end_of_line(&self) -> bool {
+        match self.peek() {
+            b'\n' => true,
+            b'\r' => matches!(self.input.get(self.at + 1), None | Some(b'\n')),
+            _ => false,
+        }
+    }
+
+    /// Moves to the start of the next line. The end of this one has been reached.
+    #[inline]
+    pub(super) fn next_line(&mut self) {
+        self.at = (self.at + 1 + usize::from(self.peek() == b'\r')).min(self.input.len());
+    }
+
+    /// Moves to the end of the line.
+    pub(super) fn skip_line(&mut self) {
+        self.at = self.end_of_line();
+    }
+
+    /// Where the line ends.
+    fn end_of_line(&self) -> usize {
+        let ahead = self.ahead();
+        let length = memchr::memchr(b'\n', ahead).unwrap_or(ahead.len());
+        let has_return = length > 0 && ahead[length - 1] == b'\r';
+        self.at + length - usize::from(has_return)
     }
 
     #[inline]
     pub(super) fn skip_blanks(&mut self) {
-        while self.at < self.end && matches!(self.input[self.at], b' ' | b'\t') {
+        while matches!(self.peek(), b' ' | b'\t') {
             self.at += 1;
         }
     }
@@ -68,17 +104,38 @@ impl<'a> Line<'a> {
     /// The bytes from here to the next blank.
     #[inline]
     pub(super) fn token(&mut self) -> &'a [u8] {
-        let start = self.at;
-        while self.at < self.end && !matches!(self.input[self.at], b' ' | b'\t') {
-            self.at += 1;
+        let ahead = self.ahead();
+        let mut length = ahead.iter().position(|b| matches!(b, b' ' | b'\t' | b'\n')).unwrap_or(ahead.len());
+        let is_before_blank = ahead.get(length).is_some_and(|b| *b != b'\n');
+        if length > 0 && ahead[length - 1] == b'\r' && !is_before_blank {
+            length -= 1;
         }
-        &self.input[start..self.at]
+        self.at += length;
+        &ahead[..length]
+    }
+
+    /// The first word of a comment.
+    #[inline]
+    pub(super) fn comment_keyword(&mut self) -> &'a [u8] {
+        match self.ahead() {
+            // What every client writes.
+            [b'#', b' ', keyword @ ..] if keyword.starts_with(b"HELP ") || keyword.starts_with(b"TYPE ") => {
+                self.at += 6;
+                &keyword[..4]
+            }
+            _ => {
+                self.at += 1;
+                self.skip_blanks();
+                self.token()
+            }
+        }
     }
 
     /// The bytes from here to the end of the line.
     pub(super) fn rest(&mut self) -> &'a [u8] {
-        let start = std::mem::replace(&mut self.at, self.end);
-        &self.input[start..self.end]
+        let start = self.at;
+        self.skip_line();
+        &self.input[start..self.at]
     }
 
     pub(super) fn fault(&self, offset: usize, message: impl Into<String>) -> Fault {
@@ -87,57 +144,56 @@ impl<'a> Line<'a> {
 
     /// A metric name, bare or quoted; empty where none stands here.
     #[inline]
-    pub(super) fn metric_name(&mut self) -> Result<Cow<'a, str>, Fault> {
+    pub(super) fn metric_name(&mut self) -> Result<&'a str, Fault> {
         if self.peek() == b'"' {
             return self.quoted_name("metric");
         }
-        Ok(Cow::Borrowed(self.bare_name(&METRIC_NAME_BYTES)))
+        Ok(self.bare_name(&METRIC_NAME_BYTES))
     }
 
     /// A label name, bare or quoted; empty where none stands here.
     #[inline]
-    pub(super) fn label_name(&mut self) -> Result<Cow<'a, str>, Fault> {
+    pub(super) fn label_name(&mut self) -> Result<&'a str, Fault> {
         if self.peek() == b'"' {
             return self.quoted_name("label");
         }
-        Ok(Cow::Borrowed(self.bare_name(&LABEL_NAME_BYTES)))
+        Ok(self.bare_name(&LABEL_NAME_BYTES))
     }
 
     #[inline]
     fn bare_name(&mut self, name_bytes: &[bool; 256]) -> &'a str {
-        let line = &self.input[self.at..self.end];
-        if line.first().is_none_or(u8::is_ascii_digit) {
+        let ahead = self.ahead();
+        if ahead.first().is_none_or(u8::is_ascii_digit) {
             return "";
         }
         let start = self.at;
-        self.at += line.iter().position(|byte| !name_bytes[usize::from(*byte)]).unwrap_or(line.len());
+        self.at += ahead.iter().position(|byte| !name_bytes[usize::from(*byte)]).unwrap_or(ahead.len());
         self.text(start, self.at).unwrap_or_default()
     }
 
-    /// Takes `name` if it is the name that stands here.
+    /// Takes `name` if it is the metric name that stands here.
     #[inline]
-    pub(super) fn same_metric_name(&mut self, name: &str) -> bool {
-        let line = &self.input[self.at..self.end];
-        let is_same = line.starts_with(name.as_bytes())
-            && line.get(name.len()).is_none_or(|next| !METRIC_NAME_BYTES[usize::from(*next)]);
+    pub(super) fn take_metric_name(&mut self, name: &str) -> bool {
+        let ahead = self.ahead();
+        let is_same = ahead.starts_with(name.as_bytes())
+            && ahead.get(name.len()).is_none_or(|next| !METRIC_NAME_BYTES[usize::from(*next)]);
         self.at += if is_same { name.len() } else { 0 };
         is_same
     }
 
-    fn quoted_name(&mut self, what: &str) -> Result<Cow<'a, str>, Fault> {
+    fn quoted_name(&mut self, what: &str) -> Result<&'a str, Fault> {
         let start = self.at + 1;
-        let Some(length) = closing_quote(&self.input[start..self.end]) else {
-            let message =
-                format!("{what} name {} contains unescaped new-line", quote(&self.input[start..self.end]));
-            return Err(self.unterminated(start, message));
+        let line = &self.input[start..self.end_of_line().max(start)];
+        let Some(length) = closing_quote(line) else {
+            return Err(self.unterminated(start, &format!("{what} name"), line));
         };
-        let raw = &self.input[start..start + length];
+        let raw = &line[..length];
         self.check_escapes(raw, start)?;
         let Some(raw) = self.text(start, start + length) else {
             return Err(self.fault(start, format!("invalid {what} name {}", quote(raw))));
         };
         self.at = start + length + 1;
-        Ok(crate::model::labels::unescape(raw))
+        Ok(self.keep(unescape(raw)))
     }
 
     /// A label value with its quotes, escapes checked and left in place.
@@ -148,31 +204,33 @@ impl<'a> Line<'a> {
             return Err(self.fault(self.at, format!("expected '\"' at start of label value, found {found}")));
         }
         let start = self.at + 1;
-        let line = &self.input[start..self.end];
-        let mut length = line.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(line.len());
-        if length < line.len() && line[length] == b'\\' {
-            length = match closing_quote(line) {
-                Some(length) => length,
-                None => line.len(),
-            };
-            self.check_escapes(&line[..length], start)?;
-        }
-        if length >= line.len() {
-            let message = format!("label value {} contains unescaped new-line", quote(line));
-            return Err(self.unterminated(start, message));
-        }
+        let ahead = &self.input[start..];
+        let length = match find_value_end(ahead).map(|at| (at, ahead[at])) {
+            Some((length, b'"')) => length,
+            _ => self.escaped_length(start)?,
+        };
         let Some(value) = self.text(start, start + length) else {
-            return Err(self.fault(start, format!("invalid label value {}", quote(&line[..length]))));
+            let message = format!("invalid label value {}", quote(&ahead[..length]));
+            return Err(self.fault(start, message));
         };
         self.at = start + length + 1;
         Ok(value)
     }
 
-    fn unterminated(&self, start: usize, message: String) -> Fault {
-        if self.is_unfinished {
-            self.fault(self.end, "unexpected end of input stream")
+    /// The length of a label value that has escapes, or has no end.
+    #[cold]
+    fn escaped_length(&self, start: usize) -> Result<usize, Fault> {
+        let line = &self.input[start..self.end_of_line().max(start)];
+        let length = closing_quote(line);
+        self.check_escapes(&line[..length.unwrap_or(line.len())], start)?;
+        length.ok_or_else(|| self.unterminated(start, "label value", line))
+    }
+
+    fn unterminated(&self, start: usize, what: &str, line: &[u8]) -> Fault {
+        if memchr::memchr(b'\n', self.ahead()).is_none() {
+            self.fault(self.input.len(), "unexpected end of input stream")
         } else {
-            self.fault(start, message)
+            self.fault(start, format!("{what} {} contains unescaped new-line", quote(line)))
         }
     }
 
@@ -192,24 +250,80 @@ impl<'a> Line<'a> {
         Ok(())
     }
 
-    /// The help text: the rest of the line with `\\`, `\n` and `\"` resolved.
-    pub(super) fn help(&mut self) -> Result<Cow<'a, str>, Fault> {
+    /// The help text: the rest of the line with `\\`, `\n` and `\"` resolved. What is not UTF-8 is
+    /// replaced, as an exposition must be UTF-8.
+    pub(super) fn help(&mut self) -> Result<&'a str, Fault> {
         let start = self.at;
         let raw = self.rest();
         self.check_escapes(raw, start)?;
-        Ok(match String::from_utf8_lossy(raw) {
-            Cow::Borrowed(text) => crate::model::labels::unescape(text),
-            Cow::Owned(text) => Cow::Owned(crate::model::labels::unescape(&text).into_owned()),
+        Ok(match self.text(start, self.at) {
+            Some(text) => self.keep(unescape(text)),
+            None => self.arena.alloc_str(&unescape(&String::from_utf8_lossy(raw))),
         })
     }
 }
 
+/// The offset of the first quote, backslash or line feed, found eight bytes at a time.
+#[inline]
+fn find_value_end(bytes: &[u8]) -> Option<usize> {
+    const LOW: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    // The lowest bit that is set marks the first byte that equals the needle; bits above it may be
+    // set for bytes that do not.
+    let equals = |word: u64, needle: u8| {
+        let difference = word ^ (LOW * u64::from(needle));
+        difference.wrapping_sub(LOW) & !difference & HIGH
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = equals(word, b'"') | equals(word, b'\\') | equals(word, b'\n');
+        if found != 0 {
+            return Some(at * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | b'\n'))?;
+    Some(words.len() * 8 + at)
+}
+
+/// Powers of ten that an `f64` holds exactly and that a short decimal can need.
+const POWERS_OF_TEN: [f64; 16] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
 /// A number as `expfmt` reads it: Go's `ParseFloat` without hexadecimal and underscores.
 #[inline]
 pub(super) fn parse_f64(token: &[u8]) -> Option<f64> {
-    if token.len() <= 15 && !token.is_empty() && token.iter().all(u8::is_ascii_digit) {
-        return Some(token.iter().fold(0u64, |n, d| n * 10 + u64::from(d - b'0')) as f64);
+    short_decimal(token).or_else(|| any_f64(token))
+}
+
+/// Up to 15 digits with an optional point. Both the digits and the power of ten are exact, so one
+/// division rounds correctly.
+#[inline]
+fn short_decimal(token: &[u8]) -> Option<f64> {
+    if token.len() > 16 {
+        return None;
     }
+    let (mut digits, mut count, mut decimals) = (0u64, 0, 0);
+    let mut is_past_point = false;
+    for byte in token {
+        match byte {
+            b'0'..=b'9' => {
+                digits = digits * 10 + u64::from(byte - b'0');
+                count += 1;
+                decimals += usize::from(is_past_point);
+            }
+            b'.' if !is_past_point => is_past_point = true,
+            _ => return None,
+        }
+    }
+    match (count, decimals) {
+        (1..=15, 0) => Some(digits as f64),
+        (1..=15, _) => Some(digits as f64 / POWERS_OF_TEN[decimals]),
+        _ => None,
+    }
+}
+
+fn any_f64(token: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(token).ok()?;
     let value: f64 = text.parse().ok()?;
     let digits = text.trim_start_matches(['+', '-']);
@@ -243,6 +357,14 @@ mod tests {
             assert_eq!(parse_f64(text.as_bytes()), Some(value), "{text}");
         }
         assert!(parse_f64(b"nan").is_some_and(f64::is_nan));
+    }
+
+    #[test]
+    fn short_decimals_are_rounded_like_any_number() {
+        for text in ["0.1", "387.125", "0.30000000000000", "12345678.9012345", "5.", ".5"] {
+            assert_eq!(short_decimal(text.as_bytes()), text.parse().ok(), "{text}");
+        }
+        assert_eq!(short_decimal(b"."), None);
     }
 
     #[test]
