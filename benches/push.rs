@@ -3,6 +3,8 @@
 //! Bodies are like those of real batch jobs: a small one with five counters and a histogram, and a
 //! large one with 10,000 samples.
 
+#![allow(clippy::expect_used, missing_docs, reason = "a benchmark that can't run should stop")]
+
 use std::hint::black_box;
 
 use bumpalo::Bump;

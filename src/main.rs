@@ -72,6 +72,12 @@ async fn serve(config: &Config) -> Result<(), ServeError> {
     tracing::debug!(url = %config.web.external_url, "external URL");
     tracing::debug!(path = %config.web.external_prefix(), "path prefix used externally");
     tracing::debug!(path = %config.web.route_prefix, "path prefix for internal routing");
+    if !config.persistence.file.is_empty() {
+        tracing::warn!(
+            file = %config.persistence.file,
+            "persistence is not part of this version: the file is neither read nor written, and what is pushed is kept in memory only"
+        );
+    }
     let state = Arc::new(State::new(config, Gateway::new(config)?));
     let mut listeners = Vec::new();
     for address in &config.web.listen_address {

@@ -21,7 +21,7 @@ const PREFIX: &str = "TALLYGATE_";
 pub(super) const CONFIG_FILE_VARIABLE: &str = "TALLYGATE_CONFIG_FILE";
 
 /// Variables that are no settings; the second switches the tests of CI.
-const NO_SETTINGS: [&str; 2] = [CONFIG_FILE_VARIABLE, "TALLYGATE_TEST_ALL"];
+const TEST_PREFIX: &str = "TALLYGATE_TEST_";
 
 /// Why the settings cannot be used.
 #[derive(Debug, Error)]
@@ -140,7 +140,7 @@ fn is_setting(name: &str, value: &str) -> bool {
             .iter()
             .any(|protocol| rest.contains(protocol) && name.contains("_PORT_"))
         || (name.ends_with("_PORT") && value.contains("://"));
-    !(NO_SETTINGS.contains(&name) || service_link && !rest.contains("__"))
+    !(name == CONFIG_FILE_VARIABLE || name.starts_with(TEST_PREFIX) || service_link && !rest.contains("__"))
 }
 
 fn variable_source(name: &str, value: &str) -> Environment {
@@ -538,6 +538,7 @@ mod tests {
     fn variables_that_are_no_settings_are_ignored() {
         let config = from_environment(&[
             ("TALLYGATE_TEST_ALL", "1"),
+            ("TALLYGATE_TEST_NODE_MODULES", "/x"),
             ("TALLYGATE_CONFIG_FILE", ""),
             ("TALLYGATE_SERVICE_HOST", "10.0.0.1"),
             ("TALLYGATE_SERVICE_PORT", "9091"),

@@ -24,15 +24,15 @@ type TimeOf = fn(&GroupTimes) -> i64;
 
 /// The families that the gateway keeps for every group: name, help, and their value.
 const GROUP_FAMILIES: [(&str, &str, TimeOf); 2] = [
-    (
-        "push_failure_time_seconds",
-        "Last Unix time when changing this group in the Pushgateway failed.",
-        |times| times.failed_at,
-    ),
-    ("push_time_seconds", "Last Unix time when changing this group in the Pushgateway succeeded.", |times| {
-        times.pushed_at
-    }),
+    ("push_failure_time_seconds", PUSH_FAILURE_TIME_HELP, |times| times.failed_at),
+    ("push_time_seconds", PUSH_TIME_HELP, |times| times.pushed_at),
 ];
+
+/// The help text of `push_time_seconds`.
+pub const PUSH_TIME_HELP: &str = "Last Unix time when changing this group in the Pushgateway succeeded.";
+
+/// The help text of `push_failure_time_seconds`.
+pub const PUSH_FAILURE_TIME_HELP: &str = "Last Unix time when changing this group in the Pushgateway failed.";
 
 /// Under this name the order of the series of both [`GROUP_FAMILIES`] is kept, which is the same.
 const GROUP_ORDER: &str = "push_time_seconds";

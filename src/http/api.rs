@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::State;
 use super::stream;
 use crate::config::build_info;
-use crate::gateway::scrape::seconds;
+use crate::gateway::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP, seconds};
 use crate::model::count::Count;
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;
@@ -142,22 +142,8 @@ fn group_object(group: &GroupView) -> BTreeMap<&str, Member<'_>> {
     let mut members = BTreeMap::from([
         ("labels", Member::Labels(labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect())),
         ("last_push_successful", Member::LastPushSuccessful(group.failed_at <= group.pushed_at)),
-        (
-            "push_time_seconds",
-            own(
-                group.pushed_at,
-                first(group.pushed_at),
-                "Last Unix time when changing this group in the Pushgateway succeeded.",
-            ),
-        ),
-        (
-            "push_failure_time_seconds",
-            own(
-                group.failed_at,
-                first(group.failed_at),
-                "Last Unix time when changing this group in the Pushgateway failed.",
-            ),
-        ),
+        ("push_time_seconds", own(group.pushed_at, first(group.pushed_at), PUSH_TIME_HELP)),
+        ("push_failure_time_seconds", own(group.failed_at, first(group.failed_at), PUSH_FAILURE_TIME_HELP)),
     ]);
     members
         .extend(group.families.iter().map(|family| (&*family.name, Member::Family(family_object(family)))));

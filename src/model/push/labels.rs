@@ -1,0 +1,168 @@
+//! Label forcing: the labels of a series and those of its group, sorted into one block.
+//!
+//! The rules are those of the stock gateway (`handler/push.go`, `sanitizeLabels`): grouping labels
+//! overwrite those of the body, and a series that then has no `instance` label gets an empty one.
+
+use std::cmp::Ordering;
+
+use crate::model::body::Label;
+use crate::model::grouping::Grouping;
+use crate::model::kind::{Form, Kind};
+use crate::model::labels::{escape, write_pair};
+use crate::model::name::is_reserved_label_name;
+use crate::model::rules::Cause;
+
+/// The grouping labels, written once per push.
+pub(super) struct ForcedLabels<'g> {
+    /// The names, and where the label ends in the text.
+    labels: Vec<(&'g str, usize)>,
+    /// All labels, one after the other.
+    text: Vec<u8>,
+    /// Which is the empty `instance` label that a label of the body may replace.
+    default_instance: Option<usize>,
+}
+
+impl<'g> ForcedLabels<'g> {
+    pub(super) fn of(grouping: &'g Grouping<'_>) -> ForcedLabels<'g> {
+        let mut pairs: Vec<(&str, &str)> =
+            grouping.labels().iter().map(|label| (&*label.name, &*label.value)).collect();
+        let default_instance = (!grouping.has_instance()).then(|| {
+            let at = pairs.partition_point(|(name, _)| *name < "instance");
+            pairs.insert(at, ("instance", ""));
+            at
+        });
+        let mut text = Vec::with_capacity(grouping.key().len() + 16);
+        let label = |(name, value)| {
+            write_pair(&mut text, name, &escape(value));
+            (name, text.len())
+        };
+        let labels = pairs.into_iter().map(label).collect();
+        ForcedLabels { labels, text, default_instance }
+    }
+
+    fn name(&self, at: usize) -> Option<&'g str> {
+        self.labels.get(at).map(|(name, _)| *name)
+    }
+
+    fn label(&self, at: usize) -> &[u8] {
+        let start = at.checked_sub(1).map_or(0, |before| self.labels[before].1);
+        &self.text[start..self.labels[at].1]
+    }
+}
+
+/// The label block of a series with its own values left out. The series of a family mostly have the
+/// same label names in the same order, so they are sorted and checked once.
+#[derive(Default)]
+pub(super) struct Template<'a> {
+    /// The form of the family; none before the first series.
+    form: Option<Form>,
+    /// The names of the series' own labels, in the order of the body.
+    names: Vec<&'a str>,
+    text: Vec<u8>,
+    /// Where in the text the value of which own label goes.
+    values: Vec<(usize, usize)>,
+}
+
+impl<'a> Template<'a> {
+    /// Lays out the block of series whose labels have these names.
+    pub(super) fn new(
+        kind: Kind,
+        labels: &[Label<'a>],
+        forcing: &ForcedLabels<'_>,
+    ) -> Result<Template<'a>, LabelFault> {
+        let mut order: Vec<usize> = (0..labels.len()).collect();
+        order.sort_by_key(|&at| labels[at].name);
+        if let Some(pair) = order.windows(2).find(|pair| labels[pair[0]].name == labels[pair[1]].name) {
+            return Err(LabelFault::Duplicate(labels[pair[0]].name.to_owned()));
+        }
+        if let Some(label) = labels.iter().find(|l| l.name.is_empty() || is_reserved_label_name(l.name)) {
+            return Err(LabelFault::Invalid(label.name.to_owned()));
+        }
+        let mut template = Template {
+            form: Some(kind.form()),
+            names: labels.iter().map(|label| label.name).collect(),
+            text: Vec::with_capacity(forcing.text.len() + 64),
+            values: Vec::with_capacity(labels.len()),
+        };
+        let special = special_label(kind);
+        let (mut own, mut forced) = (order.into_iter().peekable(), 0);
+        loop {
+            let next_own = own.peek().map(|&at| labels[at].name);
+            let order = match (next_own, forcing.name(forced)) {
+                (None, None) => break,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(_), None) => Ordering::Less,
+                (Some(own), Some(forced)) => own.cmp(forced),
+            };
+            template.text.push(if template.text.is_empty() { b'{' } else { b',' });
+            let taken = if order.is_le() { own.next() } else { None };
+            // A grouping label overwrites; the default for `instance` gives way.
+            let is_own = order.is_lt() || (order.is_eq() && forcing.default_instance == Some(forced));
+            if let Some(at) = taken.filter(|_| is_own) {
+                if special == Some(labels[at].name) {
+                    return Err(LabelFault::Explicit(labels[at].name == "le"));
+                }
+                write_pair(&mut template.text, labels[at].name, "");
+                // The value goes before the quote that ends it.
+                template.values.push((template.text.len() - 1, at));
+            } else {
+                if special.is_some() && special == forcing.name(forced) {
+                    return Err(LabelFault::Explicit(special == Some("le")));
+                }
+                template.text.extend_from_slice(forcing.label(forced));
+            }
+            forced += usize::from(order.is_ge());
+        }
+        template.text.extend_from_slice(b"}");
+        Ok(template)
+    }
+
+    /// Whether a series with these labels has this layout.
+    #[inline]
+    pub(super) fn fits(&self, kind: Kind, labels: &[Label<'a>]) -> bool {
+        self.form == Some(kind.form())
+            && self.names.len() == labels.len()
+            && self.names.iter().zip(labels).all(|(name, label)| *name == label.name)
+    }
+
+    /// Writes the block of a series with these labels, which fit.
+    #[inline]
+    pub(super) fn write(&self, out: &mut Vec<u8>, labels: &[Label<'a>]) {
+        let mut from = 0;
+        for (to, own) in &self.values {
+            out.extend_from_slice(&self.text[from..*to]);
+            out.extend_from_slice(labels[*own].escaped_value.as_bytes());
+            from = *to;
+        }
+        out.extend_from_slice(&self.text[from..]);
+    }
+}
+
+/// What is wrong with the labels of a series.
+pub(super) enum LabelFault {
+    Duplicate(String),
+    Invalid(String),
+    /// `le` on a histogram, or else `quantile` on a summary.
+    Explicit(bool),
+}
+
+impl LabelFault {
+    pub(super) fn cause(self, metric: String) -> Cause {
+        match self {
+            LabelFault::Duplicate(label) => Cause::DuplicateLabel { metric, label },
+            LabelFault::Invalid(label) => Cause::InvalidLabelName { metric, label },
+            LabelFault::Explicit(is_le) => {
+                Cause::ExplicitLabel { metric, label: if is_le { "le" } else { "quantile" } }
+            }
+        }
+    }
+}
+
+/// The label that the text formats give to the samples of a composite series.
+fn special_label(kind: Kind) -> Option<&'static str> {
+    match kind.form() {
+        Form::Number => None,
+        Form::Summary => Some("quantile"),
+        Form::Histogram => Some("le"),
+    }
+}

@@ -1,0 +1,261 @@
+//! From a body to a push: label forcing, and the checks of what would spoil a sum.
+
+use super::labels::{ForcedLabels, Template};
+use super::{Family, GROUP_FAMILIES, Push, Series, Span, Value};
+use crate::model::body::{self, Body};
+use crate::model::count::Count;
+use crate::model::grouping::Grouping;
+use crate::model::histogram::Bucket;
+use crate::model::kind::{Form, Kind};
+use crate::model::labels::write_pair;
+use crate::model::rules::{Cause, Refusal, describe};
+use crate::model::summary::Quantile;
+
+impl Push {
+    /// Gives the series of `body` the labels of `grouping` and checks them. With `aggregate`, values
+    /// that add are checked for what would spoil a sum.
+    ///
+    /// Label forcing is the stock gateway's: grouping labels overwrite those of the body, and a
+    /// series that then has no `instance` label gets an empty one.
+    ///
+    /// # Errors
+    ///
+    /// The first series that breaks a rule.
+    pub fn prepare(body: &Body<'_>, grouping: &Grouping<'_>, aggregate: bool) -> Result<Push, Refusal> {
+        let count = body.series_count();
+        let mut builder = Builder {
+            body,
+            aggregate,
+            forced: ForcedLabels::of(grouping),
+            text: Vec::with_capacity(count * 64 + 256),
+            buckets: Vec::new(),
+            quantiles: Vec::new(),
+            template: Template::default(),
+        };
+        let mut families = Vec::with_capacity(body.families.len());
+        let mut series = Vec::with_capacity(count);
+        for family in &body.families {
+            if body.series_of(family).any(|series| series.has_timestamp) {
+                return Err(Refusal::of(Cause::Timestamp));
+            }
+        }
+        for family in body.families.iter().filter(|f| !GROUP_FAMILIES.contains(&f.name)) {
+            let kind = family.kind.unwrap_or(Kind::Untyped);
+            let adds = aggregate && kind.adds(family.name);
+            let first = series.len();
+            for pushed in body.series_of(family) {
+                let block = builder.block(family.name, kind, pushed)?;
+                let value = builder.value(kind, adds, pushed).map_err(|fault| {
+                    let metric = builder.describe(family.name, kind, block, pushed);
+                    Refusal::at(pushed.offset, fault.cause(metric))
+                })?;
+                series.push(Series { block, value, offset: pushed.offset });
+            }
+            families.push(Family {
+                name: span_of(&mut builder.text, |text| text.extend_from_slice(family.name.as_bytes())),
+                kind,
+                adds,
+                help: family
+                    .help
+                    .map(|help| span_of(&mut builder.text, |text| text.extend_from_slice(help.as_bytes()))),
+                series: Span { start: first as u32, end: series.len() as u32 },
+            });
+        }
+        // Every piece of the text was a string.
+        let text = String::from_utf8(builder.text).unwrap_or_default();
+        Ok(Push { families, series, text, buckets: builder.buckets, quantiles: builder.quantiles })
+    }
+}
+
+fn span_of<T>(items: &mut Vec<T>, fill: impl FnOnce(&mut Vec<T>)) -> Span {
+    let start = items.len() as u32;
+    fill(items);
+    Span { start, end: items.len() as u32 }
+}
+
+/// What is wrong with a value; the metric's description is added when the push is refused.
+enum ValueFault {
+    Counter(f64),
+    Sum,
+    Count(Count),
+    Bound,
+    DuplicateBound(f64),
+    Falling(f64),
+    CountDiffers {
+        count: Count,
+        bucket: Count,
+    },
+    NoCount,
+    /// The value is not of the kind of its family.
+    NotA(Kind),
+}
+
+impl ValueFault {
+    fn cause(self, metric: String) -> Cause {
+        match self {
+            ValueFault::Counter(value) => Cause::CounterValue { metric, value },
+            ValueFault::Sum => Cause::SumNotANumber { metric },
+            ValueFault::Count(count) => Cause::CountValue { metric, count },
+            ValueFault::Bound => Cause::BoundNotANumber { metric },
+            ValueFault::DuplicateBound(bound) => Cause::DuplicateBound { metric, bound },
+            ValueFault::Falling(bound) => Cause::FallingCounts { metric, bound },
+            ValueFault::CountDiffers { count, bucket } => Cause::CountDiffers { metric, count, bucket },
+            ValueFault::NoCount => Cause::NoCount { metric },
+            ValueFault::NotA(kind) => Cause::KindConflict { metric, kind },
+        }
+    }
+}
+
+struct Builder<'b, 'a> {
+    body: &'b Body<'a>,
+    aggregate: bool,
+    forced: ForcedLabels<'b>,
+    text: Vec<u8>,
+    buckets: Vec<Bucket>,
+    quantiles: Vec<Quantile>,
+    template: Template<'a>,
+}
+
+impl<'a> Builder<'_, 'a> {
+    /// Writes the label block of a series: its labels and the forced ones, sorted.
+    fn block(&mut self, family: &str, kind: Kind, series: &body::Series) -> Result<Span, Refusal> {
+        let labels = self.body.labels_of(series);
+        if !self.template.fits(kind, labels) {
+            self.template = Template::new(kind, labels, &self.forced).map_err(|fault| {
+                let block = self.raw_block(labels);
+                let metric = self.describe(family, kind, block, series);
+                Refusal::at(series.offset, fault.cause(metric))
+            })?;
+        }
+        let template = &self.template;
+        Ok(span_of(&mut self.text, |text| template.write(text, labels)))
+    }
+
+    /// The labels of the body as they are, for a message.
+    #[cold]
+    fn raw_block(&mut self, labels: &[body::Label<'_>]) -> Span {
+        span_of(&mut self.text, |text| {
+            text.push(b'{');
+            for (at, label) in labels.iter().enumerate() {
+                if at > 0 {
+                    text.push(b',');
+                }
+                write_pair(text, label.name, label.escaped_value);
+            }
+            text.push(b'}');
+        })
+    }
+
+    /// Checks a value and copies its buckets or quantiles.
+    fn value(&mut self, kind: Kind, adds: bool, series: &body::Series) -> Result<Value, ValueFault> {
+        let body = self.body;
+        match (series.value, kind.form()) {
+            (body::Value::Number(value), _) if adds && !(value >= 0.0 && value.is_finite()) => {
+                Err(ValueFault::Counter(value))
+            }
+            (body::Value::Number(value), _) => Ok(Value::Number(value)),
+            (body::Value::Composite(number), Form::Summary) => {
+                let composite = body.composite(number);
+                let count = whole_count(composite.count.unwrap_or(Count::ZERO));
+                if let Count::Float(_) = count
+                    && self.aggregate
+                {
+                    return Err(ValueFault::Count(count));
+                }
+                let quantiles = span_of(&mut self.quantiles, |all| all.extend(body.quantiles_of(composite)));
+                Ok(Value::Summary { sum: composite.sum.unwrap_or(0.0), count: stock_count(count), quantiles })
+            }
+            (body::Value::Composite(number), Form::Histogram) => {
+                let composite = body.composite(number);
+                let sum = composite.sum.unwrap_or(0.0);
+                // The stock gateway ignores a bound that is no number; a sum can't.
+                let keeps = |bucket: &Bucket| adds || !bucket.bound.is_nan();
+                let buckets = span_of(&mut self.buckets, |all| {
+                    all.reserve(composite.bucket_count());
+                    all.extend(body.buckets_of(composite).filter(keeps));
+                });
+                let total = if adds {
+                    check_histogram(&mut self.buckets[buckets.start as usize..], sum, composite.count)?
+                } else {
+                    composite.count.unwrap_or(Count::ZERO)
+                };
+                Ok(Value::Histogram { sum, total, buckets })
+            }
+            (body::Value::Missing, _) | (body::Value::Composite(_), Form::Number) => {
+                Err(ValueFault::NotA(kind))
+            }
+        }
+    }
+
+    #[cold]
+    fn describe(&self, family: &str, kind: Kind, block: Span, series: &body::Series) -> String {
+        let none = Span { start: 0, end: 0 };
+        let value = match series.value {
+            body::Value::Missing => Value::Number(0.0),
+            body::Value::Number(value) => Value::Number(value),
+            body::Value::Composite(number) => {
+                let composite = self.body.composite(number);
+                let (sum, count) = (composite.sum.unwrap_or(0.0), composite.count.unwrap_or(Count::ZERO));
+                Value::Summary { sum, count, quantiles: none }
+            }
+        };
+        let block = std::str::from_utf8(block.of(&self.text)).unwrap_or_default();
+        describe(family, kind, block, &value)
+    }
+}
+
+/// The count of a summary without its fraction, as the stock gateway stores it.
+fn whole_count(count: Count) -> Count {
+    Count::from_f64(match count {
+        Count::Int(_) => return count,
+        Count::Float(value) => value.trunc(),
+    })
+}
+
+/// What Go makes of a float that fits no `uint64` (on amd64).
+fn stock_count(count: Count) -> Count {
+    match count {
+        Count::Float(value) if value > i64::MIN as f64 && value < 0.0 => Count::Int(value as i64 as u64),
+        Count::Float(_) => Count::Int(1 << 63),
+        int => int,
+    }
+}
+
+/// Sorts the buckets of a histogram that adds and checks that it is one. Returns its count.
+fn check_histogram(buckets: &mut [Bucket], sum: f64, count: Option<Count>) -> Result<Count, ValueFault> {
+    if sum.is_nan() {
+        return Err(ValueFault::Sum);
+    }
+    if buckets.iter().any(|b| b.bound.is_nan()) {
+        return Err(ValueFault::Bound);
+    }
+    if let Some(bad) =
+        buckets.iter().map(|b| b.count).chain(count).find(|c| !(c.as_f64() >= 0.0 && c.as_f64().is_finite()))
+    {
+        return Err(ValueFault::Count(bad));
+    }
+    if !buckets.is_sorted_by(|a, b| a.bound < b.bound) {
+        buckets.sort_by(|a, b| a.bound.total_cmp(&b.bound));
+    }
+    for pair in buckets.windows(2) {
+        if pair[0].bound == pair[1].bound {
+            return Err(ValueFault::DuplicateBound(pair[1].bound));
+        }
+        if pair[0].count.as_f64() > pair[1].count.as_f64() {
+            return Err(ValueFault::Falling(pair[1].bound));
+        }
+    }
+    let Some(last) = buckets.last() else {
+        return Ok(count.unwrap_or(Count::ZERO));
+    };
+    let is_inf = last.bound == f64::INFINITY;
+    match count {
+        Some(count) if is_inf && count.as_f64() != last.count.as_f64() => {
+            Err(ValueFault::CountDiffers { count, bucket: last.count })
+        }
+        Some(count) if count.as_f64() < last.count.as_f64() => Err(ValueFault::Falling(f64::INFINITY)),
+        Some(count) => Ok(count),
+        None if is_inf => Ok(last.count),
+        None => Err(ValueFault::NoCount),
+    }
+}

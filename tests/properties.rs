@@ -1,0 +1,256 @@
+//! What holds for any pushes: order does not matter for what adds, a scrape can always be read, what
+//! is written reads back as it was, and a refused push changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bumpalo::Bump;
+use proptest::prelude::*;
+use tallygate::config::Config;
+use tallygate::exposition::negotiation::Format;
+use tallygate::exposition::protobuf;
+use tallygate::exposition::text::{Names, parse};
+use tallygate::gateway::{BodyFormat, Gateway, Method};
+use tallygate::model::grouping::{Grouping, GroupingLabel};
+
+const PROTOBUF: &str =
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+
+/// Families of the gateway itself and the times of its groups, which no push decides.
+const OWN: [&str; 4] = ["pushgateway_", "process_", "tallygate_", "push_"];
+
+#[derive(Clone, Debug)]
+struct Push {
+    group: usize,
+    body: String,
+}
+
+fn gateway() -> Gateway {
+    Gateway::new(&Config::default()).unwrap()
+}
+
+/// Groups whose labels overlap, so that series can meet.
+fn grouping(number: usize) -> Grouping<'static> {
+    let sets: [&[(&str, &str)]; 4] = [
+        &[("job", "a")],
+        &[("job", "b")],
+        &[("job", "a"), ("l", "x")],
+        &[("job", "a"), ("instance", ""), ("m", "\"\\\n")],
+    ];
+    let label = |&(name, value): &(&'static str, &'static str)| GroupingLabel {
+        name: name.into(),
+        value: value.into(),
+    };
+    Grouping::new(sets[number % sets.len()].iter().map(label).collect())
+}
+
+fn send(gateway: &Gateway, push: &Push) -> bool {
+    gateway.push(Method::Post, &grouping(push.group), BodyFormat::Text, push.body.as_bytes()).is_ok()
+}
+
+fn scrape(gateway: &Gateway, accept: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let written = gateway.scrape(Format::negotiate(accept), |chunk| {
+        out.append(chunk);
+        Ok(())
+    });
+    assert!(written.is_ok());
+    out
+}
+
+/// The lines of a scrape that pushes decide.
+fn pushed_lines(gateway: &Gateway) -> Vec<String> {
+    let text = String::from_utf8(scrape(gateway, "")).unwrap();
+    let is_own = |line: &str| {
+        let name = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE ")).unwrap_or(line);
+        OWN.iter().any(|own| name.starts_with(own))
+    };
+    text.lines().filter(|line| !is_own(line)).map(str::to_owned).collect()
+}
+
+/// Value of each sample, by name and labels.
+fn samples(lines: &[String]) -> BTreeMap<&str, &str> {
+    let mut samples = BTreeMap::new();
+    for line in lines.iter().filter(|line| !line.starts_with('#')) {
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        assert!(samples.insert(series, value).is_none(), "{series} stands twice");
+    }
+    samples
+}
+
+fn labels() -> impl Strategy<Value = String> {
+    let label = prop_oneof![
+        Just(String::new()),
+        Just("k=\"v\"".to_owned()),
+        Just("l=\"x\"".to_owned()),
+        Just("l=\"x\",k=\"a\\\\b\\\"c\\nd\"".to_owned()),
+        Just("k=\"ü\",instance=\"i\"".to_owned()),
+    ];
+    label
+}
+
+/// A family that adds: whole numbers, so that sums are exact in any order.
+fn adding_family() -> impl Strategy<Value = String> {
+    let counter = (0..3u8, prop::collection::btree_map(labels(), 0u32.., 1..3)).prop_map(|(name, series)| {
+        let lines = series.iter().map(|(labels, value)| format!("c{name}_total{{{labels}}} {value}\n"));
+        format!("# TYPE c{name}_total counter\n{}", lines.collect::<String>())
+    });
+    let bounds = prop::sample::select(vec![vec!["1", "5"], vec!["2", "5", "+Inf"], vec!["0.5"], vec![]]);
+    let histogram =
+        (labels(), bounds, prop::collection::vec(0u32..1000, 4)).prop_map(|(labels, bounds, counts)| {
+            let comma = if labels.is_empty() { "" } else { "," };
+            let mut total = 0;
+            let mut body = String::from("# TYPE h histogram\n");
+            for (bound, count) in bounds.iter().zip(&counts) {
+                total += count;
+                body.push_str(&format!("h_bucket{{{labels}{comma}le=\"{bound}\"}} {total}\n"));
+            }
+            total += if bounds.last() == Some(&"+Inf") { 0 } else { counts[3] };
+            body + &format!("h_sum{{{labels}}} {}\nh_count{{{labels}}} {total}\n", counts[0])
+        });
+    let summary = (labels(), 0u32.., 0u32..).prop_map(|(labels, sum, count)| {
+        format!("# TYPE s summary\ns_sum{{{labels}}} {sum}\ns_count{{{labels}}} {count}\n")
+    });
+    prop_oneof![3 => counter, 2 => histogram, 1 => summary]
+}
+
+/// What else a push may hold: other types, odd values, and mistakes.
+fn any_family() -> impl Strategy<Value = String> {
+    let value = prop_oneof![
+        any::<f64>().prop_map(|value| format!("{value:?}")),
+        Just("+Inf".to_owned()),
+        Just("NaN".to_owned()),
+        Just("-0".to_owned()),
+        Just("1 123".to_owned()),
+        Just("x".to_owned()),
+    ];
+    let kind = prop::sample::select(vec!["counter", "gauge", "untyped", "histogram", "summary", "weird"]);
+    let name =
+        prop::sample::select(vec!["g", "h", "s", "c0_total", "h_count", "c1_total", "u", "tallygate_groups"]);
+    let odd = (kind, name, labels(), value).prop_map(|(kind, name, labels, value)| {
+        format!("# HELP {name} h\\\\elp\n# TYPE {name} {kind}\n{name}{{{labels}}} {value}\n")
+    });
+    let twice = labels().prop_map(|labels| format!("t{{{labels}}} 1\nt{{{labels}}} 2\n"));
+    prop_oneof![4 => adding_family(), 4 => odd, 1 => twice]
+}
+
+fn pushes(family: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<Push>> {
+    let body = prop::collection::vec(family, 1..4).prop_map(|families| families.concat());
+    prop::collection::vec((0..4usize, body).prop_map(|(group, body)| Push { group, body }), 1..12)
+}
+
+proptest! {
+    #[test]
+    fn order_does_not_matter_for_what_adds(pushes in pushes(adding_family()), seed in any::<u64>()) {
+        let (forward, shuffled) = (gateway(), gateway());
+        // Which of two pushes is refused may depend on their order, so only what one gateway took is
+        // sent to the other.
+        let accepted: Vec<&Push> = pushes.iter().filter(|push| send(&forward, push)).collect();
+        let mut order: Vec<usize> = (0..accepted.len()).collect();
+        order.sort_by_key(|at| seed.rotate_left(*at as u32 * 7) ^ *at as u64);
+        for at in order {
+            prop_assert!(send(&shuffled, accepted[at]));
+        }
+        prop_assert_eq!(pushed_lines(&forward), pushed_lines(&shuffled));
+    }
+
+    #[test]
+    fn a_scrape_can_always_be_read(pushes in pushes(any_family())) {
+        let gateway = gateway();
+        for push in &pushes {
+            send(&gateway, push);
+            let text = scrape(&gateway, "");
+            let arena = Bump::new();
+            let parsed = parse(&text, Names::Legacy, &arena);
+            prop_assert!(parsed.is_ok(), "{:?}", parsed.err());
+            let lines = pushed_lines(&gateway);
+            samples(&lines);
+            let types: Vec<&String> = lines.iter().filter(|line| line.starts_with("# TYPE")).collect();
+            prop_assert_eq!(types.iter().collect::<BTreeSet<_>>().len(), types.len());
+        }
+    }
+
+    #[test]
+    fn a_refused_push_changes_nothing(pushes in pushes(any_family())) {
+        let gateway = gateway();
+        for push in &pushes {
+            let before = pushed_lines(&gateway);
+            if !send(&gateway, push) {
+                prop_assert_eq!(before, pushed_lines(&gateway));
+            }
+        }
+    }
+
+    #[test]
+    fn what_adds_never_steps_back(pushes in pushes(adding_family())) {
+        let gateway = gateway();
+        let mut before = Vec::new();
+        for push in &pushes {
+            send(&gateway, push);
+            let now = pushed_lines(&gateway);
+            let now_samples = samples(&now);
+            for (series, value) in samples(&before) {
+                let after: f64 = now_samples[series].parse().unwrap();
+                prop_assert!(after >= value.parse().unwrap(), "{series} fell from {value} to {after}");
+            }
+            before = now;
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back(bodies in prop::collection::vec(any_family(), 1..5)) {
+        let written = gateway();
+        for body in bodies {
+            send(&written, &Push { group: 0, body });
+        }
+        let text: String = pushed_lines(&written).iter().map(|line| format!("{line}\n")).collect();
+        let from_text = gateway();
+        from_text.push(Method::Put, &grouping(0), BodyFormat::Text, text.as_bytes()).unwrap();
+        prop_assert_eq!(pushed_lines(&written), pushed_lines(&from_text));
+
+        // The gateway's own families are reserved, so only the messages of pushed ones are sent back.
+        let stream = scrape(&written, PROTOBUF);
+        let arena = Bump::new();
+        prop_assert!(protobuf::parse(&stream, &arena).is_ok());
+        let from_protobuf = gateway();
+        let body = pushed_messages(&stream);
+        from_protobuf.push(Method::Put, &grouping(0), BodyFormat::Protobuf, &body).unwrap();
+        prop_assert_eq!(pushed_lines(&written), pushed_lines(&from_protobuf));
+    }
+
+    #[test]
+    fn no_bytes_make_a_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), body in any_family()) {
+        let arena = Bump::new();
+        let _ = protobuf::parse(&bytes, &arena);
+        let _ = parse(&bytes, Names::Utf8, &arena);
+        let mut mixed = body.into_bytes();
+        let at = at.index(mixed.len());
+        mixed.splice(at..at, bytes);
+        let _ = parse(&mixed, Names::Legacy, &arena);
+    }
+}
+
+/// The messages of a delimited stream whose families are pushed ones.
+fn pushed_messages(stream: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    while at < stream.len() {
+        let start = at;
+        let (mut length, mut shift) = (0usize, 0);
+        loop {
+            let byte = stream[at];
+            at += 1;
+            length |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        // The name is the first field: a tag, a length below 128, the bytes.
+        let name = &stream[at + 2..at + 2 + usize::from(stream[at + 1])];
+        at += length;
+        if !OWN.iter().any(|own| name.starts_with(own.as_bytes())) {
+            out.extend_from_slice(&stream[start..at]);
+        }
+    }
+    out
+}
