@@ -1,6 +1,8 @@
 //! What holds for any pushes: order does not matter for what adds, a scrape can always be read, what
 //! is written reads back as it was, and a refused push changes nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on should stop")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bumpalo::Bump;

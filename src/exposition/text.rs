@@ -2,6 +2,7 @@
 //!
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>
 
+mod assemble;
 mod parse;
 mod scan;
 mod write;
