@@ -1,5 +1,6 @@
 //! One group: its labels, its families, and how a push changes them.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use crate::model::grouping::Grouping;
@@ -9,6 +10,9 @@ use crate::model::rules::{Cause, Refusal};
 use crate::store::definition::{Definitions, Shape};
 use crate::store::family::{Family, NEW, Placement, Positions};
 use crate::store::piece::{Meeting, RowValue};
+
+/// Families beyond these are read when they are needed: a push rarely has more.
+const WARMED_FAMILIES: usize = 16;
 
 /// The moment of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,12 +178,23 @@ impl Group {
         self.failed_at <= self.pushed_at
     }
 
+    /// Reads something of every family. A group that was not pushed to for a while has left the
+    /// caches: read when they are needed, its families would wait for memory one after the other; read
+    /// in a row, they wait together.
+    fn warm_up(&self) {
+        let pieces =
+            || self.families.iter().take(WARMED_FAMILIES).filter_map(|family| family.pieces().first());
+        black_box(pieces().fold(0, |sum, piece| sum + piece.len()));
+        black_box(pieces().fold(0, |sum, piece| sum ^ piece.block(0).as_bytes()[0]));
+    }
+
     /// Finds out where everything of a push belongs.
     ///
     /// # Errors
     ///
     /// A series that stands in the push twice.
     pub fn plan(&self, push: &Push, semantics: &Semantics) -> Result<Plan, Refusal> {
+        self.warm_up();
         let mut steps = Vec::with_capacity(push.families().len());
         let mut is_structural = false;
         let mut next = 0;
