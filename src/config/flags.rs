@@ -103,7 +103,7 @@ const FLAGS: &[Flag] = &[
         "persistence.file",
         "persistence.file",
         "",
-        "File to persist metrics. If empty, metrics are only kept in memory.",
+        "File to persist metrics. Not supported yet: it is accepted with a warning, and metrics are kept in memory.",
     ),
     Flag {
         kind: Kind::Duration,
@@ -111,13 +111,13 @@ const FLAGS: &[Flag] = &[
             "persistence.interval",
             "persistence.interval",
             "5m",
-            "The minimum interval at which to write out the persistence file.",
+            "The minimum interval at which to write out the persistence file. Not supported yet.",
         )
     },
     switch(
         "push.disable-consistency-check",
         "push.disable_consistency_check",
-        "Do not check consistency of pushed metrics. DANGEROUS.",
+        "Answer pushes with 202 whatever the check of their consistency says. What fails it is still not stored.",
     ),
     switch(
         "push.enable-utf8-names",

@@ -35,8 +35,8 @@ impl Push {
         let mut families = Vec::with_capacity(body.families.len());
         let mut series = Vec::with_capacity(count);
         for family in &body.families {
-            if body.series_of(family).any(|series| series.has_timestamp) {
-                return Err(Refusal::of(Cause::Timestamp));
+            if let Some(series) = body.series_of(family).find(|series| series.has_timestamp) {
+                return Err(Refusal::at(series.offset, Cause::Timestamp));
             }
         }
         for family in body.families.iter().filter(|f| !GROUP_FAMILIES.contains(&f.name)) {
@@ -157,13 +157,17 @@ impl<'a> Builder<'_, 'a> {
             (body::Value::Composite(number), Form::Summary) => {
                 let composite = body.composite(number);
                 let count = whole_count(composite.count.unwrap_or(Count::ZERO));
-                if let Count::Float(_) = count
-                    && self.aggregate
-                {
-                    return Err(ValueFault::Count(count));
+                let sum = composite.sum.unwrap_or(0.0);
+                if self.aggregate {
+                    if let Count::Float(_) = count {
+                        return Err(ValueFault::Count(count));
+                    }
+                    if sum.is_nan() {
+                        return Err(ValueFault::Sum);
+                    }
                 }
                 let quantiles = span_of(&mut self.quantiles, |all| all.extend(body.quantiles_of(composite)));
-                Ok(Value::Summary { sum: composite.sum.unwrap_or(0.0), count: stock_count(count), quantiles })
+                Ok(Value::Summary { sum, count: stock_count(count), quantiles })
             }
             (body::Value::Composite(number), Form::Histogram) => {
                 let composite = body.composite(number);
