@@ -188,7 +188,7 @@ impl Rules {
             adding: FamilyRule::Replace,
             replacing: FamilyRule::Replace,
             absent: Absent::Keep,
-            untyped_becomes_typed: self.aggregate,
+            reconciles: self.aggregate,
         };
         match (self.aggregate, method) {
             (true, Method::Post) => {

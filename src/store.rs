@@ -179,8 +179,10 @@ impl Store {
         self.generation.load(Ordering::Relaxed)
     }
 
-    /// Shared pointers to everything.
+    /// Shared pointers to everything. Labels, names and types stay as they are while the snapshot is
+    /// taken, so that nothing stands in it twice; values go on changing.
     pub fn snapshot(&self) -> Snapshot {
+        let _structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
         let mut builder = SnapshotBuilder::default();
         for group in self.groups.iter() {
             builder.add(&group);

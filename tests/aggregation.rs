@@ -234,6 +234,90 @@ fn untyped_total_adds() {
 }
 
 #[test]
+fn untyped_and_typed_pushes_of_the_same_kind_of_value_go_together() {
+    let gateway = gateway();
+    gateway.push(
+        "/metrics/job/a",
+        "# TYPE requests_total counter\nrequests_total 1\n# TYPE size gauge\nsize 1\n",
+    );
+    gateway.push("/metrics/job/b", "requests_total 5\nsize 5\n");
+    gateway.push("/metrics/job/a", "requests_total 2\nsize 2\n");
+    assert_eq!(gateway.sample(&format!("requests_total{SHARED}")), Some(3.0));
+    assert_eq!(gateway.sample(&format!("size{SHARED}")), Some(2.0));
+    assert_eq!(gateway.sample(r#"requests_total{instance="",job="b"}"#), Some(5.0));
+    assert!(gateway.scrape().contains("# TYPE requests_total counter\n"));
+    assert!(gateway.scrape().contains("# TYPE size gauge\n"));
+    assert_refused(
+        &gateway,
+        "/metrics/job/b",
+        "# TYPE other counter\nother 1\n# TYPE size counter\nsize 1\n",
+    );
+}
+
+#[test]
+fn a_typed_push_does_not_lock_out_the_untyped_ones_of_another_group() {
+    let gateway = gateway();
+    gateway.push("/metrics/job/a", "size 1\n");
+    gateway.push("/metrics/job/b", "# TYPE size gauge\nsize 2\n");
+    gateway.push("/metrics/job/a", "size 3\n");
+    assert_eq!(gateway.sample(&format!("size{SHARED}")), Some(3.0));
+    // Here the values of the other group would change their meaning.
+    gateway.push("/metrics/job/a", "done 1\n");
+    assert_refused(&gateway, "/metrics/job/b", "# TYPE done counter\ndone 1\n");
+}
+
+#[test]
+fn a_latest_value_is_no_sum_to_add_to() {
+    let gateway = gateway();
+    gateway.push("/metrics/job/a", "done -5\nbroken NaN\n");
+    gateway.push("/metrics/job/a", "# TYPE done counter\ndone 1\n# TYPE broken counter\nbroken 1\n");
+    gateway.push("/metrics/job/a", "# TYPE done counter\ndone 2\n# TYPE broken counter\nbroken 2\n");
+    assert_eq!(gateway.sample(&format!("done{SHARED}")), Some(3.0));
+    assert_eq!(gateway.sample(&format!("broken{SHARED}")), Some(3.0));
+}
+
+#[test]
+fn put_takes_the_old_help_away() {
+    let gateway = gateway();
+    gateway.push("/metrics/job/a", "# HELP g Old.\n# TYPE g gauge\ng 1\n");
+    gateway.push("/metrics/job/a", "# TYPE g gauge\ng 2\n");
+    assert!(gateway.scrape().contains("# HELP g Old.\n"));
+    assert_eq!(gateway.put("/metrics/job/a", "# TYPE g gauge\ng 3\n").status, 200);
+    assert!(!gateway.scrape().contains("# HELP g "));
+}
+
+#[test]
+fn made_up_bounds_keep_their_totals() {
+    let gateway = gateway();
+    let mut last = 0.0;
+    for bound in 1..100 {
+        let body = format!("# TYPE h histogram\nh_bucket{{le=\"{bound}\"}} 1\nh_sum 1\nh_count 2\n");
+        gateway.push("/metrics/job/a", &body);
+        let fifth = gateway.sample(r#"h_bucket{instance="",job="a",le="5"}"#).unwrap_or(0.0);
+        assert!(fifth >= last, "the bucket fell from {last} to {fifth}");
+        last = fifth;
+    }
+    assert_eq!(gateway.sample(&format!("h_count{SHARED}")), Some(198.0));
+    assert_eq!(gateway.sample(r#"h_bucket{instance="",job="a",le="99"}"#), Some(99.0));
+    assert_eq!(gateway.sample(r#"h_bucket{instance="",job="a",le="5"}"#), Some(5.0));
+}
+
+#[test]
+fn a_summary_without_a_usable_sum_is_refused() {
+    let gateway = gateway();
+    assert_refused(&gateway, "/metrics/job/a", "# TYPE s summary\ns_sum NaN\ns_count 1\n");
+    assert_refused(&gateway, "/metrics/job/a", "# TYPE s summary\ns_sum 1\ns_count -1\n");
+}
+
+#[test]
+fn label_names_that_a_scrape_could_not_tell_apart_are_refused() {
+    let gateway = Gateway::start(&["--push.enable-utf8-names"]);
+    assert_refused(&gateway, "/metrics/job/a", "m{\"a.b\"=\"1\",a_b=\"2\"} 1\n");
+    gateway.push("/metrics/job/a", "m{\"a.b\"=\"1\",a_c=\"2\"} 1\n");
+    assert_eq!(gateway.sample(r#"m{a_b="1",a_c="2",instance="",job="a"}"#), Some(1.0));
+}
+
+#[test]
 fn untyped_becomes_typed() {
     let gateway = gateway();
     gateway.push("/metrics/job/a", "requests_total 1\nsize 1\n");

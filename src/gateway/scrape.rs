@@ -80,6 +80,7 @@ impl Gateway {
         deliver: impl FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>,
     ) -> Result<(), ReceiverGone> {
         let snapshot = self.store.snapshot();
+        self.forget_orders(&snapshot);
         let own = self.telemetry.families(&self.store);
         let mut sources: Vec<Source<'_>> = snapshot.families.iter().map(Source::Pushed).collect();
         sources.extend(own.iter().map(Source::Own));
@@ -116,13 +117,18 @@ impl Gateway {
             return;
         }
         let snapshot = self.store.snapshot();
-        self.store.orders().retain(|name| {
-            name == GROUP_ORDER || snapshot.families.binary_search_by(|f| (**f.name()).cmp(name)).is_ok()
-        });
+        self.forget_orders(&snapshot);
         for family in &snapshot.families {
             self.order_of(family);
         }
         self.order_of_groups(&snapshot.groups);
+    }
+
+    /// Forgets the orders of families that are gone.
+    fn forget_orders(&self, snapshot: &Snapshot) {
+        self.store.orders().retain(|name| {
+            name == GROUP_ORDER || snapshot.families.binary_search_by(|f| (**f.name()).cmp(name)).is_ok()
+        });
     }
 
     fn order_of(&self, family: &SnapshotFamily) -> Arc<Vec<Entry>> {

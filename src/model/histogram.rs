@@ -91,6 +91,10 @@ impl Counts {
     }
 }
 
+/// How many layouts a series keeps apart. A rollout has two; a client that makes up bounds has any
+/// number, and must not make every scrape slower than the last.
+const MAX_LAYOUTS: usize = 16;
+
 /// What was pushed with one layout.
 #[derive(Clone, Debug)]
 struct Part {
@@ -153,12 +157,23 @@ impl Histogram {
                 part.counts.add(buckets);
                 part.total = part.total.plus(total);
             }
-            None => self.others.push(Part {
-                layout: Arc::new(Layout::new(buckets)),
-                counts: Counts::new(buckets),
-                total,
-            }),
+            None => {
+                if self.others.len() + 1 >= MAX_LAYOUTS {
+                    self.collapse();
+                }
+                let layout = Arc::new(Layout::new(buckets));
+                self.others.push(Part { layout, counts: Counts::new(buckets), total });
+            }
         }
+    }
+
+    /// Makes one layout of all, with the bounds and counts that are shown.
+    fn collapse(&mut self) {
+        let mut shown = Vec::new();
+        self.buckets(|_, bound, count| shown.push(Bucket { bound, count }));
+        let total = self.count();
+        self.first = Part { layout: Arc::new(Layout::new(&shown)), counts: Counts::new(&shown), total };
+        self.others.clear();
     }
 
     /// The number of observations.

@@ -76,6 +76,19 @@ impl Kind {
         }
     }
 
+    /// The type of a family of this type and name after a push of type `pushed`, where untyped and typed
+    /// may stand for each other: shell users write no `# TYPE` line, other clients of the same metric
+    /// do. That needs values that are stored alike and meet alike. `None` where the types conflict.
+    pub fn reconciled(self, family_name: &str, pushed: Kind) -> Option<Kind> {
+        let is_alike = self.form() == pushed.form() && self.adds(family_name) == pushed.adds(family_name);
+        match (self, pushed) {
+            (live, pushed) if live == pushed => Some(live),
+            (Kind::Untyped, typed) if is_alike => Some(typed),
+            (typed, Kind::Untyped) if is_alike => Some(typed),
+            _ => None,
+        }
+    }
+
     /// The suffixes that the text formats append to the family name for samples of this kind.
     pub fn sample_suffixes(self) -> &'static [&'static str] {
         match self {

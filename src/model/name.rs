@@ -32,6 +32,15 @@ pub fn is_legacy_label_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
 }
 
+/// `name` with every character that a legacy label name can't have replaced by an underscore.
+pub fn underscored(name: &str) -> String {
+    let legacy = |(at, c): (usize, char)| {
+        let is_legacy = c == '_' || c.is_ascii_alphabetic() || (c.is_ascii_digit() && at > 0);
+        if is_legacy { c } else { '_' }
+    };
+    name.char_indices().map(legacy).collect()
+}
+
 /// Whether `name` is reserved for Prometheus itself.
 pub fn is_reserved_label_name(name: &str) -> bool {
     name.starts_with("__")

@@ -33,6 +33,8 @@ impl Span {
 #[derive(Debug)]
 pub struct Push {
     families: Vec<Family>,
+    /// Positions of the families, sorted by name.
+    by_name: Vec<u32>,
     series: Vec<Series>,
     text: String,
     buckets: Vec<Bucket>,
@@ -90,6 +92,15 @@ impl Push {
     /// The families, in the order of the body.
     pub fn families(&self) -> &[Family] {
         &self.families
+    }
+
+    /// The family of this name.
+    pub fn family(&self, name: &str) -> Option<&Family> {
+        let at = self
+            .by_name
+            .binary_search_by(|&position| self.name(&self.families[position as usize]).cmp(name))
+            .ok()?;
+        self.families.get(self.by_name[at] as usize)
     }
 
     /// The name of a family.

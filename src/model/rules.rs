@@ -58,6 +58,12 @@ pub enum Cause {
         "group {group} can't exist beside group {twin}: their push_time_seconds would be the same series; delete one of them"
     )]
     TwinGroup { group: String, twin: String },
+    #[error(
+        "the labels of the push come to more than {limit} bytes with those of its group: push less at a time"
+    )]
+    TooMuchText { limit: usize },
+    #[error("{metric} has labels whose names are the same once they are escaped: {label}")]
+    CollidingLabelNames { metric: String, label: String },
     #[error("{metric} has the value {}, but a counter only adds numbers from 0 up", format_f64(*.value))]
     CounterValue { metric: String, value: f64 },
     #[error("{metric} has a sum that is not a number, which would stay for good")]
@@ -81,9 +87,11 @@ impl Cause {
     pub fn reason(&self) -> &'static str {
         match self {
             Cause::Timestamp => "timestamp",
-            Cause::DuplicateLabel { .. } | Cause::InvalidLabelName { .. } | Cause::ExplicitLabel { .. } => {
-                "invalid_labels"
-            }
+            Cause::DuplicateLabel { .. }
+            | Cause::InvalidLabelName { .. }
+            | Cause::CollidingLabelNames { .. }
+            | Cause::ExplicitLabel { .. } => "invalid_labels",
+            Cause::TooMuchText { .. } => "too_large",
             Cause::DuplicateSeries { .. } => "duplicate_series",
             Cause::KindConflict { .. } | Cause::OwnKindConflict { .. } => "type_conflict",
             Cause::Reserved { .. } => "reserved_name",

@@ -34,8 +34,11 @@ pub fn check_names(
             continue;
         }
         if let Some((kind, groups)) = live {
+            if semantics.reconciles && kind.reconciled(name, pushed.kind).is_some() {
+                continue;
+            }
             let elsewhere = groups - u32::from(group.is_some_and(|group| group.family(name).is_some()));
-            if !may_change_kind(kind, elsewhere, pushed, semantics) {
+            if elsewhere > 0 || !may_change_kind(kind, pushed, semantics) {
                 return Err(refuse(kind_conflict(push, pushed, kind)));
             }
         }
@@ -45,12 +48,10 @@ pub fn check_names(
     Ok(())
 }
 
-fn may_change_kind(live: Kind, elsewhere: u32, pushed: &push::Family, semantics: &Semantics) -> bool {
-    let rule = if pushed.adds { semantics.adding } else { semantics.replacing };
-    let is_replaced = rule == FamilyRule::Replace && elsewhere == 0;
-    let is_declared =
-        semantics.untyped_becomes_typed && live == Kind::Untyped && pushed.kind.form() == Form::Number;
-    is_replaced || is_declared
+/// Whether a family that no other group has may take the type of the push.
+fn may_change_kind(live: Kind, pushed: &push::Family, semantics: &Semantics) -> bool {
+    let is_declared = semantics.reconciles && live == Kind::Untyped && pushed.kind.form() == Form::Number;
+    semantics.rule(pushed) == FamilyRule::Replace || is_declared
 }
 
 /// The type that a name will have once the push is applied.
@@ -61,13 +62,11 @@ fn kind_after(
     definitions: &Definitions,
     semantics: &Semantics,
 ) -> Option<Kind> {
-    if let Some(pushed) = push.families().iter().find(|pushed| push.name(pushed) == name) {
+    if let Some(pushed) = push.family(name) {
         return Some(pushed.kind);
     }
     let (kind, groups) = definitions.live(name)?;
-    let goes = group.is_some_and(|group| {
-        group.absent_families(push, semantics).any(|family| **family.definition.name() == *name)
-    });
+    let goes = group.and_then(|group| group.family(name)).is_some_and(|family| semantics.drops(family));
     (groups > u32::from(goes)).then_some(kind)
 }
 

@@ -147,11 +147,17 @@ impl Definitions {
         Lease { definition: entry.definition.clone(), slot }
     }
 
-    /// Changes the type of a live name, as an untyped one that becomes typed.
-    pub fn set_kind(&mut self, name: &str, kind: Kind) {
-        if let Some(entry) = self.families.get(name) {
+    /// Changes the type of a live name. Values of another form get a definition of their own, so that a
+    /// snapshot never mixes them with those that it has seen.
+    pub fn retyped(&mut self, name: &str, kind: Kind) -> Option<Arc<Definition>> {
+        let entry = self.families.get_mut(name)?;
+        if entry.definition.kind().form() == kind.form() {
             entry.definition.set_kind(kind);
+        } else {
+            let name = entry.definition.name.clone();
+            entry.definition = Arc::new(Definition { name, kind: AtomicU8::new(kind as u8) });
         }
+        Some(entry.definition.clone())
     }
 
     /// Takes back what [`Definitions::lease`] gave.

@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use crate::model::grouping::Grouping;
+use crate::model::kind::Kind;
 use crate::model::labels::has_quoted_names;
 use crate::model::push::{self, Push};
 use crate::model::rules::{Cause, Refusal};
@@ -57,17 +58,23 @@ pub struct Semantics {
     pub replacing: FamilyRule,
     /// For the families that the push does not have.
     pub absent: Absent,
-    /// Whether an untyped family becomes typed when a push declares its type.
-    pub untyped_becomes_typed: bool,
+    /// Whether untyped and typed values that are stored alike may stand for each other.
+    pub reconciles: bool,
 }
 
 impl Semantics {
-    fn rule(&self, pushed: &push::Family) -> FamilyRule {
+    /// How this family of a push meets the one that is there.
+    pub fn rule(&self, pushed: &push::Family) -> FamilyRule {
         if pushed.adds { self.adding } else { self.replacing }
     }
 
+    /// The type of a family after a push with this one; that of the push where types conflict.
+    fn kind_after(&self, live: Kind, name: &str, pushed: Kind) -> Kind {
+        if self.reconciles { live.reconciled(name, pushed).unwrap_or(pushed) } else { pushed }
+    }
+
     /// Whether a family of the group that the push does not have goes.
-    fn drops(&self, family: &Family) -> bool {
+    pub fn drops(&self, family: &Family) -> bool {
         match self.absent {
             Absent::Keep => false,
             Absent::DropReplaced => !family.definition.kind().adds(family.definition.name()),
@@ -213,10 +220,13 @@ impl Group {
                 Some(at) => {
                     next = at + 1;
                     let family = &self.families[at];
+                    let kind = family.definition.kind();
+                    let help = push.help(pushed);
+                    let is_replaced = semantics.rule(pushed) == FamilyRule::Replace;
                     placement.new > 0
-                        || family.definition.kind() != pushed.kind
-                        || push.help(pushed).is_some_and(|help| family.help.as_deref() != Some(help))
-                        || (semantics.rule(pushed) == FamilyRule::Replace && !family.is_identity(&placement))
+                        || semantics.kind_after(kind, name, pushed.kind) != kind
+                        || (family.help.as_deref() != help && (is_replaced || help.is_some()))
+                        || (is_replaced && !family.is_identity(&placement))
                 }
                 None => true,
             };
@@ -234,10 +244,9 @@ impl Group {
         push: &'a Push,
         semantics: &'a Semantics,
     ) -> impl Iterator<Item = &'a Family> {
-        self.families.iter().filter(|family| {
-            semantics.drops(family)
-                && !push.families().iter().any(|pushed| push.name(pushed) == &**family.definition.name())
-        })
+        self.families
+            .iter()
+            .filter(|family| semantics.drops(family) && push.family(family.definition.name()).is_none())
     }
 
     /// The pushed families with the positions of their series that are new to the group.
@@ -258,7 +267,7 @@ impl Group {
     pub fn apply(&mut self, push: &Push, plan: &Plan, semantics: &Semantics, now: Moment) {
         for (pushed, step) in push.families().iter().zip(&plan.steps) {
             if let Some(family) = step.family.and_then(|at| self.families.get_mut(at)) {
-                change(family, push, pushed, &step.placement, semantics, now, 0, &[]);
+                change(family, push, pushed, &step.placement, semantics.rule(pushed), now, 0, &[]);
             }
         }
         self.pushed_at = now.nanos;
@@ -274,34 +283,45 @@ impl Group {
         with: &mut Restructuring<'_>,
     ) {
         let shape = self.labels.shape.clone();
-        let absent: Vec<Arc<str>> =
-            self.absent_families(push, semantics).map(|f| f.definition.name().clone()).collect();
-        self.families.retain(|family| {
-            let is_absent = absent.contains(family.definition.name());
-            if is_absent {
-                with.definitions.release(family.definition.name(), family.slot, &shape);
-            }
-            !is_absent
-        });
+        if semantics.absent != Absent::Keep {
+            self.families.retain(|family| {
+                let name = family.definition.name();
+                let is_absent = semantics.drops(family) && push.family(name).is_none();
+                if is_absent {
+                    with.definitions.release(name, family.slot, &shape);
+                }
+                !is_absent
+            });
+        }
+        let mut added = Vec::new();
         for (pushed, step) in push.families().iter().zip(&plan.steps) {
             let name = push.name(pushed);
             *with.next_epoch += 1;
-            let at = match self.position(name) {
+            let epoch = *with.next_epoch;
+            let live = with.definitions.live(name).map(|(kind, _)| kind);
+            let kind = live.map_or(pushed.kind, |live| semantics.kind_after(live, name, pushed.kind));
+            let family = match self.position(name) {
                 Ok(at) => {
-                    with.definitions.set_kind(name, pushed.kind);
-                    at
+                    let family = &mut self.families[at];
+                    family.definition =
+                        with.definitions.retyped(name, kind).unwrap_or(family.definition.clone());
+                    family
                 }
-                Err(at) => {
-                    let lease = with.definitions.lease(name, pushed.kind, &shape);
-                    self.families.insert(at, Family::new(lease, *with.next_epoch));
-                    at
+                Err(_) => {
+                    added.push(Family::new(with.definitions.lease(name, kind, &shape), epoch));
+                    let last = added.len() - 1;
+                    &mut added[last]
                 }
             };
+            // What was pushed as the latest value is no sum to add to.
+            let is_retyped = live.is_some_and(|live| live.adds(name) != kind.adds(name));
+            let rule = if is_retyped { FamilyRule::Replace } else { semantics.rule(pushed) };
             let layouts = with.definitions.layouts(name);
-            let family = &mut self.families[at];
-            change(family, push, pushed, &step.placement, semantics, now, *with.next_epoch, &layouts);
-            if let Some(help) = push.help(pushed) {
-                family.help = Some(with.definitions.help(name, help));
+            change(family, push, pushed, &step.placement, rule, now, epoch, &layouts);
+            match push.help(pushed) {
+                Some(help) => family.help = Some(with.definitions.help(name, help)),
+                None if rule == FamilyRule::Replace => family.help = None,
+                None => {}
             }
             if let Some(RowValue::Histogram(histogram)) =
                 family.pieces().first().filter(|piece| !piece.is_empty()).map(|piece| piece.value(0))
@@ -309,6 +329,8 @@ impl Group {
                 with.definitions.share_layout(name, histogram.layout());
             }
         }
+        self.families.append(&mut added);
+        self.families.sort_by(|a, b| a.definition.name().cmp(b.definition.name()));
         self.families.shrink_to_fit();
         self.pushed_at = now.nanos;
     }
@@ -327,12 +349,12 @@ fn change(
     push: &Push,
     pushed: &push::Family,
     placement: &Placement,
-    semantics: &Semantics,
+    rule: FamilyRule,
     now: Moment,
     epoch: u64,
     layouts: &[Arc<crate::model::histogram::Layout>],
 ) {
-    match semantics.rule(pushed) {
+    match rule {
         FamilyRule::Merge => {
             let meeting = if pushed.adds { Meeting::Add } else { Meeting::Replace };
             family.merge(push, pushed, placement, meeting, now.millis(), layouts);

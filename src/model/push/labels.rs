@@ -4,12 +4,13 @@
 //! overwrite those of the body, and a series that then has no `instance` label gets an empty one.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 use crate::model::body::Label;
 use crate::model::grouping::Grouping;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{escape, write_pair};
-use crate::model::name::is_reserved_label_name;
+use crate::model::labels::{escape, has_quoted_names, pairs, write_pair};
+use crate::model::name::{is_reserved_label_name, underscored};
 use crate::model::rules::Cause;
 
 /// The grouping labels, written once per push.
@@ -114,7 +115,10 @@ impl<'a> Template<'a> {
             forced += usize::from(order.is_ge());
         }
         template.text.extend_from_slice(b"}");
-        Ok(template)
+        match colliding_name(&template.text) {
+            Some(name) => Err(LabelFault::Colliding(name)),
+            None => Ok(template),
+        }
     }
 
     /// Whether a series with these labels has this layout.
@@ -142,6 +146,7 @@ impl<'a> Template<'a> {
 pub(super) enum LabelFault {
     Duplicate(String),
     Invalid(String),
+    Colliding(String),
     /// `le` on a histogram, or else `quantile` on a summary.
     Explicit(bool),
 }
@@ -151,11 +156,23 @@ impl LabelFault {
         match self {
             LabelFault::Duplicate(label) => Cause::DuplicateLabel { metric, label },
             LabelFault::Invalid(label) => Cause::InvalidLabelName { metric, label },
+            LabelFault::Colliding(label) => Cause::CollidingLabelNames { metric, label },
             LabelFault::Explicit(is_le) => {
                 Cause::ExplicitLabel { metric, label: if is_le { "le" } else { "quantile" } }
             }
         }
     }
+}
+
+/// A label name of a block that becomes the same as another where a scrape escapes the names that are
+/// no legacy names, by default with underscores.
+fn colliding_name(block: &[u8]) -> Option<String> {
+    let block = std::str::from_utf8(block).ok()?;
+    if !has_quoted_names(block) {
+        return None;
+    }
+    let mut seen = HashSet::new();
+    pairs(block).map(|pair| underscored(&pair.name())).find(|name| !seen.insert(name.clone()))
 }
 
 /// The label that the text formats give to the samples of a composite series.

@@ -11,6 +11,10 @@ use crate::model::labels::write_pair;
 use crate::model::rules::{Cause, Refusal, describe};
 use crate::model::summary::Quantile;
 
+/// How much text the labels of a push may come to, with those of its group on every series. Bounds
+/// the memory that a push takes, and keeps positions in the text within 32 bits.
+const MAX_TEXT_BYTES: usize = 512 * 1024 * 1024;
+
 impl Push {
     /// Gives the series of `body` the labels of `grouping` and checks them. With `aggregate`, values
     /// that add are checked for what would spoil a sum.
@@ -63,7 +67,18 @@ impl Push {
         }
         // Every piece of the text was a string.
         let text = String::from_utf8(builder.text).unwrap_or_default();
-        Ok(Push { families, series, text, buckets: builder.buckets, quantiles: builder.quantiles })
+        let mut push = Push {
+            families,
+            by_name: Vec::new(),
+            series,
+            text,
+            buckets: builder.buckets,
+            quantiles: builder.quantiles,
+        };
+        let mut by_name: Vec<u32> = (0..push.families.len() as u32).collect();
+        by_name.sort_unstable_by_key(|&at| push.name(&push.families[at as usize]));
+        push.by_name = by_name;
+        Ok(push)
     }
 }
 
@@ -126,6 +141,9 @@ impl<'a> Builder<'_, 'a> {
                 let metric = self.describe(family, kind, block, series);
                 Refusal::at(series.offset, fault.cause(metric))
             })?;
+        }
+        if self.text.len() > MAX_TEXT_BYTES {
+            return Err(Refusal::at(series.offset, Cause::TooMuchText { limit: MAX_TEXT_BYTES }));
         }
         let template = &self.template;
         Ok(span_of(&mut self.text, |text| template.write(text, labels)))
