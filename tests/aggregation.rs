@@ -310,9 +310,16 @@ fn a_summary_without_a_usable_sum_is_refused() {
 }
 
 #[test]
-fn label_names_that_a_scrape_could_not_tell_apart_are_refused() {
+fn names_that_a_scrape_could_not_tell_apart_are_refused() {
     let gateway = Gateway::start(&["--push.enable-utf8-names"]);
     assert_refused(&gateway, "/metrics/job/a", "m{\"a.b\"=\"1\",a_b=\"2\"} 1\n");
+    gateway.push("/metrics/job/a", "m{\"a.b\"=\"1\",a_c=\"2\"} 1\n{\"my.metric\"} 1\n");
+    for body in ["my_metric 1\n", "{\"my-metric\"} 1\n", "{\"a.b\"} 1\n{\"a-b\"} 1\n", "{\"c.d\"} 1\nc_d 1\n"]
+    {
+        assert_refused(&gateway, "/metrics/job/b", body);
+    }
+    gateway.delete("/metrics/job/a");
+    gateway.push("/metrics/job/b", "my_metric 1\n");
     gateway.push("/metrics/job/a", "m{\"a.b\"=\"1\",a_c=\"2\"} 1\n");
     assert_eq!(gateway.sample(r#"m{a_b="1",a_c="2",instance="",job="a"}"#), Some(1.0));
 }

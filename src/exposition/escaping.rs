@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::model::labels::{pairs, write_pair};
-use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
+use crate::model::name::{
+    is_legacy_label_name, is_legacy_metric_name, underscored_label_name, underscored_metric_name,
+};
 
 /// What a scrape does with names that are no legacy names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +47,20 @@ impl Escaping {
 
     /// A metric name under this scheme.
     pub fn metric_name(self, name: &str) -> Cow<'_, str> {
-        if is_legacy_metric_name(name) { Cow::Borrowed(name) } else { self.escape(name, true) }
+        match self {
+            _ if is_legacy_metric_name(name) => Cow::Borrowed(name),
+            Escaping::Underscores => Cow::Owned(underscored_metric_name(name)),
+            _ => self.escape(name, true),
+        }
     }
 
     /// A label name under this scheme.
     pub fn label_name(self, name: &str) -> Cow<'_, str> {
-        if is_legacy_label_name(name) { Cow::Borrowed(name) } else { self.escape(name, false) }
+        match self {
+            _ if is_legacy_label_name(name) => Cow::Borrowed(name),
+            Escaping::Underscores => Cow::Owned(underscored_label_name(name)),
+            _ => self.escape(name, false),
+        }
     }
 
     /// A label block with its names under this scheme. The order of the labels stays.
@@ -69,6 +79,7 @@ impl Escaping {
         Cow::Owned(String::from_utf8(out).unwrap_or_default())
     }
 
+    /// The schemes that look at one character at a time and lengthen the name.
     fn escape(self, name: &str, may_have_colon: bool) -> Cow<'_, str> {
         let is_legacy = |at: usize, c: char| match c {
             '_' => true,
@@ -81,10 +92,9 @@ impl Escaping {
         }
         for (at, c) in name.char_indices() {
             match (self, c) {
-                (Escaping::AllowUtf8, c) => out.push(c),
+                (Escaping::AllowUtf8 | Escaping::Underscores, c) => out.push(c),
                 (Escaping::Dots | Escaping::Values, '_') => out.push_str("__"),
                 (_, c) if is_legacy(at, c) => out.push(c),
-                (Escaping::Underscores, _) => out.push('_'),
                 (Escaping::Dots, '.') => out.push_str("_dot_"),
                 (Escaping::Dots, _) => out.push_str("__"),
                 (Escaping::Values, c) => {

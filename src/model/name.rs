@@ -32,10 +32,21 @@ pub fn is_legacy_label_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
 }
 
-/// `name` with every character that a legacy label name can't have replaced by an underscore.
-pub fn underscored(name: &str) -> String {
+/// A metric name with every character that a legacy one can't have replaced by an underscore, as a
+/// scrape shows it by default.
+pub fn underscored_metric_name(name: &str) -> String {
+    underscored(name, &METRIC_NAME_BYTES)
+}
+
+/// A label name with every character that a legacy one can't have replaced by an underscore, as a
+/// scrape shows it by default.
+pub fn underscored_label_name(name: &str) -> String {
+    underscored(name, &LABEL_NAME_BYTES)
+}
+
+fn underscored(name: &str, name_bytes: &[bool; 256]) -> String {
     let legacy = |(at, c): (usize, char)| {
-        let is_legacy = c == '_' || c.is_ascii_alphabetic() || (c.is_ascii_digit() && at > 0);
+        let is_legacy = c.is_ascii() && name_bytes[c as usize] && (at > 0 || !c.is_ascii_digit());
         if is_legacy { c } else { '_' }
     };
     name.char_indices().map(legacy).collect()

@@ -54,6 +54,8 @@ pub enum Cause {
     SuffixOfComposite { family: String, base: String, kind: &'static str },
     #[error("collected {kind} named {family:?} collides with previously collected metric named {other:?}")]
     CompositeOverSuffix { family: String, kind: &'static str, other: String },
+    #[error("metric name {family:?} is the same as another once it is escaped: {escaped}")]
+    CollidingName { family: String, escaped: String },
     #[error(
         "group {group} can't exist beside group {twin}: their push_time_seconds would be the same series; delete one of them"
     )]
@@ -95,7 +97,9 @@ impl Cause {
             Cause::DuplicateSeries { .. } => "duplicate_series",
             Cause::KindConflict { .. } | Cause::OwnKindConflict { .. } => "type_conflict",
             Cause::Reserved { .. } => "reserved_name",
-            Cause::SuffixOfComposite { .. } | Cause::CompositeOverSuffix { .. } => "name_collision",
+            Cause::SuffixOfComposite { .. }
+            | Cause::CompositeOverSuffix { .. }
+            | Cause::CollidingName { .. } => "name_collision",
             Cause::TwinGroup { .. } => "group_collision",
             Cause::CounterValue { .. } => "counter_value",
             Cause::SumNotANumber { .. }

@@ -4,10 +4,13 @@
 //! what the push has: names are looked up in [`Definitions`], and a series can only stand in
 //! another group whose key its own labels spell out.
 
+use std::collections::HashSet;
+
 use crate::model::grouping::Grouping;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::pairs;
 use crate::model::labels::write_pair;
+use crate::model::name::{is_legacy_metric_name, underscored_metric_name};
 use crate::model::push::{self, Push};
 use crate::model::rules::{Cause, Refusal};
 use crate::store::definition::{Definitions, Shape, check_suffixes};
@@ -24,6 +27,7 @@ pub fn check_names(
     definitions: &Definitions,
     semantics: &Semantics,
 ) -> Result<(), Refusal> {
+    check_escaped_within(push)?;
     for pushed in push.families() {
         let name = push.name(pushed);
         let offset = push.series(pushed).first().and_then(|series| series.offset);
@@ -42,8 +46,26 @@ pub fn check_names(
                 return Err(refuse(kind_conflict(push, pushed, kind)));
             }
         }
+        if live.is_none() {
+            definitions.check_escaped(name).map_err(refuse)?;
+        }
         check_suffixes(name, pushed.kind, |other| kind_after(other, push, group, definitions, semantics))
             .map_err(refuse)?;
+    }
+    Ok(())
+}
+
+/// Checks that no name of a push that is no legacy name would look like another of the push where a
+/// scrape escapes names.
+fn check_escaped_within(push: &Push) -> Result<(), Refusal> {
+    let mut seen = HashSet::new();
+    for pushed in push.families().iter().filter(|pushed| !is_legacy_metric_name(push.name(pushed))) {
+        let family = push.name(pushed).to_owned();
+        let escaped = underscored_metric_name(&family);
+        if push.family(&escaped).is_some() || !seen.insert(escaped.clone()) {
+            let offset = push.series(pushed).first().and_then(|series| series.offset);
+            return Err(Refusal::at(offset, Cause::CollidingName { family, escaped }));
+        }
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 
 use crate::model::histogram::Layout;
 use crate::model::kind::{Form, Kind};
+use crate::model::name::{is_legacy_metric_name, underscored_metric_name};
 use crate::model::rules::Cause;
 
 /// How many bucket layouts of a family are kept for sharing.
@@ -74,6 +75,8 @@ impl Entry {
 #[derive(Debug, Default)]
 pub struct Definitions {
     families: HashMap<Arc<str>, Entry, RandomState>,
+    /// Live names that are no legacy names, by what they become with underscores.
+    escaped: HashMap<String, Arc<str>, RandomState>,
     own: HashMap<String, OwnFamily, RandomState>,
 }
 
@@ -89,7 +92,11 @@ pub struct Lease {
 impl Definitions {
     /// No live names; `own` are those of the gateway itself.
     pub fn new(own: impl IntoIterator<Item = (String, OwnFamily)>) -> Definitions {
-        Definitions { families: HashMap::default(), own: own.into_iter().collect() }
+        Definitions {
+            families: HashMap::default(),
+            escaped: HashMap::default(),
+            own: own.into_iter().collect(),
+        }
     }
 
     /// Whether a family of this name and type contradicts the gateway's own families.
@@ -112,6 +119,19 @@ impl Definitions {
         self.families.get(name).map(|entry| (entry.definition.kind(), entry.groups()))
     }
 
+    /// Whether a name that is not live yet would look like a live one where a scrape escapes names.
+    ///
+    /// # Errors
+    ///
+    /// What both become.
+    pub fn check_escaped(&self, name: &str) -> Result<(), Cause> {
+        let escaped = underscored_metric_name(name);
+        let is_taken = self.escaped.get(&escaped).is_some_and(|live| **live != *name)
+            || (escaped != name
+                && (self.families.contains_key(&*escaped) || self.own.contains_key(&escaped)));
+        if is_taken { Err(Cause::CollidingName { family: name.to_owned(), escaped }) } else { Ok(()) }
+    }
+
     /// The shapes, other than `own`, of the groups that have this family.
     pub fn other_shapes(&self, name: &str, own: &Shape) -> Vec<Shape> {
         let shapes = self.families.get(name).map_or(&[][..], |entry| &entry.shapes);
@@ -124,6 +144,9 @@ impl Definitions {
             Some(entry) => entry,
             None => {
                 let name: Arc<str> = name.into();
+                if !is_legacy_metric_name(&name) {
+                    self.escaped.insert(underscored_metric_name(&name), name.clone());
+                }
                 let definition = Arc::new(Definition { name: name.clone(), kind: AtomicU8::new(kind as u8) });
                 self.families.entry(name).or_insert(Entry {
                     definition,
@@ -172,6 +195,9 @@ impl Definitions {
         entry.free_slots.push(slot);
         if entry.shapes.is_empty() {
             self.families.remove(name);
+            if !is_legacy_metric_name(name) {
+                self.escaped.remove(&underscored_metric_name(name));
+            }
         }
     }
 
@@ -200,11 +226,6 @@ impl Definitions {
         {
             entry.layouts.push(layout.clone());
         }
-    }
-
-    /// Forgets every live name.
-    pub fn clear(&mut self) {
-        self.families.clear();
     }
 }
 

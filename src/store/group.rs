@@ -303,8 +303,9 @@ impl Group {
             let family = match self.position(name) {
                 Ok(at) => {
                     let family = &mut self.families[at];
-                    family.definition =
-                        with.definitions.retyped(name, kind).unwrap_or(family.definition.clone());
+                    if let Some(definition) = with.definitions.retyped(name, kind) {
+                        family.definition = definition;
+                    }
                     family
                 }
                 Err(_) => {

@@ -10,7 +10,7 @@ use crate::model::body::Label;
 use crate::model::grouping::Grouping;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::{escape, has_quoted_names, pairs, write_pair};
-use crate::model::name::{is_reserved_label_name, underscored};
+use crate::model::name::{is_reserved_label_name, underscored_label_name};
 use crate::model::rules::Cause;
 
 /// The grouping labels, written once per push.
@@ -172,7 +172,7 @@ fn colliding_name(block: &[u8]) -> Option<String> {
         return None;
     }
     let mut seen = HashSet::new();
-    pairs(block).map(|pair| underscored(&pair.name())).find(|name| !seen.insert(name.clone()))
+    pairs(block).map(|pair| underscored_label_name(&pair.name())).find(|name| !seen.insert(name.clone()))
 }
 
 /// The label that the text formats give to the samples of a composite series.
