@@ -80,6 +80,13 @@ pub struct GroupView {
     pub families: Vec<FamilyView>,
 }
 
+impl GroupView {
+    /// Whether the latest push that could be parsed was accepted.
+    pub fn last_push_successful(&self) -> bool {
+        self.failed_at <= self.pushed_at
+    }
+}
+
 impl Store {
     /// An empty store. `own` are the families of the gateway itself, whose names are taken.
     pub fn new(own: impl IntoIterator<Item = (String, OwnFamily)>) -> Store {

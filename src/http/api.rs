@@ -141,7 +141,7 @@ fn group_object(group: &GroupView) -> BTreeMap<&str, Member<'_>> {
     let first = |nanos: i64| if nanos == 0 { group.created_at } else { nanos };
     let mut members = BTreeMap::from([
         ("labels", Member::Labels(labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect())),
-        ("last_push_successful", Member::LastPushSuccessful(group.failed_at <= group.pushed_at)),
+        ("last_push_successful", Member::LastPushSuccessful(group.last_push_successful())),
         ("push_time_seconds", own(group.pushed_at, first(group.pushed_at), PUSH_TIME_HELP)),
         ("push_failure_time_seconds", own(group.failed_at, first(group.failed_at), PUSH_FAILURE_TIME_HELP)),
     ]);

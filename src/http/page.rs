@@ -24,7 +24,7 @@ pub(super) fn page(state: &State, method: &str) -> HttpResponse {
 }
 
 fn item(html: &mut String, group: &GroupView) {
-    let failed = if group.failed_at > group.pushed_at { " <strong>Last push failed!</strong>" } else { "" };
+    let failed = if group.last_push_successful() { "" } else { " <strong>Last push failed!</strong>" };
     let _ = write!(html, "<li><code>{}</code>{failed}<ul>", escape(&group.labels.key));
     for family in &group.families {
         let series: usize = family.pieces.iter().map(|piece| piece.len()).sum();

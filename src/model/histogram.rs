@@ -31,11 +31,6 @@ impl Layout {
         }
     }
 
-    /// The upper bounds.
-    pub fn bounds(&self) -> &[f64] {
-        &self.bounds
-    }
-
     /// Whether these buckets have exactly this layout.
     pub fn fits(&self, buckets: &[Bucket]) -> bool {
         self.bounds.len() == buckets.len() && self.bounds.iter().zip(buckets).all(|(x, b)| *x == b.bound)

@@ -23,16 +23,6 @@ impl Sum {
         self.high
     }
 
-    /// The two halves, for storage.
-    pub const fn parts(self) -> (f64, f64) {
-        (self.high, self.low)
-    }
-
-    /// A sum from its two halves, as [`Sum::parts`] gave them.
-    pub const fn from_parts(high: f64, low: f64) -> Sum {
-        Sum { high, low }
-    }
-
     /// Adds `value` (Neumaier's summation, renormalised so that `high` is always the rounded sum).
     ///
     /// A sum of finite values stops at the largest finite number instead of becoming infinite:
@@ -52,14 +42,6 @@ impl Sum {
         let low = self.low + error;
         self.high = sum + low;
         self.low = (sum - self.high) + low;
-    }
-
-    /// Adds another sum with both its halves.
-    pub fn add_sum(&mut self, other: Sum) {
-        self.add(other.high);
-        if other.low != 0.0 && self.high.is_finite() {
-            self.add(other.low);
-        }
     }
 }
 

@@ -180,11 +180,6 @@ impl Group {
         self.position(name).ok().map(|at| &self.families[at])
     }
 
-    /// Whether the latest push that reached the store was accepted.
-    pub fn last_push_successful(&self) -> bool {
-        self.failed_at <= self.pushed_at
-    }
-
     /// Reads something of every family. A group that was not pushed to for a while has left the
     /// caches: read when they are needed, its families would wait for memory one after the other; read
     /// in a row, they wait together.

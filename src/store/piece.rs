@@ -118,11 +118,6 @@ impl Piece {
         }
     }
 
-    /// The rows themselves.
-    pub fn rows(&self) -> &Rows {
-        &self.rows
-    }
-
     /// Makes room for `more` rows with `label_bytes` of label blocks, and no more than that: most
     /// families never grow again.
     pub fn reserve(&mut self, more: usize, label_bytes: usize) {
