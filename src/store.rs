@@ -23,7 +23,9 @@ use crate::model::push::Push;
 use crate::model::rules::Refusal;
 use crate::store::definition::{Definitions, OwnFamily};
 use crate::store::family::{Family, Pieces};
-use crate::store::group::{Group, GroupLabels, Moment, Plan, Restructuring, Semantics, plan_of_new_group};
+use crate::store::group::{
+    Group, GroupLabels, Moment, Plan, Restructuring, Semantics, plan_of_new_group, shape_of,
+};
 use crate::store::order::Orders;
 use crate::store::snapshot::{Snapshot, SnapshotBuilder};
 
@@ -252,7 +254,7 @@ impl Store {
         if !self.groups.contains_key(grouping.key()) {
             check::check_twin(grouping, |key| self.groups.contains_key(key))?;
         }
-        let shape = GroupLabels::of(grouping).shape;
+        let shape = shape_of(grouping);
         check::check_other_groups(push, &plan, &shape, definitions, |key, family, block| {
             self.groups
                 .get(key)

@@ -7,7 +7,8 @@ use std::fmt::Write;
 
 use crate::model::labels::{pairs, write_pair};
 use crate::model::name::{
-    is_legacy_label_name, is_legacy_metric_name, underscored_label_name, underscored_metric_name,
+    LABEL_NAME_BYTES, METRIC_NAME_BYTES, is_legacy_at, is_legacy_label_name, is_legacy_metric_name,
+    underscored_label_name, underscored_metric_name,
 };
 
 /// What a scrape does with names that are no legacy names.
@@ -48,18 +49,22 @@ impl Escaping {
     /// A metric name under this scheme.
     pub fn metric_name(self, name: &str) -> Cow<'_, str> {
         match self {
+            Escaping::AllowUtf8 => Cow::Borrowed(name),
             _ if is_legacy_metric_name(name) => Cow::Borrowed(name),
             Escaping::Underscores => Cow::Owned(underscored_metric_name(name)),
-            _ => self.escape(name, true),
+            Escaping::Dots => Cow::Owned(dots(name, &METRIC_NAME_BYTES)),
+            Escaping::Values => Cow::Owned(values(name, &METRIC_NAME_BYTES)),
         }
     }
 
     /// A label name under this scheme.
     pub fn label_name(self, name: &str) -> Cow<'_, str> {
         match self {
+            Escaping::AllowUtf8 => Cow::Borrowed(name),
             _ if is_legacy_label_name(name) => Cow::Borrowed(name),
             Escaping::Underscores => Cow::Owned(underscored_label_name(name)),
-            _ => self.escape(name, false),
+            Escaping::Dots => Cow::Owned(dots(name, &LABEL_NAME_BYTES)),
+            Escaping::Values => Cow::Owned(values(name, &LABEL_NAME_BYTES)),
         }
     }
 
@@ -78,32 +83,32 @@ impl Escaping {
         out.push(b'}');
         Cow::Owned(String::from_utf8(out).unwrap_or_default())
     }
+}
 
-    /// The schemes that look at one character at a time and lengthen the name.
-    fn escape(self, name: &str, may_have_colon: bool) -> Cow<'_, str> {
-        let is_legacy = |at: usize, c: char| match c {
-            '_' => true,
-            ':' => may_have_colon,
-            c => c.is_ascii_alphabetic() || (c.is_ascii_digit() && at > 0),
-        };
-        let mut out = String::with_capacity(name.len() + 8);
-        if self == Escaping::Values {
-            out.push_str("U__");
+fn dots(name: &str, name_bytes: &[bool; 256]) -> String {
+    let mut out = String::with_capacity(name.len() + 8);
+    for (at, c) in name.char_indices() {
+        match c {
+            '.' => out.push_str("_dot_"),
+            c if c != '_' && is_legacy_at(at, c, name_bytes) => out.push(c),
+            _ => out.push_str("__"),
         }
-        for (at, c) in name.char_indices() {
-            match (self, c) {
-                (Escaping::AllowUtf8 | Escaping::Underscores, c) => out.push(c),
-                (Escaping::Dots | Escaping::Values, '_') => out.push_str("__"),
-                (_, c) if is_legacy(at, c) => out.push(c),
-                (Escaping::Dots, '.') => out.push_str("_dot_"),
-                (Escaping::Dots, _) => out.push_str("__"),
-                (Escaping::Values, c) => {
-                    let _ = write!(out, "_{:x}_", c as u32);
-                }
+    }
+    out
+}
+
+fn values(name: &str, name_bytes: &[bool; 256]) -> String {
+    let mut out = String::from("U__");
+    for (at, c) in name.char_indices() {
+        match c {
+            '_' => out.push_str("__"),
+            c if is_legacy_at(at, c, name_bytes) => out.push(c),
+            c => {
+                let _ = write!(out, "_{:x}_", c as u32);
             }
         }
-        Cow::Owned(out)
     }
+    out
 }
 
 /// A name that was escaped under [`Escaping::Values`], as the path of a push may have it: `U__` in

@@ -45,11 +45,12 @@ pub fn underscored_label_name(name: &str) -> String {
 }
 
 fn underscored(name: &str, name_bytes: &[bool; 256]) -> String {
-    let legacy = |(at, c): (usize, char)| {
-        let is_legacy = c.is_ascii() && name_bytes[c as usize] && (at > 0 || !c.is_ascii_digit());
-        if is_legacy { c } else { '_' }
-    };
-    name.char_indices().map(legacy).collect()
+    name.char_indices().map(|(at, c)| if is_legacy_at(at, c, name_bytes) { c } else { '_' }).collect()
+}
+
+/// Whether a legacy name may have `c` at the offset `at`.
+pub fn is_legacy_at(at: usize, c: char, name_bytes: &[bool; 256]) -> bool {
+    c.is_ascii() && name_bytes[c as usize] && (at > 0 || !c.is_ascii_digit())
 }
 
 /// Whether `name` is reserved for Prometheus itself.

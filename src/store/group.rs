@@ -107,9 +107,14 @@ impl GroupLabels {
             key: grouping.key().into(),
             series_block: grouping.series_block().into(),
             has_quoted_names: has_quoted_names(grouping.key()),
-            shape: labels.iter().map(|l| Box::from(&*l.name)).collect(),
+            shape: shape_of(grouping),
         }
     }
+}
+
+/// The names of the labels of a grouping.
+pub fn shape_of(grouping: &Grouping<'_>) -> Shape {
+    grouping.labels().iter().map(|label| Box::from(&*label.name)).collect()
 }
 
 /// A group.
