@@ -9,3 +9,4 @@ pub mod disk;
 pub mod file;
 mod load;
 mod row;
+pub mod stock_file;

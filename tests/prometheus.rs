@@ -209,7 +209,7 @@ impl Prometheus {
             config = config.replace(from, to);
         }
         let config = folder.write("prometheus.yml", &config);
-        folder.write("alerts.yml", &std::fs::read_to_string(shipped.join("alerts.yml")).unwrap());
+        folder.write("alerts.yml", std::fs::read_to_string(shipped.join("alerts.yml")).unwrap());
 
         let log = folder.path().join("log");
         let process = programs::command(program)

@@ -1,4 +1,5 @@
-//! Programs that some tests run beside the gateway: real clients and a real Prometheus.
+//! Programs that some tests run beside the gateway: real clients, a real Prometheus and the stock
+//! gateway.
 //!
 //! A function here returns `None`, and says why, when its program is not on this machine; the test
 //! then ends early. With `TALLYGATE_TEST_ALL=1`, as in `.ci/run`, that is a failure instead.
@@ -9,6 +10,7 @@
 //! | `TALLYGATE_TEST_NODE_MODULES` | the folder that holds `prom-client` (default: where Node finds it) |
 //! | `TALLYGATE_TEST_GOPATH` | a GOPATH with `client_golang` (default: where Debian installs it) |
 //! | `PROMETHEUS`, `PROMTOOL` | the programs (default: those on the PATH) |
+//! | `STOCK` | the stock gateway (default: `pushgateway` on the PATH) |
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
@@ -77,6 +79,12 @@ pub(crate) fn prometheus() -> Option<PathBuf> {
 pub(crate) fn promtool() -> Option<PathBuf> {
     let program = named("PROMTOOL", "promtool");
     available("promtool", command(&program).arg("--version").output()).map(|_| program)
+}
+
+/// The stock Pushgateway.
+pub(crate) fn stock() -> Option<PathBuf> {
+    let program = named("STOCK", "pushgateway");
+    available("stock Pushgateway", command(&program).arg("--version").output()).map(|_| program)
 }
 
 /// A command that runs in the project's folder and reaches this machine without a proxy.

@@ -62,8 +62,13 @@ impl Gateway {
 
     /// Starts the binary with exactly these flags, which must name the addresses to listen on.
     pub(crate) fn start_exactly(flags: &[&str], environment: &[(&str, &str)]) -> Gateway {
+        Gateway::start_program(&binary(), flags, environment)
+    }
+
+    /// Starts another gateway than the one under test.
+    pub(crate) fn start_program(program: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Gateway {
         let wanted = flags.iter().filter(|flag| flag.starts_with("--web.listen-address")).count();
-        let mut process = spawn(flags, environment);
+        let mut process = spawn(program, flags, environment);
         let stdout = Output::collect(process.stdout.take().unwrap());
         let stderr = Output::collect(process.stderr.take().unwrap());
         stderr.wait_for("the listeners", |log| log.matches("Listening on").count() >= wanted);
@@ -231,7 +236,7 @@ pub(crate) fn run(flags: &[&str]) -> Finished {
 
 /// The same with environment variables.
 pub(crate) fn run_with(flags: &[&str], environment: &[(&str, &str)]) -> Finished {
-    let mut process = spawn(flags, environment);
+    let mut process = spawn(&binary(), flags, environment);
     let stdout = Output::collect(process.stdout.take().unwrap());
     let stderr = Output::collect(process.stderr.take().unwrap());
     finish(&mut process, &stdout, &stderr)
@@ -251,8 +256,8 @@ pub(crate) fn binary() -> PathBuf {
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_tallygate")), PathBuf::from)
 }
 
-fn spawn(flags: &[&str], environment: &[(&str, &str)]) -> Child {
-    let mut command = Command::new(binary());
+fn spawn(program: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Child {
+    let mut command = Command::new(program);
     command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Settings of the caller's shell must not reach the gateway under test.
     for (name, _) in std::env::vars_os() {
@@ -261,7 +266,7 @@ fn spawn(flags: &[&str], environment: &[(&str, &str)]) -> Child {
         }
     }
     command.envs(environment.iter().copied());
-    command.spawn().unwrap_or_else(|error| panic!("start {}: {error}", binary().display()))
+    command.spawn().unwrap_or_else(|error| panic!("start {}: {error}", program.display()))
 }
 
 fn finish(process: &mut Child, stdout: &Output, stderr: &Output) -> Finished {
@@ -551,9 +556,9 @@ impl Directory {
     }
 
     /// Writes a file and returns its path.
-    pub(crate) fn write(&self, name: &str, text: &str) -> String {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.0.join(name);
-        std::fs::write(&path, text).expect("write a file for the test");
+        std::fs::write(&path, content).expect("write a file for the test");
         OsString::from(path).into_string().expect("a path of plain characters")
     }
 }
