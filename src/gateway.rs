@@ -9,6 +9,7 @@ mod interval;
 mod pending;
 pub mod scrape;
 mod start;
+mod stock;
 mod writer;
 
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use interval::Interval;
 use writer::{Request, Writer};
 
 pub use pending::{Failure, Pending};
-pub use start::StartError;
+pub use start::{StartError, export_stock};
 
 /// The gateway without its network.
 #[derive(Debug)]

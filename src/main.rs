@@ -1,6 +1,9 @@
 //! The `tallygate` program: flags, configuration, logging, gateway, server, exit code.
 
-use std::io::Write;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -8,7 +11,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
 use tallygate::config::flags::{self, Invocation};
 use tallygate::config::{Config, build_info};
-use tallygate::gateway::{Gateway, StartError};
+use tallygate::gateway::{Gateway, StartError, export_stock};
 use tallygate::http::{self, State, listen};
 use tallygate::logging;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,11 +30,34 @@ fn main() -> ExitCode {
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
+        Ok(Invocation::ExportStock { config, to }) => match export(&config, &to) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => {
+                let _ = writeln!(std::io::stderr(), "export: {message}");
+                ExitCode::FAILURE
+            }
+        },
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "{error}");
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Writes what the persistence file holds for a stock gateway.
+fn export(config: &Config, to: &str) -> Result<(), String> {
+    let bytes = export_stock(config).map_err(|error| error.to_string())?;
+    let path = Path::new(to);
+    let written =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
+            let written = file.write_all(&bytes).and_then(|()| file.sync_all());
+            // Half a file would be read as a whole one.
+            written.inspect_err(|_| drop(std::fs::remove_file(path)))
+        });
+    written.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => format!("{to} is there already: name another file, or move it away"),
+        _ => format!("{to}: {error}"),
+    })
 }
 
 fn run(config: &Config) -> ExitCode {

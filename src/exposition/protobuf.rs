@@ -10,3 +10,14 @@ mod write;
 
 pub use read::{ParseError, parse};
 pub use write::ProtobufWriter;
+
+/// Appends a message with its length in front.
+pub fn delimit(out: &mut Vec<u8>, message: &[u8]) {
+    wire::put_varint(out, message.len() as u64);
+    out.extend_from_slice(message);
+}
+
+/// The first message of a stream, without its length; nothing where the stream ends within it.
+pub fn undelimited(mut stream: &[u8]) -> &[u8] {
+    wire::delimited(&mut stream).unwrap_or_default()
+}

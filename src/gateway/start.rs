@@ -7,11 +7,12 @@ use std::time::Instant;
 use super::commit::{Committer, Health};
 use super::interval::Interval;
 use super::writer::Writer;
-use super::{Gateway, Keeping, Rules, scrape};
+use super::{Gateway, Keeping, Rules, scrape, stock};
 use crate::config::{Config, Persistence, Sync};
 use crate::exposition::text;
 use crate::persistence::disk::{Disk, Folder, Watch};
 use crate::persistence::file::{self, Found, OpenError, StoreFile};
+use crate::persistence::stock_file;
 use crate::store::Store;
 use crate::store::change::Tracking;
 use crate::telemetry::{Telemetry, own_families};
@@ -64,7 +65,7 @@ impl Gateway {
         let keeping = if tracking == Tracking::Nothing {
             Keeping::Memory
         } else {
-            keeping(&config.persistence, disk, &store, &telemetry, &health)?
+            keeping(&config.persistence, config.aggregation.enabled, disk, &store, &telemetry, &health)?
         };
         Ok(Gateway {
             store,
@@ -84,6 +85,7 @@ impl Gateway {
 /// Opens the file and starts its writer.
 fn keeping(
     persistence: &Persistence,
+    aggregate: bool,
     disk: Box<dyn Disk>,
     store: &Arc<Store>,
     telemetry: &Telemetry,
@@ -92,7 +94,8 @@ fn keeping(
     let name = persistence.file.clone();
     let watch = Arc::new(Watch::default());
     let started = Instant::now();
-    let file = open(disk, &watch, store).map_err(|source| StartError::File { file: name.clone(), source })?;
+    let file = open(disk, &watch, store, aggregate)
+        .map_err(|source| StartError::File { file: name.clone(), source })?;
     tracing::info!(
         file = %name,
         groups = store.group_count(),
@@ -109,12 +112,60 @@ fn keeping(
     keeping.map_err(StartError::Thread)
 }
 
-fn open(disk: Box<dyn Disk>, watch: &Arc<Watch>, store: &Store) -> Result<StoreFile, OpenError> {
+fn open(
+    disk: Box<dyn Disk>,
+    watch: &Arc<Watch>,
+    store: &Store,
+    aggregate: bool,
+) -> Result<StoreFile, OpenError> {
     match file::find(&*disk)? {
         Found::Nothing => StoreFile::create(disk, watch.clone(), store),
         Found::Own => StoreFile::open(disk, watch.clone(), store),
-        Found::Other => {
-            Err(OpenError::Foreign("it is neither a file of this gateway nor of a stock Pushgateway".into()))
-        }
+        Found::Other => import(disk, watch, store, aggregate),
     }
+}
+
+/// Takes over the file of a stock gateway, and keeps it as it is under another name.
+fn import(
+    disk: Box<dyn Disk>,
+    watch: &Arc<Watch>,
+    store: &Store,
+    aggregate: bool,
+) -> Result<StoreFile, OpenError> {
+    let bytes = disk.read()?;
+    if !stock_file::looks_like(&bytes) {
+        let what = "it is neither a file of this gateway nor of a stock Pushgateway";
+        return Err(OpenError::Foreign(what.to_owned()));
+    }
+    let file = stock_file::read(&bytes)
+        .map_err(|error| OpenError::Damaged(format!("as the file of a stock Pushgateway: {error}")))?;
+    let left_out = stock::import(&file, store, aggregate);
+    let original = disk.keep()?;
+    let opened = StoreFile::create(disk, watch.clone(), store)?;
+    for sentence in &left_out {
+        tracing::warn!(what = %sentence, "left out of the stock gateway's file");
+    }
+    tracing::info!(original, left_out = left_out.len(), "imported the stock gateway's persistence file");
+    Ok(opened)
+}
+
+/// What a stock gateway would have written with what is in the persistence file.
+///
+/// # Errors
+///
+/// When there is no such file, or it can't be used.
+pub fn export_stock(config: &Config) -> Result<Vec<u8>, StartError> {
+    let name = &config.persistence.file;
+    let export = || {
+        let disk = Box::new(Folder::new(Path::new(name)));
+        if file::find(&*disk)? == Found::Nothing {
+            return Err(OpenError::Io { source: std::io::ErrorKind::NotFound.into() });
+        }
+        let store = Store::new(own_families(), Tracking::Nothing, config.push.idempotency_window);
+        let mut file = StoreFile::open(disk, Arc::default(), &store)?;
+        let groups = stock::export(&store.groups());
+        file.close();
+        Ok(stock_file::write(&groups))
+    };
+    export().map_err(|source| StartError::File { file: name.clone(), source })
 }

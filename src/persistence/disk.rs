@@ -122,7 +122,12 @@ impl Disk for Folder {
                     sync_folder(&self.path)?;
                     return Ok(PathBuf::from(name).display().to_string());
                 }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                // Kept by a start that did not get further.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    if fs::read(&name)? == fs::read(&self.path)? {
+                        return Ok(PathBuf::from(name).display().to_string());
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }

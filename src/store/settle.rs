@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use crate::model::grouping::Grouping;
 use crate::model::kind::Kind;
 use crate::store::change::{Change, PieceKey, Tracking};
 use crate::store::family::{Family, Pieces};
@@ -80,6 +81,15 @@ impl Store {
     pub fn restore(&self, image: GroupImage) {
         let mut structure = self.lock();
         self.restore_into(image, &mut structure);
+    }
+
+    /// Gives a group the times that it had before. One that is not there yet is created for it.
+    pub fn restore_times(&self, grouping: &Grouping<'_>, created: Moment, pushed_at: i64, failed_at: i64) {
+        self.push_failed(grouping, created);
+        if let Some(mut group) = self.groups.get_mut(grouping.key()) {
+            group.created_at = created.nanos;
+            (group.pushed_at, group.failed_at) = (pushed_at, failed_at);
+        }
     }
 
     /// Everything restored so far is on disk.

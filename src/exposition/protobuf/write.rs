@@ -1,6 +1,6 @@
 //! Writing delimited protobuf.
 
-use super::wire::{put_double, put_message, put_string, put_uint, put_varint};
+use super::wire::{put_double, put_message, put_string, put_uint};
 use crate::exposition::escaping::Escaping;
 use crate::exposition::writer::{Head, Labels};
 use crate::model::count::Count;
@@ -37,8 +37,7 @@ impl ProtobufWriter {
 
     /// Ends the family and writes it.
     pub fn end(&mut self, out: &mut Vec<u8>) {
-        put_varint(out, self.message.len() as u64);
-        out.extend_from_slice(&self.message);
+        super::delimit(out, &self.message);
     }
 
     /// Writes a counter, gauge or untyped series.

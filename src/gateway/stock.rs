@@ -1,0 +1,156 @@
+//! Moving in from a stock gateway, and back: what its persistence file holds becomes a store, and a
+//! store becomes such a file.
+
+use bumpalo::Bump;
+
+use super::now;
+use super::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP, seconds};
+use crate::exposition::negotiation::Format;
+use crate::exposition::protobuf;
+use crate::exposition::writer::{Head, Labels, Writer};
+use crate::model::grouping::{Grouping, GroupingLabel};
+use crate::model::kind::Kind;
+use crate::model::push::{GROUP_FAMILIES, Push};
+use crate::persistence::stock_file::{StockFamily, StockFile, StockGroup};
+use crate::store::group::{Absent, FamilyRule, Moment, Semantics};
+use crate::store::piece::RowValue;
+use crate::store::{FamilyView, GroupView, Store};
+
+/// Protobuf with the names as they are.
+const PLAIN_PROTOBUF: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;escaping=allow-utf-8";
+
+/// The names of [`GROUP_FAMILIES`].
+const PUSH_TIME: &str = GROUP_FAMILIES[0];
+const PUSH_FAILURE_TIME: &str = GROUP_FAMILIES[1];
+
+/// Puts everything of a stock gateway's file into an empty store, as if it had been pushed when it
+/// was. Gives a sentence for everything that fails the checks of a push and was left out.
+pub(super) fn import(file: &StockFile, store: &Store, aggregate: bool) -> Vec<String> {
+    let mut left_out: Vec<String> = file.skipped.iter().map(ToString::to_string).collect();
+    for group in &file.groups {
+        let labels = group
+            .labels
+            .iter()
+            .map(|(name, value)| GroupingLabel { name: name.as_str().into(), value: value.as_str().into() });
+        let grouping = Grouping::new(labels.collect());
+        if !grouping.labels().iter().any(|label| label.name == "job" && !label.value.is_empty()) {
+            left_out.push(format!("group {}: it has no job", grouping.key()));
+            continue;
+        }
+        for family in group.families.iter().filter(|family| !GROUP_FAMILIES.contains(&&*family.name)) {
+            if let Err(cause) = import_family(family, &grouping, store, aggregate) {
+                left_out.push(format!("family {} of group {}: {cause}", family.name, grouping.key()));
+            }
+        }
+        let (created_at, pushed_at, failed_at) = times(group);
+        store.restore_times(&grouping, Moment { nanos: created_at }, pushed_at, failed_at);
+    }
+    store.publish();
+    left_out
+}
+
+fn import_family(
+    family: &StockFamily,
+    grouping: &Grouping<'_>,
+    store: &Store,
+    aggregate: bool,
+) -> Result<(), String> {
+    let Some(message) = &family.message else { return Ok(()) };
+    let mut body = Vec::with_capacity(message.len() + 10);
+    protobuf::delimit(&mut body, message);
+    let arena = Bump::new();
+    let parsed = protobuf::parse(&body, &arena).map_err(|error| error.to_string())?;
+    let push = Push::prepare(&parsed, grouping, aggregate).map_err(|error| error.to_string())?;
+    let semantics = Semantics {
+        adding: FamilyRule::Replace,
+        replacing: FamilyRule::Replace,
+        absent: Absent::Keep,
+        reconciles: aggregate,
+    };
+    let pushed_at = if family.pushed_at == 0 { now() } else { Moment { nanos: family.pushed_at } };
+    store.push(grouping, &push, &semantics, pushed_at, None).map(drop).map_err(|error| error.to_string())
+}
+
+/// When a group was created, last pushed to, and last failed. The stock gateway keeps these as families
+/// of the group; their times are more exact than their values.
+fn times(group: &StockGroup) -> (i64, i64, i64) {
+    let of = |name| {
+        let Some(family) = group.families.iter().find(|family| family.name == name) else { return (0, 0) };
+        // Before the first push, or without any that failed, the value is zero.
+        let happened = family.message.as_deref().and_then(single_value).is_some_and(|value| value != 0.0);
+        (family.pushed_at, if happened { family.pushed_at } else { 0 })
+    };
+    let ((first_pushed, pushed), (first_failed, failed)) = (of(PUSH_TIME), of(PUSH_FAILURE_TIME));
+    let created = [first_pushed, first_failed].into_iter().filter(|time| *time != 0).min();
+    (created.unwrap_or_else(|| now().nanos), pushed, failed)
+}
+
+fn single_value(message: &[u8]) -> Option<f64> {
+    let mut body = Vec::with_capacity(message.len() + 10);
+    protobuf::delimit(&mut body, message);
+    let arena = Bump::new();
+    let parsed = protobuf::parse(&body, &arena).ok()?;
+    let series = parsed.series_of(parsed.families.first()?).next()?;
+    match series.value {
+        crate::model::body::Value::Number(value) => Some(value),
+        _ => None,
+    }
+}
+
+/// What a stock gateway would have written with these groups.
+pub(super) fn export(groups: &[GroupView]) -> Vec<StockGroup> {
+    groups.iter().map(export_group).collect()
+}
+
+fn export_group(group: &GroupView) -> StockGroup {
+    let first = |nanos: i64| if nanos == 0 { group.created_at } else { nanos };
+    let own = |name: &str, help: &str, nanos: i64| StockFamily {
+        name: name.to_owned(),
+        pushed_at: first(nanos),
+        message: Some(message(name, Kind::Gauge, Some(help), |writer, out| {
+            let labels = Labels { block: &group.labels.series_block, has_quoted_names: false };
+            writer.number(out, labels, seconds(nanos));
+        })),
+    };
+    let mut families: Vec<StockFamily> = group.families.iter().map(export_family).collect();
+    families.push(own(PUSH_TIME, PUSH_TIME_HELP, group.pushed_at));
+    families.push(own(PUSH_FAILURE_TIME, PUSH_FAILURE_TIME_HELP, group.failed_at));
+    families.sort_by(|a, b| a.name.cmp(&b.name));
+    let labels = group.labels.labels.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    StockGroup { labels: labels.collect(), families }
+}
+
+fn export_family(family: &FamilyView) -> StockFamily {
+    let write = |writer: &mut Writer, out: &mut Vec<u8>| {
+        for piece in &family.pieces {
+            for at in 0..piece.len() {
+                let labels = Labels { block: piece.block(at), has_quoted_names: piece.has_quoted_names() };
+                match piece.value(at) {
+                    RowValue::Number(value) => writer.number(out, labels, value),
+                    RowValue::Summary(summary) => writer.summary(out, labels, summary),
+                    RowValue::Histogram(histogram) => writer.histogram(out, labels, histogram),
+                }
+            }
+        }
+    };
+    StockFamily {
+        name: family.name.to_string(),
+        pushed_at: family.pushed_at,
+        message: Some(message(&family.name, family.kind, family.help.as_deref(), write)),
+    }
+}
+
+/// The protobuf message of a family.
+fn message(
+    name: &str,
+    kind: Kind,
+    help: Option<&str>,
+    write: impl FnOnce(&mut Writer, &mut Vec<u8>),
+) -> Vec<u8> {
+    let mut writer = Writer::new(Format::negotiate(PLAIN_PROTOBUF));
+    let mut out = Vec::new();
+    writer.begin(&mut out, Head { name, kind, help });
+    write(&mut writer, &mut out);
+    writer.end(&mut out);
+    protobuf::undelimited(&out).to_vec()
+}
