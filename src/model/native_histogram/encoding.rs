@@ -9,7 +9,7 @@ use super::{NativeHistogram, Populations};
 use crate::model::count::Count;
 
 /// Empty buckets between two others that are written out rather than left to a new span, as
-/// client_golang does: a span takes more room.
+/// client_golang does: a span takes more room. Not so with floats.
 const WRITTEN_GAP: i64 = 2;
 
 /// A native histogram in the terms of the protobuf message.
@@ -168,7 +168,7 @@ impl NativeHistogram {
                     [(&sparse.positive, &mut encoded.positive), (&sparse.negative, &mut encoded.negative)]
                 {
                     let mut last = 0;
-                    to.spans = encode(from, |count| {
+                    to.spans = encode(from, WRITTEN_GAP, |count| {
                         // Integer populations are below 2^63.
                         to.deltas.push(count as i64 - last);
                         last = count as i64;
@@ -181,7 +181,7 @@ impl NativeHistogram {
                 for (from, to) in
                     [(&sparse.positive, &mut encoded.positive), (&sparse.negative, &mut encoded.negative)]
                 {
-                    to.spans = encode(from, |count| to.counts.push(count));
+                    to.spans = encode(from, 0, |count| to.counts.push(count));
                 }
             }
         }
@@ -240,14 +240,14 @@ fn decode<C: Copy, N: Copy + Default + PartialEq + AddAssign>(
 }
 
 /// The spans of these buckets. `write` is called with the population of every bucket in them, those
-/// in short gaps included.
-fn encode<N: Copy + Default>(buckets: &[(i32, N)], mut write: impl FnMut(N)) -> Vec<Span> {
+/// in gaps of at most `written_gap` included.
+fn encode<N: Copy + Default>(buckets: &[(i32, N)], written_gap: i64, mut write: impl FnMut(N)) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     let mut next = 0;
     for &(index, count) in buckets {
         let gap = i64::from(index) - next;
         match spans.last_mut() {
-            Some(span) if gap <= WRITTEN_GAP => {
+            Some(span) if gap <= written_gap => {
                 (0..gap).for_each(|_| write(N::default()));
                 span.length += gap as u32 + 1;
             }

@@ -149,7 +149,8 @@ fn what_is_sent_is_compact() {
     assert_eq!(encoded.positive.deltas, [2, -2, 5, -5, 0, 1, 8]);
     assert_eq!((encoded.zero_count, encoded.negative), (4, EncodedBuckets::default()));
     let encoded = histogram.encode(true);
-    assert_eq!(encoded.positive.counts, [2.0, 0.0, 5.0, 0.0, 0.0, 1.0, 9.0]);
+    assert_eq!(encoded.positive.spans, [span(-3, 1), span(1, 1), span(2, 1), span(3, 1)]);
+    assert_eq!(encoded.positive.counts, [2.0, 5.0, 1.0, 9.0]);
     assert_eq!((encoded.zero_count, encoded.zero_count_float), (0, 4.0));
 }
 

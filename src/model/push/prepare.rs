@@ -203,12 +203,14 @@ impl<'a> Builder<'_, 'a> {
                     all.extend(body.buckets_of(composite).filter(keeps));
                 });
                 let native = self.native(composite, adds)?;
+                let mut count = composite.count;
+                if let Some(native) = native.as_ref().filter(|_| self.aggregate) {
+                    count = count.or_else(|| Some(native.population()));
+                }
                 let total = if adds {
-                    let counted = || native.as_ref().map(NativeHistogram::population);
-                    let count = composite.count.or_else(counted);
                     check_histogram(&mut self.buckets[buckets.start as usize..], sum, count)?
                 } else {
-                    composite.count.unwrap_or(Count::ZERO)
+                    count.unwrap_or(Count::ZERO)
                 };
                 if let Some(native) = native.as_ref().filter(|_| self.aggregate) {
                     native.check_count(total, sum).map_err(ValueFault::Native)?;
