@@ -13,7 +13,7 @@ use tallygate::config::Config;
 use tallygate::exposition::negotiation::Format;
 use tallygate::exposition::protobuf;
 use tallygate::exposition::text::{Names, parse};
-use tallygate::gateway::{BodyFormat, Gateway, Method};
+use tallygate::gateway::{BodyFormat, Gateway, Method, PushRequest};
 use tallygate::model::grouping::{Grouping, GroupingLabel};
 use tallygate::model::push::Push;
 
@@ -61,6 +61,15 @@ fn grouping(instance: usize) -> Grouping<'static> {
     Grouping::new(vec![label("job", "batch".into()), label("instance", instance.to_string())])
 }
 
+fn request<'a>(
+    method: Method,
+    grouping: &'a Grouping<'a>,
+    format: BodyFormat,
+    body: &'a [u8],
+) -> PushRequest<'a> {
+    PushRequest { method, grouping, format, body, content_type: b"", key: None }
+}
+
 fn gateway() -> Gateway {
     Gateway::new(&Config::default()).expect("the metrics of the gateway are constants")
 }
@@ -77,7 +86,14 @@ fn stages(c: &mut Criterion) {
         let grouping = grouping(0);
         group.bench_function("prepare", |b| b.iter(|| Push::prepare(black_box(&parsed), &grouping, true)));
         let gateway = gateway();
-        let push = || gateway.push(Method::Post, &grouping, BodyFormat::Text, black_box(body.as_bytes()));
+        let push = || {
+            gateway.push_blocking(&request(
+                Method::Post,
+                &grouping,
+                BodyFormat::Text,
+                black_box(body.as_bytes()),
+            ))
+        };
         group.bench_function("parse, prepare and merge", |b| b.iter(push));
         group.finish();
     }
@@ -87,8 +103,11 @@ fn many_groups(c: &mut Criterion) {
     let gateway = gateway();
     let body = small_body();
     let groups: Vec<_> = (0..10_000).map(grouping).collect();
-    let push = |grouping| gateway.push(Method::Post, grouping, BodyFormat::Text, body.as_bytes());
-    groups.iter().for_each(|grouping| push(grouping).expect("the body is valid"));
+    let push =
+        |grouping| gateway.push_blocking(&request(Method::Post, grouping, BodyFormat::Text, body.as_bytes()));
+    for grouping in &groups {
+        push(grouping).expect("the body is valid");
+    }
     let mut at = 0;
     c.bench_function("small/parse, prepare and merge, 10000 groups in turn", |b| {
         b.iter(|| {
@@ -103,7 +122,7 @@ fn scrapes(c: &mut Criterion) {
     let body = large_body();
     for instance in 0..10 {
         gateway
-            .push(Method::Post, &grouping(instance), BodyFormat::Text, body.as_bytes())
+            .push_blocking(&request(Method::Post, &grouping(instance), BodyFormat::Text, body.as_bytes()))
             .expect("a valid body");
     }
     let protobuf_accept =

@@ -3,28 +3,55 @@
 //! Owns what a request means: which rules apply to a push, when it counts, what is told and logged
 //! of it. Only the gateway changes the store. Knows neither HTTP nor how formats look.
 
+mod commit;
+pub mod idempotency;
+mod interval;
+mod pending;
 pub mod scrape;
+mod start;
+mod writer;
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bumpalo::Bump;
 
-use crate::config::{Config, PutMode};
+use crate::config::PutMode;
 use crate::exposition::{protobuf, text};
 use crate::model::grouping::Grouping;
 use crate::model::push::Push;
 use crate::model::rules::{Cause, Refusal};
 use crate::store::group::{Absent, FamilyRule, Moment, Semantics};
-use crate::store::{GroupView, Store};
-use crate::telemetry::{Telemetry, own_families};
+use crate::store::idempotency::Key;
+use crate::store::{GroupView, Outcome, Rejection, Store};
+use crate::telemetry::Telemetry;
+use commit::Health;
+use interval::Interval;
+use writer::{Request, Writer};
+
+pub use pending::{Failure, Pending};
+pub use start::StartError;
 
 /// The gateway without its network.
 #[derive(Debug)]
 pub struct Gateway {
-    store: Store,
+    store: Arc<Store>,
     telemetry: Telemetry,
     rules: Rules,
     prepared: scrape::Prepared,
+    keeping: Keeping,
+    health: Arc<Health>,
+}
+
+/// When changes go to disk.
+#[derive(Debug)]
+enum Keeping {
+    /// Never.
+    Memory,
+    /// Before they are seen and answered.
+    Before(Writer),
+    /// Some time after they are seen and answered.
+    After(Interval),
 }
 
 /// What the configuration says about pushes.
@@ -42,6 +69,40 @@ pub enum Method {
     Post,
     /// Replaces the group.
     Put,
+}
+
+impl Method {
+    fn name(self) -> &'static str {
+        match self {
+            Method::Post => "POST",
+            Method::Put => "PUT",
+        }
+    }
+}
+
+/// A push as it was received.
+#[derive(Clone, Copy, Debug)]
+pub struct PushRequest<'a> {
+    /// The method.
+    pub method: Method,
+    /// The group.
+    pub grouping: &'a Grouping<'a>,
+    /// The format of the body.
+    pub format: BodyFormat,
+    /// The body, inflated.
+    pub body: &'a [u8],
+    /// The `Content-Type` as it was sent.
+    pub content_type: &'a [u8],
+    /// The idempotency key, as [`idempotency::parse`] gives it.
+    pub key: Option<&'a [u8]>,
+}
+
+impl PushRequest<'_> {
+    fn key(&self) -> Option<Key> {
+        let identify =
+            |key| idempotency::identify(key, self.method.name(), self.grouping, self.content_type, self.body);
+        self.key.map(identify)
+    }
 }
 
 /// The format of a pushed body.
@@ -70,6 +131,9 @@ pub enum PushError {
         /// Line and column of the series in a text body.
         place: Option<(usize, usize)>,
     },
+    /// It was not applied for another reason.
+    #[error(transparent)]
+    Failed(Failure),
 }
 
 /// Line and column behind a message.
@@ -85,24 +149,6 @@ impl std::fmt::Display for Place {
 }
 
 impl Gateway {
-    /// An empty gateway that obeys this configuration.
-    ///
-    /// # Errors
-    ///
-    /// Never in a build that passes the tests; see [`Telemetry::new`].
-    pub fn new(config: &Config) -> prometheus::Result<Gateway> {
-        Ok(Gateway {
-            store: Store::new(own_families()),
-            telemetry: Telemetry::new()?,
-            prepared: scrape::Prepared::default(),
-            rules: Rules {
-                aggregate: config.aggregation.enabled,
-                put: config.push.put,
-                names: if config.push.enable_utf8_names { text::Names::Utf8 } else { text::Names::Legacy },
-            },
-        })
-    }
-
     /// The gateway's own metrics.
     pub fn telemetry(&self) -> &Telemetry {
         &self.telemetry
@@ -113,19 +159,14 @@ impl Gateway {
         self.rules.names
     }
 
-    /// Takes a push: parses it, checks it and applies it whole, or not at all.
+    /// Takes a push: parses it, checks it and applies it whole, or not at all. What becomes of it is to
+    /// be passed to [`Gateway::conclude`].
     ///
     /// # Errors
     ///
-    /// What is wrong with it. Nothing has changed then but, for a push that could be parsed, the time
-    /// of the group's last failure.
-    pub fn push(
-        &self,
-        method: Method,
-        grouping: &Grouping<'_>,
-        format: BodyFormat,
-        body: &[u8],
-    ) -> Result<(), PushError> {
+    /// Why the body can't be parsed. Nothing has changed then.
+    pub fn push(&self, push: &PushRequest<'_>) -> Result<Pending, PushError> {
+        let PushRequest { method, grouping, format, body, .. } = *push;
         let arena = Bump::new();
         let parsed = match format {
             BodyFormat::Text => text::parse(body, self.rules.names, &arena).map_err(PushError::from),
@@ -135,27 +176,123 @@ impl Gateway {
             self.telemetry.push_malformed();
             tracing::debug!(source = %grouping.key(), err = %error, "failed to parse push");
         })?;
-        let now = now();
-        let result = Push::prepare(&parsed, grouping, self.rules.aggregate)
-            .inspect_err(|_| self.store.push_failed(grouping, now))
-            .and_then(|push| self.store.push(grouping, &push, &self.rules.semantics(method), now));
-        match result {
-            Ok(()) => {
-                self.telemetry.push_accepted();
-                Ok(())
+        let key = push.key();
+        let semantics = self.rules.semantics(method);
+        Ok(match Push::prepare(&parsed, grouping, self.rules.aggregate) {
+            Ok(prepared) => match &self.keeping {
+                Keeping::Before(writer) => {
+                    let grouping = grouping.to_static();
+                    Pending::of(writer.submit(Request::Push { grouping, push: prepared, semantics, key }))
+                }
+                _ => self.seen(self.store.push(grouping, &prepared, &semantics, now(), key.as_ref())),
+            },
+            Err(refusal) => match &self.keeping {
+                Keeping::Before(writer) => {
+                    match writer.submit(Request::Failed { grouping: grouping.to_static() }) {
+                        Ok(noted) => Pending::Refused(noted, refusal.into()),
+                        Err(failure) => Pending::Done(Err(failure)),
+                    }
+                }
+                _ => {
+                    self.store.push_failed(grouping, now());
+                    self.seen(Err(refusal.into()))
+                }
+            },
+        })
+    }
+
+    /// Takes a push and waits for what becomes of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::push`] and [`Gateway::conclude`].
+    ///
+    /// # Panics
+    ///
+    /// Within an asynchronous task.
+    pub fn push_blocking(&self, push: &PushRequest<'_>) -> Result<Outcome, PushError> {
+        let pending = self.push(push)?;
+        self.conclude(push, pending.wait_blocking())
+    }
+
+    /// Counts and logs what became of a push, and says why it was not accepted.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it. Nothing has changed then but, for a push that was refused, the time of
+    /// the group's last failure.
+    pub fn conclude(
+        &self,
+        push: &PushRequest<'_>,
+        result: Result<Outcome, Failure>,
+    ) -> Result<Outcome, PushError> {
+        match self.count_key(result) {
+            Ok(outcome) => {
+                if outcome == Outcome::Applied {
+                    self.telemetry.push_accepted();
+                }
+                Ok(outcome)
             }
-            Err(refusal) => Err(self.refused(method, grouping, body, refusal)),
+            Err(Failure::Rejected(Rejection::Refused(refusal))) => Err(self.refused(push, refusal)),
+            Err(failure) => {
+                self.telemetry.push_refused(failure.reason());
+                Err(PushError::Failed(failure))
+            }
         }
     }
 
-    /// Removes a group, if it is there.
-    pub fn delete(&self, grouping: &Grouping<'_>) {
-        self.store.delete(grouping);
+    /// Removes a group, if it is there. `key` is the idempotency key of the request.
+    pub fn delete(&self, grouping: &Grouping<'_>, key: Option<&[u8]>) -> Pending {
+        let key = key.map(|key| idempotency::identify(key, "DELETE", grouping, b"", b""));
+        match &self.keeping {
+            Keeping::Before(writer) => {
+                Pending::of(writer.submit(Request::Delete { grouping: grouping.to_static(), key }))
+            }
+            _ => self.seen(self.store.delete(grouping, now(), key.as_ref())),
+        }
     }
 
     /// Removes all groups.
-    pub fn wipe(&self) {
-        self.store.wipe();
+    pub fn wipe(&self) -> Pending {
+        match &self.keeping {
+            Keeping::Before(writer) => Pending::of(writer.submit(Request::Wipe)),
+            _ => {
+                self.store.wipe();
+                self.seen(Ok(Outcome::Applied))
+            }
+        }
+    }
+
+    /// Counts replays and mistaken keys.
+    pub fn count_key(&self, result: Result<Outcome, Failure>) -> Result<Outcome, Failure> {
+        match &result {
+            Ok(Outcome::Replayed) => self.telemetry.replayed(),
+            Err(Failure::Rejected(Rejection::KeyReused)) => self.telemetry.key_reused(),
+            _ => {}
+        }
+        result
+    }
+
+    /// Why pushes can't be kept at the moment; none when they can.
+    pub fn failure(&self) -> Option<String> {
+        self.health.failure()
+    }
+
+    /// Answers what waits, brings everything to disk and closes the file.
+    pub fn close(&self) {
+        match &self.keeping {
+            Keeping::Memory => {}
+            Keeping::Before(writer) => writer.close(),
+            Keeping::After(interval) => interval.close(),
+        }
+    }
+
+    /// The answer to a request whose effect can be seen already.
+    fn seen(&self, result: Result<Outcome, Rejection>) -> Pending {
+        if let Keeping::After(interval) = &self.keeping {
+            interval.touch();
+        }
+        Pending::Done(result.map_err(Failure::from))
     }
 
     /// All groups, sorted by key.
@@ -164,16 +301,12 @@ impl Gateway {
     }
 
     #[cold]
-    fn refused(&self, method: Method, grouping: &Grouping<'_>, body: &[u8], refusal: Refusal) -> PushError {
-        let place = refusal.offset.map(|offset| text::position(body, offset as usize));
+    fn refused(&self, push: &PushRequest<'_>, refusal: Refusal) -> PushError {
+        let place = refusal.offset.map(|offset| text::position(push.body, offset as usize));
         self.telemetry.push_refused(refusal.cause.reason());
-        let method = match method {
-            Method::Post => "POST",
-            Method::Put => "PUT",
-        };
         tracing::error!(
-            method,
-            source = %grouping.key(),
+            method = push.method.name(),
+            source = %push.grouping.key(),
             err = %format_args!("{}{}", refusal.cause, Place(place)),
             "pushed metrics are invalid or inconsistent with existing metrics"
         );

@@ -80,6 +80,11 @@ impl State {
         }
     }
 
+    /// The gateway behind it.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
     /// Waits until a client asks the gateway to stop.
     pub async fn quit_requested(&self) {
         self.quit.notified().await;
@@ -165,7 +170,7 @@ async fn answer_of(
         Endpoint::Group { encoding, job, labels } => {
             let group = GroupPath { encoding, job, labels };
             match method {
-                "DELETE" => delete::delete(state, group),
+                "DELETE" => delete::delete(state, request, group).await,
                 "PUT" => push::push(state, Method::Put, request, payload, group).await,
                 _ => push::push(state, Method::Post, request, payload, group).await,
             }

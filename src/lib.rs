@@ -9,6 +9,7 @@
 //! * [`model`]: what a metric is, and how values add up.
 //! * [`exposition`]: the formats, in and out.
 //! * [`store`]: the groups and what they hold; snapshots of them.
+//! * [`persistence`]: what is kept on disk, and how it comes back.
 //! * [`telemetry`]: the gateway's own metrics.
 //! * [`gateway`]: push in, answer out; the scrape.
 //! * [`http`]: routes, bodies, sockets.
@@ -30,5 +31,6 @@ pub mod gateway;
 pub mod http;
 pub mod logging;
 pub mod model;
+pub mod persistence;
 pub mod store;
 pub mod telemetry;

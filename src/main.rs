@@ -8,7 +8,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
 use tallygate::config::flags::{self, Invocation};
 use tallygate::config::{Config, build_info};
-use tallygate::gateway::Gateway;
+use tallygate::gateway::{Gateway, StartError};
 use tallygate::http::{self, State, listen};
 use tallygate::logging;
 use tokio::signal::unix::{SignalKind, signal};
@@ -50,6 +50,10 @@ fn run(config: &Config) -> ExitCode {
     );
     match System::new().block_on(serve(config)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(ServeError::Start(error)) => {
+            tracing::error!(err = %error, "the gateway can't start");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             tracing::error!(err = %error, "HTTP server stopped");
             ExitCode::FAILURE
@@ -61,7 +65,7 @@ fn run(config: &Config) -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 enum ServeError {
     #[error(transparent)]
-    Metrics(#[from] prometheus::Error),
+    Start(#[from] StartError),
     #[error(transparent)]
     Listen(#[from] listen::ListenError),
     #[error(transparent)]
@@ -72,12 +76,6 @@ async fn serve(config: &Config) -> Result<(), ServeError> {
     tracing::debug!(url = %config.web.external_url, "external URL");
     tracing::debug!(path = %config.web.external_prefix(), "path prefix used externally");
     tracing::debug!(path = %config.web.route_prefix, "path prefix for internal routing");
-    if !config.persistence.file.is_empty() {
-        tracing::warn!(
-            file = %config.persistence.file,
-            "persistence is not part of this version: the file is neither read nor written, and what is pushed is kept in memory only"
-        );
-    }
     let state = Arc::new(State::new(config, Gateway::new(config)?));
     let mut listeners = Vec::new();
     for address in &config.web.listen_address {
@@ -87,8 +85,10 @@ async fn serve(config: &Config) -> Result<(), ServeError> {
     }
     tracing::info!(http2 = false, "TLS is disabled.");
     let server = http::serve(state.clone(), listeners, config.web.shutdown_timeout)?;
-    actix_web::rt::spawn(stop_when_asked(state, server.handle())?);
+    actix_web::rt::spawn(stop_when_asked(state.clone(), server.handle())?);
     server.await?;
+    // Nothing is waiting for the disk any more but what is to be written.
+    state.gateway().close();
     tracing::info!("HTTP server stopped");
     Ok(())
 }

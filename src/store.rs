@@ -4,30 +4,39 @@
 //! store. This file is the only one that holds a guard of the map: never across an await point (there
 //! is none), never while another guard is held. Locks are taken in the order definitions, map.
 
+pub mod change;
 pub mod check;
 pub mod definition;
 pub mod family;
 pub mod group;
+pub mod idempotency;
 pub mod order;
 pub mod piece;
+mod settle;
 pub mod snapshot;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
 use crate::model::grouping::Grouping;
+use crate::model::kind::Kind;
 use crate::model::push::Push;
 use crate::model::rules::Refusal;
+use crate::store::change::Tracking;
 use crate::store::definition::{Definitions, OwnFamily};
 use crate::store::family::{Family, Pieces};
 use crate::store::group::{
     Group, GroupLabels, Moment, Plan, Restructuring, Semantics, plan_of_new_group, shape_of,
 };
+use crate::store::idempotency::{Key, Keys, Known};
 use crate::store::order::Orders;
 use crate::store::snapshot::{Snapshot, SnapshotBuilder};
+
+pub use settle::{Doubt, FamilyImage, GroupImage};
 
 /// So many that a snapshot, which visits them one by one, holds up few pushes at a time.
 const SHARDS: usize = 256;
@@ -38,6 +47,10 @@ pub struct Store {
     groups: DashMap<Arc<str>, Group, RandomState>,
     structure: Mutex<Structure>,
     orders: Orders,
+    keys: Keys,
+    tracking: Tracking,
+    /// The groups that began to note changes since the last commit.
+    touched: Mutex<Vec<Arc<str>>>,
     group_count: AtomicI64,
     series_count: AtomicI64,
     generation: AtomicU64,
@@ -50,6 +63,43 @@ struct Structure {
     next_epoch: u64,
     next_slot: u32,
     free_slots: Vec<u32>,
+    /// The groups that have gone since the last commit and were there before.
+    gone: Vec<Gone>,
+    /// The numbers of idempotency keys that came since with groups that have gone.
+    gone_keys: Vec<u64>,
+    /// The oldest idempotency key that the last commit left.
+    first_key: u64,
+}
+
+/// A group that has gone and was there before.
+#[derive(Debug)]
+struct Gone {
+    epoch: u64,
+    key: Arc<str>,
+    /// The group itself, where published versions are kept.
+    group: Option<Group>,
+}
+
+/// What became of a request that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was applied.
+    Applied,
+    /// A request with its idempotency key had been applied before, so nothing was changed.
+    Replayed,
+}
+
+/// Why a request changed nothing.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Rejection {
+    /// The push breaks a rule or contradicts what is there.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Its idempotency key came with another request before.
+    #[error(
+        "the idempotency key was used before with another body: send what was sent then, or use a new key"
+    )]
+    KeyReused,
 }
 
 /// A family of a [`GroupView`].
@@ -58,7 +108,7 @@ pub struct FamilyView {
     /// The metric name.
     pub name: Arc<str>,
     /// The type.
-    pub kind: crate::model::kind::Kind,
+    pub kind: Kind,
     /// The help text of this group's latest push.
     pub help: Option<Arc<str>>,
     /// When the latest push with this family was accepted, in nanoseconds since the epoch.
@@ -90,24 +140,35 @@ impl GroupView {
 }
 
 impl Store {
-    /// An empty store. `own` are the families of the gateway itself, whose names are taken.
-    pub fn new(own: impl IntoIterator<Item = (String, OwnFamily)>) -> Store {
+    /// An empty store. `own` are the families of the gateway itself, whose names are taken;
+    /// idempotency keys count for `window`.
+    pub fn new(
+        own: impl IntoIterator<Item = (String, OwnFamily)>,
+        tracking: Tracking,
+        window: Duration,
+    ) -> Store {
         Store {
             groups: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             structure: Mutex::new(Structure {
-                definitions: Definitions::new(own),
+                definitions: Definitions::new(own, tracking),
                 next_epoch: 0,
                 next_slot: 0,
                 free_slots: Vec::new(),
+                gone: Vec::new(),
+                gone_keys: Vec::new(),
+                first_key: 0,
             }),
             orders: Orders::default(),
+            keys: Keys::new(window),
+            tracking,
+            touched: Mutex::default(),
             group_count: AtomicI64::new(0),
             series_count: AtomicI64::new(0),
             generation: AtomicU64::new(0),
         }
     }
 
-    /// Checks a push and applies it, whole or not at all.
+    /// Checks a push and applies it, whole or not at all; with an idempotency key, once.
     ///
     /// A push that changes values only takes the guard of its group and nothing else, so such pushes
     /// run in parallel. One that changes what there is also takes the lock that all such pushes share.
@@ -121,17 +182,27 @@ impl Store {
         push: &Push,
         semantics: &Semantics,
         now: Moment,
-    ) -> Result<(), Refusal> {
+        key: Option<&Key>,
+    ) -> Result<Outcome, Rejection> {
+        let _claim = key.map(|key| self.keys.claim(key));
+        if self.is_replay(key, now)? {
+            return Ok(Outcome::Replayed);
+        }
         if let Some(mut group) = self.groups.get_mut(grouping.key()) {
             match group.plan(push, semantics) {
                 Ok(plan) if plan.is_structural => {}
                 Ok(plan) => {
-                    group.apply(push, &plan, semantics, now);
-                    return Ok(());
+                    self.track(&mut group);
+                    group.apply(push, &plan, semantics, now, self.tracking);
+                    if let Some(key) = key {
+                        group.track_key(self.keys.remember(*key, now));
+                    }
+                    return Ok(Outcome::Applied);
                 }
                 Err(refusal) => {
+                    self.track(&mut group);
                     group.failed_at = now.nanos;
-                    return Err(refusal);
+                    return Err(refusal.into());
                 }
             }
         }
@@ -139,11 +210,14 @@ impl Store {
         match self.check(grouping, push, semantics, &structure.definitions) {
             Ok(plan) => {
                 self.restructure(grouping, push, &plan, semantics, now, &mut structure);
-                Ok(())
+                if let Some(key) = key {
+                    self.remember(grouping.key(), key, now, &mut structure);
+                }
+                Ok(Outcome::Applied)
             }
             Err(refusal) => {
                 self.note_failure(grouping, now, &mut structure);
-                Err(refusal)
+                Err(refusal.into())
             }
         }
     }
@@ -151,6 +225,7 @@ impl Store {
     /// Notes that a push to a group was refused before it reached the store.
     pub fn push_failed(&self, grouping: &Grouping<'_>, now: Moment) {
         if let Some(mut group) = self.groups.get_mut(grouping.key()) {
+            self.track(&mut group);
             group.failed_at = now.nanos;
             return;
         }
@@ -158,10 +233,27 @@ impl Store {
         self.note_failure(grouping, now, &mut structure);
     }
 
-    /// Removes a group, if it is there.
-    pub fn delete(&self, grouping: &Grouping<'_>) {
+    /// Removes a group, if it is there; with an idempotency key, once.
+    ///
+    /// # Errors
+    ///
+    /// When the key came with another request before.
+    pub fn delete(
+        &self,
+        grouping: &Grouping<'_>,
+        now: Moment,
+        key: Option<&Key>,
+    ) -> Result<Outcome, Rejection> {
+        let _claim = key.map(|key| self.keys.claim(key));
+        if self.is_replay(key, now)? {
+            return Ok(Outcome::Replayed);
+        }
         let mut structure = self.lock();
         self.remove(grouping.key(), &mut structure);
+        if let Some(key) = key {
+            self.remember(grouping.key(), key, now, &mut structure);
+        }
+        Ok(Outcome::Applied)
     }
 
     /// Removes all groups.
@@ -171,6 +263,11 @@ impl Store {
         for key in keys {
             self.remove(&key, &mut structure);
         }
+    }
+
+    /// The idempotency keys of what was applied.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// How many groups there are.
@@ -191,11 +288,13 @@ impl Store {
     /// Shared pointers to everything. Labels, names and types stay as they are while the snapshot is
     /// taken, so that nothing stands in it twice; values go on changing.
     pub fn snapshot(&self) -> Snapshot {
-        let _structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
+        let structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
         let mut builder = SnapshotBuilder::default();
         for group in self.groups.iter() {
-            builder.add(&group);
+            builder.add(&group, self.tracking);
         }
+        // Groups that have gone are published until that is on disk.
+        structure.gone_groups().for_each(|group| builder.add(group, self.tracking));
         builder.finish()
     }
 
@@ -204,25 +303,67 @@ impl Store {
         &self.orders
     }
 
-    /// All groups, sorted by key.
+    /// All published groups, sorted by key.
     pub fn groups(&self) -> Vec<GroupView> {
-        let family = |family: &Family| FamilyView {
-            name: family.definition.name().clone(),
-            kind: family.definition.kind(),
-            help: family.help.clone(),
-            pushed_at: family.pushed_at,
-            pieces: family.pieces().clone(),
-        };
-        let group = |group: &Group| GroupView {
-            labels: group.labels.clone(),
-            created_at: group.created_at,
-            pushed_at: group.pushed_at,
-            failed_at: group.failed_at,
-            families: group.families().iter().map(family).collect(),
-        };
-        let mut groups: Vec<GroupView> = self.groups.iter().map(|entry| group(&entry)).collect();
+        let structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut groups: Vec<GroupView> = self.groups.iter().filter_map(|group| self.view(&group)).collect();
+        groups.extend(structure.gone_groups().filter_map(|group| self.view(group)));
+        drop(structure);
         groups.sort_by(|a, b| a.labels.key.cmp(&b.labels.key));
         groups
+    }
+
+    fn view(&self, group: &Group) -> Option<GroupView> {
+        let family = |family: &Family| {
+            let published = family.published()?;
+            Some(FamilyView {
+                name: published.definition.name().clone(),
+                kind: published.definition.published_kind(),
+                help: published.help.cloned(),
+                pushed_at: published.pushed_at,
+                pieces: published.pieces,
+            })
+        };
+        let (pushed_at, failed_at) = group.published_times(self.tracking)?;
+        let mut families: Vec<FamilyView> = group.published_families().filter_map(family).collect();
+        families.sort_by(|a, b| a.name.cmp(&b.name));
+        Some(GroupView {
+            labels: group.labels.clone(),
+            created_at: group.created_at,
+            pushed_at,
+            failed_at,
+            families,
+        })
+    }
+
+    /// Whether a request was applied before.
+    fn is_replay(&self, key: Option<&Key>, now: Moment) -> Result<bool, Rejection> {
+        match key.map_or(Known::Unknown, |key| self.keys.known(key, now)) {
+            Known::Unknown => Ok(false),
+            Known::Applied => Ok(true),
+            Known::Different => Err(Rejection::KeyReused),
+        }
+    }
+
+    /// Remembers the key of a request that changed this group.
+    fn remember(&self, group: &str, key: &Key, now: Moment, structure: &mut Structure) {
+        let number = self.keys.remember(*key, now);
+        match self.groups.get_mut(group) {
+            Some(mut group) => group.track_key(number),
+            None if self.tracking != Tracking::Nothing => structure.gone_keys.push(number),
+            None => {}
+        }
+    }
+
+    /// Begins to note the changes of a group.
+    fn track(&self, group: &mut Group) {
+        if group.track(self.tracking) {
+            self.touch(group.labels.key.clone());
+        }
+    }
+
+    fn touch(&self, key: Arc<str>) {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).push(key);
     }
 
     /// Locks the structure, to change it.
@@ -273,8 +414,11 @@ impl Store {
         structure: &mut Structure,
     ) {
         let created = self.created(grouping, now, structure);
-        let mut with =
-            Restructuring { definitions: &mut structure.definitions, next_epoch: &mut structure.next_epoch };
+        let mut with = Restructuring {
+            definitions: &mut structure.definitions,
+            next_epoch: &mut structure.next_epoch,
+            tracking: self.tracking,
+        };
         let change = match created {
             Some(mut group) => {
                 group.restructure(push, plan, semantics, now, &mut with);
@@ -284,6 +428,7 @@ impl Store {
             }
             None => self.groups.get_mut(grouping.key()).map_or(0, |mut group| {
                 let before = group.series() as i64;
+                self.track(&mut group);
                 group.restructure(push, plan, semantics, now, &mut with);
                 group.series() as i64 - before
             }),
@@ -296,12 +441,13 @@ impl Store {
         if self.groups.contains_key(grouping.key()) {
             return None;
         }
-        structure.next_epoch += 1;
-        let slot = structure.free_slots.pop().unwrap_or_else(|| {
-            structure.next_slot += 1;
-            structure.next_slot - 1
-        });
-        Some(Group::new(Arc::new(GroupLabels::of(grouping)), slot, structure.next_epoch, now))
+        let (slot, epoch) = (structure.slot(), structure.epoch());
+        let mut group = Group::new(Arc::new(GroupLabels::of(grouping)), slot, epoch, now);
+        group.track_new(self.tracking);
+        if self.tracking != Tracking::Nothing {
+            self.touch(group.labels.key.clone());
+        }
+        Some(group)
     }
 
     fn insert(&self, group: Group) {
@@ -322,6 +468,7 @@ impl Store {
             }
             None => {
                 if let Some(mut group) = self.groups.get_mut(grouping.key()) {
+                    self.track(&mut group);
                     group.failed_at = now.nanos;
                 }
             }
@@ -330,10 +477,34 @@ impl Store {
 
     fn remove(&self, key: &str, structure: &mut Structure) {
         if let Some((_, group)) = self.groups.remove(key) {
-            group.release(&mut structure.definitions);
-            structure.free_slots.push(group.slot);
-            self.group_count.fetch_sub(1, Ordering::Relaxed);
-            self.series_count.fetch_sub(group.series() as i64, Ordering::Relaxed);
+            self.forget(&group, structure);
+            if self.tracking != Tracking::Nothing {
+                structure.gone_keys.extend(group.changes().into_iter().flat_map(|changes| &changes.keys));
+                if group.changes().is_none_or(|changes| !changes.is_new) {
+                    let (epoch, key) = (group.epoch, group.labels.key.clone());
+                    let group = (self.tracking == Tracking::Versions).then_some(group);
+                    structure.gone.push(Gone { epoch, key, group });
+                }
+            }
         }
+    }
+}
+
+impl Structure {
+    /// The groups that have gone but are still published.
+    fn gone_groups(&self) -> impl Iterator<Item = &Group> {
+        self.gone.iter().filter_map(|gone| gone.group.as_ref())
+    }
+
+    fn epoch(&mut self) -> u64 {
+        self.next_epoch += 1;
+        self.next_epoch
+    }
+
+    fn slot(&mut self) -> u32 {
+        self.free_slots.pop().unwrap_or_else(|| {
+            self.next_slot += 1;
+            self.next_slot - 1
+        })
     }
 }

@@ -6,6 +6,8 @@
 //! [`Telemetry`] says what is counted; its HELP text stands where it is registered.
 
 mod families;
+mod idempotency;
+pub mod persistence;
 mod process;
 mod window;
 
@@ -20,8 +22,10 @@ use crate::config::build_info;
 use crate::model::kind::Kind;
 use crate::store::Store;
 use crate::store::definition::OwnFamily;
+use crate::store::group::Moment;
 
 pub use families::{Family, Row, RowValue};
+use idempotency::Idempotency;
 use window::SummaryVec;
 
 /// The metrics, and handles to those that change.
@@ -40,6 +44,10 @@ pub struct Telemetry {
     pushes: IntCounterVec,
     accepted_pushes: IntCounter,
     refusals: IntCounterVec,
+    /// Requests with an idempotency key.
+    idempotency: Idempotency,
+    commits: persistence::Commits,
+    queue: persistence::Queue,
 }
 
 /// The methods of a push, as labels have them.
@@ -51,7 +59,8 @@ pub fn own_families() -> impl Iterator<Item = (String, OwnFamily)> {
     let own = |is_shared| {
         move |(name, kind): &(&str, Kind)| (name.to_string(), OwnFamily { kind: *kind, is_shared })
     };
-    OWN.iter().map(own(false)).chain(process::FAMILIES.iter().map(own(true)))
+    let ours = OWN.iter().chain(&persistence::FAMILIES).chain(&idempotency::FAMILIES);
+    ours.map(own(false)).chain(process::FAMILIES.iter().map(own(true)))
 }
 
 const OWN: [(&str, Kind); 8] = [
@@ -117,7 +126,14 @@ impl Telemetry {
             Box::new(refusals.clone()),
             Box::new(process::ProcessCollector::new()?),
         ];
-        collectors.into_iter().try_for_each(|collector| registry.register(collector))?;
+        let (idempotency, commits) = (Idempotency::new()?, persistence::Commits::new()?);
+        let queue = persistence::Queue::new()?;
+        collectors
+            .into_iter()
+            .chain(idempotency.collectors())
+            .chain(commits.collectors())
+            .chain(queue.collectors())
+            .try_for_each(|collector| registry.register(collector))?;
         let accepted_pushes = pushes.with_label_values(&["accepted"]);
         pushes.with_label_values(&["refused"]);
         pushes.with_label_values(&["malformed"]);
@@ -132,6 +148,9 @@ impl Telemetry {
             pushes,
             accepted_pushes,
             refusals,
+            idempotency,
+            commits,
+            queue,
         })
     }
 
@@ -171,8 +190,29 @@ impl Telemetry {
         self.refusals.with_label_values(&[reason]).inc();
     }
 
+    /// Counts a request that had been applied before.
+    pub fn replayed(&self) {
+        self.idempotency.replays.inc();
+    }
+
+    /// Counts a request whose idempotency key had come with another body.
+    pub fn key_reused(&self) {
+        self.idempotency.conflicts.inc();
+    }
+
+    /// The metrics of commits.
+    pub fn commits(&self) -> &persistence::Commits {
+        &self.commits
+    }
+
+    /// The metrics of the writer's queue.
+    pub fn queue(&self) -> &persistence::Queue {
+        &self.queue
+    }
+
     /// All own families as they are now, sorted by name.
-    pub fn families(&self, store: &Store) -> Vec<Family> {
+    pub fn families(&self, store: &Store, now: Moment) -> Vec<Family> {
+        self.idempotency.show(store.keys(), now);
         self.groups.set(store.group_count());
         self.series.set(store.series_count());
         families::from_registry(&self.registry)
@@ -206,6 +246,7 @@ fn build_info_gauge() -> prometheus::Result<IntGauge> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::change::Tracking;
 
     #[test]
     fn every_exposed_family_is_declared_with_its_type() {
@@ -213,12 +254,13 @@ mod tests {
         telemetry.push(false, 200, 100, Duration::from_millis(2));
         telemetry.push_refused("timestamp");
         let declared: HashMap<String, OwnFamily> = own_families().collect();
-        let exposed = telemetry.families(&Store::new([]));
+        let store = Store::new([], Tracking::Nothing, Duration::ZERO);
+        let exposed = telemetry.families(&store, Moment { nanos: 0 });
         for family in &exposed {
             let own = declared.get(&family.name).unwrap_or_else(|| panic!("{} is not declared", family.name));
             assert_eq!(own.kind, family.kind, "{}", family.name);
         }
-        for (name, _) in OWN {
+        for (name, _) in OWN.into_iter().chain(persistence::FAMILIES).chain(idempotency::FAMILIES) {
             assert!(exposed.iter().any(|family| family.name == name), "{name} is not exposed");
         }
     }

@@ -11,7 +11,7 @@ use tallygate::config::Config;
 use tallygate::exposition::negotiation::Format;
 use tallygate::exposition::protobuf;
 use tallygate::exposition::text::{Names, parse};
-use tallygate::gateway::{BodyFormat, Gateway, Method};
+use tallygate::gateway::{BodyFormat, Gateway, Method, PushRequest};
 use tallygate::model::grouping::{Grouping, GroupingLabel};
 
 const PROTOBUF: &str =
@@ -24,6 +24,15 @@ const OWN: [&str; 4] = ["pushgateway_", "process_", "tallygate_", "push_"];
 struct Push {
     group: usize,
     body: String,
+}
+
+fn request<'a>(
+    method: Method,
+    grouping: &'a Grouping<'a>,
+    format: BodyFormat,
+    body: &'a [u8],
+) -> PushRequest<'a> {
+    PushRequest { method, grouping, format, body, content_type: b"", key: None }
 }
 
 fn gateway() -> Gateway {
@@ -46,7 +55,9 @@ fn grouping(number: usize) -> Grouping<'static> {
 }
 
 fn send(gateway: &Gateway, push: &Push) -> bool {
-    gateway.push(Method::Post, &grouping(push.group), BodyFormat::Text, push.body.as_bytes()).is_ok()
+    gateway
+        .push_blocking(&request(Method::Post, &grouping(push.group), BodyFormat::Text, push.body.as_bytes()))
+        .is_ok()
 }
 
 fn scrape(gateway: &Gateway, accept: &str) -> Vec<u8> {
@@ -206,7 +217,7 @@ proptest! {
         }
         let text: String = pushed_lines(&written).iter().map(|line| format!("{line}\n")).collect();
         let from_text = gateway();
-        from_text.push(Method::Put, &grouping(0), BodyFormat::Text, text.as_bytes()).unwrap();
+        from_text.push_blocking(&request(Method::Put, &grouping(0), BodyFormat::Text, text.as_bytes())).unwrap();
         prop_assert_eq!(pushed_lines(&written), pushed_lines(&from_text));
 
         // The gateway's own families are reserved, so only the messages of pushed ones are sent back.
@@ -215,7 +226,7 @@ proptest! {
         prop_assert!(protobuf::parse(&stream, &arena).is_ok());
         let from_protobuf = gateway();
         let body = pushed_messages(&stream);
-        from_protobuf.push(Method::Put, &grouping(0), BodyFormat::Protobuf, &body).unwrap();
+        from_protobuf.push_blocking(&request(Method::Put, &grouping(0), BodyFormat::Protobuf, &body)).unwrap();
         prop_assert_eq!(pushed_lines(&written), pushed_lines(&from_protobuf));
     }
 

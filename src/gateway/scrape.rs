@@ -81,7 +81,7 @@ impl Gateway {
     ) -> Result<(), ReceiverGone> {
         let snapshot = self.store.snapshot();
         self.forget_orders(&snapshot);
-        let own = self.telemetry.families(&self.store);
+        let own = self.telemetry.families(&self.store, super::now());
         let mut sources: Vec<Source<'_>> = snapshot.families.iter().map(Source::Pushed).collect();
         sources.extend(own.iter().map(Source::Own));
         if !snapshot.groups.extents().is_empty() {
@@ -241,6 +241,9 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
             match &row.value {
                 telemetry::RowValue::Number(value) => self.writer.number(&mut self.out, labels, *value),
                 telemetry::RowValue::Summary(summary) => self.writer.summary(&mut self.out, labels, summary),
+                telemetry::RowValue::Histogram(histogram) => {
+                    self.writer.histogram(&mut self.out, labels, histogram);
+                }
             }
         }
     }

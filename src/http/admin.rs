@@ -2,15 +2,26 @@
 
 use std::sync::Arc;
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 
-use super::State;
+use super::{State, answer};
+use crate::gateway::Failure;
 
 /// Removes all groups.
 pub(super) async fn wipe(state: &Arc<State>) -> HttpResponse {
     let wiped = state.clone();
-    // A large store takes its time to be given back. The pool only fails while the server goes down.
-    let _ = web::block(move || wiped.gateway.wipe()).await;
-    state.gateway.telemetry().request("wipe", "put", 202);
-    HttpResponse::Accepted().finish()
+    // A large store takes its time to be given back.
+    let pending = web::block(move || wiped.gateway.wipe()).await;
+    let result = match pending {
+        Ok(pending) => pending.wait().await,
+        // The pool only fails while the server goes down.
+        Err(_) => Err(Failure::Closing),
+    };
+    let answer = match result {
+        Ok(outcome) => answer::applied(StatusCode::ACCEPTED, outcome),
+        Err(failure) => answer::failure(&failure),
+    };
+    state.gateway.telemetry().request("wipe", "put", answer.status().as_u16());
+    answer
 }

@@ -4,6 +4,9 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 
+use crate::gateway::Failure;
+use crate::store::{Outcome, Rejection};
+
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// An error as Go's `http.Error` writes it: one line of plain text.
@@ -12,6 +15,32 @@ pub(super) fn error(code: StatusCode, message: &str) -> HttpResponse {
         .insert_header((header::CONTENT_TYPE, TEXT))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(format!("{message}\n"))
+}
+
+/// Seconds after which a request that could not be kept is worth another try.
+const RETRY_AFTER: &str = "5";
+
+/// The answer to a request that was applied, now or before.
+pub(super) fn applied(code: StatusCode, outcome: Outcome) -> HttpResponse {
+    let mut answer = HttpResponse::build(code);
+    if outcome == Outcome::Replayed {
+        answer.insert_header(("Idempotent-Replayed", "true"));
+    }
+    answer.finish()
+}
+
+/// The answer to a request that was not applied, through no fault of its body.
+pub(super) fn failure(failure: &Failure) -> HttpResponse {
+    let code = match failure {
+        Failure::Rejected(Rejection::Refused(_)) => StatusCode::BAD_REQUEST,
+        Failure::Rejected(Rejection::KeyReused) => StatusCode::UNPROCESSABLE_ENTITY,
+        Failure::NotKept | Failure::QueueFull | Failure::Closing => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut answer = error(code, &failure.to_string());
+    if code == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    }
+    answer
 }
 
 /// A text without a line feed, as the stock gateway's own handlers write it.

@@ -1,21 +1,31 @@
 //! `DELETE` on a group.
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::State;
 use super::answer;
-use super::push::GroupPath;
+use super::push::{GroupPath, idempotency_key};
 
-/// Removes a group. The answer is the same whether there was one or not.
-pub(super) fn delete(state: &State, group: GroupPath<'_>) -> HttpResponse {
-    let answer = match group.grouping(&state.gateway) {
-        Ok(grouping) => {
-            state.gateway.delete(&grouping);
-            HttpResponse::Accepted().finish()
-        }
-        Err(error) => answer::error(StatusCode::BAD_REQUEST, &error.to_string()),
-    };
+/// Removes a group, if it is there. The answer is the same whether there was one or not.
+pub(super) async fn delete(state: &State, request: &HttpRequest, group: GroupPath<'_>) -> HttpResponse {
+    let answer = accept(state, request, group).await;
     state.gateway.telemetry().request("delete", "delete", answer.status().as_u16());
     answer
+}
+
+async fn accept(state: &State, request: &HttpRequest, group: GroupPath<'_>) -> HttpResponse {
+    let grouping = match group.grouping(&state.gateway) {
+        Ok(grouping) => grouping,
+        Err(error) => return answer::error(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let key = match idempotency_key(request.headers()) {
+        Ok(key) => key,
+        Err(error) => return answer::error(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let deleted = state.gateway.delete(&grouping, key).wait().await;
+    match state.gateway.count_key(deleted) {
+        Ok(outcome) => answer::applied(StatusCode::ACCEPTED, outcome),
+        Err(failure) => answer::failure(&failure),
+    }
 }

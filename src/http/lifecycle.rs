@@ -12,10 +12,16 @@ pub(super) fn healthy(state: &State, method: &str) -> HttpResponse {
     answer::text(StatusCode::OK, "OK")
 }
 
-/// The gateway takes pushes.
+/// The gateway takes pushes, and can keep them.
 pub(super) fn ready(state: &State, method: &str) -> HttpResponse {
-    state.gateway.telemetry().request("ready", method, 200);
-    answer::text(StatusCode::OK, "OK")
+    let answer = match state.gateway.failure() {
+        None => answer::text(StatusCode::OK, "OK"),
+        Some(reason) => {
+            answer::error(StatusCode::SERVICE_UNAVAILABLE, &format!("pushes can't be kept: {reason}"))
+        }
+    };
+    state.gateway.telemetry().request("ready", method, answer.status().as_u16());
+    answer
 }
 
 /// Stops the gateway, where that is enabled.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::dev::Payload;
+use actix_web::http::header::HeaderMap;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
@@ -13,12 +14,18 @@ use super::answer;
 use super::body::{self, BodyError, Encoding};
 use super::path::{self, JobEncoding, PathError};
 use crate::exposition::quote::quote;
-use crate::gateway::{BodyFormat, Gateway, Method, PushError};
+use crate::gateway::idempotency::{self, BadKey};
+use crate::gateway::{BodyFormat, Gateway, Method, PushError, PushRequest};
 use crate::model::grouping::Grouping;
+use crate::store::Outcome;
 
 /// Bodies up to this size are parsed where they were read; larger ones, and compressed ones, would
 /// hold up the other connections of the worker.
 const INLINE_BYTES: usize = 256 * 1024;
+
+/// The headers that an idempotency key comes in. Go's transport repeats a request by itself when it has
+/// either.
+const IDEMPOTENCY_HEADERS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
 
 /// The group that a request is for, as its path spells it.
 #[derive(Clone, Copy)]
@@ -67,18 +74,36 @@ async fn accept(
         Ok(body) => body,
         Err(error) => return refuse_body(&error),
     };
+    let key = match idempotency_key(request.headers()) {
+        Ok(key) => key,
+        Err(error) => return answer::error(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
     let encoding = Encoding::of(request.headers());
-    let format = body_format(request);
+    let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
+    let push = PushRequest {
+        method,
+        grouping: &grouping,
+        format: body_format(request),
+        body: &body,
+        content_type,
+        key,
+    };
     let result = if encoding == Encoding::Identity && body.len() <= INLINE_BYTES {
-        Ok(state.gateway.push(method, &grouping, format, &body))
+        Ok(match state.gateway.push(&push) {
+            Ok(pending) => state.gateway.conclude(&push, pending.wait().await),
+            Err(error) => Err(error),
+        })
     } else {
-        merge_elsewhere(state, method, &grouping, format, body, encoding).await
+        merge_elsewhere(state, &push, body.clone(), encoding).await
     };
     match result {
-        Ok(Ok(())) if state.answers_unchecked => HttpResponse::Accepted().finish(),
-        Ok(Ok(())) => HttpResponse::Ok().finish(),
+        Ok(Ok(outcome)) => {
+            let code = if state.answers_unchecked { StatusCode::ACCEPTED } else { StatusCode::OK };
+            answer::applied(code, outcome)
+        }
         // Without the check the stock gateway has answered before it finds out.
         Ok(Err(PushError::Refused { .. })) if state.answers_unchecked => HttpResponse::Accepted().finish(),
+        Ok(Err(PushError::Failed(failure))) => answer::failure(&failure),
         Ok(Err(error)) => {
             let note = unknown_encoding(request).filter(|_| !matches!(error, PushError::Refused { .. }));
             answer::error(StatusCode::BAD_REQUEST, &format!("{error}{}", note.unwrap_or_default()))
@@ -90,20 +115,40 @@ async fn accept(
 /// Inflates and merges on a thread where it may take its time.
 async fn merge_elsewhere(
     state: &Arc<State>,
-    method: Method,
-    grouping: &Grouping<'_>,
-    format: BodyFormat,
+    push: &PushRequest<'_>,
     body: Bytes,
     encoding: Encoding,
-) -> Result<Result<(), PushError>, BodyError> {
+) -> Result<Result<Outcome, PushError>, BodyError> {
     let state = state.clone();
-    let grouping = grouping.to_static();
+    let grouping = push.grouping.to_static();
+    let (method, format) = (push.method, push.format);
+    let content_type = push.content_type.to_vec();
+    let key = push.key.map(<[u8]>::to_vec);
     let merged = web::block(move || {
         let body = body::inflate(body, encoding, state.max_body_bytes)?;
-        Ok(state.gateway.push(method, &grouping, format, &body))
+        let push = PushRequest {
+            method,
+            grouping: &grouping,
+            format,
+            body: &body,
+            content_type: &content_type,
+            key: key.as_deref(),
+        };
+        Ok(state.gateway.push_blocking(&push))
     });
     // The pool only fails while the server goes down.
     merged.await.unwrap_or(Err(BodyError::Encoding("the gateway is shutting down")))
+}
+
+/// The idempotency key of a request.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, BadKey> {
+    let mut keys = IDEMPOTENCY_HEADERS.iter().flat_map(|name| headers.get_all(*name));
+    let Some(first) = keys.next() else { return Ok(None) };
+    // Two different ones can't both be meant.
+    if keys.any(|other| other != first) {
+        return Err(BadKey);
+    }
+    idempotency::parse(first.as_bytes()).map(Some)
 }
 
 fn refuse_body(error: &BodyError) -> HttpResponse {

@@ -33,6 +33,19 @@ impl Layout {
         }
     }
 
+    /// The layout with these bounds.
+    pub fn of(bounds: &[f64]) -> Layout {
+        Layout {
+            bounds: bounds.into(),
+            labels: bounds.iter().map(|bound| format_f64(*bound).into()).collect(),
+        }
+    }
+
+    /// The bounds.
+    pub fn bounds(&self) -> &[f64] {
+        &self.bounds
+    }
+
     /// Whether these buckets have exactly this layout.
     pub fn fits(&self, buckets: &[Bucket]) -> bool {
         self.bounds.len() == buckets.len() && self.bounds.iter().zip(buckets).all(|(x, b)| *x == b.bound)
@@ -41,8 +54,10 @@ impl Layout {
 
 /// Cumulative counts of one layout: integers while they can be.
 #[derive(Clone, Debug, PartialEq)]
-enum Counts {
+pub enum Counts {
+    /// Whole numbers.
     Int(Box<[u64]>),
+    /// Numbers with a fraction, or beyond `u64`.
     Float(Box<[f64]>),
 }
 
@@ -94,11 +109,13 @@ const MAX_LAYOUTS: usize = 16;
 
 /// What was pushed with one layout.
 #[derive(Clone, Debug)]
-struct Part {
-    layout: Arc<Layout>,
-    counts: Counts,
+pub struct Part {
+    /// The bounds.
+    pub layout: Arc<Layout>,
+    /// A count for each bound.
+    pub counts: Counts,
     /// All observations that came with this layout, those above the last bound included.
-    total: Count,
+    pub total: Count,
 }
 
 impl Part {
@@ -183,6 +200,17 @@ impl Histogram {
             .map_or_else(|| Arc::new(Layout::new(buckets)), Arc::clone);
         let first = Part { layout, counts: Counts::new(buckets), total };
         Histogram { first, others: Vec::new(), native: pushed.native_part(), sum: Sum::new(pushed.sum) }
+    }
+
+    /// A histogram of these parts, without native buckets; none without any.
+    pub fn from_parts(parts: Vec<Part>, sum: Sum) -> Option<Histogram> {
+        let mut parts = parts.into_iter();
+        Some(Histogram { first: parts.next()?, others: parts.collect(), native: None, sum })
+    }
+
+    /// What was pushed, by layout; the layout of the first push first.
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+        std::iter::once(&self.first).chain(&self.others)
     }
 
     /// Adds a push.
@@ -274,8 +302,9 @@ impl Histogram {
             }
             return;
         }
-        let parts = || std::iter::once(&self.first).chain(&self.others);
-        let mut bounds: Vec<(f64, &str)> = parts()
+        let parts = || self.parts();
+        let mut bounds: Vec<(f64, &str)> = self
+            .parts()
             .flat_map(|p| p.layout.bounds.iter().copied().zip(p.layout.labels.iter().map(|l| &**l)))
             .collect();
         bounds.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -287,9 +316,7 @@ impl Histogram {
 
     /// Whether any count is no integer, which turns the whole histogram into a float histogram.
     pub fn is_float(&self) -> bool {
-        std::iter::once(&self.first)
-            .chain(&self.others)
-            .any(|part| part.total.is_float() || matches!(part.counts, Counts::Float(_)))
+        self.parts().any(|part| part.total.is_float() || matches!(part.counts, Counts::Float(_)))
             || self.native().is_some_and(NativeHistogram::is_float)
     }
 }

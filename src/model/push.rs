@@ -160,6 +160,15 @@ impl Push {
         describe(self.name(family), family.kind, self.block(series), &series.value)
     }
 
+    /// How much memory the push takes, in bytes.
+    pub fn size(&self) -> usize {
+        self.text.capacity()
+            + self.families.capacity() * size_of::<Family>()
+            + self.series.capacity() * size_of::<Series>()
+            + self.buckets.capacity() * size_of::<Bucket>()
+            + self.quantiles.capacity() * size_of::<Quantile>()
+    }
+
     fn str(&self, span: Span) -> &str {
         &self.text[span.start as usize..span.end as usize]
     }

@@ -18,6 +18,16 @@ impl Sum {
         Sum { high: value, low: 0.0 }
     }
 
+    /// Both halves, the rounded sum first.
+    pub const fn parts(self) -> (f64, f64) {
+        (self.high, self.low)
+    }
+
+    /// The sum with these halves, as [`Sum::parts`] gave them.
+    pub const fn from_parts((high, low): (f64, f64)) -> Sum {
+        Sum { high, low }
+    }
+
     /// The sum as it is exposed.
     pub const fn value(self) -> f64 {
         self.high

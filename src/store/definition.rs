@@ -12,6 +12,7 @@ use crate::model::histogram::Layout;
 use crate::model::kind::{Form, Kind};
 use crate::model::name::{is_legacy_metric_name, underscored_metric_name};
 use crate::model::rules::Cause;
+use crate::store::change::Tracking;
 
 /// How many bucket layouts of a family are kept for sharing.
 const SHARED_LAYOUTS: usize = 16;
@@ -21,9 +22,14 @@ const SHARED_LAYOUTS: usize = 16;
 pub struct Definition {
     name: Arc<str>,
     kind: AtomicU8,
+    published_kind: AtomicU8,
 }
 
 impl Definition {
+    fn new(name: Arc<str>, kind: Kind) -> Definition {
+        Definition { name, kind: AtomicU8::new(kind as u8), published_kind: AtomicU8::new(kind as u8) }
+    }
+
     /// The metric name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
@@ -32,12 +38,32 @@ impl Definition {
     /// The type, which all groups share.
     #[inline]
     pub fn kind(&self) -> Kind {
-        Kind::from_number(i32::from(self.kind.load(Ordering::Relaxed))).unwrap_or(Kind::Untyped)
+        kind_in(&self.kind)
     }
 
-    fn set_kind(&self, kind: Kind) {
-        self.kind.store(kind as u8, Ordering::Relaxed);
+    /// The type that scrapes show.
+    pub fn published_kind(&self) -> Kind {
+        kind_in(&self.published_kind)
     }
+
+    fn set_kind(&self, kind: Kind, tracking: Tracking) {
+        self.kind.store(kind as u8, Ordering::Relaxed);
+        if tracking != Tracking::Versions {
+            self.publish();
+        }
+    }
+
+    fn publish(&self) {
+        self.published_kind.store(self.kind() as u8, Ordering::Relaxed);
+    }
+
+    fn take_back(&self) {
+        self.kind.store(self.published_kind() as u8, Ordering::Relaxed);
+    }
+}
+
+fn kind_in(kind: &AtomicU8) -> Kind {
+    Kind::from_number(i32::from(kind.load(Ordering::Relaxed))).unwrap_or(Kind::Untyped)
 }
 
 /// The names of the grouping labels of some groups, sorted. Two groups whose grouping labels have
@@ -78,6 +104,10 @@ pub struct Definitions {
     /// Live names that are no legacy names, by what they become with underscores.
     escaped: HashMap<String, Arc<str>, RandomState>,
     own: HashMap<String, OwnFamily, RandomState>,
+    tracking: Tracking,
+    /// Names that came, went or changed their type since the last commit, with the definitions whose
+    /// types wait to be published.
+    changed: HashMap<Arc<str>, Vec<Arc<Definition>>, RandomState>,
 }
 
 /// What a new family of a group gets from the definition of its name.
@@ -91,12 +121,39 @@ pub struct Lease {
 
 impl Definitions {
     /// No live names; `own` are those of the gateway itself.
-    pub fn new(own: impl IntoIterator<Item = (String, OwnFamily)>) -> Definitions {
+    pub fn new(own: impl IntoIterator<Item = (String, OwnFamily)>, tracking: Tracking) -> Definitions {
         Definitions {
             families: HashMap::default(),
             escaped: HashMap::default(),
             own: own.into_iter().collect(),
+            tracking,
+            changed: HashMap::default(),
         }
+    }
+
+    /// The names that came, went or changed their type since the last commit, with the types that they
+    /// have now.
+    pub fn changed(&self) -> impl Iterator<Item = (&Arc<str>, Option<Kind>)> {
+        self.changed.keys().map(|name| (name, self.live(name).map(|(kind, _)| kind)))
+    }
+
+    /// All live names with their types.
+    pub fn all(&self) -> impl Iterator<Item = (&Arc<str>, Kind)> {
+        self.families.iter().map(|(name, entry)| (name, entry.definition.kind()))
+    }
+
+    /// What has changed is on disk: scrapes may show it.
+    pub fn settle(&mut self) {
+        for definition in std::mem::take(&mut self.changed).into_values().flatten() {
+            definition.publish();
+        }
+    }
+
+    /// What has changed is not on disk: types become what scrapes show. Gives the names concerned.
+    pub fn take_back(&mut self) -> Vec<Arc<str>> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.values().flatten().for_each(|definition| definition.take_back());
+        changed.into_keys().collect()
     }
 
     /// Whether a family of this name and type contradicts the gateway's own families.
@@ -147,7 +204,8 @@ impl Definitions {
                 if !is_legacy_metric_name(&name) {
                     self.escaped.insert(underscored_metric_name(&name), name.clone());
                 }
-                let definition = Arc::new(Definition { name: name.clone(), kind: AtomicU8::new(kind as u8) });
+                let definition = Arc::new(Definition::new(name.clone(), kind));
+                note_change(self.tracking, &mut self.changed, &definition);
                 self.families.entry(name).or_insert(Entry {
                     definition,
                     shapes: Vec::new(),
@@ -158,7 +216,10 @@ impl Definitions {
                 })
             }
         };
-        entry.definition.set_kind(kind);
+        if entry.definition.kind() != kind {
+            note_change(self.tracking, &mut self.changed, &entry.definition);
+            entry.definition.set_kind(kind, self.tracking);
+        }
         match entry.shapes.iter_mut().find(|(known, _)| known == shape) {
             Some((_, groups)) => *groups += 1,
             None => entry.shapes.push((shape.clone(), 1)),
@@ -174,11 +235,12 @@ impl Definitions {
     /// snapshot never mixes them with those that it has seen.
     pub fn retyped(&mut self, name: &str, kind: Kind) -> Option<Arc<Definition>> {
         let entry = self.families.get_mut(name)?;
-        if entry.definition.kind().form() == kind.form() {
-            entry.definition.set_kind(kind);
-        } else {
-            let name = entry.definition.name.clone();
-            entry.definition = Arc::new(Definition { name, kind: AtomicU8::new(kind as u8) });
+        if entry.definition.kind().form() != kind.form() {
+            entry.definition = Arc::new(Definition::new(entry.definition.name.clone(), kind));
+            note_change(self.tracking, &mut self.changed, &entry.definition);
+        } else if entry.definition.kind() != kind {
+            note_change(self.tracking, &mut self.changed, &entry.definition);
+            entry.definition.set_kind(kind, self.tracking);
         }
         Some(entry.definition.clone())
     }
@@ -194,6 +256,7 @@ impl Definitions {
         }
         entry.free_slots.push(slot);
         if entry.shapes.is_empty() {
+            note_change(self.tracking, &mut self.changed, &entry.definition);
             self.families.remove(name);
             if !is_legacy_metric_name(name) {
                 self.escaped.remove(&underscored_metric_name(name));
@@ -225,6 +288,20 @@ impl Definitions {
             && !entry.layouts.iter().any(|known| Arc::ptr_eq(known, layout))
         {
             entry.layouts.push(layout.clone());
+        }
+    }
+}
+
+/// Notes that a definition comes, goes or changes.
+fn note_change(
+    tracking: Tracking,
+    changed: &mut HashMap<Arc<str>, Vec<Arc<Definition>>, RandomState>,
+    definition: &Arc<Definition>,
+) {
+    if tracking != Tracking::Nothing {
+        let waiting = changed.entry(definition.name.clone()).or_default();
+        if tracking == Tracking::Versions {
+            waiting.push(definition.clone());
         }
     }
 }

@@ -9,8 +9,9 @@ use smallvec::SmallVec;
 
 use crate::model::histogram::Layout;
 use crate::model::push::{self, Push};
-use crate::store::definition::{Definition, Lease};
-use crate::store::piece::{Meeting, PIECE_ROWS, Piece};
+use crate::store::change::{FamilyChanges, Tracking};
+use crate::store::definition::{Definition, Definitions, Lease};
+use crate::store::piece::{Meeting, PIECE_ROWS, Piece, RowValue};
 
 /// Families with more series than this have an index; smaller ones are searched through.
 const INDEXED_FROM: u32 = 8;
@@ -31,9 +32,12 @@ pub struct Family {
     pub slot: u32,
     /// Changes when positions come to stand for other series.
     pub epoch: u64,
+    /// Names the family within its group, on disk too.
+    pub number: u32,
     pieces: Pieces,
     len: u32,
     index: Option<Box<Index>>,
+    changes: Option<Box<FamilyChanges>>,
 }
 
 /// Finds the position of a series by its label block.
@@ -58,18 +62,101 @@ pub struct Placement {
     pub new: usize,
 }
 
+/// What scrapes see of a family.
+#[derive(Debug)]
+pub struct Published<'a> {
+    /// The name and type.
+    pub definition: &'a Arc<Definition>,
+    /// The help text.
+    pub help: Option<&'a Arc<str>>,
+    /// When the latest push with this family was accepted, in nanoseconds since the epoch.
+    pub pushed_at: i64,
+    /// See [`Family::epoch`].
+    pub epoch: u64,
+    /// How many series there are.
+    pub len: u32,
+    /// The series.
+    pub pieces: Pieces,
+}
+
 impl Family {
     /// A family without series.
-    pub fn new(lease: Lease, epoch: u64) -> Family {
+    pub fn new(lease: Lease, epoch: u64, number: u32) -> Family {
         Family {
             definition: lease.definition,
             help: None,
             pushed_at: 0,
             slot: lease.slot,
             epoch,
+            number,
             pieces: Pieces::new(),
             len: 0,
             index: None,
+            changes: None,
+        }
+    }
+
+    /// Gives a family without series those that it had before. All pieces but the last must be full.
+    pub fn restore(&mut self, pieces: Pieces) {
+        self.len = pieces.iter().map(|piece| piece.len() as u32).sum();
+        self.pieces = pieces;
+        self.index = None;
+        self.index_new_series();
+    }
+
+    /// Lets series that are new to other groups share the bucket layout of this family.
+    pub fn share_layout(&self, definitions: &mut Definitions) {
+        let first = self.pieces.first().filter(|piece| !piece.is_empty()).map(|piece| piece.value(0));
+        if let Some(RowValue::Histogram(histogram)) = first {
+            definitions.share_layout(self.definition.name(), histogram.layout());
+        }
+    }
+
+    /// Begins to note changes, unless that has begun. Must come before the first change.
+    pub fn track(&mut self, tracking: Tracking) -> Option<&mut FamilyChanges> {
+        if self.changes.is_none() && tracking != Tracking::Nothing {
+            self.changes = Some(Box::new(FamilyChanges::of(self, tracking)));
+        }
+        self.changes.as_deref_mut()
+    }
+
+    /// Begins to note changes of a family that was not there before.
+    pub fn track_new(&mut self, tracking: Tracking) {
+        if tracking != Tracking::Nothing {
+            self.changes = Some(Box::new(FamilyChanges::of_new(tracking)));
+        }
+    }
+
+    /// What has changed.
+    pub fn changes(&self) -> Option<&FamilyChanges> {
+        self.changes.as_deref()
+    }
+
+    /// What has changed is on disk.
+    pub fn settle(&mut self) {
+        self.changes = None;
+    }
+
+    /// The version that is published; none where there was no family before.
+    pub fn published(&self) -> Option<Published<'_>> {
+        match self.changes.as_deref() {
+            Some(FamilyChanges { is_new: true, before: None, tracks_versions: true, .. }) => None,
+            Some(FamilyChanges { before: Some(before), .. }) => Some(Published {
+                definition: &before.definition,
+                help: before.help.as_ref(),
+                pushed_at: before.pushed_at,
+                epoch: before.epoch,
+                len: before.len,
+                pieces: before.pieces_among(&self.pieces),
+            }),
+            _ => Some(Published {
+                definition: &self.definition,
+                help: self.help.as_ref(),
+                pushed_at: self.pushed_at,
+                epoch: self.epoch,
+                len: self.len,
+                pieces: self.pieces.clone(),
+            }),
         }
     }
 
@@ -161,6 +248,9 @@ impl Family {
                 continue;
             }
             let number = position as usize / PIECE_ROWS;
+            if let Some(changes) = &mut self.changes {
+                changes.touch(number as u32, &self.pieces[number]);
+            }
             let piece = Arc::make_mut(&mut self.pieces[number]);
             piece.update(position as usize % PIECE_ROWS, push, one, meeting);
             while let Some((one, position)) =
@@ -192,13 +282,19 @@ impl Family {
     ) {
         if self.is_identity(placement) && self.form_is(pushed) {
             self.merge(push, pushed, placement, Meeting::Replace, now_ms, layouts);
-            for piece in &mut self.pieces {
+            for (number, piece) in self.pieces.iter_mut().enumerate() {
+                if let Some(changes) = &mut self.changes {
+                    changes.labels.insert(number as u32);
+                }
                 let piece = Arc::make_mut(piece);
                 (0..piece.len()).for_each(|at| piece.restart(at, now_ms));
             }
             return;
         }
-        self.pieces = Pieces::new();
+        let pieces = std::mem::take(&mut self.pieces);
+        if let Some(changes) = &mut self.changes {
+            changes.replace_all(pieces);
+        }
         self.len = 0;
         self.index = None;
         self.epoch = epoch;
@@ -224,7 +320,12 @@ impl Family {
                 self.pieces.push(Arc::new(Piece::new(pushed.kind.form())));
             }
             let (now, later) = fresh.split_at(fresh.len().min(PIECE_ROWS - used));
+            let number = self.pieces.len() as u32 - 1;
             if let Some(piece) = self.pieces.last_mut() {
+                if let Some(changes) = &mut self.changes {
+                    changes.touch(number, piece);
+                    changes.labels.insert(number);
+                }
                 let piece = Arc::make_mut(piece);
                 piece.reserve(now.len(), now.iter().map(|one| push.block(one).len()).sum());
                 now.iter().for_each(|one| piece.append(push, one, now_ms, layouts));

@@ -8,9 +8,10 @@ use crate::model::kind::Kind;
 use crate::model::labels::has_quoted_names;
 use crate::model::push::{self, Push};
 use crate::model::rules::{Cause, Refusal};
+use crate::store::change::{GroupChanges, Tracking};
 use crate::store::definition::{Definitions, Shape};
 use crate::store::family::{Family, NEW, Placement, Positions};
-use crate::store::piece::{Meeting, RowValue};
+use crate::store::piece::Meeting;
 
 /// Families beyond these are read when they are needed: a push rarely has more.
 const WARMED_FAMILIES: usize = 16;
@@ -130,10 +131,12 @@ pub struct Group {
     pub failed_at: i64,
     /// The number of this group among all, dense and reused.
     pub slot: u32,
-    /// Differs from that of any group that had the slot before.
+    /// Differs from that of any group that was ever there; names the group on disk.
     pub epoch: u64,
     /// The families, sorted by name.
     families: Vec<Family>,
+    next_number: u32,
+    changes: Option<Box<GroupChanges>>,
 }
 
 /// Where everything of a push belongs in its group.
@@ -158,12 +161,82 @@ pub struct Restructuring<'a> {
     pub definitions: &'a mut Definitions,
     /// Gives out epochs.
     pub next_epoch: &'a mut u64,
+    /// What to note of changes.
+    pub tracking: Tracking,
 }
 
 impl Group {
     /// A group without families.
     pub fn new(labels: Arc<GroupLabels>, slot: u32, epoch: u64, now: Moment) -> Group {
-        Group { labels, created_at: now.nanos, pushed_at: 0, failed_at: 0, slot, epoch, families: Vec::new() }
+        Group {
+            labels,
+            created_at: now.nanos,
+            pushed_at: 0,
+            failed_at: 0,
+            slot,
+            epoch,
+            families: Vec::new(),
+            next_number: 0,
+            changes: None,
+        }
+    }
+
+    /// Puts back a family that the group had before. Families must come sorted by name.
+    pub fn restore(&mut self, family: Family) {
+        self.next_number = self.next_number.max(family.number + 1);
+        self.families.push(family);
+    }
+
+    /// Begins to note changes; whether it was not noting any yet. Must come before the first change.
+    pub fn track(&mut self, tracking: Tracking) -> bool {
+        let begins = self.changes.is_none() && tracking != Tracking::Nothing;
+        if begins {
+            let times_before = (self.pushed_at, self.failed_at);
+            self.changes = Some(Box::new(GroupChanges { times_before, ..GroupChanges::default() }));
+        }
+        begins
+    }
+
+    /// Begins to note changes of a group that was not there before.
+    pub fn track_new(&mut self, tracking: Tracking) {
+        if tracking != Tracking::Nothing {
+            self.changes = Some(Box::new(GroupChanges { is_new: true, ..GroupChanges::default() }));
+        }
+    }
+
+    /// What has changed, the families aside.
+    pub fn changes(&self) -> Option<&GroupChanges> {
+        self.changes.as_deref()
+    }
+
+    /// Notes that an idempotency key came with the changes.
+    pub fn track_key(&mut self, number: u64) {
+        if let Some(changes) = &mut self.changes {
+            changes.keys.push(number);
+        }
+    }
+
+    /// What has changed is on disk.
+    pub fn settle(&mut self) {
+        self.changes = None;
+        self.families.iter_mut().for_each(Family::settle);
+    }
+
+    /// The published times of the latest accepted and the latest refused push; none where the group is
+    /// not published yet.
+    pub fn published_times(&self, tracking: Tracking) -> Option<(i64, i64)> {
+        match self.changes.as_deref() {
+            Some(changes) if tracking == Tracking::Versions => {
+                (!changes.is_new).then_some(changes.times_before)
+            }
+            _ => Some((self.pushed_at, self.failed_at)),
+        }
+    }
+
+    /// The families that are published, sorted by name but for those that have gone since.
+    pub fn published_families(&self) -> impl Iterator<Item = &Family> {
+        let gone = self.changes.as_deref().map_or(&[][..], |changes| &changes.gone);
+        self.families.iter().chain(gone.iter().filter_map(|(_, family)| family.as_ref()))
     }
 
     /// The families, sorted by name.
@@ -264,9 +337,17 @@ impl Group {
     }
 
     /// Applies a plan that changes values only.
-    pub fn apply(&mut self, push: &Push, plan: &Plan, semantics: &Semantics, now: Moment) {
+    pub fn apply(
+        &mut self,
+        push: &Push,
+        plan: &Plan,
+        semantics: &Semantics,
+        now: Moment,
+        tracking: Tracking,
+    ) {
         for (pushed, step) in push.families().iter().zip(&plan.steps) {
             if let Some(family) = step.family.and_then(|at| self.families.get_mut(at)) {
+                family.track(tracking);
                 change(family, push, pushed, &step.placement, semantics.rule(pushed), now, 0, &[]);
             }
         }
@@ -284,14 +365,18 @@ impl Group {
     ) {
         let shape = self.labels.shape.clone();
         if semantics.absent != Absent::Keep {
-            self.families.retain(|family| {
-                let name = family.definition.name();
-                let is_absent = semantics.drops(family) && push.family(name).is_none();
-                if is_absent {
-                    with.definitions.release(name, family.slot, &shape);
+            let is_absent = |family: &mut Family| {
+                semantics.drops(family) && push.family(family.definition.name()).is_none()
+            };
+            for mut family in self.families.extract_if(.., is_absent) {
+                with.definitions.release(family.definition.name(), family.slot, &shape);
+                if let Some(changes) = &mut self.changes
+                    && family.track(with.tracking).is_some_and(|changes| !changes.is_new)
+                {
+                    let number = family.number;
+                    changes.gone.push((number, (with.tracking == Tracking::Versions).then_some(family)));
                 }
-                !is_absent
-            });
+            }
         }
         let mut added = Vec::new();
         for (pushed, step) in push.families().iter().zip(&plan.steps) {
@@ -303,13 +388,18 @@ impl Group {
             let family = match self.position(name) {
                 Ok(at) => {
                     let family = &mut self.families[at];
+                    family.track(with.tracking);
                     if let Some(definition) = with.definitions.retyped(name, kind) {
                         family.definition = definition;
                     }
                     family
                 }
                 Err(_) => {
-                    added.push(Family::new(with.definitions.lease(name, kind, &shape), epoch));
+                    let lease = with.definitions.lease(name, kind, &shape);
+                    let mut family = Family::new(lease, epoch, self.next_number);
+                    self.next_number += 1;
+                    family.track_new(with.tracking);
+                    added.push(family);
                     let last = added.len() - 1;
                     &mut added[last]
                 }
@@ -319,16 +409,18 @@ impl Group {
             let rule = if is_retyped { FamilyRule::Replace } else { semantics.rule(pushed) };
             let layouts = with.definitions.layouts(name);
             change(family, push, pushed, &step.placement, rule, now, epoch, &layouts);
-            match push.help(pushed) {
-                Some(help) => family.help = Some(with.definitions.help(name, help)),
-                None if rule == FamilyRule::Replace => family.help = None,
-                None => {}
+            let help = match push.help(pushed) {
+                Some(help) => Some(with.definitions.help(name, help)),
+                None if rule == FamilyRule::Replace => None,
+                None => family.help.clone(),
+            };
+            if help != family.help {
+                if let Some(changes) = family.track(with.tracking) {
+                    changes.has_new_help = true;
+                }
+                family.help = help;
             }
-            if let Some(RowValue::Histogram(histogram)) =
-                family.pieces().first().filter(|piece| !piece.is_empty()).map(|piece| piece.value(0))
-            {
-                with.definitions.share_layout(name, histogram.layout());
-            }
+            family.share_layout(with.definitions);
         }
         self.families.append(&mut added);
         self.families.sort_by(|a, b| a.definition.name().cmp(b.definition.name()));

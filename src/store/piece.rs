@@ -57,6 +57,17 @@ pub enum RowValue<'a> {
     Histogram(&'a Histogram),
 }
 
+/// A value of any form.
+#[derive(Clone, Debug)]
+pub enum OwnedValue {
+    /// A counter, gauge or untyped value.
+    Number(Sum),
+    /// A summary.
+    Summary(Summary),
+    /// A histogram.
+    Histogram(Histogram),
+}
+
 /// How a pushed value meets the one that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meeting {
@@ -70,6 +81,50 @@ impl Piece {
     /// An empty piece for rows of this form.
     pub fn new(form: Form) -> Piece {
         Piece { labels: String::new(), rows: Rows::new(form), has_quoted_names: false }
+    }
+
+    /// A piece of these label blocks and rows. Every row must have its own block, and all values the
+    /// same form.
+    pub fn of<'a>(form: Form, rows: impl IntoIterator<Item = (&'a str, i64, OwnedValue)>) -> Piece {
+        let mut piece = Piece::new(form);
+        for (block, start_ms, value) in rows {
+            piece.labels.push_str(block);
+            piece.has_quoted_names |= has_quoted_names(block);
+            let label_end = piece.labels.len() as u32;
+            match (&mut piece.rows, value) {
+                (Rows::Numbers(rows), OwnedValue::Number(value)) => {
+                    rows.push(Row { value, start_ms, label_end })
+                }
+                (Rows::Summaries(rows), OwnedValue::Summary(value)) => {
+                    rows.push(Row { value, start_ms, label_end });
+                }
+                (Rows::Histograms(rows), OwnedValue::Histogram(value)) => {
+                    rows.push(Row { value, start_ms, label_end });
+                }
+                _ => piece.labels.truncate(piece.labels.len() - block.len()),
+            }
+        }
+        piece.labels.shrink_to_fit();
+        match &mut piece.rows {
+            Rows::Numbers(rows) => rows.shrink_to_fit(),
+            Rows::Summaries(rows) => rows.shrink_to_fit(),
+            Rows::Histograms(rows) => rows.shrink_to_fit(),
+        }
+        piece
+    }
+
+    /// The rows.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// When this gateway first accepted the series of a row, in milliseconds since the epoch.
+    pub fn start_ms(&self, at: usize) -> i64 {
+        match &self.rows {
+            Rows::Numbers(rows) => rows[at].start_ms,
+            Rows::Summaries(rows) => rows[at].start_ms,
+            Rows::Histograms(rows) => rows[at].start_ms,
+        }
     }
 
     /// How many rows there are.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use crate::model::kind::Kind;
+use crate::store::change::Tracking;
 use crate::store::definition::Definition;
 use crate::store::family::Pieces;
 use crate::store::group::{Group, GroupLabels};
@@ -128,30 +129,28 @@ pub struct SnapshotBuilder {
 }
 
 impl SnapshotBuilder {
-    /// Adds a group.
-    pub fn add(&mut self, group: &Group) {
-        let times = GroupTimes {
-            labels: group.labels.clone(),
-            pushed_at: group.pushed_at,
-            failed_at: group.failed_at,
-        };
+    /// Adds what is published of a group.
+    pub fn add(&mut self, group: &Group, tracking: Tracking) {
+        let Some((pushed_at, failed_at)) = group.published_times(tracking) else { return };
+        let times = GroupTimes { labels: group.labels.clone(), pushed_at, failed_at };
         self.snapshot.groups.set(group.slot, Extent { epoch: group.epoch, len: 1 }, times);
-        for family in group.families() {
+        for family in group.published_families() {
+            let Some(published) = family.published() else { continue };
             let families = &mut self.snapshot.families;
-            let identity = Arc::as_ptr(&family.definition) as usize;
+            let identity = Arc::as_ptr(published.definition) as usize;
             let at = *self.positions.entry(identity).or_insert_with(|| {
                 families.push(SnapshotFamily {
-                    definition: family.definition.clone(),
-                    kind: family.definition.kind(),
+                    definition: published.definition.clone(),
+                    kind: published.definition.published_kind(),
                     help: None,
                     members: Slots::default(),
                 });
                 families.len() - 1
             });
             let all = &mut families[at];
-            let extent = Extent { epoch: family.epoch, len: family.series_count() };
-            all.members.set(family.slot, extent, family.pieces().clone());
-            if let Some(help) = &family.help {
+            let extent = Extent { epoch: published.epoch, len: published.len };
+            all.members.set(family.slot, extent, published.pieces);
+            if let Some(help) = published.help {
                 let key = &group.labels.key;
                 match &mut all.help {
                     Some((smallest, _)) if *smallest <= *key => {}
@@ -166,8 +165,6 @@ impl SnapshotBuilder {
     /// The snapshot of what was added.
     pub fn finish(mut self) -> Snapshot {
         self.snapshot.families.sort_by(|a, b| a.name().cmp(b.name()));
-        // A name that was freed and defined anew while the snapshot was taken stands in it twice.
-        self.snapshot.families.dedup_by(|later, kept| later.name() == kept.name());
         self.snapshot
     }
 }

@@ -4,6 +4,7 @@ use prometheus::Registry;
 use prometheus::proto::{Metric, MetricType};
 
 use crate::model::count::Count;
+use crate::model::histogram::{Bucket, Histogram, Pushed};
 use crate::model::kind::Kind;
 use crate::model::labels::block_of;
 use crate::model::summary::{Quantile, Summary};
@@ -37,6 +38,8 @@ pub enum RowValue {
     Number(f64),
     /// A summary.
     Summary(Summary),
+    /// A histogram.
+    Histogram(Histogram),
 }
 
 /// All families of `registry` that have a series, sorted by name.
@@ -72,6 +75,18 @@ fn row(metric: &Metric, kind: Kind) -> Row {
                 .collect();
             let count = Count::Int(summary.sample_count());
             RowValue::Summary(Summary::new(summary.sample_sum(), count, &quantiles))
+        }
+        Kind::Histogram => {
+            let histogram = metric.get_histogram();
+            let bucket = |b: &prometheus::proto::Bucket| Bucket {
+                bound: b.upper_bound(),
+                count: Count::Int(b.cumulative_count()),
+            };
+            let buckets: Vec<Bucket> = histogram.get_bucket().iter().map(bucket).collect();
+            let count = Count::Int(histogram.get_sample_count());
+            let sum = histogram.get_sample_sum();
+            let pushed = Pushed { buckets: &buckets, native: None, sum, total: count };
+            RowValue::Histogram(Histogram::new(pushed, []))
         }
         _ => RowValue::Number(metric.get_gauge().get_value()),
     };

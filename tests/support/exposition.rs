@@ -85,7 +85,8 @@ fn check_exposition(text: &str) -> Result<(), String> {
             let bound =
                 labels.iter().find(|(name, _)| name == "le").and_then(|(_, bound)| bound.parse().ok());
             let bound: f64 = bound.ok_or_else(|| format!("no bound: {line:?}"))?;
-            let others = format!("{:?}", labels.iter().filter(|(name, _)| name != "le").collect::<Vec<_>>());
+            let others = labels.iter().filter(|(name, _)| name != "le").collect::<Vec<_>>();
+            let others = format!("{name}{others:?}");
             if let Some((labels, last_bound, last_value)) = &last_bucket
                 && *labels == others
                 && (bound <= *last_bound || value < *last_value)

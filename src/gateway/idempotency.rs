@@ -1,0 +1,88 @@
+//! Idempotency keys as requests give them.
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use crate::model::grouping::Grouping;
+use crate::store::idempotency::Key;
+
+/// The longest key, in bytes.
+const MAX_BYTES: usize = 255;
+
+/// A key that can't be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the Idempotency-Key must be 1 to {MAX_BYTES} visible ASCII characters")]
+pub struct BadKey;
+
+/// The key that a header holds: bare, or quoted as a structured field is
+/// (draft-ietf-httpapi-idempotency-key-header).
+///
+/// # Errors
+///
+/// When it is empty, too long or has other than visible ASCII characters.
+pub fn parse(header: &[u8]) -> Result<&[u8], BadKey> {
+    let bare = match header {
+        [b'"', inner @ .., b'"'] => inner,
+        bare => bare,
+    };
+    let is_key = (1..=MAX_BYTES).contains(&bare.len()) && bare.iter().all(u8::is_ascii_graphic);
+    if is_key { Ok(bare) } else { Err(BadKey) }
+}
+
+/// What makes a request with this key the same as another. The hashes are kept on disk.
+pub(super) fn identify(
+    key: &[u8],
+    method: &str,
+    grouping: &Grouping<'_>,
+    content_type: &[u8],
+    body: &[u8],
+) -> Key {
+    let mut id = Xxh3::new();
+    for part in [method.as_bytes(), grouping.key().as_bytes()] {
+        id.update(&(part.len() as u64).to_le_bytes());
+        id.update(part);
+    }
+    id.update(key);
+    let fingerprint =
+        xxh3_128(&[&xxh3_128(content_type).to_le_bytes(), &xxh3_128(body).to_le_bytes()[..]].concat());
+    Key { id: id.digest128(), fingerprint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_visible_ascii_bare_or_quoted() {
+        assert_eq!(parse(b"8e03978e-40d5"), Ok(&b"8e03978e-40d5"[..]));
+        assert_eq!(parse(b"\"8e03978e\""), Ok(&b"8e03978e"[..]));
+        for bad in [&b""[..], b"\"\"", b"a b", b"\xc3\xa4", b"a\tb", &[b'a'; 256]] {
+            assert_eq!(parse(bad), Err(BadKey), "{bad:?}");
+        }
+        assert!(parse(&[b'a'; 255]).is_ok());
+    }
+
+    #[test]
+    fn method_group_and_key_make_the_identity_and_type_and_body_the_fingerprint() {
+        let grouping = |job: &'static str| {
+            let label = crate::model::grouping::GroupingLabel { name: "job".into(), value: job.into() };
+            Grouping::new(vec![label])
+        };
+        let key = |method, job, key: &[u8], content_type: &[u8], body: &[u8]| {
+            identify(key, method, &grouping(job), content_type, body)
+        };
+        let first = key("POST", "a", b"k", b"", b"a 1\n");
+        assert_eq!(first, key("POST", "a", b"k", b"", b"a 1\n"));
+        for other in [
+            key("PUT", "a", b"k", b"", b"a 1\n"),
+            key("POST", "b", b"k", b"", b"a 1\n"),
+            key("POST", "a", b"l", b"", b"a 1\n"),
+        ] {
+            assert_ne!(first.id, other.id);
+        }
+        for other in [key("POST", "a", b"k", b"", b"a 2\n"), key("POST", "a", b"k", b"text/plain", b"a 1\n")]
+        {
+            assert_eq!(first.id, other.id);
+            assert_ne!(first.fingerprint, other.fingerprint);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Commits from time to time, as the stock gateway persists: requests are answered at once, and at
+//! most what came within the interval is lost.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::commit::{Committer, RETRY_AFTER};
+
+#[derive(Debug, Default)]
+struct State {
+    is_dirty: bool,
+    is_closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Signal {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// The thread that commits.
+#[derive(Debug)]
+pub(super) struct Interval {
+    signal: Arc<Signal>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Interval {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread to give.
+    pub(super) fn start(committer: Committer, interval: Duration) -> std::io::Result<Interval> {
+        let signal = Arc::new(Signal::default());
+        let theirs = signal.clone();
+        let run = move || theirs.run(committer, interval);
+        let thread = thread::Builder::new().name("writer".to_owned()).spawn(run)?;
+        Ok(Interval { signal, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Says that something has changed.
+    pub(super) fn touch(&self) {
+        let mut state = self.signal.lock();
+        if !state.is_dirty {
+            state.is_dirty = true;
+            self.signal.changed.notify_one();
+        }
+    }
+
+    /// Commits what is left and closes the file.
+    pub(super) fn close(&self) {
+        self.signal.lock().is_closed = true;
+        self.signal.changed.notify_one();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the writer of the persistence file has failed");
+        }
+    }
+}
+
+impl Signal {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stock gateway's schedule: after a change, when the interval since the last commit began has
+    /// passed, and at once if it has passed already.
+    fn run(&self, mut committer: Committer, interval: Duration) {
+        let mut last = Instant::now();
+        loop {
+            let wait = if committer.is_failing() { RETRY_AFTER } else { interval };
+            let is_closed = self.wait_for_change(last, wait, committer.is_failing());
+            last = Instant::now();
+            self.lock().is_dirty = false;
+            if committer.is_failing() {
+                committer.postpone();
+                // What became of it is logged and shown.
+                let _ = committer.recover();
+            } else {
+                let _ = committer.commit(0);
+            }
+            if is_closed {
+                committer.close();
+                return;
+            }
+        }
+    }
+
+    /// Waits until there is something to commit and it is time for it, or until the end.
+    fn wait_for_change(&self, last: Instant, wait: Duration, is_impatient: bool) -> bool {
+        let mut state = self.lock();
+        loop {
+            if state.is_closed {
+                return true;
+            }
+            let left = wait.saturating_sub(last.elapsed());
+            if left.is_zero() && (state.is_dirty || is_impatient) {
+                return false;
+            }
+            state = if state.is_dirty || is_impatient {
+                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+            } else {
+                self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+            };
+        }
+    }
+}

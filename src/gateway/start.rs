@@ -1,0 +1,120 @@
+//! From the configuration to a gateway with everything that was there before.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::commit::{Committer, Health};
+use super::interval::Interval;
+use super::writer::Writer;
+use super::{Gateway, Keeping, Rules, scrape};
+use crate::config::{Config, Persistence, Sync};
+use crate::exposition::text;
+use crate::persistence::disk::{Disk, Folder, Watch};
+use crate::persistence::file::{self, Found, OpenError, StoreFile};
+use crate::store::Store;
+use crate::store::change::Tracking;
+use crate::telemetry::{Telemetry, own_families};
+
+/// Why a gateway can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The gateway's own metrics can't be registered; never in a build that passes the tests.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+    /// The persistence file can't be used.
+    #[error("persistence file {file}: {source}")]
+    File {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: OpenError,
+    },
+    /// The system has no thread to give.
+    #[error("can't start the writer of the persistence file: {0}")]
+    Thread(std::io::Error),
+}
+
+impl Gateway {
+    /// A gateway that obeys this configuration, with what its persistence file holds.
+    ///
+    /// # Errors
+    ///
+    /// When the file can't be used. It is left as it is then.
+    pub fn new(config: &Config) -> Result<Gateway, StartError> {
+        let disk = Folder::new(Path::new(&config.persistence.file));
+        Gateway::with_disk(config, Box::new(disk))
+    }
+
+    /// The same with a disk of the caller's. It is used when the configuration names a persistence
+    /// file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::new`].
+    pub fn with_disk(config: &Config, disk: Box<dyn Disk>) -> Result<Gateway, StartError> {
+        let tracking = match (config.persistence.file.is_empty(), config.persistence.sync) {
+            (true, _) => Tracking::Nothing,
+            (false, Sync::Push) => Tracking::Versions,
+            (false, Sync::Interval) => Tracking::Touched,
+        };
+        let store = Arc::new(Store::new(own_families(), tracking, config.push.idempotency_window));
+        let telemetry = Telemetry::new()?;
+        let health = Arc::new(Health::default());
+        let keeping = if tracking == Tracking::Nothing {
+            Keeping::Memory
+        } else {
+            keeping(&config.persistence, disk, &store, &telemetry, &health)?
+        };
+        Ok(Gateway {
+            store,
+            telemetry,
+            prepared: scrape::Prepared::default(),
+            rules: Rules {
+                aggregate: config.aggregation.enabled,
+                put: config.push.put,
+                names: if config.push.enable_utf8_names { text::Names::Utf8 } else { text::Names::Legacy },
+            },
+            keeping,
+            health,
+        })
+    }
+}
+
+/// Opens the file and starts its writer.
+fn keeping(
+    persistence: &Persistence,
+    disk: Box<dyn Disk>,
+    store: &Arc<Store>,
+    telemetry: &Telemetry,
+    health: &Arc<Health>,
+) -> Result<Keeping, StartError> {
+    let name = persistence.file.clone();
+    let watch = Arc::new(Watch::default());
+    let started = Instant::now();
+    let file = open(disk, &watch, store).map_err(|source| StartError::File { file: name.clone(), source })?;
+    tracing::info!(
+        file = %name,
+        groups = store.group_count(),
+        series = store.series_count(),
+        duration = %humantime::format_duration(std::time::Duration::from_millis(started.elapsed().as_millis() as u64)),
+        "opened the persistence file"
+    );
+    let commits = telemetry.commits().clone();
+    let committer = Committer::new(store.clone(), file, name, watch, commits, health.clone());
+    let keeping = match persistence.sync {
+        Sync::Push => Writer::start(store.clone(), committer, telemetry.queue().clone()).map(Keeping::Before),
+        Sync::Interval => Interval::start(committer, persistence.interval).map(Keeping::After),
+    };
+    keeping.map_err(StartError::Thread)
+}
+
+fn open(disk: Box<dyn Disk>, watch: &Arc<Watch>, store: &Store) -> Result<StoreFile, OpenError> {
+    match file::find(&*disk)? {
+        Found::Nothing => StoreFile::create(disk, watch.clone(), store),
+        Found::Own => StoreFile::open(disk, watch.clone(), store),
+        Found::Other => {
+            Err(OpenError::Foreign("it is neither a file of this gateway nor of a stock Pushgateway".into()))
+        }
+    }
+}

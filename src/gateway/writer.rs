@@ -1,0 +1,239 @@
+//! The single writer: requests queue for it, and it answers each when its effect is on disk.
+//!
+//! It takes what has gathered while it was busy, applies all of it to versions that nobody sees,
+//! writes these in one transaction, shows them, and answers everyone. A thousand pushes to the same
+//! ten series cost one small write.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::oneshot;
+
+use super::commit::{Committer, RETRY_AFTER};
+use super::{Failure, now};
+use crate::model::grouping::Grouping;
+use crate::model::push::Push;
+use crate::store::group::Semantics;
+use crate::store::idempotency::Key;
+use crate::store::{Outcome, Store};
+use crate::telemetry::persistence::Queue as QueueMetrics;
+
+/// How many requests may wait.
+const MAX_QUEUED: usize = 8192;
+
+/// How much memory waiting pushes may take, in bytes. One that is larger may wait alone.
+const MAX_QUEUED_BYTES: usize = 256 << 20;
+
+/// How many requests go into one commit.
+const MAX_BATCH: usize = 1024;
+
+/// Something to be applied.
+#[derive(Debug)]
+pub(super) enum Request {
+    Push {
+        grouping: Grouping<'static>,
+        push: Push,
+        semantics: Semantics,
+        key: Option<Key>,
+    },
+    /// A push was refused before it reached the store.
+    Failed {
+        grouping: Grouping<'static>,
+    },
+    Delete {
+        grouping: Grouping<'static>,
+        key: Option<Key>,
+    },
+    Wipe,
+}
+
+type Answer = Result<Outcome, Failure>;
+
+#[derive(Debug)]
+struct Job {
+    request: Request,
+    bytes: usize,
+    answer: oneshot::Sender<Answer>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    bytes: usize,
+    is_closed: bool,
+}
+
+#[derive(Debug)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+    metrics: QueueMetrics,
+}
+
+/// The queue of the writer, and its thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Arc<Queue>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread to give.
+    pub(super) fn start(
+        store: Arc<Store>,
+        committer: Committer,
+        metrics: QueueMetrics,
+    ) -> std::io::Result<Writer> {
+        let queue = Arc::new(Queue { waiting: Mutex::default(), changed: Condvar::new(), metrics });
+        let work = Work { store, committer, queue: queue.clone() };
+        let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || work.run())?;
+        Ok(Writer { queue, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Queues a request. The answer comes when its effect is on disk.
+    ///
+    /// # Errors
+    ///
+    /// When too many wait already, or the gateway goes down.
+    pub(super) fn submit(&self, request: Request) -> Result<oneshot::Receiver<Answer>, Failure> {
+        let bytes = request.size();
+        let (answer, receiver) = oneshot::channel();
+        let mut waiting = self.queue.lock();
+        if waiting.is_closed {
+            return Err(Failure::Closing);
+        }
+        let has_room = waiting.jobs.len() < MAX_QUEUED && waiting.bytes + bytes <= MAX_QUEUED_BYTES;
+        if !has_room && !waiting.jobs.is_empty() {
+            self.queue.metrics.overflowed();
+            return Err(Failure::QueueFull);
+        }
+        waiting.bytes += bytes;
+        waiting.jobs.push_back(Job { request, bytes, answer });
+        self.queue.metrics.depth(waiting.jobs.len());
+        let is_first = waiting.jobs.len() == 1;
+        drop(waiting);
+        if is_first {
+            self.queue.changed.notify_one();
+        }
+        Ok(receiver)
+    }
+
+    /// Takes no more requests, and waits until those that wait are answered and the file is closed.
+    pub(super) fn close(&self) {
+        self.queue.lock().is_closed = true;
+        self.queue.changed.notify_one();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the writer of the persistence file has failed");
+        }
+    }
+}
+
+impl Request {
+    fn size(&self) -> usize {
+        match self {
+            Request::Push { push, .. } => push.size(),
+            _ => 0,
+        }
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What waits, once something does; none when nothing will come any more. Returns with nothing now
+    /// and then while `is_impatient`.
+    fn take(&self, is_impatient: bool) -> Option<Vec<Job>> {
+        let mut waiting = self.lock();
+        while waiting.jobs.is_empty() {
+            if waiting.is_closed {
+                return None;
+            }
+            if is_impatient {
+                waiting =
+                    self.changed.wait_timeout(waiting, RETRY_AFTER).unwrap_or_else(PoisonError::into_inner).0;
+                if waiting.jobs.is_empty() && !waiting.is_closed {
+                    return Some(Vec::new());
+                }
+            } else {
+                waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        let count = waiting.jobs.len().min(MAX_BATCH);
+        let jobs: Vec<Job> = waiting.jobs.drain(..count).collect();
+        waiting.bytes -= jobs.iter().map(|job| job.bytes).sum::<usize>();
+        self.metrics.depth(waiting.jobs.len());
+        Some(jobs)
+    }
+}
+
+/// What the thread works with.
+struct Work {
+    store: Arc<Store>,
+    committer: Committer,
+    queue: Arc<Queue>,
+}
+
+impl Work {
+    fn run(mut self) {
+        while let Some(jobs) = self.queue.take(self.committer.is_failing()) {
+            if !self.is_ready() {
+                let answer = || Err(Failure::NotKept);
+                jobs.into_iter().for_each(|job| reply(job.answer, answer()));
+                continue;
+            }
+            self.process(jobs);
+        }
+        self.committer.close();
+    }
+
+    /// Whether the disk works, as far as is known.
+    fn is_ready(&mut self) -> bool {
+        !self.committer.is_failing() || (self.committer.may_recover() && self.committer.recover().is_ok())
+    }
+
+    fn process(&mut self, jobs: Vec<Job>) {
+        let first_key = self.store.keys().next();
+        let applied: Vec<(oneshot::Sender<Answer>, Answer)> =
+            jobs.into_iter().map(|job| (job.answer, apply(&self.store, job.request))).collect();
+        if self.committer.commit(applied.len()).is_ok() {
+            self.store.publish();
+            applied.into_iter().for_each(|(sender, answer)| reply(sender, answer));
+        } else {
+            self.store.take_back(first_key);
+            applied.into_iter().for_each(|(sender, _)| reply(sender, Err(Failure::NotKept)));
+        }
+    }
+}
+
+fn apply(store: &Store, request: Request) -> Answer {
+    let now = now();
+    match request {
+        Request::Push { grouping, push, semantics, key } => {
+            store.push(&grouping, &push, &semantics, now, key.as_ref()).map_err(Failure::from)
+        }
+        Request::Failed { grouping } => {
+            store.push_failed(&grouping, now);
+            Ok(Outcome::Applied)
+        }
+        Request::Delete { grouping, key } => {
+            store.delete(&grouping, now, key.as_ref()).map_err(Failure::from)
+        }
+        Request::Wipe => {
+            store.wipe();
+            Ok(Outcome::Applied)
+        }
+    }
+}
+
+fn reply(sender: oneshot::Sender<Answer>, answer: Answer) {
+    // A client that has gone does not wait for its answer.
+    let _ = sender.send(answer);
+}

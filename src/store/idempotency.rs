@@ -1,0 +1,273 @@
+//! Idempotency keys: which requests have been applied already.
+//!
+//! A key counts for one method and one group, within a window of time. A request that was refused is
+//! not remembered, so it can be mended and sent again with the same key.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use crate::store::group::Moment;
+
+/// How many keys are remembered at most.
+pub const MAX_KEYS: usize = 1_000_000;
+
+/// Requests whose keys fall on the same stripe wait for each other. A retry must wait for the first
+/// try; that others sometimes do costs little.
+const STRIPES: usize = 256;
+
+/// The idempotency key of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// A hash of method, group and key.
+    pub id: u128,
+    /// A hash of the body and its type: the same key with another fingerprint is a mistake.
+    pub fingerprint: u128,
+}
+
+/// A remembered key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Counts the remembered keys, from the first one that the store ever had.
+    pub number: u64,
+    /// The key.
+    pub key: Key,
+    /// When the request was applied, in nanoseconds since the epoch.
+    pub at: i64,
+}
+
+/// What is known of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing.
+    Unknown,
+    /// The same request was applied.
+    Applied,
+    /// Another request with this key was applied.
+    Different,
+}
+
+/// The remembered keys, oldest first.
+#[derive(Debug)]
+pub struct Keys {
+    window: i64,
+    remembered: Mutex<Remembered>,
+    stripes: Box<[Mutex<()>]>,
+    evicted: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    /// The numbers by the identity of the key.
+    numbers: HashMap<u128, u64, RandomState>,
+    /// In the order of their numbers, which may have gaps.
+    records: VecDeque<Record>,
+    next: u64,
+}
+
+impl Keys {
+    /// Nothing remembered yet; keys count for `window`.
+    pub fn new(window: Duration) -> Keys {
+        Keys {
+            window: i64::try_from(window.as_nanos()).unwrap_or(i64::MAX),
+            remembered: Mutex::default(),
+            stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
+            evicted: AtomicU64::new(0),
+        }
+    }
+
+    /// Holds up other requests with this key until the guard is dropped.
+    pub fn claim(&self, key: &Key) -> MutexGuard<'_, ()> {
+        self.stripes[(key.id % STRIPES as u128) as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of a key.
+    pub fn known(&self, key: &Key, now: Moment) -> Known {
+        let remembered = self.lock();
+        let Some(record) = remembered.numbers.get(&key.id).and_then(|number| remembered.get(*number)) else {
+            return Known::Unknown;
+        };
+        if record.at.saturating_add(self.window) < now.nanos {
+            Known::Unknown
+        } else if record.key.fingerprint == key.fingerprint {
+            Known::Applied
+        } else {
+            Known::Different
+        }
+    }
+
+    /// Remembers a key and gives its number. The oldest keys are forgotten when their time is over, or
+    /// when there are too many.
+    pub fn remember(&self, key: Key, now: Moment) -> u64 {
+        let mut remembered = self.lock();
+        while let Some(oldest) = remembered.records.front() {
+            let is_old = oldest.at.saturating_add(self.window) < now.nanos;
+            if !is_old && remembered.records.len() < MAX_KEYS {
+                break;
+            }
+            if !is_old {
+                self.evicted.fetch_add(1, Ordering::Relaxed);
+            }
+            remembered.forget_oldest();
+        }
+        let number = remembered.next;
+        remembered.push(Record { number, key, at: now.nanos });
+        number
+    }
+
+    /// Puts back a key that was remembered before the gateway started. They must come in the order of
+    /// their numbers.
+    pub fn restore(&self, record: Record) {
+        self.lock().push(record);
+    }
+
+    /// Forgets the keys from this number on, whose requests were not applied after all.
+    pub fn forget_from(&self, number: u64) {
+        let mut remembered = self.lock();
+        while remembered.records.back().is_some_and(|newest| newest.number >= number) {
+            let Some(record) = remembered.records.pop_back() else { return };
+            remembered.forget(&record);
+        }
+        remembered.next = number;
+    }
+
+    /// The number that the next key gets.
+    pub fn next(&self) -> u64 {
+        self.lock().next
+    }
+
+    /// The number of the oldest key.
+    pub fn first(&self) -> u64 {
+        self.lock().first()
+    }
+
+    /// The key with this number, if it is still remembered.
+    pub fn get(&self, number: u64) -> Option<Record> {
+        self.lock().get(number).copied()
+    }
+
+    /// How many keys are remembered.
+    pub fn len(&self) -> usize {
+        self.lock().records.len()
+    }
+
+    /// Whether no key is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many keys were forgotten before their time was over.
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// How long keys are remembered at the moment: the window, or less where there are too many keys.
+    pub fn effective_window(&self, now: Moment) -> Duration {
+        let remembered = self.lock();
+        let window = match remembered.records.front() {
+            Some(oldest) if remembered.records.len() >= MAX_KEYS => {
+                now.nanos.saturating_sub(oldest.at).clamp(0, self.window)
+            }
+            _ => self.window,
+        };
+        Duration::from_nanos(window.unsigned_abs())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Remembered {
+    fn first(&self) -> u64 {
+        self.records.front().map_or(self.next, |oldest| oldest.number)
+    }
+
+    fn get(&self, number: u64) -> Option<&Record> {
+        let at = self.records.binary_search_by_key(&number, |record| record.number).ok()?;
+        self.records.get(at)
+    }
+
+    fn push(&mut self, record: Record) {
+        self.next = record.number + 1;
+        self.numbers.insert(record.key.id, record.number);
+        self.records.push_back(record);
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(record) = self.records.pop_front() {
+            self.forget(&record);
+        }
+    }
+
+    /// Forgets the identity of a key, unless the same key has come again since.
+    fn forget(&mut self, record: &Record) {
+        if self.numbers.get(&record.key.id) == Some(&record.number) {
+            self.numbers.remove(&record.key.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000_000;
+
+    fn key(id: u128) -> Key {
+        Key { id, fingerprint: id + 1 }
+    }
+
+    fn at(nanos: i64) -> Moment {
+        Moment { nanos }
+    }
+
+    #[test]
+    fn a_key_is_known_for_the_window_and_no_longer() {
+        let keys = Keys::new(Duration::from_secs(3600));
+        assert_eq!(keys.known(&key(1), at(0)), Known::Unknown);
+        keys.remember(key(1), at(10));
+        assert_eq!(keys.known(&key(1), at(10 + HOUR)), Known::Applied);
+        assert_eq!(keys.known(&Key { id: 1, fingerprint: 9 }, at(11)), Known::Different);
+        assert_eq!(keys.known(&key(1), at(11 + HOUR)), Known::Unknown);
+        assert_eq!(keys.remember(key(1), at(11 + HOUR)), 1);
+        assert_eq!((keys.first(), keys.len(), keys.evicted()), (1, 1, 0));
+        assert_eq!(keys.known(&key(1), at(12 + HOUR)), Known::Applied);
+    }
+
+    #[test]
+    fn the_oldest_go_when_there_are_too_many() {
+        let keys = Keys::new(Duration::from_secs(3600));
+        for id in 0..=MAX_KEYS as u128 {
+            keys.remember(key(id), at(id as i64));
+        }
+        assert_eq!((keys.len(), keys.evicted(), keys.first()), (MAX_KEYS, 1, 1));
+        assert_eq!(keys.known(&key(0), at(MAX_KEYS as i64)), Known::Unknown);
+        assert_eq!(keys.known(&key(1), at(MAX_KEYS as i64)), Known::Applied);
+        assert_eq!(keys.effective_window(at(MAX_KEYS as i64)), Duration::from_nanos(MAX_KEYS as u64 - 1));
+    }
+
+    #[test]
+    fn keys_of_what_was_not_applied_after_all_are_forgotten() {
+        let keys = Keys::new(Duration::from_secs(3600));
+        keys.remember(key(1), at(1));
+        let from = keys.next();
+        keys.remember(key(2), at(2));
+        keys.forget_from(from);
+        assert_eq!(keys.known(&key(2), at(3)), Known::Unknown);
+        assert_eq!((keys.next(), keys.known(&key(1), at(3))), (from, Known::Applied));
+    }
+
+    #[test]
+    fn restored_keys_go_on_with_their_numbers() {
+        let keys = Keys::new(Duration::from_secs(3600));
+        keys.restore(Record { number: 7, key: key(1), at: 5 });
+        keys.restore(Record { number: 9, key: key(2), at: 6 });
+        assert_eq!((keys.first(), keys.next()), (7, 10));
+        assert_eq!(keys.known(&key(1), at(7)), Known::Applied);
+        assert_eq!((keys.get(8), keys.get(9).map(|record| record.at)), (None, Some(6)));
+    }
+}

@@ -1,0 +1,352 @@
+//! Between the store and its disk: what a commit has to write, and what becomes of the changes when it
+//! has succeeded or failed.
+
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use crate::model::kind::Kind;
+use crate::store::change::{Change, PieceKey, Tracking};
+use crate::store::family::{Family, Pieces};
+use crate::store::group::{Group, GroupLabels, Moment};
+use crate::store::idempotency::Record;
+use crate::store::{Gone, Store, Structure};
+
+/// All of a group, as it is read back from disk.
+#[derive(Debug)]
+pub struct GroupImage {
+    /// Names the group on disk.
+    pub epoch: u64,
+    /// Its labels.
+    pub labels: Arc<GroupLabels>,
+    /// When the first request for it came, in nanoseconds since the epoch.
+    pub created_at: i64,
+    /// When the latest push was accepted, in nanoseconds since the epoch; 0 for never.
+    pub pushed_at: i64,
+    /// When the latest push was refused, in nanoseconds since the epoch; 0 for never.
+    pub failed_at: i64,
+    /// The families.
+    pub families: Vec<FamilyImage>,
+}
+
+/// All of a family of a group.
+#[derive(Debug)]
+pub struct FamilyImage {
+    /// Names the family within the group, on disk.
+    pub number: u32,
+    /// The metric name.
+    pub name: Arc<str>,
+    /// The type.
+    pub kind: Kind,
+    /// The help text.
+    pub help: Option<Arc<str>>,
+    /// When the latest push with this family was accepted, in nanoseconds since the epoch.
+    pub pushed_at: i64,
+    /// The series; all pieces but the last are full.
+    pub pieces: Pieces,
+}
+
+/// What a commit concerned: while it is not known whether it reached the disk, the state of these there
+/// is in doubt.
+#[derive(Debug, Default)]
+pub struct Doubt {
+    /// The groups, by the name that they have on disk and by key.
+    pub groups: Vec<(u64, Arc<str>)>,
+    /// The metric names.
+    pub names: Vec<Arc<str>>,
+    /// The first idempotency key.
+    pub first_key: Option<u64>,
+}
+
+impl Doubt {
+    /// Whether nothing is in doubt.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.names.is_empty() && self.first_key.is_none()
+    }
+
+    /// Adds what another commit concerned.
+    pub fn extend(&mut self, other: Doubt) {
+        self.groups.extend(other.groups);
+        self.names.extend(other.names);
+        self.first_key = match (self.first_key, other.first_key) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
+impl Store {
+    /// Puts back a group that was there before. Must not be one that is there.
+    pub fn restore(&self, image: GroupImage) {
+        let mut structure = self.lock();
+        self.restore_into(image, &mut structure);
+    }
+
+    /// Everything restored so far is on disk.
+    pub fn restored(&self) {
+        let mut structure = self.lock();
+        structure.definitions.settle();
+        structure.first_key = self.keys.first();
+    }
+
+    /// Calls `each` with everything that has changed since the last commit.
+    ///
+    /// With [`Tracking::Touched`] the changes count as written then. With [`Tracking::Versions`]
+    /// either [`Store::publish`] or [`Store::take_back`] must follow before the next request is
+    /// applied.
+    pub fn collect(&self, mut each: impl FnMut(Change<'_>)) -> Doubt {
+        let mut structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut doubt = Doubt::default();
+        for gone in &structure.gone {
+            each(Change::GroupGone { group: gone.epoch });
+            doubt.groups.push((gone.epoch, gone.key.clone()));
+        }
+        for (name, kind) in structure.definitions.changed() {
+            each(Change::Kind { name, kind });
+            doubt.names.push(name.clone());
+        }
+        let mut numbers = structure.gone_keys.clone();
+        let touched = match self.tracking {
+            Tracking::Versions => self.touched.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            _ => std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner)),
+        };
+        for key in touched {
+            let Some(mut group) = self.groups.get_mut(&key) else { continue };
+            // A group that has gone and come again is in the list twice.
+            let Some(changes) = group.changes() else { continue };
+            numbers.extend(&changes.keys);
+            doubt.groups.push((group.epoch, key));
+            group_changes(&group, &mut each);
+            if self.tracking == Tracking::Touched {
+                group.settle();
+            }
+        }
+        numbers.sort_unstable();
+        doubt.first_key = numbers.first().copied();
+        for record in numbers.iter().filter_map(|number| self.keys.get(*number)) {
+            each(Change::Key(&record));
+        }
+        let first = self.keys.first();
+        if first != structure.first_key {
+            structure.first_key = first;
+            each(Change::KeysGone { before: first });
+        }
+        if self.tracking == Tracking::Touched {
+            structure.settle();
+        }
+        doubt
+    }
+
+    /// What was collected is on disk: scrapes may show it.
+    pub fn publish(&self) {
+        let mut structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
+        let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
+        for key in touched {
+            if let Some(mut group) = self.groups.get_mut(&key) {
+                group.settle();
+            }
+        }
+        let gone = structure.settle();
+        drop(structure);
+        // A wiped store takes its time to be given back; nobody has to wait for that.
+        drop(gone);
+    }
+
+    /// What was collected is not on disk: everything becomes as it was published. `first_key` is the
+    /// number that the first idempotency key since then would have got.
+    pub fn take_back(&self, first_key: u64) {
+        let mut structure = self.lock();
+        structure.definitions.take_back();
+        let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
+        let gone = std::mem::take(&mut structure.gone);
+        let mut before: Vec<Group> = gone.into_iter().filter_map(|gone| gone.group).collect();
+        structure.gone_keys.clear();
+        for key in touched {
+            let Some((_, group)) = self.groups.remove(&key) else { continue };
+            self.forget(&group, &mut structure);
+            before.push(group);
+        }
+        for image in before.iter().filter_map(|group| self.published_image(group)) {
+            self.restore_into(image, &mut structure);
+        }
+        structure.definitions.settle();
+        self.keys.forget_from(first_key);
+    }
+
+    /// Calls `each` with everything that there is.
+    pub fn all(&self, mut each: impl FnMut(Change<'_>)) {
+        let structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
+        for group in self.groups.iter() {
+            whole_group(&group, &mut each);
+        }
+        for (name, kind) in structure.definitions.all() {
+            each(Change::Kind { name, kind: Some(kind) });
+        }
+        self.keys_from(self.keys.first(), each);
+    }
+
+    /// Calls `each` with everything that is needed to make sure of what is on disk of these.
+    pub fn all_of(&self, doubt: &Doubt, mut each: impl FnMut(Change<'_>)) {
+        let structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
+        for (epoch, key) in &doubt.groups {
+            each(Change::GroupGone { group: *epoch });
+            if let Some(group) = self.groups.get(key).filter(|group| group.epoch == *epoch) {
+                whole_group(&group, &mut each);
+            }
+        }
+        for name in &doubt.names {
+            let kind = structure.definitions.live(name).map(|(kind, _)| kind);
+            each(Change::Kind { name, kind });
+        }
+        each(Change::KeysGone { before: self.keys.first() });
+        if let Some(first) = doubt.first_key {
+            self.keys_from(first, each);
+        }
+    }
+
+    fn keys_from(&self, first: u64, mut each: impl FnMut(Change<'_>)) {
+        for number in first.max(self.keys.first())..self.keys.next() {
+            if let Some(record) = self.keys.get(number) {
+                each(Change::Key(&record));
+            }
+        }
+    }
+
+    /// Puts back an idempotency key.
+    pub fn restore_key(&self, record: Record) {
+        self.keys.restore(record);
+    }
+
+    fn restore_into(&self, image: GroupImage, structure: &mut Structure) {
+        structure.next_epoch = structure.next_epoch.max(image.epoch);
+        let created = Moment { nanos: image.created_at };
+        let shape = image.labels.shape.clone();
+        let mut group = Group::new(image.labels, structure.slot(), image.epoch, created);
+        (group.pushed_at, group.failed_at) = (image.pushed_at, image.failed_at);
+        let mut images = image.families;
+        images.sort_by(|a, b| a.name.cmp(&b.name));
+        for image in images {
+            let lease = structure.definitions.lease(&image.name, image.kind, &shape);
+            let mut family = Family::new(lease, structure.epoch(), image.number);
+            family.help = image.help.map(|help| structure.definitions.help(&image.name, &help));
+            family.pushed_at = image.pushed_at;
+            family.restore(image.pieces);
+            family.share_layout(&mut structure.definitions);
+            group.restore(family);
+        }
+        self.series_count.fetch_add(group.series() as i64, Ordering::Relaxed);
+        self.insert(group);
+    }
+
+    /// Gives back what a group holds of the structure, when it has left the map.
+    pub(super) fn forget(&self, group: &Group, structure: &mut Structure) {
+        group.release(&mut structure.definitions);
+        structure.free_slots.push(group.slot);
+        self.group_count.fetch_sub(1, Ordering::Relaxed);
+        self.series_count.fetch_sub(group.series() as i64, Ordering::Relaxed);
+    }
+
+    fn published_image(&self, group: &Group) -> Option<GroupImage> {
+        let (pushed_at, failed_at) = group.published_times(self.tracking)?;
+        let image = |family: &Family| {
+            let published = family.published()?;
+            Some(FamilyImage {
+                number: family.number,
+                name: published.definition.name().clone(),
+                kind: published.definition.published_kind(),
+                help: published.help.cloned(),
+                pushed_at: published.pushed_at,
+                pieces: published.pieces,
+            })
+        };
+        Some(GroupImage {
+            epoch: group.epoch,
+            labels: group.labels.clone(),
+            created_at: group.created_at,
+            pushed_at,
+            failed_at,
+            families: group.published_families().filter_map(image).collect(),
+        })
+    }
+}
+
+impl Structure {
+    /// What has changed is on disk. Gives the groups that have gone.
+    fn settle(&mut self) -> Vec<Gone> {
+        self.definitions.settle();
+        self.gone_keys.clear();
+        std::mem::take(&mut self.gone)
+    }
+}
+
+fn times(group: &Group) -> Change<'_> {
+    Change::Times {
+        group: group.epoch,
+        created_at: group.created_at,
+        pushed_at: group.pushed_at,
+        failed_at: group.failed_at,
+    }
+}
+
+fn header(group: u64, family: &Family) -> Change<'_> {
+    Change::Family {
+        group,
+        family: family.number,
+        name: family.definition.name(),
+        help: family.help.as_deref(),
+    }
+}
+
+/// Everything that has changed in a group.
+fn group_changes(group: &Group, each: &mut impl FnMut(Change<'_>)) {
+    let Some(changes) = group.changes() else { return };
+    let epoch = group.epoch;
+    for (number, _) in &changes.gone {
+        each(Change::FamilyGone { group: epoch, family: *number });
+    }
+    if changes.is_new {
+        each(Change::Group { group: epoch, labels: &group.labels });
+    }
+    each(times(group));
+    for family in group.families() {
+        let Some(changes) = family.changes() else { continue };
+        let at = |number| PieceKey { group: epoch, family: family.number, number };
+        let pieces = family.pieces();
+        let count = pieces.len() as u32;
+        if count < changes.pieces_before {
+            each(Change::PiecesGone { from: at(count) });
+        }
+        if changes.is_new || changes.has_new_help {
+            each(header(epoch, family));
+        }
+        for number in changes.labels.iter().take_while(|number| *number < count) {
+            each(Change::Labels { at: at(number), piece: &pieces[number as usize] });
+        }
+        // The first row holds the push time of the family.
+        let first = (pieces.is_empty() || !changes.values.has(0)).then_some(0);
+        let touched = changes.values.iter().take_while(|number| *number < count);
+        for number in first.into_iter().chain(touched) {
+            let piece = pieces.get(number as usize).map(|piece| &**piece);
+            each(Change::Values { at: at(number), pushed_at: family.pushed_at, piece });
+        }
+    }
+}
+
+/// Everything that there is of a group.
+fn whole_group(group: &Group, each: &mut impl FnMut(Change<'_>)) {
+    let epoch = group.epoch;
+    each(Change::Group { group: epoch, labels: &group.labels });
+    each(times(group));
+    for family in group.families() {
+        each(header(epoch, family));
+        let pieces = family.pieces();
+        for number in 0..(pieces.len() as u32).max(1) {
+            let at = PieceKey { group: epoch, family: family.number, number };
+            let piece = pieces.get(number as usize).map(|piece| &**piece);
+            if let Some(piece) = piece {
+                each(Change::Labels { at, piece });
+            }
+            each(Change::Values { at, pushed_at: family.pushed_at, piece });
+        }
+    }
+}
