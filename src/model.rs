@@ -10,6 +10,7 @@ pub mod histogram;
 pub mod kind;
 pub mod labels;
 pub mod name;
+pub mod native_histogram;
 pub mod number;
 pub mod push;
 pub mod rules;

@@ -17,6 +17,7 @@ use std::thread;
 
 use programs::ask_until;
 use serde_json::Value;
+use support::protobuf::{self, CONTENT_TYPE, Histogram, Native};
 use support::{Connection, Directory, Gateway};
 
 const GROUP: &str = "/metrics/job/import/shop/berlin";
@@ -97,6 +98,31 @@ fn ask_until_it_is(prometheus: &Prometheus, expression: &str, value: f64) {
         seen if seen == value => Ok(()),
         seen => Err(format!("{seen} instead of {value}")),
     });
+}
+
+#[test]
+fn native_histograms_of_all_resolutions_are_one_counter() {
+    let Some(program) = programs::prometheus() else { return };
+    let gateway = Gateway::start(&[]);
+    let prometheus = Prometheus::start_for_native_histograms(&program, &gateway);
+    let mut count = 0.0;
+    // Resolution falls, and the edge of the zero bucket moves into a populated bucket.
+    for (schema, zero_threshold) in [(3, 0.0), (3, 0.001), (2, 0.3), (1, 1.2), (0, 3.1), (5, 0.0)] {
+        let native = Native {
+            schema,
+            zero_threshold,
+            zero_count: 1.0,
+            negative: vec![(20, 2.0)],
+            positive: vec![(16, 3.0), (17, 4.0), (40, 5.0)],
+        };
+        let body = Histogram::native(1.0, native).body(protobuf::HISTOGRAM);
+        let response = gateway.request("POST", GROUP, &[("Content-Type", CONTENT_TYPE)], &body);
+        assert_eq!(response.status, 200, "{}", response.text());
+        count += 15.0;
+        ask_until_it_is(&prometheus, "histogram_count(h)", count);
+    }
+    assert_eq!(prometheus.value("resets(h[10m])"), Ok(0.0));
+    assert_eq!(prometheus.value(r#"min_over_time(up{job="tallygate"}[10m])"#), Ok(1.0));
 }
 
 /// Pushes over one connection; the number of pushes.
@@ -196,6 +222,23 @@ struct Prometheus {
 impl Prometheus {
     /// Starts it with the files of `config/`, changed only in target and intervals.
     fn start(program: &Path, gateway: &Gateway) -> Prometheus {
+        Prometheus::start_with(program, gateway, &[], "")
+    }
+
+    /// The same, such that native histograms are scraped: by a flag at first, since 3.8 by a setting.
+    fn start_for_native_histograms(program: &Path, gateway: &Gateway) -> Prometheus {
+        let version = programs::text_of(&programs::command(program).arg("--version").output().unwrap());
+        let mut numbers = version.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u32>().ok());
+        match (numbers.next(), numbers.next()) {
+            (Some(major), Some(minor)) if (major, minor) >= (3, 8) => {
+                Prometheus::start_with(program, gateway, &[], "  scrape_native_histograms: true\n")
+            }
+            _ => Prometheus::start_with(program, gateway, &["--enable-feature=native-histograms"], ""),
+        }
+    }
+
+    /// The same with more flags and more lines in the section `global`.
+    fn start_with(program: &Path, gateway: &Gateway, flags: &[&str], global: &str) -> Prometheus {
         let folder = Directory::new();
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
         let mut config = std::fs::read_to_string(shipped.join("prometheus.yml")).unwrap();
@@ -208,6 +251,7 @@ impl Prometheus {
             assert!(config.contains(from), "no {from:?} in config/prometheus.yml");
             config = config.replace(from, to);
         }
+        config = config.replace("global:\n", &format!("global:\n{global}"));
         let config = folder.write("prometheus.yml", &config);
         folder.write("alerts.yml", std::fs::read_to_string(shipped.join("alerts.yml")).unwrap());
 
@@ -216,6 +260,7 @@ impl Prometheus {
             .arg(format!("--config.file={config}"))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg("--web.listen-address=127.0.0.1:0")
+            .args(flags)
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

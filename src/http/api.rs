@@ -17,6 +17,7 @@ use crate::model::count::Count;
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;
 use crate::model::labels::pairs;
+use crate::model::native_histogram::{NativeHistogram, ShownBucket};
 use crate::model::number::format_f64_signed;
 use crate::model::summary::Summary;
 use crate::store::piece::{Piece, RowValue};
@@ -128,7 +129,16 @@ type Labels<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 enum Metric<'a> {
     Number { labels: Labels<'a>, value: String },
     Summary { count: String, labels: Labels<'a>, quantiles: BTreeMap<String, String>, sum: String },
-    Histogram { buckets: BTreeMap<String, String>, count: String, labels: Labels<'a>, sum: String },
+    Histogram { buckets: Buckets, count: String, labels: Labels<'a>, sum: String },
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Buckets {
+    /// Cumulative counts by upper bound.
+    Classic(BTreeMap<String, String>),
+    /// Which bounds a bucket includes, its lower and its upper bound, its population.
+    Native(Vec<(u8, String, String, String)>),
 }
 
 fn group_object(group: &GroupView) -> BTreeMap<&str, Member<'_>> {
@@ -187,16 +197,31 @@ fn summary_object<'a>(labels: Labels<'a>, summary: &Summary) -> Metric<'a> {
 
 fn histogram_object<'a>(labels: Labels<'a>, histogram: &Histogram) -> Metric<'a> {
     let is_float = histogram.is_float();
-    let mut buckets = BTreeMap::new();
-    histogram.buckets(|bound, _, count| {
-        buckets.insert(bound.to_owned(), count_text(count, is_float));
-    });
     Metric::Histogram {
-        buckets,
+        buckets: match histogram.native() {
+            Some(native) => native_buckets(native, is_float),
+            None => classic_buckets(histogram, is_float),
+        },
         count: count_text(histogram.count(), is_float),
         labels,
         sum: format_f64_signed(histogram.sum.value()),
     }
+}
+
+fn classic_buckets(histogram: &Histogram, is_float: bool) -> Buckets {
+    let mut buckets = BTreeMap::new();
+    histogram.buckets(|bound, _, count| {
+        buckets.insert(bound.to_owned(), count_text(count, is_float));
+    });
+    Buckets::Classic(buckets)
+}
+
+fn native_buckets(native: &NativeHistogram, is_float: bool) -> Buckets {
+    let row = |bucket: &ShownBucket| {
+        let [lower, upper] = [bucket.lower, bucket.upper].map(format_f64_signed);
+        (bucket.includes as u8, lower, upper, count_text(bucket.count, is_float))
+    };
+    Buckets::Native(native.buckets().iter().map(row).collect())
 }
 
 /// A count: all digits, unless it is or goes with a float.

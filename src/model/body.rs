@@ -8,6 +8,7 @@
 use crate::model::count::Count;
 use crate::model::histogram::Bucket;
 use crate::model::kind::Kind;
+use crate::model::native_histogram::Encoded;
 use crate::model::summary::Quantile;
 
 /// A parsed body.
@@ -20,6 +21,7 @@ pub struct Body<'a> {
     labels: Vec<Label<'a>>,
     buckets: Vec<Linked<Bucket>>,
     quantiles: Vec<Linked<Quantile>>,
+    natives: Vec<Encoded>,
 }
 
 /// One family of a body.
@@ -77,6 +79,7 @@ pub struct Composite {
     pub count: Option<Count>,
     buckets: Chain,
     quantiles: Chain,
+    native: Option<u32>,
 }
 
 impl Composite {
@@ -159,6 +162,7 @@ impl<'a> Body<'a> {
             labels: Vec::with_capacity(samples),
             buckets: Vec::new(),
             quantiles: Vec::new(),
+            natives: Vec::new(),
         }
     }
 
@@ -185,6 +189,11 @@ impl<'a> Body<'a> {
     /// The buckets of a histogram.
     pub fn buckets_of(&self, composite: &Composite) -> impl Iterator<Item = Bucket> + '_ {
         follow(&self.buckets, composite.buckets).map(|(_, bucket)| *bucket)
+    }
+
+    /// The native part of a histogram.
+    pub fn native_of(&self, composite: &Composite) -> Option<&Encoded> {
+        self.natives.get(composite.native? as usize)
     }
 
     /// The quantiles of a summary.
@@ -265,6 +274,14 @@ impl<'a> Body<'a> {
     pub fn push_quantile(&mut self, handle: u32, quantile: Quantile) {
         if let Value::Composite(number) = self.series(handle).value {
             append(&mut self.quantiles, &mut self.composites[number as usize].quantiles, quantile);
+        }
+    }
+    /// Gives the histogram with this handle a native part.
+    pub fn push_native(&mut self, handle: u32, native: Encoded) {
+        let at = self.natives.len() as u32;
+        if let Some(composite) = self.composite_mut(handle) {
+            composite.native = Some(at);
+            self.natives.push(native);
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Classic histograms, kept exactly per bucket layout and combined when they are shown.
+//! Histograms: classic buckets, kept exactly per layout and combined when they are shown, and native
+//! ones beside them.
 
 use std::sync::Arc;
 
 use crate::model::count::Count;
+use crate::model::native_histogram::NativeHistogram;
 use crate::model::number::format_f64;
 use crate::model::sum::Sum;
 
@@ -130,40 +132,80 @@ impl Part {
     }
 }
 
+/// The native buckets of a series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativePart {
+    /// The buckets. They hold all observations of the series.
+    pub histogram: NativeHistogram,
+    /// Whether some observations came without classic buckets.
+    pub is_alone: bool,
+}
+
+/// What one push says about a histogram. Where it adds, bounds are ascending and counts cumulative.
+#[derive(Clone, Copy, Debug)]
+pub struct Pushed<'a> {
+    /// The classic buckets.
+    pub buckets: &'a [Bucket],
+    /// The native buckets.
+    pub native: Option<&'a NativeHistogram>,
+    /// The sum of the observations.
+    pub sum: f64,
+    /// The number of observations.
+    pub total: Count,
+}
+
+impl Pushed<'_> {
+    fn is_empty(&self) -> bool {
+        self.total.as_f64() == 0.0
+    }
+
+    fn native_part(&self) -> Option<Box<NativePart>> {
+        let histogram = self.native?.clone();
+        Some(Box::new(NativePart { histogram, is_alone: self.is_alone() }))
+    }
+
+    /// Whether it has observations that only native buckets hold.
+    fn is_alone(&self) -> bool {
+        self.buckets.is_empty() && !self.is_empty()
+    }
+}
+
 /// The state of a histogram series.
 ///
 /// Counts of pushes with the same bounds add up exactly. Where bounds differ, each layout keeps its
 /// own counts, and [`Histogram::buckets`] shows the union of the bounds; there each layout
 /// contributes the count at its largest bound not above the bucket's. That is monotone in the bound
 /// and in time, the total is exact, and a quantile errs upward by one original bucket at most.
+///
+/// Native buckets are there for as long as they hold all observations: a push that has none ends them
+/// for good, because Prometheus takes no histogram whose native buckets don't add up to its count.
+/// Classic buckets are not shown beside them once a push had native buckets only, but go on counting:
+/// they are what is left should the native ones end.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     first: Part,
     others: Vec<Part>,
+    native: Option<Box<NativePart>>,
     /// The sum of all observations.
     pub sum: Sum,
 }
 
 impl Histogram {
     /// A histogram as it was pushed. `known` are layouts that it may share.
-    pub fn new<'a>(
-        buckets: &[Bucket],
-        sum: f64,
-        total: Count,
-        known: impl IntoIterator<Item = &'a Arc<Layout>>,
-    ) -> Histogram {
+    pub fn new<'a>(pushed: Pushed<'_>, known: impl IntoIterator<Item = &'a Arc<Layout>>) -> Histogram {
+        let Pushed { buckets, total, .. } = pushed;
         let layout = known
             .into_iter()
             .find(|layout| layout.fits(buckets))
             .map_or_else(|| Arc::new(Layout::new(buckets)), Arc::clone);
         let first = Part { layout, counts: Counts::new(buckets), total };
-        Histogram { first, others: Vec::new(), sum: Sum::new(sum) }
+        Histogram { first, others: Vec::new(), native: pushed.native_part(), sum: Sum::new(pushed.sum) }
     }
 
-    /// A histogram of these parts; none without any.
+    /// A histogram of these parts, without native buckets; none without any.
     pub fn from_parts(parts: Vec<Part>, sum: Sum) -> Option<Histogram> {
         let mut parts = parts.into_iter();
-        Some(Histogram { first: parts.next()?, others: parts.collect(), sum })
+        Some(Histogram { first: parts.next()?, others: parts.collect(), native: None, sum })
     }
 
     /// What was pushed, by layout; the layout of the first push first.
@@ -171,8 +213,12 @@ impl Histogram {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// Adds a push. Bounds must be ascending, counts cumulative.
-    pub fn merge(&mut self, buckets: &[Bucket], sum: f64, total: Count) {
+    /// Adds a push.
+    pub fn merge(&mut self, pushed: Pushed<'_>) {
+        if self.native.is_some() || pushed.native.is_some() {
+            self.merge_native(&pushed);
+        }
+        let Pushed { buckets, sum, total, .. } = pushed;
         self.sum.add(sum);
         let part = std::iter::once(&mut self.first).chain(&mut self.others).find(|p| p.layout.fits(buckets));
         match part {
@@ -190,10 +236,25 @@ impl Histogram {
         }
     }
 
+    /// Adds native buckets, or ends them.
+    fn merge_native(&mut self, pushed: &Pushed<'_>) {
+        let has_observations = self.count().as_f64() != 0.0;
+        match (&mut self.native, pushed.native) {
+            (Some(part), Some(histogram)) => {
+                part.histogram.merge(histogram);
+                part.is_alone |= pushed.is_alone();
+            }
+            (native @ Some(_), None) if !pushed.is_empty() => *native = None,
+            // Nothing has been observed without native buckets as yet.
+            (native @ None, Some(_)) if !has_observations => *native = pushed.native_part(),
+            _ => {}
+        }
+    }
+
     /// Makes one layout of all, with the bounds and counts that are shown.
     fn collapse(&mut self) {
         let mut shown = Vec::new();
-        self.buckets(|_, bound, count| shown.push(Bucket { bound, count }));
+        self.classic_buckets(|_, bound, count| shown.push(Bucket { bound, count }));
         let total = self.count();
         self.first = Part { layout: Arc::new(Layout::new(&shown)), counts: Counts::new(&shown), total };
         self.others.clear();
@@ -209,9 +270,31 @@ impl Histogram {
         &self.first.layout
     }
 
+    /// The native buckets, while they hold all observations.
+    pub fn native(&self) -> Option<&NativeHistogram> {
+        self.native.as_ref().map(|part| &part.histogram)
+    }
+
+    /// The native buckets with all that is known about them.
+    pub fn native_part(&self) -> Option<&NativePart> {
+        self.native.as_deref()
+    }
+
+    /// The same histogram with these native buckets, which must hold all observations.
+    pub fn with_native_part(mut self, part: Option<NativePart>) -> Histogram {
+        self.native = part.map(Box::new);
+        self
+    }
+
     /// Calls `each` with the text of the bound, the bound, and the cumulative count of every bucket,
     /// in the order in which they are shown. `+Inf` is among them only if it was pushed.
-    pub fn buckets(&self, mut each: impl FnMut(&str, f64, Count)) {
+    pub fn buckets(&self, each: impl FnMut(&str, f64, Count)) {
+        if self.native.as_ref().is_none_or(|part| !part.is_alone) {
+            self.classic_buckets(each);
+        }
+    }
+
+    fn classic_buckets(&self, mut each: impl FnMut(&str, f64, Count)) {
         if self.others.is_empty() {
             let layout = &self.first.layout;
             for (at, (bound, label)) in layout.bounds.iter().zip(&layout.labels).enumerate() {
@@ -234,6 +317,7 @@ impl Histogram {
     /// Whether any count is no integer, which turns the whole histogram into a float histogram.
     pub fn is_float(&self) -> bool {
         self.parts().any(|part| part.total.is_float() || matches!(part.counts, Counts::Float(_)))
+            || self.native().is_some_and(NativeHistogram::is_float)
     }
 }
 
@@ -242,8 +326,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    type Classic = (Vec<Bucket>, f64, Count);
+
+    fn pushed((buckets, sum, total): &Classic) -> Pushed<'_> {
+        Pushed { buckets, native: None, sum: *sum, total: *total }
+    }
+
     /// A push that observed `values`, with these bounds.
-    fn observed(values: &[f64], bounds: &[f64]) -> (Vec<Bucket>, f64, Count) {
+    fn observed(values: &[f64], bounds: &[f64]) -> Classic {
         let count = |bound: f64| Count::Int(values.iter().filter(|v| **v <= bound).count() as u64);
         let buckets = bounds.iter().map(|&bound| Bucket { bound, count: count(bound) }).collect();
         (buckets, values.iter().sum(), count(f64::INFINITY))
@@ -255,11 +345,10 @@ mod tests {
         out
     }
 
-    fn merged(pushes: &[(Vec<Bucket>, f64, Count)]) -> Histogram {
-        let (buckets, sum, total) = &pushes[0];
-        let mut histogram = Histogram::new(buckets, *sum, *total, []);
-        for (buckets, sum, total) in &pushes[1..] {
-            histogram.merge(buckets, *sum, *total);
+    fn merged(pushes: &[Classic]) -> Histogram {
+        let mut histogram = Histogram::new(pushed(&pushes[0]), []);
+        for push in &pushes[1..] {
+            histogram.merge(pushed(push));
         }
         histogram
     }
@@ -277,7 +366,7 @@ mod tests {
         let half = Bucket { bound: 1.0, count: Count::Float(0.5) };
         let mut histogram = merged(&[observed(&[0.5], &[1.0])]);
         assert!(!histogram.is_float());
-        histogram.merge(&[half], 0.0, Count::Float(0.5));
+        histogram.merge(pushed(&(vec![half], 0.0, Count::Float(0.5))));
         assert!(histogram.is_float());
         assert_eq!(shown(&histogram), [(1.0, 1.5)]);
         assert_eq!(histogram.count(), Count::Float(1.5));
@@ -286,12 +375,11 @@ mod tests {
     #[test]
     fn counts_beyond_u64_go_on_as_floats() {
         let huge = Bucket { bound: 1.0, count: Count::Int(u64::MAX) };
-        let mut histogram = Histogram::new(&[huge], 0.0, huge.count, []);
-        histogram.merge(&[huge], 0.0, huge.count);
+        let histogram = merged(&[(vec![huge], 0.0, huge.count), (vec![huge], 0.0, huge.count)]);
         assert_eq!(shown(&histogram), [(1.0, 36_893_488_147_419_103_232.0)]);
     }
 
-    fn pushes() -> impl Strategy<Value = Vec<(Vec<Bucket>, f64, Count)>> {
+    fn pushes() -> impl Strategy<Value = Vec<Classic>> {
         let layouts = prop::sample::select(vec![
             vec![1.0, 5.0],
             vec![2.0, 5.0, f64::INFINITY],

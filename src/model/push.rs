@@ -6,9 +6,12 @@
 mod labels;
 mod prepare;
 
+use std::num::NonZeroU32;
+
 use crate::model::count::Count;
 use crate::model::histogram::Bucket;
 use crate::model::kind::Kind;
+use crate::model::native_histogram::NativeHistogram;
 use crate::model::rules::describe;
 use crate::model::summary::Quantile;
 
@@ -29,6 +32,17 @@ impl Span {
     }
 }
 
+/// Where in a [`Push`] a native histogram is. Counted from 1, so that having none takes no room.
+#[derive(Clone, Copy, Debug)]
+pub struct NativeAt(NonZeroU32);
+
+impl NativeAt {
+    fn push(all: &mut Vec<NativeHistogram>, native: NativeHistogram) -> NativeAt {
+        all.push(native);
+        NativeAt(NonZeroU32::new(all.len() as u32).unwrap_or(NonZeroU32::MAX))
+    }
+}
+
 /// A checked push.
 #[derive(Debug)]
 pub struct Push {
@@ -39,6 +53,7 @@ pub struct Push {
     text: String,
     buckets: Vec<Bucket>,
     quantiles: Vec<Quantile>,
+    natives: Vec<NativeHistogram>,
 }
 
 /// One family of a push.
@@ -85,6 +100,8 @@ pub enum Value {
         total: Count,
         /// See [`Push::buckets`].
         buckets: Span,
+        /// See [`Push::native`].
+        native: Option<NativeAt>,
     },
 }
 
@@ -126,6 +143,11 @@ impl Push {
     /// The buckets of a histogram: ascending and cumulative where the family adds.
     pub fn buckets(&self, span: Span) -> &[Bucket] {
         span.of(&self.buckets)
+    }
+
+    /// The native part of a histogram.
+    pub fn native(&self, at: Option<NativeAt>) -> Option<&NativeHistogram> {
+        self.natives.get(at?.0.get() as usize - 1)
     }
 
     /// The quantiles of a summary.

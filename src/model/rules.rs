@@ -5,6 +5,7 @@
 use crate::model::count::Count;
 use crate::model::kind::Kind;
 use crate::model::labels::pairs;
+use crate::model::native_histogram::Fault;
 use crate::model::number::format_f64;
 use crate::model::push::Value;
 
@@ -82,6 +83,8 @@ pub enum Cause {
     CountDiffers { metric: String, count: Count, bucket: Count },
     #[error("{metric} has buckets but neither a count nor an le=\"+Inf\" bucket")]
     NoCount { metric: String },
+    #[error("{metric} has a native histogram that is none: {fault}")]
+    NativeHistogram { metric: String, fault: Fault },
 }
 
 impl Cause {
@@ -108,7 +111,8 @@ impl Cause {
             | Cause::DuplicateBound { .. }
             | Cause::FallingCounts { .. }
             | Cause::CountDiffers { .. }
-            | Cause::NoCount { .. } => "invalid_histogram",
+            | Cause::NoCount { .. }
+            | Cause::NativeHistogram { .. } => "invalid_histogram",
         }
     }
 }

@@ -9,8 +9,9 @@ use serde::ser::{Serialize, SerializeTuple, Serializer};
 use serde::{Deserialize, Serialize as DeriveSerialize};
 
 use crate::model::count::Count;
-use crate::model::histogram::{Counts, Histogram, Layout, Part};
+use crate::model::histogram::{Counts, Histogram, Layout, NativePart, Part};
 use crate::model::kind::Form;
+use crate::model::native_histogram::{NativeHistogram, Parts, Populations, Sparse};
 use crate::model::sum::Sum;
 use crate::model::summary::{Quantile, Summary};
 use crate::store::piece::{OwnedValue, Piece, Rows};
@@ -74,6 +75,31 @@ struct SummaryRow {
 struct HistogramRow<C> {
     sum: (f64, f64),
     parts: Vec<PartRow<C>>,
+    native: Option<NativeRow>,
+}
+
+#[derive(Debug, DeriveSerialize, Deserialize)]
+struct NativeRow {
+    is_alone: bool,
+    schema: i32,
+    zero_threshold: f64,
+    thresholds_differ: bool,
+    absorbed: Option<i32>,
+    populations: PopulationsRow,
+}
+
+#[derive(Debug, DeriveSerialize, Deserialize)]
+enum PopulationsRow {
+    Int(SparseRow<u64>),
+    Float(SparseRow<f64>),
+}
+
+/// The zero bucket, and the populated buckets of both sides by index.
+#[derive(Debug, DeriveSerialize, Deserialize)]
+struct SparseRow<N> {
+    zero: N,
+    positive: Vec<(i32, N)>,
+    negative: Vec<(i32, N)>,
 }
 
 #[derive(Debug, DeriveSerialize, Deserialize)]
@@ -223,7 +249,38 @@ fn histogram_row<'a>(
         };
         PartRow { layout: layout as u32, counts, total: count_row(part.total) }
     };
-    HistogramRow { sum: histogram.sum.parts(), parts: histogram.parts().map(part).collect() }
+    HistogramRow {
+        sum: histogram.sum.parts(),
+        parts: histogram.parts().map(part).collect(),
+        native: histogram.native_part().map(native_row),
+    }
+}
+
+fn native_row(native: &NativePart) -> NativeRow {
+    let Parts { schema, zero_threshold, thresholds_differ, absorbed, populations } = native.histogram.parts();
+    let populations = match populations {
+        Populations::Int(Sparse { zero, positive, negative }) => {
+            PopulationsRow::Int(SparseRow { zero, positive, negative })
+        }
+        Populations::Float(Sparse { zero, positive, negative }) => {
+            PopulationsRow::Float(SparseRow { zero, positive, negative })
+        }
+    };
+    NativeRow { is_alone: native.is_alone, schema, zero_threshold, thresholds_differ, absorbed, populations }
+}
+
+fn native_part(row: NativeRow) -> Option<NativePart> {
+    let NativeRow { is_alone, schema, zero_threshold, thresholds_differ, absorbed, populations } = row;
+    let populations = match populations {
+        PopulationsRow::Int(SparseRow { zero, positive, negative }) => {
+            Populations::Int(Sparse { zero, positive, negative })
+        }
+        PopulationsRow::Float(SparseRow { zero, positive, negative }) => {
+            Populations::Float(Sparse { zero, positive, negative })
+        }
+    };
+    let parts = Parts { schema, zero_threshold, thresholds_differ, absorbed, populations };
+    Some(NativePart { histogram: NativeHistogram::from_parts(parts)?, is_alone })
 }
 
 fn histogram(row: HistogramRow<CountsRow>, layouts: &[Arc<Layout>]) -> Option<Histogram> {
@@ -236,7 +293,11 @@ fn histogram(row: HistogramRow<CountsRow>, layouts: &[Arc<Layout>]) -> Option<Hi
         (len == layout.bounds().len()).then_some(Part { layout, counts, total: count(&row.total) })
     };
     let parts: Option<Vec<Part>> = row.parts.into_iter().map(part).collect();
-    Histogram::from_parts(parts?, Sum::from_parts(row.sum))
+    let native = match row.native {
+        Some(row) => Some(native_part(row)?),
+        None => None,
+    };
+    Some(Histogram::from_parts(parts?, Sum::from_parts(row.sum))?.with_native_part(native))
 }
 
 /// The bucket layouts that were read so far, so that series share them again.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::model::histogram::{Histogram, Layout};
+use crate::model::histogram::{Histogram, Layout, Pushed};
 use crate::model::kind::Form;
 use crate::model::labels::has_quoted_names;
 use crate::model::push::{Push, Series, Value};
@@ -198,9 +198,11 @@ impl Piece {
                 let value = Summary::new(sum, count, push.quantiles(quantiles));
                 rows.push(Row { value, start_ms: now_ms, label_end });
             }
-            (Rows::Histograms(rows), Value::Histogram { sum, total, buckets }) => {
+            (Rows::Histograms(rows), Value::Histogram { sum, total, buckets, native }) => {
+                let (buckets, native) = (push.buckets(buckets), push.native(native));
+                let pushed = Pushed { buckets, native, sum, total };
                 let neighbour = rows.last().map(|row| row.value.layout().clone());
-                let value = Histogram::new(push.buckets(buckets), sum, total, neighbour.iter().chain(known));
+                let value = Histogram::new(pushed, neighbour.iter().chain(known));
                 rows.push(Row { value, start_ms: now_ms, label_end });
             }
             // The form of a family and of its pushed series is checked before.
@@ -223,13 +225,14 @@ impl Piece {
                     Meeting::Replace => rows[at].value = Summary::new(sum, count, quantiles),
                 }
             }
-            (Rows::Histograms(rows), Value::Histogram { sum, total, buckets }) => {
-                let buckets = push.buckets(buckets);
+            (Rows::Histograms(rows), Value::Histogram { sum, total, buckets, native }) => {
+                let (buckets, native) = (push.buckets(buckets), push.native(native));
+                let pushed = Pushed { buckets, native, sum, total };
                 let histogram = &mut rows[at].value;
                 match meeting {
-                    Meeting::Add => histogram.merge(buckets, sum, total),
+                    Meeting::Add => histogram.merge(pushed),
                     Meeting::Replace => {
-                        *histogram = Histogram::new(buckets, sum, total, [&histogram.layout().clone()]);
+                        *histogram = Histogram::new(pushed, [&histogram.layout().clone()]);
                     }
                 }
             }

@@ -4,7 +4,7 @@ use prometheus::Registry;
 use prometheus::proto::{Metric, MetricType};
 
 use crate::model::count::Count;
-use crate::model::histogram::{Bucket, Histogram};
+use crate::model::histogram::{Bucket, Histogram, Pushed};
 use crate::model::kind::Kind;
 use crate::model::labels::block_of;
 use crate::model::summary::{Quantile, Summary};
@@ -84,7 +84,9 @@ fn row(metric: &Metric, kind: Kind) -> Row {
             };
             let buckets: Vec<Bucket> = histogram.get_bucket().iter().map(bucket).collect();
             let count = Count::Int(histogram.get_sample_count());
-            RowValue::Histogram(Histogram::new(&buckets, histogram.get_sample_sum(), count, []))
+            let sum = histogram.get_sample_sum();
+            let pushed = Pushed { buckets: &buckets, native: None, sum, total: count };
+            RowValue::Histogram(Histogram::new(pushed, []))
         }
         _ => RowValue::Number(metric.get_gauge().get_value()),
     };

@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
 mod exposition;
+pub(crate) mod protobuf;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 
 use bumpalo::Bump;
 
-use super::wire::{Field, WireError, delimited, fields};
+use super::wire::{Field, WireError, delimited, fields, varint, zigzag};
 use crate::exposition::quote::quote;
 use crate::model::body::{self, Body, Chain, Label, Value};
 use crate::model::count::Count;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::escape;
+use crate::model::native_histogram::{Encoded, Span};
 use crate::model::summary::Quantile;
 
 /// Why a protobuf body can't be parsed.
@@ -48,14 +49,6 @@ pub enum ParseError {
         what: &'static str,
         /// The quoted string.
         text: String,
-    },
-    /// A histogram has native buckets.
-    #[error(
-        "metric family {name} has a native histogram, which this gateway can't add up; push classic buckets"
-    )]
-    NativeHistogram {
-        /// The quoted name.
-        name: String,
     },
 }
 
@@ -222,7 +215,7 @@ impl<'a> Reader<'a> {
     fn histogram(&mut self, message: &'a [u8], family: usize, mark: usize) -> Result<u32, ParseError> {
         let handle = self.body.push_composite(family, mark, None);
         let (mut new_sum, mut integer, mut float) = (None, None, None);
-        let mut is_native = false;
+        let mut native = Encoded::default();
         fields(message, |field, content| {
             match field {
                 1 => integer = Some(content.varint()?),
@@ -232,16 +225,13 @@ impl<'a> Reader<'a> {
                     self.body.push_bucket(handle, bucket);
                 }
                 4 => float = Some(content.double()?),
-                // Spans, which every native histogram has at least one of.
-                9 | 12 => is_native = true,
+                5..=14 => native_field(&mut native, field, content)?,
                 _ => {}
             }
             Ok::<(), ParseError>(())
         })?;
-        if is_native {
-            return Err(ParseError::NativeHistogram {
-                name: quote(self.body.families[family].name.as_bytes()),
-            });
+        if native.is_native() {
+            self.body.push_native(handle, native);
         }
         if let Some(composite) = self.body.composite_mut(handle) {
             (composite.sum, composite.count) = (new_sum, count_of(integer, float));
@@ -271,6 +261,65 @@ fn bucket(content: Field<'_>) -> Result<Bucket, ParseError> {
         Ok::<(), ParseError>(())
     })?;
     Ok(Bucket { bound, count: count_of(integer, float).unwrap_or(Count::ZERO) })
+}
+
+/// Reads a field that only native histograms have.
+fn native_field(native: &mut Encoded, field: u64, content: Field<'_>) -> Result<(), WireError> {
+    match field {
+        5 => native.schema = zigzag(content.varint()?) as i32,
+        6 => native.zero_threshold = content.double()?,
+        7 => native.zero_count = content.varint()?,
+        8 => native.zero_count_float = content.double()?,
+        9 => native.negative.spans.push(span(content)?),
+        10 => signed_varints(content, &mut native.negative.deltas)?,
+        11 => packed_doubles(content, &mut native.negative.counts)?,
+        12 => native.positive.spans.push(span(content)?),
+        13 => signed_varints(content, &mut native.positive.deltas)?,
+        14 => packed_doubles(content, &mut native.positive.counts)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn span(content: Field<'_>) -> Result<Span, WireError> {
+    let mut span = Span::default();
+    fields(content.bytes()?, |field, content| {
+        match field {
+            1 => span.offset = zigzag(content.varint()?) as i32,
+            2 => span.length = content.varint()? as u32,
+            _ => {}
+        }
+        Ok::<(), WireError>(())
+    })?;
+    Ok(span)
+}
+
+/// One value of a repeated field, or several that are packed into one.
+fn signed_varints(content: Field<'_>, into: &mut Vec<i64>) -> Result<(), WireError> {
+    match content {
+        Field::Bytes(mut packed) => {
+            while !packed.is_empty() {
+                into.push(zigzag(varint(&mut packed)?));
+            }
+        }
+        single => into.push(zigzag(single.varint()?)),
+    }
+    Ok(())
+}
+
+/// The same for doubles.
+fn packed_doubles(content: Field<'_>, into: &mut Vec<f64>) -> Result<(), WireError> {
+    match content {
+        Field::Bytes(packed) => {
+            let (doubles, rest) = packed.as_chunks();
+            if !rest.is_empty() {
+                return Err(WireError::Truncated);
+            }
+            into.extend(doubles.iter().map(|bytes| f64::from_le_bytes(*bytes)));
+        }
+        single => into.push(single.double()?),
+    }
+    Ok(())
 }
 
 fn doubles(content: Field<'_>, first: u64, second: u64) -> Result<(f64, f64), ParseError> {

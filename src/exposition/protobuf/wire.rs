@@ -63,6 +63,11 @@ pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, WireError> {
     Err(WireError::Overflow)
 }
 
+/// The signed number that a varint of a field of signed integers stands for.
+pub(super) fn zigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
 fn take<'a>(bytes: &mut &'a [u8], length: u64) -> Result<&'a [u8], WireError> {
     let length = usize::try_from(length).map_err(|_| WireError::Truncated)?;
     let (taken, rest) = bytes.split_at_checked(length).ok_or(WireError::Truncated)?;
@@ -122,6 +127,11 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 pub(super) fn put_uint(out: &mut Vec<u8>, number: u64, value: u64) {
     put_varint(out, number << 3);
     put_varint(out, value);
+}
+
+/// Appends a field of a signed integer.
+pub(super) fn put_sint(out: &mut Vec<u8>, number: u64, value: i64) {
+    put_uint(out, number, (value << 1 ^ value >> 63) as u64);
 }
 
 /// Appends a double field.

@@ -1,12 +1,13 @@
 //! Writing delimited protobuf.
 
-use super::wire::{put_double, put_message, put_string, put_uint};
+use super::wire::{put_double, put_message, put_sint, put_string, put_uint};
 use crate::exposition::escaping::Escaping;
 use crate::exposition::writer::{Head, Labels};
 use crate::model::count::Count;
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;
 use crate::model::labels::pairs;
+use crate::model::native_histogram::{Encoded, EncodedBuckets};
 use crate::model::summary::Summary;
 
 /// Writes delimited protobuf. A family is one message with its length in front, so it is put
@@ -97,8 +98,40 @@ impl ProtobufWriter {
                         put_double(message, 2, bound);
                     });
                 });
+                if let Some(native) = histogram.native() {
+                    put_native(message, &native.encode(is_float), is_float);
+                }
             });
         });
+    }
+}
+
+fn put_native(message: &mut Vec<u8>, native: &Encoded, is_float: bool) {
+    put_sint(message, 5, i64::from(native.schema));
+    put_double(message, 6, native.zero_threshold);
+    if is_float {
+        put_double(message, 8, native.zero_count_float);
+    } else {
+        put_uint(message, 7, native.zero_count);
+    }
+    put_native_buckets(message, &native.negative, [9, 10, 11]);
+    put_native_buckets(message, &native.positive, [12, 13, 14]);
+}
+
+fn put_native_buckets(message: &mut Vec<u8>, buckets: &EncodedBuckets, numbers: [u64; 3]) {
+    let [spans, deltas, counts] = numbers;
+    for span in &buckets.spans {
+        put_message(message, spans, |message| {
+            put_sint(message, 1, i64::from(span.offset));
+            put_uint(message, 2, u64::from(span.length));
+        });
+    }
+    // Not packed, as the schema has it.
+    for delta in &buckets.deltas {
+        put_sint(message, deltas, *delta);
+    }
+    for count in &buckets.counts {
+        put_double(message, counts, *count);
     }
 }
 

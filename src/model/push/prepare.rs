@@ -1,13 +1,14 @@
 //! From a body to a push: label forcing, and the checks of what would spoil a sum.
 
 use super::labels::{ForcedLabels, Template};
-use super::{Family, GROUP_FAMILIES, Push, Series, Span, Value};
+use super::{Family, GROUP_FAMILIES, NativeAt, Push, Series, Span, Value};
 use crate::model::body::{self, Body};
 use crate::model::count::Count;
 use crate::model::grouping::Grouping;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::write_pair;
+use crate::model::native_histogram::{Fault, MAX_BUCKETS, NativeHistogram};
 use crate::model::rules::{Cause, Refusal, describe};
 use crate::model::summary::Quantile;
 
@@ -34,6 +35,7 @@ impl Push {
             text: Vec::with_capacity(count * 64 + 256),
             buckets: Vec::new(),
             quantiles: Vec::new(),
+            natives: Vec::new(),
             template: Template::default(),
         };
         let mut families = Vec::with_capacity(body.families.len());
@@ -74,6 +76,7 @@ impl Push {
             text,
             buckets: builder.buckets,
             quantiles: builder.quantiles,
+            natives: builder.natives,
         };
         let mut by_name: Vec<u32> = (0..push.families.len() as u32).collect();
         by_name.sort_unstable_by_key(|&at| push.name(&push.families[at as usize]));
@@ -101,6 +104,7 @@ enum ValueFault {
         bucket: Count,
     },
     NoCount,
+    Native(Fault),
     /// The value is not of the kind of its family.
     NotA(Kind),
 }
@@ -116,6 +120,7 @@ impl ValueFault {
             ValueFault::Falling(bound) => Cause::FallingCounts { metric, bound },
             ValueFault::CountDiffers { count, bucket } => Cause::CountDiffers { metric, count, bucket },
             ValueFault::NoCount => Cause::NoCount { metric },
+            ValueFault::Native(fault) => Cause::NativeHistogram { metric, fault },
             ValueFault::NotA(kind) => Cause::KindConflict { metric, kind },
         }
     }
@@ -128,6 +133,7 @@ struct Builder<'b, 'a> {
     text: Vec<u8>,
     buckets: Vec<Bucket>,
     quantiles: Vec<Quantile>,
+    natives: Vec<NativeHistogram>,
     template: Template<'a>,
 }
 
@@ -196,17 +202,36 @@ impl<'a> Builder<'_, 'a> {
                     all.reserve(composite.bucket_count());
                     all.extend(body.buckets_of(composite).filter(keeps));
                 });
+                let native = self.native(composite, adds)?;
+                let mut count = composite.count;
+                if let Some(native) = native.as_ref().filter(|_| self.aggregate) {
+                    count = count.or_else(|| Some(native.population()));
+                }
                 let total = if adds {
-                    check_histogram(&mut self.buckets[buckets.start as usize..], sum, composite.count)?
+                    check_histogram(&mut self.buckets[buckets.start as usize..], sum, count)?
                 } else {
-                    composite.count.unwrap_or(Count::ZERO)
+                    count.unwrap_or(Count::ZERO)
                 };
-                Ok(Value::Histogram { sum, total, buckets })
+                if let Some(native) = native.as_ref().filter(|_| self.aggregate) {
+                    native.check_count(total, sum).map_err(ValueFault::Native)?;
+                }
+                let native = native.map(|native| NativeAt::push(&mut self.natives, native));
+                Ok(Value::Histogram { sum, total, buckets, native })
             }
             (body::Value::Missing, _) | (body::Value::Composite(_), Form::Number) => {
                 Err(ValueFault::NotA(kind))
             }
         }
+    }
+
+    /// The native part of a histogram, no larger than one that adds may be.
+    fn native(&self, composite: &body::Composite, adds: bool) -> Result<Option<NativeHistogram>, ValueFault> {
+        let Some(encoded) = self.body.native_of(composite) else { return Ok(None) };
+        let mut native = NativeHistogram::decode(encoded, composite.count).map_err(ValueFault::Native)?;
+        if adds {
+            native.limit(MAX_BUCKETS);
+        }
+        Ok(Some(native))
     }
 
     #[cold]
