@@ -135,7 +135,7 @@ impl Loader {
             }
             let is_full = pieces.last().is_none_or(|piece| piece.len() == PIECE_ROWS);
             let labels: LabelsRow<'_> = postcard::from_bytes(row.1.value()).map_err(text)?;
-            let piece = row::piece(labels, values, &mut self.layouts)
+            let piece = row::piece(&labels, values, &mut self.layouts)
                 .filter(|piece| is_next && is_full && piece.len() <= PIECE_ROWS)
                 .ok_or_else(|| format!("family {family}: piece {number} does not fit"))?;
             pieces.push(Arc::new(piece));

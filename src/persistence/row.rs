@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use serde::ser::{Serialize, SerializeTuple, Serializer};
+use serde::ser::{Serialize, SerializeTuple, SerializeTupleVariant, Serializer};
 use serde::{Deserialize, Serialize as DeriveSerialize};
 
 use crate::model::count::Count;
@@ -38,11 +38,24 @@ pub(super) struct FamilyRow<'a> {
     pub(super) help: Option<&'a str>,
 }
 
-/// The label blocks of a piece, with the start times of the series in milliseconds since the epoch.
+/// The label blocks and start times of a piece, each as the difference to the one before: the series
+/// of a piece have nearly all of their labels in common.
 #[derive(Debug, Deserialize)]
 pub(super) struct LabelsRow<'a> {
     #[serde(borrow)]
-    series: Vec<(&'a str, i64)>,
+    series: Vec<SeriesRow<'a>>,
+}
+
+#[derive(Debug, DeriveSerialize, Deserialize)]
+struct SeriesRow<'a> {
+    /// How many bytes at the beginning are those of the block before.
+    prefix: u32,
+    /// How many bytes at the end are.
+    suffix: u32,
+    /// What stands between.
+    middle: &'a str,
+    /// Milliseconds since the start time before, or since the epoch.
+    start: i64,
 }
 
 /// The values of a piece.
@@ -58,8 +71,8 @@ pub(super) struct ValuesRow {
 #[derive(Debug, Deserialize)]
 enum Values {
     Nothing,
-    /// Each the two halves of a sum.
-    Numbers(Vec<(f64, f64)>),
+    /// The rounded sums, and what rounding left over of those where it did, by position.
+    Numbers(Vec<f64>, Vec<(u32, f64)>),
     Summaries(Vec<SummaryRow>),
     Histograms(Vec<Box<[f64]>>, Vec<HistogramRow<CountsRow>>),
 }
@@ -143,8 +156,36 @@ pub(super) struct LabelsRef<'a>(pub(super) &'a Piece);
 impl Serialize for LabelsRef<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let piece = self.0;
-        serializer.collect_seq((0..piece.len()).map(|at| (piece.block(at), piece.start_ms(at))))
+        serializer.collect_seq((0..piece.len()).map(|at| {
+            let (before, start_before) = match at.checked_sub(1) {
+                Some(before) => (piece.block(before), piece.start_ms(before)),
+                None => ("", 0),
+            };
+            let block = piece.block(at);
+            let (prefix, suffix) = common(before, block);
+            SeriesRow {
+                prefix: prefix as u32,
+                suffix: suffix as u32,
+                middle: &block[prefix..block.len() - suffix],
+                start: piece.start_ms(at).wrapping_sub(start_before),
+            }
+        }))
     }
+}
+
+/// How many bytes two texts have in common at the beginning, and how many of the rest at the end.
+fn common(before: &str, block: &str) -> (usize, usize) {
+    let same = |(a, b): &(u8, u8)| a == b;
+    let mut prefix = before.bytes().zip(block.bytes()).take_while(same).count();
+    while !block.is_char_boundary(prefix) {
+        prefix -= 1;
+    }
+    let (before, block) = (&before[prefix..], &block[prefix..]);
+    let mut suffix = before.bytes().rev().zip(block.bytes().rev()).take_while(same).count();
+    while !block.is_char_boundary(block.len() - suffix) {
+        suffix -= 1;
+    }
+    (prefix, suffix)
 }
 
 /// Writes a [`ValuesRow`].
@@ -171,8 +212,13 @@ impl Serialize for RowsRef<'_> {
         match self.0 {
             None => serializer.serialize_unit_variant(VALUES, 0, "Nothing"),
             Some(Rows::Numbers(rows)) => {
-                let rows = Seq(rows.iter().map(|row| row.value.parts()));
-                serializer.serialize_newtype_variant(VALUES, 1, "Numbers", &rows)
+                let parts = rows.iter().map(|row| row.value.parts());
+                let rest = parts.clone().enumerate().filter(|(_, (_, low))| low.to_bits() != 0);
+                let rest: Vec<(u32, f64)> = rest.map(|(at, (_, low))| (at as u32, low)).collect();
+                let mut variant = serializer.serialize_tuple_variant(VALUES, 1, "Numbers", 2)?;
+                variant.serialize_field(&Seq(parts.map(|(high, _)| high)))?;
+                variant.serialize_field(&rest)?;
+                variant.end()
             }
             Some(Rows::Summaries(rows)) => {
                 let rows = Seq(rows.iter().map(|row| summary_row(&row.value)));
@@ -183,7 +229,6 @@ impl Serialize for RowsRef<'_> {
                 let rows: Vec<HistogramRow<CountsRef<'_>>> =
                     rows.iter().map(|row| histogram_row(&row.value, &mut layouts)).collect();
                 let bounds: Vec<&[f64]> = layouts.iter().map(|layout| layout.bounds()).collect();
-                use serde::ser::SerializeTupleVariant;
                 let mut variant = serializer.serialize_tuple_variant(VALUES, 3, "Histograms", 2)?;
                 variant.serialize_field(&bounds)?;
                 variant.serialize_field(&rows)?;
@@ -314,34 +359,101 @@ impl Layouts {
 }
 
 /// The piece that two rows describe; none where they contradict each other or themselves.
-pub(super) fn piece(labels: LabelsRow<'_>, values: ValuesRow, layouts: &mut Layouts) -> Option<Piece> {
-    let series = labels.series;
+pub(super) fn piece(labels: &LabelsRow<'_>, values: ValuesRow, layouts: &mut Layouts) -> Option<Piece> {
     match values.values {
         Values::Nothing => None,
-        Values::Numbers(values) => {
-            let values = values.into_iter().map(|parts| OwnedValue::Number(Sum::from_parts(parts)));
-            joined(Form::Number, &series, values)
+        Values::Numbers(sums, rest) => {
+            let mut sums: Vec<(f64, f64)> = sums.into_iter().map(|high| (high, 0.0)).collect();
+            for (at, low) in rest {
+                sums.get_mut(at as usize)?.1 = low;
+            }
+            let values = sums.into_iter().map(|parts| OwnedValue::Number(Sum::from_parts(parts)));
+            joined(Form::Number, labels, values)
         }
         Values::Summaries(values) => {
             let values = values.into_iter().map(|row| OwnedValue::Summary(summary(row)));
-            joined(Form::Summary, &series, values)
+            joined(Form::Summary, labels, values)
         }
         Values::Histograms(bounds, values) => {
             let layouts: Vec<Arc<Layout>> = bounds.iter().map(|bounds| layouts.shared(bounds)).collect();
             let values: Option<Vec<OwnedValue>> =
                 values.into_iter().map(|row| histogram(row, &layouts).map(OwnedValue::Histogram)).collect();
-            joined(Form::Histogram, &series, values?.into_iter())
+            joined(Form::Histogram, labels, values?.into_iter())
         }
     }
 }
 
 fn joined(
     form: Form,
-    series: &[(&str, i64)],
+    labels: &LabelsRow<'_>,
     values: impl ExactSizeIterator<Item = OwnedValue>,
 ) -> Option<Piece> {
-    if series.len() != values.len() || series.is_empty() {
+    if labels.series.len() != values.len() || labels.series.is_empty() {
         return None;
     }
-    Some(Piece::of(form, series.iter().zip(values).map(|((block, start), value)| (*block, *start, value))))
+    let mut blocks = String::new();
+    let mut rows: Vec<(std::ops::Range<usize>, i64)> = Vec::with_capacity(labels.series.len());
+    let mut before = 0..0usize;
+    let mut start = 0i64;
+    for series in &labels.series {
+        let from = blocks.len();
+        let prefix = before.start..before.start.checked_add(series.prefix as usize)?;
+        let suffix = before.end.checked_sub(series.suffix as usize)?..before.end;
+        // The parts of the block before must lie within it and not overlap.
+        if prefix.end > suffix.start || suffix.start < before.start {
+            return None;
+        }
+        blocks.get(prefix.clone()).and(blocks.get(suffix.clone()))?;
+        blocks.extend_from_within(prefix);
+        blocks.push_str(series.middle);
+        blocks.extend_from_within(suffix);
+        start = start.wrapping_add(series.start);
+        before = from..blocks.len();
+        rows.push((before.clone(), start));
+    }
+    let rows = rows.into_iter().zip(values);
+    Some(Piece::of(form, rows.map(|((block, start), value)| (&blocks[block], start, value))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read_back(piece: &Piece) -> Piece {
+        let labels = postcard::to_allocvec(&LabelsRef(piece)).unwrap();
+        let values = postcard::to_allocvec(&ValuesRef { pushed_at: 7, piece: Some(piece) }).unwrap();
+        let values: ValuesRow = postcard::from_bytes(&values).unwrap();
+        assert_eq!(values.pushed_at, 7);
+        super::piece(&postcard::from_bytes(&labels).unwrap(), values, &mut Layouts::default()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_read_back_bit_for_bit(
+            rows in prop::collection::vec(("[{]?[aä€]{0,6}[}]?", any::<i64>(), any::<u64>(), any::<u64>()), 1..40)
+        ) {
+            let row = |(block, start, high, low): &(String, i64, u64, u64)| {
+                let sum = Sum::from_parts((f64::from_bits(*high), f64::from_bits(*low)));
+                (block.clone(), *start, OwnedValue::Number(sum))
+            };
+            let owned: Vec<_> = rows.iter().map(row).collect();
+            let piece = Piece::of(Form::Number, owned.iter().map(|(b, s, v)| (b.as_str(), *s, v.clone())));
+            let back = read_back(&piece);
+            prop_assert_eq!(back.len(), rows.len());
+            let Rows::Numbers(values) = back.rows() else { panic!("numbers") };
+            for (at, (block, start, high, low)) in rows.iter().enumerate() {
+                prop_assert_eq!((back.block(at), back.start_ms(at)), (block.as_str(), *start));
+                let (h, l) = values[at].value.parts();
+                prop_assert_eq!((h.to_bits(), l.to_bits()), (*high, *low));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_reading_panic(labels in prop::collection::vec(any::<u8>(), 0..60), values in prop::collection::vec(any::<u8>(), 0..60)) {
+            if let (Ok(labels), Ok(values)) = (postcard::from_bytes(&labels), postcard::from_bytes(&values)) {
+                super::piece(&labels, values, &mut Layouts::default());
+            }
+        }
+    }
 }
