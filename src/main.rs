@@ -113,8 +113,10 @@ async fn serve(config: &Config) -> Result<(), ServeError> {
     let server = http::serve(state.clone(), listeners, config.web.shutdown_timeout)?;
     actix_web::rt::spawn(stop_when_asked(state.clone(), server.handle())?);
     server.await?;
-    // Nothing is waiting for the disk any more but what is to be written.
-    state.gateway().close();
+    // A disk that hangs must not keep a second signal from ending the process.
+    if actix_web::rt::task::spawn_blocking(move || state.gateway().close()).await.is_err() {
+        tracing::error!("closing the gateway has failed");
+    }
     tracing::info!("HTTP server stopped");
     Ok(())
 }
@@ -133,8 +135,13 @@ fn stop_when_asked(state: Arc<State>, server: ServerHandle) -> std::io::Result<i
             }
         }
         let stopping = server.stop(true);
+        let stopped = async {
+            stopping.await;
+            // The process ends by itself.
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
-            () = stopping => {}
+            () = stopped => {}
             _ = interrupt.recv() => exit_at_once(),
             _ = terminate.recv() => exit_at_once(),
         }

@@ -28,7 +28,7 @@ impl Health {
             .then(|| self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    fn fail(&self, reason: String) {
+    pub(super) fn fail(&self, reason: String) {
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
         self.is_failing.store(true, Ordering::Release);
     }
@@ -77,6 +77,11 @@ impl Committer {
             is_fatal: false,
             tried_at: Instant::now(),
         }
+    }
+
+    /// Whether pushes can be kept, for others to see.
+    pub(super) fn health(&self) -> &Arc<Health> {
+        &self.health
     }
 
     /// Whether the last commit failed.

@@ -119,7 +119,8 @@ fn open(
     aggregate: bool,
 ) -> Result<StoreFile, OpenError> {
     match file::find(&*disk)? {
-        Found::Nothing => StoreFile::create(disk, watch.clone(), store),
+        Found::Nothing => StoreFile::create(disk, watch.clone(), store, false),
+        Found::Empty => StoreFile::create(disk, watch.clone(), store, true),
         Found::Own => StoreFile::open(disk, watch.clone(), store),
         Found::Other => import(disk, watch, store, aggregate),
     }
@@ -141,7 +142,7 @@ fn import(
         .map_err(|error| OpenError::Damaged(format!("as the file of a stock Pushgateway: {error}")))?;
     let left_out = stock::import(&file, store, aggregate);
     let original = disk.keep()?;
-    let opened = StoreFile::create(disk, watch.clone(), store)?;
+    let opened = StoreFile::create(disk, watch.clone(), store, true)?;
     for sentence in &left_out {
         tracing::warn!(what = %sentence, "left out of the stock gateway's file");
     }
@@ -158,7 +159,7 @@ pub fn export_stock(config: &Config) -> Result<Vec<u8>, StartError> {
     let name = &config.persistence.file;
     let export = || {
         let disk = Box::new(Folder::new(Path::new(name)));
-        if file::find(&*disk)? == Found::Nothing {
+        if matches!(file::find(&*disk)?, Found::Nothing | Found::Empty) {
             return Err(OpenError::Io { source: std::io::ErrorKind::NotFound.into() });
         }
         let store = Store::new(own_families(), Tracking::Nothing, config.push.idempotency_window);

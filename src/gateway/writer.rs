@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::oneshot;
 
-use super::commit::{Committer, RETRY_AFTER};
+use super::commit::{Committer, Health, RETRY_AFTER};
 use super::{Failure, now};
 use crate::model::grouping::Grouping;
 use crate::model::push::Push;
@@ -27,6 +27,10 @@ const MAX_QUEUED_BYTES: usize = 256 << 20;
 
 /// How many requests go into one commit.
 const MAX_BATCH: usize = 1024;
+
+/// How much memory their pushes may take, in bytes, so that small ones need not wait for all large ones
+/// that came before them. One that is larger goes alone.
+const MAX_BATCH_BYTES: usize = 16 << 20;
 
 /// Something to be applied.
 #[derive(Debug)]
@@ -166,7 +170,12 @@ impl Queue {
                 waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
             }
         }
-        let count = waiting.jobs.len().min(MAX_BATCH);
+        let mut bytes = 0;
+        let fits = |job: &&Job| {
+            bytes += job.bytes;
+            bytes <= MAX_BATCH_BYTES
+        };
+        let count = waiting.jobs.iter().take(MAX_BATCH).take_while(fits).count().max(1);
         let jobs: Vec<Job> = waiting.jobs.drain(..count).collect();
         waiting.bytes -= jobs.iter().map(|job| job.bytes).sum::<usize>();
         self.metrics.depth(waiting.jobs.len());
@@ -183,6 +192,7 @@ struct Work {
 
 impl Work {
     fn run(mut self) {
+        let _closes = CloseOnDrop { queue: self.queue.clone(), health: self.committer.health().clone() };
         while let Some(jobs) = self.queue.take(self.committer.is_failing()) {
             if !self.is_ready() {
                 let answer = || Err(Failure::NotKept);
@@ -210,6 +220,23 @@ impl Work {
             self.store.take_back(first_key);
             applied.into_iter().for_each(|(sender, _)| reply(sender, Err(Failure::NotKept)));
         }
+    }
+}
+
+/// Whatever ends the writer, nobody waits for it in vain.
+struct CloseOnDrop {
+    queue: Arc<Queue>,
+    health: Arc<Health>,
+}
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.health.fail("the writer of the persistence file has failed: restart the gateway".to_owned());
+        }
+        let mut waiting = self.queue.lock();
+        waiting.is_closed = true;
+        waiting.jobs.clear();
     }
 }
 

@@ -47,7 +47,8 @@ pub(super) enum Step {
         value: Range<usize>,
     },
     KeysGone {
-        before: u64,
+        from: u64,
+        to: u64,
     },
 }
 
@@ -126,7 +127,7 @@ impl Batch {
                 let value = self.encode(&row);
                 self.steps.push(Step::Key { number: record.number, value });
             }
-            Change::KeysGone { before } => self.steps.push(Step::KeysGone { before }),
+            Change::KeysGone { from, to } => self.steps.push(Step::KeysGone { from, to }),
         }
     }
 

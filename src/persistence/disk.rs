@@ -1,13 +1,13 @@
 //! Where the file lies: opening it, and putting a new one in its place.
 
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::ops::Bound;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
@@ -24,11 +24,11 @@ pub trait Disk: Debug + Send {
     /// When it can't be read.
     fn head(&self) -> io::Result<Option<Vec<u8>>>;
 
-    /// All of the file.
+    /// All of the file, which no other gateway may take over from now on.
     ///
     /// # Errors
     ///
-    /// When it can't be read.
+    /// When it can't be read; [`io::ErrorKind::WouldBlock`] when another process has it.
     fn read(&self) -> io::Result<Vec<u8>>;
 
     /// Keeps the file as it is under another name too, before another one takes its place. Gives that
@@ -50,16 +50,16 @@ pub trait Disk: Debug + Send {
     ///
     /// # Errors
     ///
-    /// When it can't be created.
+    /// When it can't be created; [`io::ErrorKind::WouldBlock`] when another process is at it.
     fn create_new(&self) -> io::Result<Bytes>;
 
     /// Puts the file of [`Disk::create_new`] in the place of the file, for good: after a crash there
-    /// is either of them.
+    /// is either of them. Without `over` there must be none.
     ///
     /// # Errors
     ///
     /// When it can't be put there.
-    fn install(&self) -> io::Result<()>;
+    fn install(&self, over: bool) -> io::Result<()>;
 
     /// Removes what [`Disk::create_new`] left, if anything.
     fn discard(&self);
@@ -70,6 +70,8 @@ pub trait Disk: Debug + Send {
 pub struct Folder {
     path: PathBuf,
     new: PathBuf,
+    /// The file that is taken over, locked.
+    taken: Mutex<Option<File>>,
 }
 
 impl Folder {
@@ -78,7 +80,7 @@ impl Folder {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let mut new = path.clone().into_os_string();
         new.push(".new");
-        Folder { path, new: new.into() }
+        Folder { path, new: new.into(), taken: Mutex::default() }
     }
 
     /// The path, links resolved.
@@ -109,7 +111,17 @@ impl Disk for Folder {
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
-        fs::read(&self.path)
+        let mut file = File::open(&self.path)?;
+        lock(&file)?;
+        // Another gateway may have taken it over between opening and locking.
+        let (ours, there) = (file.metadata()?, fs::metadata(&self.path)?);
+        if (ours.dev(), ours.ino()) != (there.dev(), there.ino()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        Ok(bytes)
     }
 
     fn keep(&self) -> io::Result<String> {
@@ -140,13 +152,25 @@ impl Disk for Folder {
     }
 
     fn create_new(&self) -> io::Result<Bytes> {
-        self.discard();
+        // What a gateway left that did not get further has no lock.
+        if let Ok(left) = File::open(&self.new) {
+            lock(&left)?;
+            self.discard();
+        }
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(&self.new)?;
+        lock(&file)?;
         Ok(Box::new(backend(file)?))
     }
 
-    fn install(&self) -> io::Result<()> {
-        fs::rename(&self.new, &self.path)?;
+    fn install(&self, over: bool) -> io::Result<()> {
+        let is_linked = !over && fs::hard_link(&self.new, &self.path).is_ok();
+        if is_linked {
+            fs::remove_file(&self.new)?;
+        } else if !over && self.path.exists() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        } else {
+            fs::rename(&self.new, &self.path)?;
+        }
         sync_folder(&self.path)
     }
 
@@ -172,6 +196,17 @@ fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
+}
+
+/// Locks a file against other gateways for as long as it is open.
+fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        // A disk without locks can't tell.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 fn backend(file: File) -> io::Result<FileBackend> {

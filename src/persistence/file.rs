@@ -37,7 +37,6 @@ pub enum OpenError {
     #[error("{source}{}", advice(.source.kind()))]
     Io {
         /// What the system says.
-        #[from]
         source: io::Error,
     },
     /// Another process has it.
@@ -98,8 +97,10 @@ pub struct StoreFile {
 /// What there is where the file should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing, or an empty file.
+    /// Nothing.
     Nothing,
+    /// An empty file.
+    Empty,
     /// A file of the kind that this gateway writes.
     Own,
     /// Something else.
@@ -117,7 +118,7 @@ const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 pub fn find(disk: &dyn Disk) -> Result<Found, OpenError> {
     Ok(match disk.head()? {
         None => Found::Nothing,
-        Some(head) if head.is_empty() => Found::Nothing,
+        Some(head) if head.is_empty() => Found::Empty,
         Some(head) if head.starts_with(MAGIC) => Found::Own,
         Some(_) => Found::Other,
     })
@@ -138,18 +139,25 @@ impl StoreFile {
         }));
         read.unwrap_or_else(|_| Err(OpenError::Damaged("it can't be read".into())))?;
         store.restored();
+        // What a gateway left that could not replace the file.
+        disk.discard();
         Ok(StoreFile { disk, watch, database: Some(database) })
     }
 
-    /// Writes what there is in the store to a new file and puts it in its place.
+    /// Writes what there is in the store to a new file and puts it in its place, `over` what is there.
     ///
     /// # Errors
     ///
     /// When it can't be written. What was there before is left as it is then.
-    pub fn create(disk: Box<dyn Disk>, watch: Arc<Watch>, store: &Store) -> Result<StoreFile, OpenError> {
+    pub fn create(
+        disk: Box<dyn Disk>,
+        watch: Arc<Watch>,
+        store: &Store,
+        over: bool,
+    ) -> Result<StoreFile, OpenError> {
         let mut batch = Batch::default();
         store.all(|change| batch.add(change));
-        let database = new_file(&*disk, &watch, &batch)?;
+        let database = new_file(&*disk, &watch, &batch, over)?;
         store.restored();
         Ok(StoreFile { disk, watch, database: Some(database) })
     }
@@ -200,7 +208,7 @@ impl StoreFile {
     /// When the new file can't be written; the old one is still there then.
     pub fn replace(&mut self, batch: &Batch) -> Result<(), CommitError> {
         self.close();
-        let database = new_file(&*self.disk, &self.watch, batch).map_err(|error| {
+        let database = new_file(&*self.disk, &self.watch, batch, true).map_err(|error| {
             self.watch.take_sync_failed();
             CommitError::new(&error.to_string(), true)
         })?;
@@ -234,6 +242,15 @@ fn open(bytes: Bytes, watch: &Arc<Watch>) -> Result<Database, OpenError> {
     match opened {
         Ok(database) => Ok(database?),
         Err(_) => Err(OpenError::Damaged("it can't be read".into())),
+    }
+}
+
+impl From<io::Error> for OpenError {
+    fn from(source: io::Error) -> OpenError {
+        match source.kind() {
+            io::ErrorKind::WouldBlock => OpenError::InUse,
+            _ => OpenError::Io { source },
+        }
     }
 }
 
@@ -278,22 +295,20 @@ fn check_format(database: &Database) -> Result<(), OpenError> {
     }
 }
 
-fn new_file(disk: &dyn Disk, watch: &Arc<Watch>, batch: &Batch) -> Result<Database, OpenError> {
-    let made = make_file(disk, watch, batch);
+fn new_file(disk: &dyn Disk, watch: &Arc<Watch>, batch: &Batch, over: bool) -> Result<Database, OpenError> {
+    let bytes = disk.create_new()?;
+    let made = open(bytes, watch).and_then(|database| {
+        write(&database, batch).map_err(|error| match error {
+            redb::Error::Io(source) => OpenError::Io { source },
+            error => OpenError::Damaged(error.to_string()),
+        })?;
+        disk.install(over)?;
+        Ok(database)
+    });
     if made.is_err() {
         disk.discard();
     }
     made
-}
-
-fn make_file(disk: &dyn Disk, watch: &Arc<Watch>, batch: &Batch) -> Result<Database, OpenError> {
-    let database = open(disk.create_new()?, watch)?;
-    write(&database, batch).map_err(|error| match error {
-        redb::Error::Io(source) => OpenError::Io { source },
-        error => OpenError::Damaged(error.to_string()),
-    })?;
-    disk.install()?;
-    Ok(database)
 }
 
 fn write(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
@@ -325,7 +340,7 @@ fn write(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
                 Step::Key { number, value } => {
                     keys.insert(number, batch.bytes(value))?;
                 }
-                Step::KeysGone { before } => keys.retain_in::<u64, _>(..before, |_, _| false)?,
+                Step::KeysGone { from, to } => keys.retain_in::<u64, _>(from..to, |_, _| false)?,
             }
         }
     }

@@ -103,10 +103,12 @@ pub enum Change<'a> {
     },
     /// An idempotency key is remembered.
     Key(&'a Record),
-    /// Idempotency keys before this number are forgotten.
+    /// Idempotency keys with these numbers are forgotten.
     KeysGone {
-        /// The first that is remembered.
-        before: u64,
+        /// The first of them.
+        from: u64,
+        /// The first that is not.
+        to: u64,
     },
 }
 

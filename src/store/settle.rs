@@ -139,7 +139,7 @@ impl Store {
         let first = self.keys.first();
         if first != structure.first_key {
             structure.first_key = first;
-            each(Change::KeysGone { before: first });
+            each(Change::KeysGone { from: 0, to: first });
         }
         if self.tracking == Tracking::Touched {
             structure.settle();
@@ -208,8 +208,10 @@ impl Store {
             let kind = structure.definitions.live(name).map(|(kind, _)| kind);
             each(Change::Kind { name, kind });
         }
-        each(Change::KeysGone { before: self.keys.first() });
+        each(Change::KeysGone { from: 0, to: self.keys.first() });
         if let Some(first) = doubt.first_key {
+            // Keys of requests that were not applied after all may be there.
+            each(Change::KeysGone { from: first, to: u64::MAX });
             self.keys_from(first, each);
         }
     }
