@@ -5,7 +5,7 @@ use std::ops::Range;
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 
-use crate::persistence::row::{FamilyRow, GroupRow, KeyRow, LabelsRef, TimesRow, ValuesRef};
+use crate::persistence::row::{FamilyRow, GroupRow, GroupValuesRef, KeyRow, LabelsRef, ValuesRef};
 use crate::store::change::{Change, PieceKey};
 
 /// The key of a row: the group, the family (0 for the group itself) and the piece, each big-endian, so
@@ -101,8 +101,11 @@ impl Batch {
                 let labels = labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
                 self.put(Table::Names, row_key(group, 0, 0), &GroupRow { labels });
             }
-            Change::Times { group, created_at, pushed_at, failed_at } => {
-                let row = TimesRow { created_at, pushed_at, failed_at };
+            Change::Times { group, times } => {
+                self.put(Table::Values, row_key(group, 0, 0), &GroupValuesRef { times, small: None });
+            }
+            Change::Small { group, times, families } => {
+                let row = GroupValuesRef { times, small: Some(families) };
                 self.put(Table::Values, row_key(group, 0, 0), &row);
             }
             Change::Family { group, family, name, help } => {

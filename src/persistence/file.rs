@@ -4,7 +4,9 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, WriteTransaction,
+};
 
 use crate::persistence::batch::{Batch, RowKey, Step, Table};
 use crate::persistence::disk::{Bytes, Disk, Watch, Watched};
@@ -172,7 +174,7 @@ impl StoreFile {
         let Some(database) = &self.database else {
             return Err(CommitError::new("the file is closed", false));
         };
-        let result = catch_unwind(AssertUnwindSafe(|| write(database, batch)));
+        let result = catch_unwind(AssertUnwindSafe(|| write(database, batch, false)));
         let message = match result {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error.to_string(),
@@ -298,7 +300,7 @@ fn check_format(database: &Database) -> Result<(), OpenError> {
 fn new_file(disk: &dyn Disk, watch: &Arc<Watch>, batch: &Batch, over: bool) -> Result<Database, OpenError> {
     let bytes = disk.create_new()?;
     let made = open(bytes, watch).and_then(|database| {
-        write(&database, batch).map_err(|error| match error {
+        write(&database, batch, true).map_err(|error| match error {
             redb::Error::Io(source) => OpenError::Io { source },
             error => OpenError::Damaged(error.to_string()),
         })?;
@@ -311,39 +313,85 @@ fn new_file(disk: &dyn Disk, watch: &Arc<Watch>, batch: &Batch, over: bool) -> R
     made
 }
 
-fn write(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
+/// Writes a batch in one synced transaction. A new file also gets its format.
+fn write(database: &Database, batch: &Batch, is_new: bool) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    {
+    if is_new {
         transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
-        let mut names = transaction.open_table(NAMES)?;
-        let mut values = transaction.open_table(VALUES)?;
-        let mut kinds = transaction.open_table(KINDS)?;
-        let mut keys = transaction.open_table(KEYS)?;
-        for step in &batch.steps {
-            match step {
-                Step::Put { table, key, value } => {
-                    let table = if *table == Table::Names { &mut names } else { &mut values };
-                    table.insert(key, batch.bytes(value))?;
-                }
-                Step::Remove { from, to } => {
-                    names.retain_in::<&RowKey, _>(from..to, |_, _| false)?;
-                    values.retain_in::<&RowKey, _>(from..to, |_, _| false)?;
-                }
-                Step::Kind { name, kind } => {
-                    // Names of families are text.
-                    let name = std::str::from_utf8(batch.bytes(name)).unwrap_or_default();
-                    match kind {
-                        Some(kind) => kinds.insert(name, kind)?,
-                        None => kinds.remove(name)?,
-                    };
-                }
-                Step::Key { number, value } => {
-                    keys.insert(number, batch.bytes(value))?;
-                }
-                Step::KeysGone { from, to } => keys.retain_in::<u64, _>(from..to, |_, _| false)?,
-            }
-        }
+        // Reading expects all of them.
+        transaction.open_table(NAMES)?;
+        transaction.open_table(VALUES)?;
+        transaction.open_table(KINDS)?;
+        transaction.open_table(KEYS)?;
+    }
+    {
+        let mut tables =
+            Tables { transaction: &transaction, names: None, values: None, kinds: None, keys: None };
+        batch.steps.iter().try_for_each(|step| tables.apply(step, batch))?;
     }
     transaction.commit()?;
     Ok(())
+}
+
+/// The tables of a transaction, opened when they are needed: most commits need one.
+struct Tables<'a> {
+    transaction: &'a WriteTransaction,
+    names: Option<redb::Table<'a, &'static RowKey, &'static [u8]>>,
+    values: Option<redb::Table<'a, &'static RowKey, &'static [u8]>>,
+    kinds: Option<redb::Table<'a, &'static str, u8>>,
+    keys: Option<redb::Table<'a, u64, &'static [u8]>>,
+}
+
+/// The table of this definition, opened if it is not yet.
+fn opened<'a, 't, K: redb::Key + 'static, V: redb::Value + 'static>(
+    table: &'t mut Option<redb::Table<'a, K, V>>,
+    transaction: &'a WriteTransaction,
+    definition: TableDefinition<'static, K, V>,
+) -> Result<&'t mut redb::Table<'a, K, V>, redb::TableError> {
+    match table {
+        Some(table) => Ok(table),
+        None => Ok(table.insert(transaction.open_table(definition)?)),
+    }
+}
+
+impl<'a> Tables<'a> {
+    fn names(&mut self) -> Result<&mut redb::Table<'a, &'static RowKey, &'static [u8]>, redb::TableError> {
+        opened(&mut self.names, self.transaction, NAMES)
+    }
+
+    fn values(&mut self) -> Result<&mut redb::Table<'a, &'static RowKey, &'static [u8]>, redb::TableError> {
+        opened(&mut self.values, self.transaction, VALUES)
+    }
+
+    fn apply(&mut self, step: &Step, batch: &Batch) -> Result<(), redb::Error> {
+        match step {
+            Step::Put { table: Table::Names, key, value } => {
+                self.names()?.insert(key, batch.bytes(value))?;
+            }
+            Step::Put { table: Table::Values, key, value } => {
+                self.values()?.insert(key, batch.bytes(value))?;
+            }
+            Step::Remove { from, to } => {
+                self.names()?.retain_in::<&RowKey, _>(from..to, |_, _| false)?;
+                self.values()?.retain_in::<&RowKey, _>(from..to, |_, _| false)?;
+            }
+            Step::Kind { name, kind } => {
+                // Names of families are text.
+                let name = std::str::from_utf8(batch.bytes(name)).unwrap_or_default();
+                let kinds = opened(&mut self.kinds, self.transaction, KINDS)?;
+                match kind {
+                    Some(kind) => kinds.insert(name, kind)?,
+                    None => kinds.remove(name)?,
+                };
+            }
+            Step::Key { number, value } => {
+                opened(&mut self.keys, self.transaction, KEYS)?.insert(number, batch.bytes(value))?;
+            }
+            Step::KeysGone { from, to } => {
+                opened(&mut self.keys, self.transaction, KEYS)?
+                    .retain_in::<u64, _>(from..to, |_, _| false)?;
+            }
+        }
+        Ok(())
+    }
 }

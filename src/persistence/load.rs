@@ -10,7 +10,9 @@ use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
 use crate::persistence::batch::{FAMILY_NAME, RowKey, row_key_parts};
 use crate::persistence::file::{KEYS, KINDS, NAMES, VALUES};
-use crate::persistence::row::{self, FamilyRow, GroupRow, KeyRow, LabelsRow, Layouts, TimesRow, ValuesRow};
+use crate::persistence::row::{
+    self, FamilyRow, GroupRow, GroupValuesRow, KeyRow, LabelsRow, Layouts, ValuesRow,
+};
 use crate::store::family::Pieces;
 use crate::store::group::GroupLabels;
 use crate::store::idempotency::{Key, Record};
@@ -28,6 +30,7 @@ pub(super) fn load(database: &Database, store: &Store) -> Result<(), String> {
         names: read.open_table(NAMES).map_err(text)?.range::<&RowKey>(..).map_err(text)?,
         peeked: None,
         values: read.open_table(VALUES).map_err(text)?.range::<&RowKey>(..).map_err(text)?,
+        small: None,
         kinds: HashMap::default(),
         layouts: Layouts::default(),
     };
@@ -65,6 +68,8 @@ struct Loader {
     names: Rows,
     peeked: Option<Row>,
     values: Rows,
+    /// The values of the current group, where they lie together.
+    small: Option<std::vec::IntoIter<(u32, ValuesRow)>>,
     kinds: HashMap<Arc<str>, Kind, RandomState>,
     layouts: Layouts,
 }
@@ -85,17 +90,22 @@ impl Loader {
         };
         let grouping = Grouping::new(labels.into_iter().map(label).collect());
         let row = self.value(key.value()).map_err(|e| fault(&e))?;
-        let times: TimesRow = postcard::from_bytes(row.1.value()).map_err(|e| fault(&text(e)))?;
+        let values: GroupValuesRow = postcard::from_bytes(row.1.value()).map_err(|e| fault(&text(e)))?;
         let mut image = GroupImage {
             epoch,
             labels: Arc::new(GroupLabels::of(&grouping)),
-            created_at: times.created_at,
-            pushed_at: times.pushed_at,
-            failed_at: times.failed_at,
+            created_at: values.created_at,
+            pushed_at: values.pushed_at,
+            failed_at: values.failed_at,
+            is_small: values.small.is_some(),
             families: Vec::new(),
         };
+        self.small = values.small.map(Vec::into_iter);
         while let Some(family) = self.family(epoch).map_err(|e| fault(&e))? {
             image.families.push(family);
+        }
+        if self.small.take().is_some_and(|rest| rest.len() > 0) {
+            return Err(fault("values of a family that is not there"));
         }
         Ok(Some(image))
     }
@@ -161,6 +171,13 @@ impl Loader {
     }
 
     fn values(&mut self, key: &RowKey) -> Result<ValuesRow, String> {
+        if let Some(small) = &mut self.small {
+            let (_, family, piece) = row_key_parts(key);
+            return match small.next() {
+                Some((number, values)) if family.checked_sub(1) == Some(number) && piece == 0 => Ok(values),
+                _ => Err(format!("the values of row {:?} are missing", row_key_parts(key))),
+            };
+        }
         let row = self.value(key)?;
         postcard::from_bytes(row.1.value()).map_err(text)
     }

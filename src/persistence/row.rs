@@ -7,6 +7,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use serde::ser::{Serialize, SerializeTuple, SerializeTupleVariant, Serializer};
 use serde::{Deserialize, Serialize as DeriveSerialize};
+use smallvec::SmallVec;
 
 use crate::model::count::Count;
 use crate::model::histogram::{Counts, Histogram, Layout, NativePart, Part};
@@ -14,6 +15,8 @@ use crate::model::kind::Form;
 use crate::model::native_histogram::{NativeHistogram, Parts, Populations, Sparse};
 use crate::model::sum::Sum;
 use crate::model::summary::{Quantile, Summary};
+use crate::store::change::Times;
+use crate::store::family::Family;
 use crate::store::piece::{OwnedValue, Piece, Rows};
 
 /// The grouping labels of a group, sorted by name.
@@ -23,12 +26,14 @@ pub(super) struct GroupRow<'a> {
     pub(super) labels: Vec<(&'a str, &'a str)>,
 }
 
-/// The times of a group, in nanoseconds since the epoch.
-#[derive(Debug, DeriveSerialize, Deserialize)]
-pub(super) struct TimesRow {
+/// The times of a group, in nanoseconds since the epoch, and of a small group all values.
+#[derive(Debug, Deserialize)]
+pub(super) struct GroupValuesRow {
     pub(super) created_at: i64,
     pub(super) pushed_at: i64,
     pub(super) failed_at: i64,
+    /// By the numbers of the families, ascending; none where the values have rows of their own.
+    pub(super) small: Option<Vec<(u32, ValuesRow)>>,
 }
 
 /// The name and help text of a family.
@@ -199,6 +204,29 @@ impl Serialize for ValuesRef<'_> {
         let mut row = serializer.serialize_tuple(2)?;
         row.serialize_element(&self.pushed_at)?;
         row.serialize_element(&RowsRef(self.piece.map(Piece::rows)))?;
+        row.end()
+    }
+}
+
+/// Writes a [`GroupValuesRow`].
+pub(super) struct GroupValuesRef<'a> {
+    pub(super) times: Times,
+    pub(super) small: Option<&'a [Family]>,
+}
+
+impl Serialize for GroupValuesRef<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut families: SmallVec<[&Family; 16]> = self.small.into_iter().flatten().collect();
+        families.sort_unstable_by_key(|family| family.number);
+        let values = families.iter().map(|family| {
+            let piece = family.pieces().first().map(|piece| &**piece);
+            (family.number, ValuesRef { pushed_at: family.pushed_at, piece })
+        });
+        let mut row = serializer.serialize_tuple(4)?;
+        row.serialize_element(&self.times.created_at)?;
+        row.serialize_element(&self.times.pushed_at)?;
+        row.serialize_element(&self.times.failed_at)?;
+        row.serialize_element(&self.small.map(|_| Seq(values)))?;
         row.end()
     }
 }

@@ -54,12 +54,18 @@ pub enum Change<'a> {
     Times {
         /// The group.
         group: u64,
-        /// When the first request came, in nanoseconds since the epoch.
-        created_at: i64,
-        /// The latest accepted push, in nanoseconds since the epoch; 0 for never.
-        pushed_at: i64,
-        /// The latest refused push, in nanoseconds since the epoch; 0 for never.
-        failed_at: i64,
+        /// Its times.
+        times: Times,
+    },
+    /// The times of a small group, with the values of all of its families. Of a group that is written
+    /// like this there are no [`Change::Values`].
+    Small {
+        /// The group.
+        group: u64,
+        /// Its times.
+        times: Times,
+        /// Its families, none with more than one piece.
+        families: &'a [Family],
     },
     /// A family is new, or has another help text.
     Family {
@@ -110,6 +116,17 @@ pub enum Change<'a> {
         /// The first that is not.
         to: u64,
     },
+}
+
+/// The times of a group, in nanoseconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// When the first request came.
+    pub created_at: i64,
+    /// The latest accepted push; 0 for never.
+    pub pushed_at: i64,
+    /// The latest refused push; 0 for never.
+    pub failed_at: i64,
 }
 
 /// A piece of a family of a group.

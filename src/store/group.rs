@@ -136,8 +136,13 @@ pub struct Group {
     /// The families, sorted by name.
     families: Vec<Family>,
     next_number: u32,
+    /// Whether the values are written to disk together.
+    is_small: bool,
     changes: Option<Box<GroupChanges>>,
 }
+
+/// Up to this many series the values of a group are written together: one row costs less than many.
+const SMALL_SERIES: u64 = 64;
 
 /// Where everything of a push belongs in its group.
 #[derive(Debug)]
@@ -177,6 +182,7 @@ impl Group {
             epoch,
             families: Vec::new(),
             next_number: 0,
+            is_small: true,
             changes: None,
         }
     }
@@ -185,6 +191,24 @@ impl Group {
     pub fn restore(&mut self, family: Family) {
         self.next_number = self.next_number.max(family.number + 1);
         self.families.push(family);
+    }
+
+    /// Whether the values of the group are written to disk together.
+    pub fn is_small(&self) -> bool {
+        self.is_small
+    }
+
+    /// Says how the values of the group lie on disk.
+    pub fn set_small(&mut self, is_small: bool) {
+        self.is_small = is_small;
+    }
+
+    /// Whether the group has outgrown being written together; from then on it is not any more.
+    pub fn outgrows(&mut self) -> bool {
+        let fits = self.series() <= SMALL_SERIES && self.families.iter().all(|f| f.pieces().len() <= 1);
+        let outgrows = self.is_small && !fits;
+        self.is_small &= fits;
+        outgrows
     }
 
     /// Begins to note changes; whether it was not noting any yet. Must come before the first change.

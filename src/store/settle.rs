@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crate::model::grouping::Grouping;
 use crate::model::kind::Kind;
-use crate::store::change::{Change, PieceKey, Tracking};
+use crate::store::change::{Change, PieceKey, Times, Tracking};
 use crate::store::family::{Family, Pieces};
 use crate::store::group::{Group, GroupLabels, Moment};
 use crate::store::idempotency::Record;
@@ -26,6 +26,8 @@ pub struct GroupImage {
     pub pushed_at: i64,
     /// When the latest push was refused, in nanoseconds since the epoch; 0 for never.
     pub failed_at: i64,
+    /// Whether its values lie together on disk.
+    pub is_small: bool,
     /// The families.
     pub families: Vec<FamilyImage>,
 }
@@ -126,7 +128,7 @@ impl Store {
             let Some(changes) = group.changes() else { continue };
             numbers.extend(&changes.keys);
             doubt.groups.push((group.epoch, key));
-            group_changes(&group, &mut each);
+            group_changes(&mut group, &mut each);
             if self.tracking == Tracking::Touched {
                 group.settle();
             }
@@ -186,8 +188,8 @@ impl Store {
     /// Calls `each` with everything that there is.
     pub fn all(&self, mut each: impl FnMut(Change<'_>)) {
         let structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
-        for group in self.groups.iter() {
-            whole_group(&group, &mut each);
+        for mut group in self.groups.iter_mut() {
+            whole_group(&mut group, &mut each);
         }
         for (name, kind) in structure.definitions.all() {
             each(Change::Kind { name, kind: Some(kind) });
@@ -200,8 +202,8 @@ impl Store {
         let structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
         for (epoch, key) in &doubt.groups {
             each(Change::GroupGone { group: *epoch });
-            if let Some(group) = self.groups.get(key).filter(|group| group.epoch == *epoch) {
-                whole_group(&group, &mut each);
+            if let Some(mut group) = self.groups.get_mut(key).filter(|group| group.epoch == *epoch) {
+                whole_group(&mut group, &mut each);
             }
         }
         for name in &doubt.names {
@@ -235,6 +237,7 @@ impl Store {
         let shape = image.labels.shape.clone();
         let mut group = Group::new(image.labels, structure.slot(), image.epoch, created);
         (group.pushed_at, group.failed_at) = (image.pushed_at, image.failed_at);
+        group.set_small(image.is_small);
         let mut images = image.families;
         images.sort_by(|a, b| a.name.cmp(&b.name));
         for image in images {
@@ -277,6 +280,7 @@ impl Store {
             created_at: group.created_at,
             pushed_at,
             failed_at,
+            is_small: group.is_small(),
             families: group.published_families().filter_map(image).collect(),
         })
     }
@@ -291,13 +295,8 @@ impl Structure {
     }
 }
 
-fn times(group: &Group) -> Change<'_> {
-    Change::Times {
-        group: group.epoch,
-        created_at: group.created_at,
-        pushed_at: group.pushed_at,
-        failed_at: group.failed_at,
-    }
+fn times(group: &Group) -> Times {
+    Times { created_at: group.created_at, pushed_at: group.pushed_at, failed_at: group.failed_at }
 }
 
 fn header(group: u64, family: &Family) -> Change<'_> {
@@ -310,7 +309,9 @@ fn header(group: u64, family: &Family) -> Change<'_> {
 }
 
 /// Everything that has changed in a group.
-fn group_changes(group: &Group, each: &mut impl FnMut(Change<'_>)) {
+fn group_changes(group: &mut Group, each: &mut impl FnMut(Change<'_>)) {
+    let outgrows = group.outgrows();
+    let group = &*group;
     let Some(changes) = group.changes() else { return };
     let epoch = group.epoch;
     for (number, _) in &changes.gone {
@@ -319,7 +320,6 @@ fn group_changes(group: &Group, each: &mut impl FnMut(Change<'_>)) {
     if changes.is_new {
         each(Change::Group { group: epoch, labels: &group.labels });
     }
-    each(times(group));
     for family in group.families() {
         let Some(changes) = family.changes() else { continue };
         let at = |number| PieceKey { group: epoch, family: family.number, number };
@@ -334,31 +334,53 @@ fn group_changes(group: &Group, each: &mut impl FnMut(Change<'_>)) {
         for number in changes.labels.iter().take_while(|number| *number < count) {
             each(Change::Labels { at: at(number), piece: &pieces[number as usize] });
         }
-        // The first row holds the push time of the family.
-        let first = (pieces.is_empty() || !changes.values.has(0)).then_some(0);
-        let touched = changes.values.iter().take_while(|number| *number < count);
-        for number in first.into_iter().chain(touched) {
-            let piece = pieces.get(number as usize).map(|piece| &**piece);
-            each(Change::Values { at: at(number), pushed_at: family.pushed_at, piece });
+    }
+    if group.is_small() {
+        each(Change::Small { group: epoch, times: times(group), families: group.families() });
+        return;
+    }
+    each(Change::Times { group: epoch, times: times(group) });
+    for family in group.families() {
+        if outgrows {
+            all_values(epoch, family, each);
+            continue;
         }
+        let Some(changes) = family.changes() else { continue };
+        // The first row holds the push time of the family.
+        let count = family.pieces().len() as u32;
+        let first = (count == 0 || !changes.values.has(0)).then_some(0);
+        let touched = changes.values.iter().take_while(|number| *number < count);
+        first.into_iter().chain(touched).for_each(|number| values(epoch, family, number, each));
     }
 }
 
 /// Everything that there is of a group.
-fn whole_group(group: &Group, each: &mut impl FnMut(Change<'_>)) {
+fn whole_group(group: &mut Group, each: &mut impl FnMut(Change<'_>)) {
+    group.outgrows();
+    let group = &*group;
     let epoch = group.epoch;
     each(Change::Group { group: epoch, labels: &group.labels });
-    each(times(group));
     for family in group.families() {
         each(header(epoch, family));
-        let pieces = family.pieces();
-        for number in 0..(pieces.len() as u32).max(1) {
-            let at = PieceKey { group: epoch, family: family.number, number };
-            let piece = pieces.get(number as usize).map(|piece| &**piece);
-            if let Some(piece) = piece {
-                each(Change::Labels { at, piece });
-            }
-            each(Change::Values { at, pushed_at: family.pushed_at, piece });
+        for (number, piece) in family.pieces().iter().enumerate() {
+            let at = PieceKey { group: epoch, family: family.number, number: number as u32 };
+            each(Change::Labels { at, piece });
         }
     }
+    if group.is_small() {
+        each(Change::Small { group: epoch, times: times(group), families: group.families() });
+    } else {
+        each(Change::Times { group: epoch, times: times(group) });
+        group.families().iter().for_each(|family| all_values(epoch, family, each));
+    }
+}
+
+fn all_values(group: u64, family: &Family, each: &mut impl FnMut(Change<'_>)) {
+    (0..(family.pieces().len() as u32).max(1)).for_each(|number| values(group, family, number, each));
+}
+
+fn values(group: u64, family: &Family, number: u32, each: &mut impl FnMut(Change<'_>)) {
+    let at = PieceKey { group, family: family.number, number };
+    let piece = family.pieces().get(number as usize).map(|piece| &**piece);
+    each(Change::Values { at, pushed_at: family.pushed_at, piece });
 }

@@ -1,0 +1,112 @@
+//! Pushes that are on disk before they are answered: alone, and many at a time.
+//!
+//! A push alone is bounded by the disk's sync; many share one. The figures of a disk in memory show what
+//! the gateway itself costs.
+
+#![allow(clippy::expect_used, missing_docs, reason = "a benchmark that can't run should stop")]
+
+use std::path::{Path, PathBuf};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tallygate::config::Config;
+use tallygate::gateway::{BodyFormat, Gateway, Method, PushRequest};
+use tallygate::model::grouping::{Grouping, GroupingLabel};
+
+/// Five counters and a histogram.
+const BODY: &str = "# TYPE a_total counter\na_total 1\n# TYPE b_total counter\nb_total 2\n\
+    # TYPE c_total counter\nc_total 3\n# TYPE d_total counter\nd_total 4\n# TYPE e_total counter\ne_total 5\n\
+    # TYPE f histogram\nf_bucket{le=\"0.1\"} 1\nf_bucket{le=\"1\"} 2\nf_bucket{le=\"+Inf\"} 3\nf_sum 2\nf_count 3\n";
+
+/// As many clients as push at the same time.
+const CLIENTS: usize = 64;
+
+fn groupings(count: usize) -> Vec<Grouping<'static>> {
+    let label = |name: &'static str, value: String| GroupingLabel { name: name.into(), value: value.into() };
+    let grouping =
+        |at: usize| Grouping::new(vec![label("job", "batch".into()), label("instance", at.to_string())]);
+    (0..count).map(grouping).collect()
+}
+
+fn request<'a>(grouping: &'a Grouping<'a>, body: &'a str) -> PushRequest<'a> {
+    PushRequest {
+        method: Method::Post,
+        grouping,
+        format: BodyFormat::Text,
+        body: body.as_bytes(),
+        content_type: b"",
+        key: None,
+    }
+}
+
+/// A gateway with an empty file in this folder, and the file.
+fn gateway(folder: &Path) -> (Gateway, PathBuf) {
+    let file = folder.join(format!("tallygate-bench-{}", std::process::id()));
+    // It may not be there.
+    let _ = std::fs::remove_file(&file);
+    let mut config = Config::default();
+    config.persistence.file = file.to_string_lossy().into_owned();
+    (Gateway::new(&config).expect("the folder can be written"), file)
+}
+
+fn commits(c: &mut Criterion) {
+    let folders = [("disk", std::env::temp_dir()), ("memory", PathBuf::from("/dev/shm"))];
+    for (name, folder) in folders.iter().filter(|(_, folder)| folder.is_dir()) {
+        let mut group = c.benchmark_group(format!("durable push, {name}"));
+        for groups in [1, CLIENTS, 10_000] {
+            let (gateway, file) = gateway(folder);
+            let groupings = groupings(groups);
+            for grouping in &groupings {
+                gateway.push(&request(grouping, BODY)).expect("the body is valid");
+            }
+            let mut at = 0;
+            let mut next = || {
+                at = (at + 7919) % groupings.len();
+                &groupings[at]
+            };
+            group.throughput(Throughput::Elements(1));
+            group.bench_function(format!("alone, {groups} groups"), |b| {
+                b.iter(|| gateway.push_blocking(&request(next(), BODY)));
+            });
+            group.throughput(Throughput::Elements(CLIENTS as u64));
+            group.bench_function(format!("{CLIENTS} at a time, {groups} groups"), |b| {
+                b.iter(|| {
+                    let pending: Vec<_> =
+                        (0..CLIENTS).map(|_| gateway.push(&request(next(), BODY))).collect();
+                    pending.into_iter().for_each(|one| {
+                        one.expect("the body is valid").wait_blocking().expect("the disk works");
+                    });
+                });
+            });
+            gateway.close();
+            let _ = std::fs::remove_file(file);
+        }
+        group.finish();
+    }
+}
+
+/// A push of ten series into a family of many.
+fn large_family(c: &mut Criterion) {
+    let (gateway, file) = gateway(&std::env::temp_dir());
+    let grouping = &groupings(1)[0];
+    let mut body = String::from("# TYPE series_total counter\n");
+    for series in 0..100_000 {
+        body.push_str(&format!("series_total{{path=\"/api/v1/items/{series}\"}} 1\n"));
+    }
+    gateway.push_blocking(&request(grouping, &body)).expect("the body is valid");
+    let mut body = String::from("# TYPE series_total counter\n");
+    for series in 0..10 {
+        body.push_str(&format!("series_total{{path=\"/api/v1/items/{}\"}} 1\n", series * 9973));
+    }
+    c.bench_function("durable push, disk/10 series into a family of 100000", |b| {
+        b.iter(|| gateway.push_blocking(&request(grouping, &body)));
+    });
+    gateway.close();
+    let _ = std::fs::remove_file(file);
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20);
+    targets = commits, large_family
+}
+criterion_main!(benches);
