@@ -77,6 +77,25 @@ impl Gateway {
         Gateway { process, addresses, stdout, stderr }
     }
 
+    /// Starts the binary with these flags where it may refuse to start: gives what it left behind then.
+    pub(crate) fn try_start(flags: &[&str]) -> Result<Gateway, Finished> {
+        let mut flags = flags.to_vec();
+        flags.insert(0, "--web.listen-address=127.0.0.1:0");
+        let mut process = spawn(&binary(), &flags, &[]);
+        let stdout = Output::collect(process.stdout.take().unwrap());
+        let stderr = Output::collect(process.stderr.take().unwrap());
+        if !stderr.has_come("the listener", |log| log.contains("Listening on")) {
+            return Err(finish(&mut process, &stdout, &stderr));
+        }
+        let addresses = listen_addresses(&stderr.text());
+        Ok(Gateway { process, addresses, stdout, stderr })
+    }
+
+    /// The number of the process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The port of the first listener.
     pub(crate) fn port(&self) -> u16 {
         self.addresses[0].port()
@@ -237,7 +256,12 @@ pub(crate) fn run(flags: &[&str]) -> Finished {
 
 /// The same with environment variables.
 pub(crate) fn run_with(flags: &[&str], environment: &[(&str, &str)]) -> Finished {
-    let mut process = spawn(&binary(), flags, environment);
+    run_program(&binary(), flags, environment)
+}
+
+/// Runs another program than the one under test, such as one that runs it.
+pub(crate) fn run_program(program: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Finished {
+    let mut process = spawn(program, flags, environment);
     let stdout = Output::collect(process.stdout.take().unwrap());
     let stderr = Output::collect(process.stderr.take().unwrap());
     finish(&mut process, &stdout, &stderr)
@@ -334,7 +358,12 @@ impl Output {
         String::from_utf8_lossy(&self.shared.0.lock().unwrap().bytes).into_owned()
     }
 
-    fn wait_for(&self, what: &str, mut seen: impl FnMut(&str) -> bool) {
+    fn wait_for(&self, what: &str, seen: impl FnMut(&str) -> bool) {
+        assert!(self.has_come(what, seen), "the gateway ended before it logged {what:?}:\n{}", self.text());
+    }
+
+    /// Waits for something in the output; false when the output ends without it.
+    fn has_come(&self, what: &str, mut seen: impl FnMut(&str) -> bool) -> bool {
         let (state, changed) = &*self.shared;
         let mut state = state.lock().unwrap();
         let deadline = Instant::now() + PATIENCE;
@@ -342,10 +371,12 @@ impl Output {
             let text = String::from_utf8_lossy(&state.bytes).into_owned();
             // A line may have arrived by half.
             if seen(text.rsplit_once('\n').map_or("", |(lines, _)| lines)) {
-                return;
+                return true;
+            }
+            if state.ended {
+                return false;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!state.ended, "the gateway ended before it logged {what:?}:\n{text}");
             assert!(!left.is_zero(), "the gateway did not log {what:?} within {PATIENCE:?}:\n{text}");
             state = changed.wait_timeout(state, left).unwrap().0;
         }
