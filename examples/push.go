@@ -9,14 +9,43 @@
 package main
 
 import (
+	crand "crypto/rand"
 	"fmt"
 	"log"
 	"math/rand"
+	"net/http"
 	"os"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/push"
 )
+
+// retrying sends a push again until it is answered. All tries have one key, so that it counts once.
+type retrying struct {
+	client http.Client
+}
+
+func (r *retrying) Do(request *http.Request) (*http.Response, error) {
+	key := make([]byte, 16)
+	if _, err := crand.Read(key); err != nil {
+		return nil, err
+	}
+	request.Header.Set("Idempotency-Key", fmt.Sprintf("%x", key))
+	for wait := time.Second; ; wait *= 2 {
+		response, err := r.client.Do(request)
+		if err == nil && response.StatusCode < 500 || wait > 16*time.Second {
+			return response, err
+		}
+		if err == nil {
+			response.Body.Close()
+		}
+		time.Sleep(wait)
+		if request.Body, err = request.GetBody(); err != nil {
+			return nil, err
+		}
+	}
+}
 
 func main() {
 	gateway := os.Getenv("GATEWAY")
@@ -42,7 +71,8 @@ func main() {
 
 	// Only what is given to Collector is pushed, not the default registry with its figures of
 	// this process. The client sends the protobuf format.
-	err := push.New(gateway, "resize_images").Collector(images).Collector(seconds).Add()
+	client := &retrying{http.Client{Timeout: 10 * time.Second}}
+	err := push.New(gateway, "resize_images").Client(client).Collector(images).Collector(seconds).Add()
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -7,6 +7,9 @@
 // that all runs share. `push` sends a PUT, which replaces everything that the group (here: job
 // "send_mail", tenant "acme") has pushed so far.
 
+import { randomUUID } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
+
 import client from 'prom-client';
 
 const gateway = process.env.GATEWAY ?? 'http://localhost:9091';
@@ -32,7 +35,19 @@ for (let mail = 0; mail < 20; mail++) {
   seconds.observe(Math.random());
 }
 
-// Groupings become labels of every pushed series.
-const pushgateway = new client.Pushgateway(gateway, { timeout: 10_000 }, registry);
-await pushgateway.pushAdd({ jobName: 'send_mail', groupings: { tenant: 'acme' } });
+// Without an answer, nobody knows whether a push was counted. The key makes it safe to send it again:
+// the gateway counts only one of the tries. Each push needs its own key, so a Pushgateway of its own.
+const options = { timeout: 10_000, headers: { 'Idempotency-Key': randomUUID() } };
+const pushgateway = new client.Pushgateway(gateway, options, registry);
+for (let wait = 1000; ; wait *= 2) {
+  try {
+    // Groupings become labels of every pushed series.
+    await pushgateway.pushAdd({ jobName: 'send_mail', groupings: { tenant: 'acme' } });
+    break;
+  } catch (error) {
+    // A push that is refused is refused again.
+    if (wait > 16_000 || /status 4\d\d/.test(error.message)) throw error;
+    await setTimeout(wait);
+  }
+}
 console.log(`pushed to ${gateway}`);

@@ -10,8 +10,11 @@ group (here: job "import_orders") has pushed so far.
 
 import os
 import random
+import time
+import uuid
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, pushadd_to_gateway
+from prometheus_client.exposition import default_handler
 
 gateway = os.environ.get("GATEWAY", "http://localhost:9091")
 
@@ -30,7 +33,26 @@ for _ in range(20):
     seconds.observe(random.random())
 last_success.set_to_current_time()  # a gauge is not added: the latest push stays
 
+
+def retrying_handler(url, method, timeout, headers, data):
+    """Sends a push again until it is answered. All tries have one key, so that it counts once."""
+    key = ("Idempotency-Key", str(uuid.uuid4()))
+    push = default_handler(url, method, timeout, [*headers, key], data)
+
+    def handle():
+        for wait in (1, 2, 4, 8, 16):
+            try:
+                return push()
+            except OSError as error:  # of urllib, with a code if there was an answer
+                if getattr(error, "code", 503) < 500:
+                    raise
+                time.sleep(wait)
+        return push()
+
+    return handle
+
+
 # No label such as a process id in the grouping key: each value would be a group of its own, and
 # nothing would add up.
-pushadd_to_gateway(gateway, job="import_orders", registry=registry)
+pushadd_to_gateway(gateway, job="import_orders", registry=registry, handler=retrying_handler)
 print(f"pushed to {gateway}")

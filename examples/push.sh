@@ -10,12 +10,20 @@ set -eu
 gateway=${GATEWAY:-http://localhost:9091}
 group=$gateway/metrics/job/nightly_backup
 
-# --fail makes curl exit non-zero when the push is refused; the answer says why.
+# Sends its input. --fail-with-body makes curl exit non-zero when the push is refused, and print why.
 # --data-binary keeps the line ends, which --data would remove.
 #
+# Without an answer, nobody knows whether a push was counted. The key makes it safe to send it again:
+# the gateway counts only one of the tries. Each push has its own key.
+push() {
+    key=$(uuidgen 2>/dev/null || cat /proc/sys/kernel/random/uuid)
+    curl --silent --show-error --fail-with-body --retry 5 --retry-all-errors \
+        --header "Idempotency-Key: $key" "$@" --data-binary @- "$group"
+}
+
 # The TYPE line is what makes a counter a counter: without it a series is untyped, and the
 # latest push replaces it (unless its name ends in _total).
-curl --silent --show-error --fail-with-body --data-binary @- "$group" <<END
+push <<END
 # HELP backup_files_total Files copied by the nightly backup.
 # TYPE backup_files_total counter
 backup_files_total{volume="home"} 1250
@@ -32,6 +40,6 @@ gzip --stdout <<END |
 backup_bytes_total{volume="home"} 52428800
 backup_bytes_total{volume="mail"} 10485760
 END
-    curl --silent --show-error --fail-with-body --header 'Content-Encoding: gzip' --data-binary @- "$group"
+    push --header 'Content-Encoding: gzip'
 
 echo "pushed to $group"

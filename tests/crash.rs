@@ -13,7 +13,7 @@ mod support;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use disk::Random;
@@ -45,15 +45,20 @@ struct State {
 
 impl Shared {
     fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock().unwrap());
+        change(&mut self.lock());
         self.changed.notify_all();
     }
 
     fn wait<T>(&self, what: &str, mut seen: impl FnMut(&State) -> Option<T>) -> T {
-        let state = self.state.lock().unwrap();
-        let (state, _) =
-            self.changed.wait_timeout_while(state, PATIENCE, |state| seen(state).is_none()).unwrap();
+        let state = self.lock();
+        let waited = self.changed.wait_timeout_while(state, PATIENCE, |state| seen(state).is_none());
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         seen(&state).unwrap_or_else(|| panic!("no {what} within {PATIENCE:?}"))
+    }
+
+    /// Also after a thread has failed with it, so that the others come to an end.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn started(&self, gateway: &Gateway) {
@@ -64,7 +69,7 @@ impl Shared {
     }
 
     fn is_over(&self) -> bool {
-        self.state.lock().unwrap().is_over
+        self.lock().is_over
     }
 }
 
@@ -109,7 +114,7 @@ impl<'a> Line<'a> {
 
     /// Sends a request on a connection of its own. Nobody waits for the answer.
     fn send_beside(&self, request: &[u8]) -> Option<Connection> {
-        let address = self.shared.state.lock().unwrap().address?;
+        let address = self.shared.lock().address?;
         let mut connection = Connection::open(address).ok()?;
         connection.send(request).ok()?;
         Some(connection)
@@ -299,13 +304,13 @@ fn nothing_acknowledged_is_lost_or_repeated_however_often_the_gateway_is_killed(
         shared.started(&gateway);
         for _ in 0..crashes {
             // Sometimes before anything, mostly with pushes on their way.
-            let target = shared.state.lock().unwrap().acknowledged + random.below(4) * random.below(60);
+            let target = shared.lock().acknowledged + random.below(4) * random.below(60);
             shared.wait("acknowledged pushes", |state| (state.acknowledged >= target).then_some(()));
             drop(gateway);
             gateway = start(&directory);
             shared.started(&gateway);
         }
-        let target = shared.state.lock().unwrap().acknowledged + 100;
+        let target = shared.lock().acknowledged + 100;
         shared.wait("acknowledged pushes", |state| (state.acknowledged >= target).then_some(()));
         drop(end);
         let sent: Vec<Sent> = clients.into_iter().map(|client| client.join().unwrap()).collect();
