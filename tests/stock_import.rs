@@ -10,7 +10,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -38,7 +38,10 @@ fn start_adding(file: &str) -> Gateway {
     Gateway::start(&[&format!("--persistence.file={file}")])
 }
 
+/// Stops a gateway in good order, and gives its log.
 fn stop(gateway: Gateway) -> String {
+    // It obeys signals once it serves.
+    assert_eq!(gateway.get("/-/ready").status, 200);
     gateway.signal("TERM");
     let Finished { status, stderr, .. } = gateway.wait();
     assert_eq!(status.code(), Some(0), "{stderr}");
@@ -400,7 +403,7 @@ fn an_export_does_not_change_what_it_reads() {
 }
 
 /// Starts the stock gateway with this content as its file.
-fn start_stock(program: &PathBuf, folder: &Directory, content: &[u8]) -> Gateway {
+fn start_stock(program: &Path, folder: &Directory, content: &[u8]) -> Gateway {
     let file = folder.write("stock", content);
     let flags = ["--web.listen-address=127.0.0.1:0", &format!("--persistence.file={file}")];
     let gateway = Gateway::start_program(program, &flags, &[]);

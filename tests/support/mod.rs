@@ -523,7 +523,13 @@ impl Connection {
     /// Reads some more; false at the end of the stream.
     fn fill(&mut self) -> io::Result<bool> {
         let mut chunk = [0; 65536];
-        let count = self.stream.read(&mut chunk)?;
+        let count = loop {
+            match self.stream.read(&mut chunk) {
+                // As when the machine has been suspended.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
         self.unread.extend_from_slice(&chunk[..count]);
         Ok(count > 0)
     }
