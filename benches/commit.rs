@@ -28,14 +28,7 @@ fn groupings(count: usize) -> Vec<Grouping<'static>> {
 }
 
 fn request<'a>(grouping: &'a Grouping<'a>, body: &'a str) -> PushRequest<'a> {
-    PushRequest {
-        method: Method::Post,
-        grouping,
-        format: BodyFormat::Text,
-        body: body.as_bytes(),
-        content_type: b"",
-        key: None,
-    }
+    PushRequest::new(Method::Post, grouping, BodyFormat::Text, body.as_bytes())
 }
 
 /// A gateway with an empty file in this folder, and the file.

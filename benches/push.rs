@@ -61,15 +61,6 @@ fn grouping(instance: usize) -> Grouping<'static> {
     Grouping::new(vec![label("job", "batch".into()), label("instance", instance.to_string())])
 }
 
-fn request<'a>(
-    method: Method,
-    grouping: &'a Grouping<'a>,
-    format: BodyFormat,
-    body: &'a [u8],
-) -> PushRequest<'a> {
-    PushRequest { method, grouping, format, body, content_type: b"", key: None }
-}
-
 fn gateway() -> Gateway {
     Gateway::new(&Config::default()).expect("the metrics of the gateway are constants")
 }
@@ -87,7 +78,7 @@ fn stages(c: &mut Criterion) {
         group.bench_function("prepare", |b| b.iter(|| Push::prepare(black_box(&parsed), &grouping, true)));
         let gateway = gateway();
         let push = || {
-            gateway.push_blocking(&request(
+            gateway.push_blocking(&PushRequest::new(
                 Method::Post,
                 &grouping,
                 BodyFormat::Text,
@@ -103,8 +94,9 @@ fn many_groups(c: &mut Criterion) {
     let gateway = gateway();
     let body = small_body();
     let groups: Vec<_> = (0..10_000).map(grouping).collect();
-    let push =
-        |grouping| gateway.push_blocking(&request(Method::Post, grouping, BodyFormat::Text, body.as_bytes()));
+    let push = |grouping| {
+        gateway.push_blocking(&PushRequest::new(Method::Post, grouping, BodyFormat::Text, body.as_bytes()))
+    };
     for grouping in &groups {
         push(grouping).expect("the body is valid");
     }
@@ -122,7 +114,12 @@ fn scrapes(c: &mut Criterion) {
     let body = large_body();
     for instance in 0..10 {
         gateway
-            .push_blocking(&request(Method::Post, &grouping(instance), BodyFormat::Text, body.as_bytes()))
+            .push_blocking(&PushRequest::new(
+                Method::Post,
+                &grouping(instance),
+                BodyFormat::Text,
+                body.as_bytes(),
+            ))
             .expect("a valid body");
     }
     let protobuf_accept =

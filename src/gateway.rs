@@ -10,6 +10,7 @@ mod pending;
 pub mod scrape;
 mod start;
 mod stock;
+mod thread;
 mod writer;
 
 use std::sync::Arc;
@@ -98,7 +99,17 @@ pub struct PushRequest<'a> {
     pub key: Option<&'a [u8]>,
 }
 
-impl PushRequest<'_> {
+impl<'a> PushRequest<'a> {
+    /// A push with neither a content type nor an idempotency key.
+    pub fn new(
+        method: Method,
+        grouping: &'a Grouping<'a>,
+        format: BodyFormat,
+        body: &'a [u8],
+    ) -> PushRequest<'a> {
+        PushRequest { method, grouping, format, body, content_type: b"", key: None }
+    }
+
     fn key(&self) -> Option<Key> {
         let identify =
             |key| idempotency::identify(key, self.method.name(), self.grouping, self.content_type, self.body);
@@ -318,12 +329,7 @@ impl Gateway {
 impl Rules {
     /// How a push with this method changes its group.
     fn semantics(self, method: Method) -> Semantics {
-        let replace = Semantics {
-            adding: FamilyRule::Replace,
-            replacing: FamilyRule::Replace,
-            absent: Absent::Keep,
-            reconciles: self.aggregate,
-        };
+        let replace = Semantics::replacing(self.aggregate);
         match (self.aggregate, method) {
             (true, Method::Post) => {
                 Semantics { adding: FamilyRule::Merge, replacing: FamilyRule::Merge, ..replace }

@@ -14,6 +14,7 @@ pub mod order;
 pub mod piece;
 mod settle;
 pub mod snapshot;
+mod view;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,12 +24,10 @@ use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
 use crate::model::grouping::Grouping;
-use crate::model::kind::Kind;
 use crate::model::push::Push;
 use crate::model::rules::Refusal;
 use crate::store::change::Tracking;
 use crate::store::definition::{Definitions, OwnFamily};
-use crate::store::family::{Family, Pieces};
 use crate::store::group::{
     Group, GroupLabels, Moment, Plan, Restructuring, Semantics, plan_of_new_group, shape_of,
 };
@@ -36,7 +35,8 @@ use crate::store::idempotency::{Key, Keys, Known};
 use crate::store::order::Orders;
 use crate::store::snapshot::{Snapshot, SnapshotBuilder};
 
-pub use settle::{Doubt, FamilyImage, GroupImage};
+pub use settle::Doubt;
+pub use view::{FamilyView, GroupView};
 
 /// So many that a snapshot, which visits them one by one, holds up few pushes at a time.
 const SHARDS: usize = 256;
@@ -102,43 +102,6 @@ pub enum Rejection {
     KeyReused,
 }
 
-/// A family of a [`GroupView`].
-#[derive(Debug)]
-pub struct FamilyView {
-    /// The metric name.
-    pub name: Arc<str>,
-    /// The type.
-    pub kind: Kind,
-    /// The help text of this group's latest push.
-    pub help: Option<Arc<str>>,
-    /// When the latest push with this family was accepted, in nanoseconds since the epoch.
-    pub pushed_at: i64,
-    /// The series.
-    pub pieces: Pieces,
-}
-
-/// One group as the API shows it.
-#[derive(Debug)]
-pub struct GroupView {
-    /// The labels.
-    pub labels: Arc<GroupLabels>,
-    /// When the first request came, in nanoseconds since the epoch.
-    pub created_at: i64,
-    /// When the latest push was accepted, in nanoseconds since the epoch; 0 for never.
-    pub pushed_at: i64,
-    /// When the latest push was refused, in nanoseconds since the epoch; 0 for never.
-    pub failed_at: i64,
-    /// The families, sorted by name.
-    pub families: Vec<FamilyView>,
-}
-
-impl GroupView {
-    /// Whether the latest push that could be parsed was accepted.
-    pub fn last_push_successful(&self) -> bool {
-        self.failed_at <= self.pushed_at
-    }
-}
-
 impl Store {
     /// An empty store. `own` are the families of the gateway itself, whose names are taken;
     /// idempotency keys count for `window`.
@@ -200,8 +163,7 @@ impl Store {
                     return Ok(Outcome::Applied);
                 }
                 Err(refusal) => {
-                    self.track(&mut group);
-                    group.failed_at = now.nanos;
+                    self.fail(&mut group, now);
                     return Err(refusal.into());
                 }
             }
@@ -225,8 +187,7 @@ impl Store {
     /// Notes that a push to a group was refused before it reached the store.
     pub fn push_failed(&self, grouping: &Grouping<'_>, now: Moment) {
         if let Some(mut group) = self.groups.get_mut(grouping.key()) {
-            self.track(&mut group);
-            group.failed_at = now.nanos;
+            self.fail(&mut group, now);
             return;
         }
         let mut structure = self.lock();
@@ -288,7 +249,7 @@ impl Store {
     /// Shared pointers to everything. Labels, names and types stay as they are while the snapshot is
     /// taken, so that nothing stands in it twice; values go on changing.
     pub fn snapshot(&self) -> Snapshot {
-        let structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
+        let structure = self.hold();
         let mut builder = SnapshotBuilder::default();
         for group in self.groups.iter() {
             builder.add(&group, self.tracking);
@@ -301,39 +262,6 @@ impl Store {
     /// The orders in which scrapes list series.
     pub fn orders(&self) -> &Orders {
         &self.orders
-    }
-
-    /// All published groups, sorted by key.
-    pub fn groups(&self) -> Vec<GroupView> {
-        let structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut groups: Vec<GroupView> = self.groups.iter().filter_map(|group| self.view(&group)).collect();
-        groups.extend(structure.gone_groups().filter_map(|group| self.view(group)));
-        drop(structure);
-        groups.sort_by(|a, b| a.labels.key.cmp(&b.labels.key));
-        groups
-    }
-
-    fn view(&self, group: &Group) -> Option<GroupView> {
-        let family = |family: &Family| {
-            let published = family.published()?;
-            Some(FamilyView {
-                name: published.definition.name().clone(),
-                kind: published.definition.published_kind(),
-                help: published.help.cloned(),
-                pushed_at: published.pushed_at,
-                pieces: published.pieces,
-            })
-        };
-        let (pushed_at, failed_at) = group.published_times(self.tracking)?;
-        let mut families: Vec<FamilyView> = group.published_families().filter_map(family).collect();
-        families.sort_by(|a, b| a.name.cmp(&b.name));
-        Some(GroupView {
-            labels: group.labels.clone(),
-            created_at: group.created_at,
-            pushed_at,
-            failed_at,
-            families,
-        })
     }
 
     /// Whether a request was applied before.
@@ -355,6 +283,12 @@ impl Store {
         }
     }
 
+    /// Notes that a push to a group was refused.
+    fn fail(&self, group: &mut Group, now: Moment) {
+        self.track(group);
+        group.failed_at = now.nanos;
+    }
+
     /// Begins to note the changes of a group.
     fn track(&self, group: &mut Group) {
         if group.track(self.tracking) {
@@ -363,12 +297,21 @@ impl Store {
     }
 
     fn touch(&self, key: Arc<str>) {
-        self.touched.lock().unwrap_or_else(PoisonError::into_inner).push(key);
+        self.touched().push(key);
+    }
+
+    fn touched(&self) -> MutexGuard<'_, Vec<Arc<str>>> {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Locks the structure, to change it.
     fn lock(&self) -> MutexGuard<'_, Structure> {
         self.generation.fetch_add(1, Ordering::Relaxed);
+        self.hold()
+    }
+
+    /// Locks the structure, so that it stays as it is.
+    fn hold(&self) -> MutexGuard<'_, Structure> {
         self.structure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -468,8 +411,7 @@ impl Store {
             }
             None => {
                 if let Some(mut group) = self.groups.get_mut(grouping.key()) {
-                    self.track(&mut group);
-                    group.failed_at = now.nanos;
+                    self.fail(&mut group, now);
                 }
             }
         }

@@ -98,14 +98,9 @@ impl Request {
         let grouping = Grouping::new(vec![label]);
         let result = match &self.what {
             What::Push(method, body) => {
-                let push = PushRequest {
-                    method: *method,
-                    grouping: &grouping,
-                    format: BodyFormat::Text,
-                    body: body.as_bytes(),
-                    content_type: b"",
-                    key,
-                };
+                let body = body.as_bytes();
+                let push =
+                    PushRequest { key, ..PushRequest::new(*method, &grouping, BodyFormat::Text, body) };
                 match gateway.push_blocking(&push) {
                     Err(PushError::Failed(failure)) => Err(failure),
                     Err(_) => return Answer::Refused,

@@ -45,18 +45,6 @@ fn start_in_vain(file: &str) -> Finished {
     run(&texts(&flags(file)))
 }
 
-/// The path of a file in a folder, which is not there yet.
-fn path_in(folder: &Directory, name: &str) -> String {
-    folder.path().join(name).into_os_string().into_string().unwrap()
-}
-
-fn names_in(folder: &Directory) -> Vec<String> {
-    let entries = fs::read_dir(folder.path()).unwrap();
-    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
 /// Everything that a restart must bring back.
 fn state(gateway: &Gateway) -> Value {
     let keys = gateway.sample("tallygate_idempotency_keys").unwrap();
@@ -128,7 +116,7 @@ fn refused(content: &[u8], message: &str) {
     let folder = Directory::new();
     let file = folder.write("store", content);
     assert_refused(&file, &start_in_vain(&file), message);
-    assert_eq!(names_in(&folder), ["store"]);
+    assert_eq!(folder.names(), ["store"]);
     assert!(fs::read(&file).unwrap() == content, "the file has changed");
 }
 
@@ -137,7 +125,7 @@ fn refused(content: &[u8], message: &str) {
 #[test]
 fn a_restart_shows_the_same() {
     let folder = Directory::new();
-    let file = path_in(&folder, "store");
+    let file = folder.path_of("store");
     let before = filled(&file);
     for _ in 0..2 {
         let gateway = start(&file);
@@ -146,13 +134,13 @@ fn a_restart_shows_the_same() {
         gateway.signal("TERM");
         gateway.wait();
     }
-    assert_eq!(names_in(&folder), ["store"]);
+    assert_eq!(folder.names(), ["store"]);
 }
 
 #[test]
 fn pushes_add_to_what_was_there_before() {
     let folder = Directory::new();
-    let file = path_in(&folder, "store");
+    let file = folder.path_of("store");
     for round in 1..=3 {
         let gateway = start(&file);
         push(&gateway, "/metrics/job/a", &round.to_string());
@@ -164,7 +152,7 @@ fn pushes_add_to_what_was_there_before() {
 #[test]
 fn sums_are_kept_to_the_last_bit() {
     let folder = Directory::new();
-    let file = path_in(&folder, "store");
+    let file = folder.path_of("store");
     // The one that 1e16 has no digit for is not lost until the next comes.
     for (value, total) in [("1e16", 1e16), ("1", 1e16), ("1", 1e16 + 2.0)] {
         let gateway = start(&file);
@@ -176,7 +164,7 @@ fn sums_are_kept_to_the_last_bit() {
 #[test]
 fn the_file_is_for_the_gateway_only() {
     let folder = Directory::new();
-    let file = path_in(&folder, "store");
+    let file = folder.path_of("store");
     let mode = || fs::metadata(&file).unwrap().permissions().mode() & 0o777;
     drop(start(&file));
     assert_eq!(mode(), 0o600);
@@ -200,20 +188,20 @@ fn an_empty_file_is_an_empty_store() {
 #[test]
 fn a_link_stays_a_link() {
     let folder = Directory::new();
-    let (link, target) = (path_in(&folder, "link"), folder.write("target", ""));
+    let (link, target) = (folder.path_of("link"), folder.write("target", ""));
     // A relative one, as is usual.
     symlink("target", &link).unwrap();
     let before = filled(&link);
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(state(&start(&target)), before);
     assert_eq!(state(&start(&link)), before);
-    assert_eq!(names_in(&folder), ["link", "target"]);
+    assert_eq!(folder.names(), ["link", "target"]);
 }
 
 #[test]
 fn the_interval_is_accepted_and_shown() {
     let folder = Directory::new();
-    let file = path_in(&folder, "store");
+    let file = folder.path_of("store");
     let [address, file_flag] = flags(&file);
     let gateway = Gateway::start_exactly(&[&address, &file_flag, "--persistence.interval=90s"], &[]);
     let status: Value = serde_json::from_slice(&gateway.get("/api/v1/status").body).unwrap();
@@ -225,7 +213,7 @@ fn the_interval_is_accepted_and_shown() {
 #[test]
 fn a_gateway_that_can_keep_pushes_is_ready() {
     let folder = Directory::new();
-    let gateway = start(&path_in(&folder, "store"));
+    let gateway = start(&folder.path_of("store"));
     for path in ["/-/ready", "/-/healthy"] {
         let response = gateway.get(path);
         assert_eq!((response.status, response.text().as_str()), (200, "OK"), "{path}");
@@ -279,7 +267,7 @@ fn damage_everywhere(original: &[u8], states: &[Value]) {
 #[test]
 fn a_damaged_file_is_found_out_or_does_no_harm() {
     let folder = Directory::new();
-    let file = path_in(&folder, "store");
+    let file = folder.path_of("store");
     let state = filled(&file);
     damage_everywhere(&fs::read(&file).unwrap(), &[state]);
 }
@@ -289,7 +277,7 @@ fn a_damaged_file_is_found_out_or_does_no_harm() {
 #[test]
 fn a_damaged_file_of_a_killed_gateway_loses_its_last_push_at_most() {
     let folder = Directory::new();
-    let file = path_in(&folder, "store");
+    let file = folder.path_of("store");
     let gateway = start(&file);
     fill(&gateway);
     let before = state(&gateway);
@@ -302,7 +290,7 @@ fn a_damaged_file_of_a_killed_gateway_loses_its_last_push_at_most() {
 #[test]
 fn a_file_that_was_cut_off_is_refused() {
     let folder = Directory::new();
-    let file = path_in(&folder, "store");
+    let file = folder.path_of("store");
     filled(&file);
     let whole = fs::read(&file).unwrap();
     for length in [1, 8] {
@@ -344,7 +332,7 @@ fn refused_database(content: &[u8], message: &str) -> Database {
     let folder = Directory::new();
     let file = folder.write("store", content);
     assert_refused(&file, &start_in_vain(&file), message);
-    assert_eq!(names_in(&folder), ["store"]);
+    assert_eq!(folder.names(), ["store"]);
     Database::open(file).unwrap()
 }
 
@@ -352,14 +340,14 @@ fn refused_database(content: &[u8], message: &str) -> Database {
 fn the_database_of_another_program_is_refused() {
     const MESSAGE: &str = "it is a redb file, but none of this gateway";
     let folder = Directory::new();
-    for content in database(&path_in(&folder, "other"), |transaction| {
+    for content in database(&folder.path_of("other"), |transaction| {
         transaction.open_table(OTHER).unwrap().insert(1, &b"theirs"[..]).unwrap();
     }) {
         let database = refused_database(&content, MESSAGE);
         let other = database.begin_read().unwrap().open_table(OTHER).unwrap();
         assert_eq!(other.get(1).unwrap().unwrap().value(), b"theirs");
     }
-    for content in database(&path_in(&folder, "meta"), |transaction| {
+    for content in database(&folder.path_of("meta"), |transaction| {
         transaction.open_table(OTHER_META).unwrap().insert(1, 2).unwrap();
     }) {
         let database = refused_database(&content, MESSAGE);
@@ -371,7 +359,7 @@ fn the_database_of_another_program_is_refused() {
 #[test]
 fn a_file_of_a_newer_version_is_refused() {
     let folder = Directory::new();
-    let file = path_in(&folder, "store");
+    let file = folder.path_of("store");
     let before = filled(&file);
     let with_format = |format| {
         database(&file, |transaction| {
@@ -392,7 +380,7 @@ fn a_file_of_a_newer_version_is_refused() {
 #[test]
 fn a_file_in_use_is_refused_and_its_gateway_goes_on() {
     let folder = Directory::new();
-    let file = path_in(&folder, "store");
+    let file = folder.path_of("store");
     let gateway = start(&file);
     fill(&gateway);
     let before = state(&gateway);
@@ -407,19 +395,19 @@ fn a_file_in_use_is_refused_and_its_gateway_goes_on() {
 #[test]
 fn a_folder_is_refused() {
     let folder = Directory::new();
-    let path = path_in(&folder, "folder");
+    let path = folder.path_of("folder");
     fs::create_dir(&path).unwrap();
     assert_refused(&path, &start_in_vain(&path), "name a file, not a folder");
-    assert_eq!(names_in(&folder), ["folder"]);
+    assert_eq!(folder.names(), ["folder"]);
     assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
 }
 
 #[test]
 fn a_missing_folder_is_refused_and_not_created() {
     let folder = Directory::new();
-    let file = path_in(&folder, "missing/store");
+    let file = folder.path_of("missing/store");
     assert_refused(&file, &start_in_vain(&file), "create the folder, or name another file");
-    assert!(names_in(&folder).is_empty());
+    assert!(folder.names().is_empty());
 }
 
 // Permissions.
@@ -465,7 +453,7 @@ impl Drop for Restricted<'_> {
 fn a_file_without_permission_is_refused() {
     let Some((program, arguments)) = under_permissions() else { return };
     let folder = Directory::new();
-    let file = path_in(&folder, "store");
+    let file = folder.path_of("store");
     filled(&file);
     let before = fs::read(&file).unwrap();
     for mode in [0o000, 0o400] {
@@ -482,7 +470,7 @@ fn a_file_without_permission_is_refused() {
 fn in_a_read_only_folder_a_file_can_be_used_but_not_created() {
     let Some((program, arguments)) = under_permissions() else { return };
     let folder = Directory::new();
-    let file = path_in(&folder, "store");
+    let file = folder.path_of("store");
     let before = filled(&file);
     let _restricted = Restricted::to(folder.path(), 0o500);
 
@@ -493,7 +481,7 @@ fn in_a_read_only_folder_a_file_can_be_used_but_not_created() {
     drop(gateway);
     assert_eq!(state(&start(&file)), more);
 
-    let new = path_in(&folder, "new");
+    let new = folder.path_of("new");
     let finished = run_program(program, &texts(&command(arguments, &new)), &[]);
     assert_refused(&new, &finished, "Permission denied");
 }
@@ -589,7 +577,7 @@ fn fill_up(start: impl Fn() -> Gateway, make_room: impl FnOnce(&Gateway)) {
 #[test]
 fn a_full_disk_refuses_pushes_until_there_is_room() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let file = path_in(&disk.folder, "store");
+    let file = disk.folder.path_of("store");
     let ballast = disk.seen_from_here("ballast");
     fs::write(&ballast, vec![0; SmallDisk::BYTES / 3]).unwrap();
     fill_up(|| disk.start(&file), |_| fs::remove_file(&ballast).unwrap());
@@ -600,7 +588,7 @@ fn a_full_disk_refuses_pushes_until_there_is_room() {
 fn a_file_at_its_limit_refuses_pushes_until_it_is_raised() {
     const BLOCKS_OF_512_BYTES: u32 = 1024;
     let folder = Directory::new();
-    let file = path_in(&folder, "store");
+    let file = folder.path_of("store");
     // Who goes on writing gets a signal, which is ignored here and then in the gateway too.
     let script = format!("trap '' XFSZ; ulimit -S -f {BLOCKS_OF_512_BYTES}; exec \"$0\" \"$@\"");
     let is_limited = Cell::new(true);

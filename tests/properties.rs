@@ -26,15 +26,6 @@ struct Push {
     body: String,
 }
 
-fn request<'a>(
-    method: Method,
-    grouping: &'a Grouping<'a>,
-    format: BodyFormat,
-    body: &'a [u8],
-) -> PushRequest<'a> {
-    PushRequest { method, grouping, format, body, content_type: b"", key: None }
-}
-
 fn gateway() -> Gateway {
     Gateway::new(&Config::default()).unwrap()
 }
@@ -56,7 +47,12 @@ fn grouping(number: usize) -> Grouping<'static> {
 
 fn send(gateway: &Gateway, push: &Push) -> bool {
     gateway
-        .push_blocking(&request(Method::Post, &grouping(push.group), BodyFormat::Text, push.body.as_bytes()))
+        .push_blocking(&PushRequest::new(
+            Method::Post,
+            &grouping(push.group),
+            BodyFormat::Text,
+            push.body.as_bytes(),
+        ))
         .is_ok()
 }
 
@@ -217,7 +213,7 @@ proptest! {
         }
         let text: String = pushed_lines(&written).iter().map(|line| format!("{line}\n")).collect();
         let from_text = gateway();
-        from_text.push_blocking(&request(Method::Put, &grouping(0), BodyFormat::Text, text.as_bytes())).unwrap();
+        from_text.push_blocking(&PushRequest::new(Method::Put, &grouping(0), BodyFormat::Text, text.as_bytes())).unwrap();
         prop_assert_eq!(pushed_lines(&written), pushed_lines(&from_text));
 
         // The gateway's own families are reserved, so only the messages of pushed ones are sent back.
@@ -226,7 +222,7 @@ proptest! {
         prop_assert!(protobuf::parse(&stream, &arena).is_ok());
         let from_protobuf = gateway();
         let body = pushed_messages(&stream);
-        from_protobuf.push_blocking(&request(Method::Put, &grouping(0), BodyFormat::Protobuf, &body)).unwrap();
+        from_protobuf.push_blocking(&PushRequest::new(Method::Put, &grouping(0), BodyFormat::Protobuf, &body)).unwrap();
         prop_assert_eq!(pushed_lines(&written), pushed_lines(&from_protobuf));
     }
 

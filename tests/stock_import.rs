@@ -56,17 +56,6 @@ fn left_out(gateway: &Gateway) -> Vec<String> {
     lines.map(|(_, what)| what.to_owned()).collect()
 }
 
-fn path_in(folder: &Directory, name: &str) -> String {
-    folder.path().join(name).into_os_string().into_string().unwrap()
-}
-
-fn names_in(folder: &Directory) -> Vec<String> {
-    let entries = fs::read_dir(folder.path()).unwrap();
-    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
 /// The groups of an answer of `/api/v1/metrics`, in an order of their own and with times as instants: each
 /// gateway prints them in a zone of its choice.
 fn groups_in(mut answer: Value) -> Vec<Value> {
@@ -174,8 +163,8 @@ fn the_original_is_kept_byte_for_byte_and_not_read_again() {
         let gateway = start(&file);
         assert_eq!(groups_in(gateway.api()), before, "{name}");
         assert!(!stop(gateway).contains("imported"), "{name}");
-        assert!(fs::read(path_in(&folder, "store.stock")).unwrap() == original, "{name}");
-        assert_eq!(names_in(&folder), ["store", "store.stock"]);
+        assert!(fs::read(folder.path_of("store.stock")).unwrap() == original, "{name}");
+        assert_eq!(folder.names(), ["store", "store.stock"]);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }
@@ -187,13 +176,13 @@ fn what_was_kept_before_is_not_overwritten() {
     let file = folder.write("store", &newer);
     folder.write("store.stock", &older);
     stop(start(&file));
-    assert!(fs::read(path_in(&folder, "store.stock")).unwrap() == older);
-    assert!(fs::read(path_in(&folder, "store.stock.1")).unwrap() == newer);
+    assert!(fs::read(folder.path_of("store.stock")).unwrap() == older);
+    assert!(fs::read(folder.path_of("store.stock.1")).unwrap() == newer);
 
     // The same once more, as after a start that was interrupted.
     folder.write("store", &newer);
     stop(start(&file));
-    assert_eq!(names_in(&folder), ["store", "store.stock", "store.stock.1"]);
+    assert_eq!(folder.names(), ["store", "store.stock", "store.stock.1"]);
 }
 
 #[test]
@@ -227,7 +216,7 @@ fn a_damaged_file_is_refused_and_stays_as_it_is() {
         assert!(error.contains("(at byte "), "{error}");
         assert!(!stderr.contains("panicked"), "{stderr}");
         assert!(fs::read(&file).unwrap() == content, "the file has changed");
-        assert_eq!(names_in(&folder), ["store"]);
+        assert_eq!(folder.names(), ["store"]);
     }
 }
 
@@ -281,7 +270,7 @@ fn exported(original: &[u8]) -> Vec<u8> {
     let folder = Directory::new();
     let file = folder.write("store", original);
     stop(start(&file));
-    let to = path_in(&folder, "exported");
+    let to = folder.path_of("exported");
     let finished = export(&to, &file);
     assert_eq!((finished.status.code(), finished.stderr.as_str()), (Some(0), ""));
     assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
@@ -342,7 +331,7 @@ fn messages_of_an_export_are_those_of_the_stock_gateway_to_the_byte() {
 #[test]
 fn an_export_needs_a_file_that_is_there() {
     let folder = Directory::new();
-    let (file, to) = (path_in(&folder, "store"), path_in(&folder, "exported"));
+    let (file, to) = (folder.path_of("store"), folder.path_of("exported"));
     let Finished { status, stderr, .. } = export(&to, &file);
     assert_eq!(status.code(), Some(1));
     assert!(stderr.starts_with(&format!("export: persistence file {file}: ")), "{stderr}");
@@ -354,7 +343,7 @@ fn an_export_needs_a_file_that_is_there() {
         assert_eq!(status.code(), Some(1));
         assert!(stderr.contains("export needs the file to write"), "{stderr}");
     }
-    assert!(names_in(&folder).is_empty());
+    assert!(folder.names().is_empty());
 }
 
 #[test]
@@ -375,7 +364,7 @@ fn an_export_does_not_overwrite() {
 #[test]
 fn an_export_needs_the_gateway_to_stop_first() {
     let folder = Directory::new();
-    let (file, to) = (path_in(&folder, "store"), path_in(&folder, "exported"));
+    let (file, to) = (folder.path_of("store"), folder.path_of("exported"));
     let gateway = start(&file);
     let Finished { status, stderr, .. } = export(&to, &file);
     assert_eq!(status.code(), Some(1));
@@ -394,7 +383,7 @@ fn an_export_does_not_change_what_it_reads() {
     let before = groups_in(gateway.api());
     stop(gateway);
     let exports = ["first", "second"].map(|name| {
-        let to = path_in(&folder, name);
+        let to = folder.path_of(name);
         assert_eq!(export(&to, &file).status.code(), Some(0));
         fs::read(to).unwrap()
     });
@@ -426,7 +415,7 @@ fn a_stock_gateway_shows_the_same_with_an_export() {
 fn a_stock_gateway_shows_what_was_pushed_here() {
     let Some(program) = programs::stock() else { return };
     let folder = Directory::new();
-    let (file, to) = (path_in(&folder, "store"), path_in(&folder, "exported"));
+    let (file, to) = (folder.path_of("store"), folder.path_of("exported"));
     let gateway = start_adding(&file);
     let body = "# TYPE c_total counter\nc_total{a=\"\\\"\\\\\\n\"} 0.1\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\n\
                 h_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n# TYPE s summary\ns{quantile=\"0.5\"} NaN\ns_sum 1\n\

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::persistence::batch::Batch;
-use crate::persistence::disk::Watch;
 use crate::persistence::file::{CommitError, StoreFile};
 use crate::store::{Doubt, Store};
 use crate::telemetry::persistence::Commits;
@@ -44,7 +43,6 @@ pub(super) struct Committer {
     store: Arc<Store>,
     file: StoreFile,
     name: String,
-    watch: Arc<Watch>,
     metrics: Commits,
     health: Arc<Health>,
     batch: Batch,
@@ -61,7 +59,6 @@ impl Committer {
         store: Arc<Store>,
         file: StoreFile,
         name: String,
-        watch: Arc<Watch>,
         metrics: Commits,
         health: Arc<Health>,
     ) -> Committer {
@@ -69,7 +66,6 @@ impl Committer {
             store,
             file,
             name,
-            watch,
             metrics,
             health,
             batch: Batch::default(),
@@ -104,7 +100,7 @@ impl Committer {
         let started = Instant::now();
         let result = self.file.commit(&self.batch);
         match &result {
-            Ok(()) => self.metrics.committed(requests, &self.batch, started.elapsed(), self.watch.written()),
+            Ok(()) => self.metrics.committed(requests, &self.batch, started.elapsed(), self.file.written()),
             Err(error) => {
                 self.doubt.extend(concerned);
                 self.failed(error);
@@ -156,14 +152,14 @@ impl Committer {
             self.store.all_of(&self.doubt, |change| batch.add(change));
             self.file.commit(&self.batch)?;
         }
-        self.metrics.committed(0, &self.batch, started.elapsed(), self.watch.written());
+        self.metrics.committed(0, &self.batch, started.elapsed(), self.file.written());
         Ok(())
     }
 
     fn failed(&mut self, error: &CommitError) {
         self.tried_at = Instant::now();
         self.is_fatal |= error.is_fatal;
-        self.metrics.failed(self.watch.written());
+        self.metrics.failed(self.file.written());
         let is_new = !self.is_failing();
         self.health.fail(format!("persistence file {}: {error}", self.name));
         if is_new {

@@ -2,10 +2,10 @@
 //! most what came within the interval is lost.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::commit::{Committer, RETRY_AFTER};
+use super::thread::WriterThread;
 
 #[derive(Debug, Default)]
 struct State {
@@ -23,7 +23,7 @@ struct Signal {
 #[derive(Debug)]
 pub(super) struct Interval {
     signal: Arc<Signal>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: WriterThread,
 }
 
 impl Interval {
@@ -35,9 +35,8 @@ impl Interval {
     pub(super) fn start(committer: Committer, interval: Duration) -> std::io::Result<Interval> {
         let signal = Arc::new(Signal::default());
         let theirs = signal.clone();
-        let run = move || theirs.run(committer, interval);
-        let thread = thread::Builder::new().name("writer".to_owned()).spawn(run)?;
-        Ok(Interval { signal, thread: Mutex::new(Some(thread)) })
+        let thread = WriterThread::start(move || theirs.run(committer, interval))?;
+        Ok(Interval { signal, thread })
     }
 
     /// Says that something has changed.
@@ -53,10 +52,7 @@ impl Interval {
     pub(super) fn close(&self) {
         self.signal.lock().is_closed = true;
         self.signal.changed.notify_one();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the writer of the persistence file has failed");
-        }
+        self.thread.join();
     }
 }
 

@@ -149,6 +149,17 @@ pub(super) struct Prepared {
     sorted: AtomicU64,
 }
 
+/// Writes a row of a piece; `block` is its label block, which the caller has looked up.
+#[inline]
+pub(super) fn write_row(writer: &mut Writer, out: &mut Vec<u8>, piece: &Piece, row: usize, block: &str) {
+    let labels = Labels { block, has_quoted_names: piece.has_quoted_names() };
+    match piece.value(row) {
+        RowValue::Number(value) => writer.number(out, labels, value),
+        RowValue::Summary(summary) => writer.summary(out, labels, summary),
+        RowValue::Histogram(histogram) => writer.histogram(out, labels, histogram),
+    }
+}
+
 struct Exposure<'a, D> {
     gateway: &'a Gateway,
     snapshot: &'a Snapshot,
@@ -206,21 +217,11 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
             });
             std::hint::black_box(touched);
             for ((piece, row), block) in rows.iter().zip(&blocks) {
-                self.row(piece, *row, block);
+                write_row(&mut self.writer, &mut self.out, piece, *row, block);
                 self.flush_if_full()?;
             }
         }
         Ok(())
-    }
-
-    #[inline]
-    fn row(&mut self, piece: &Piece, row: usize, block: &str) {
-        let labels = Labels { block, has_quoted_names: piece.has_quoted_names() };
-        match piece.value(row) {
-            RowValue::Number(value) => self.writer.number(&mut self.out, labels, value),
-            RowValue::Summary(summary) => self.writer.summary(&mut self.out, labels, summary),
-            RowValue::Histogram(histogram) => self.writer.histogram(&mut self.out, labels, histogram),
-        }
     }
 
     fn group_rows(&mut self, time: TimeOf) -> Result<(), ReceiverGone> {

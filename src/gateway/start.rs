@@ -10,7 +10,7 @@ use super::writer::Writer;
 use super::{Gateway, Keeping, Rules, scrape, stock};
 use crate::config::{Config, Persistence, Sync};
 use crate::exposition::text;
-use crate::persistence::disk::{Disk, Folder, Watch};
+use crate::persistence::disk::{Disk, Folder};
 use crate::persistence::file::{self, Found, OpenError, StoreFile};
 use crate::persistence::stock_file;
 use crate::store::Store;
@@ -92,10 +92,9 @@ fn keeping(
     health: &Arc<Health>,
 ) -> Result<Keeping, StartError> {
     let name = persistence.file.clone();
-    let watch = Arc::new(Watch::default());
     let started = Instant::now();
-    let file = open(disk, &watch, store, aggregate)
-        .map_err(|source| StartError::File { file: name.clone(), source })?;
+    let file =
+        open(disk, store, aggregate).map_err(|source| StartError::File { file: name.clone(), source })?;
     tracing::info!(
         file = %name,
         groups = store.group_count(),
@@ -104,7 +103,7 @@ fn keeping(
         "opened the persistence file"
     );
     let commits = telemetry.commits().clone();
-    let committer = Committer::new(store.clone(), file, name, watch, commits, health.clone());
+    let committer = Committer::new(store.clone(), file, name, commits, health.clone());
     let keeping = match persistence.sync {
         Sync::Push => Writer::start(store.clone(), committer, telemetry.queue().clone()).map(Keeping::Before),
         Sync::Interval => Interval::start(committer, persistence.interval).map(Keeping::After),
@@ -112,27 +111,17 @@ fn keeping(
     keeping.map_err(StartError::Thread)
 }
 
-fn open(
-    disk: Box<dyn Disk>,
-    watch: &Arc<Watch>,
-    store: &Store,
-    aggregate: bool,
-) -> Result<StoreFile, OpenError> {
+fn open(disk: Box<dyn Disk>, store: &Store, aggregate: bool) -> Result<StoreFile, OpenError> {
     match file::find(&*disk)? {
-        Found::Nothing => StoreFile::create(disk, watch.clone(), store, false),
-        Found::Empty => StoreFile::create(disk, watch.clone(), store, true),
-        Found::Own => StoreFile::open(disk, watch.clone(), store),
-        Found::Other => import(disk, watch, store, aggregate),
+        Found::Nothing => StoreFile::create(disk, store, false),
+        Found::Empty => StoreFile::create(disk, store, true),
+        Found::Own => StoreFile::open(disk, store),
+        Found::Other => import(disk, store, aggregate),
     }
 }
 
 /// Takes over the file of a stock gateway, and keeps it as it is under another name.
-fn import(
-    disk: Box<dyn Disk>,
-    watch: &Arc<Watch>,
-    store: &Store,
-    aggregate: bool,
-) -> Result<StoreFile, OpenError> {
+fn import(disk: Box<dyn Disk>, store: &Store, aggregate: bool) -> Result<StoreFile, OpenError> {
     let bytes = disk.read()?;
     if !stock_file::looks_like(&bytes) {
         let what = "it is neither a file of this gateway nor of a stock Pushgateway";
@@ -142,7 +131,7 @@ fn import(
         .map_err(|error| OpenError::Damaged(format!("as the file of a stock Pushgateway: {error}")))?;
     let left_out = stock::import(&file, store, aggregate);
     let original = disk.keep()?;
-    let opened = StoreFile::create(disk, watch.clone(), store, true)?;
+    let opened = StoreFile::create(disk, store, true)?;
     for sentence in &left_out {
         tracing::warn!(what = %sentence, "left out of the stock gateway's file");
     }
@@ -163,7 +152,7 @@ pub fn export_stock(config: &Config) -> Result<Vec<u8>, StartError> {
             return Err(OpenError::Io { source: std::io::ErrorKind::NotFound.into() });
         }
         let store = Store::new(own_families(), Tracking::Nothing, config.push.idempotency_window);
-        let mut file = StoreFile::open(disk, Arc::default(), &store)?;
+        let mut file = StoreFile::open(disk, &store)?;
         let groups = stock::export(&store.groups());
         file.close();
         Ok(stock_file::write(&groups))

@@ -4,20 +4,20 @@
 use bumpalo::Bump;
 
 use super::now;
-use super::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP, seconds};
-use crate::exposition::negotiation::Format;
+use super::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP, seconds, write_row};
+use crate::exposition::escaping::Escaping;
+use crate::exposition::negotiation::{Format, Syntax};
 use crate::exposition::protobuf;
 use crate::exposition::writer::{Head, Labels, Writer};
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
 use crate::model::push::{GROUP_FAMILIES, Push};
 use crate::persistence::stock_file::{StockFamily, StockFile, StockGroup};
-use crate::store::group::{Absent, FamilyRule, Moment, Semantics};
-use crate::store::piece::RowValue;
+use crate::store::group::{Moment, Semantics};
 use crate::store::{FamilyView, GroupView, Store};
 
 /// Protobuf with the names as they are.
-const PLAIN_PROTOBUF: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;escaping=allow-utf-8";
+const PLAIN_PROTOBUF: Format = Format { syntax: Syntax::Protobuf, escaping: Escaping::AllowUtf8 };
 
 /// The names of [`GROUP_FAMILIES`].
 const PUSH_TIME: &str = GROUP_FAMILIES[0];
@@ -56,17 +56,11 @@ fn import_family(
     aggregate: bool,
 ) -> Result<(), String> {
     let Some(message) = &family.message else { return Ok(()) };
-    let mut body = Vec::with_capacity(message.len() + 10);
-    protobuf::delimit(&mut body, message);
+    let body = delimited(message);
     let arena = Bump::new();
     let parsed = protobuf::parse(&body, &arena).map_err(|error| error.to_string())?;
     let push = Push::prepare(&parsed, grouping, aggregate).map_err(|error| error.to_string())?;
-    let semantics = Semantics {
-        adding: FamilyRule::Replace,
-        replacing: FamilyRule::Replace,
-        absent: Absent::Keep,
-        reconciles: aggregate,
-    };
+    let semantics = Semantics::replacing(aggregate);
     let pushed_at = if family.pushed_at == 0 { now() } else { Moment { nanos: family.pushed_at } };
     store.push(grouping, &push, &semantics, pushed_at, None).map(drop).map_err(|error| error.to_string())
 }
@@ -85,9 +79,15 @@ fn times(group: &StockGroup) -> (i64, i64, i64) {
     (created.unwrap_or_else(|| now().nanos), pushed, failed)
 }
 
+/// A stream of this message alone.
+fn delimited(message: &[u8]) -> Vec<u8> {
+    let mut stream = Vec::with_capacity(message.len() + 10);
+    protobuf::delimit(&mut stream, message);
+    stream
+}
+
 fn single_value(message: &[u8]) -> Option<f64> {
-    let mut body = Vec::with_capacity(message.len() + 10);
-    protobuf::delimit(&mut body, message);
+    let body = delimited(message);
     let arena = Bump::new();
     let parsed = protobuf::parse(&body, &arena).ok()?;
     let series = parsed.series_of(parsed.families.first()?).next()?;
@@ -124,12 +124,7 @@ fn export_family(family: &FamilyView) -> StockFamily {
     let write = |writer: &mut Writer, out: &mut Vec<u8>| {
         for piece in &family.pieces {
             for at in 0..piece.len() {
-                let labels = Labels { block: piece.block(at), has_quoted_names: piece.has_quoted_names() };
-                match piece.value(at) {
-                    RowValue::Number(value) => writer.number(out, labels, value),
-                    RowValue::Summary(summary) => writer.summary(out, labels, summary),
-                    RowValue::Histogram(histogram) => writer.histogram(out, labels, histogram),
-                }
+                write_row(writer, out, piece, at, piece.block(at));
             }
         }
     };
@@ -147,7 +142,7 @@ fn message(
     help: Option<&str>,
     write: impl FnOnce(&mut Writer, &mut Vec<u8>),
 ) -> Vec<u8> {
-    let mut writer = Writer::new(Format::negotiate(PLAIN_PROTOBUF));
+    let mut writer = Writer::new(PLAIN_PROTOBUF);
     let mut out = Vec::new();
     writer.begin(&mut out, Head { name, kind, help });
     write(&mut writer, &mut out);

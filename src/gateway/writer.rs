@@ -6,11 +6,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use tokio::sync::oneshot;
 
 use super::commit::{Committer, Health, RETRY_AFTER};
+use super::thread::WriterThread;
 use super::{Failure, now};
 use crate::model::grouping::Grouping;
 use crate::model::push::Push;
@@ -79,7 +80,7 @@ struct Queue {
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: Arc<Queue>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: WriterThread,
 }
 
 impl Writer {
@@ -95,8 +96,8 @@ impl Writer {
     ) -> std::io::Result<Writer> {
         let queue = Arc::new(Queue { waiting: Mutex::default(), changed: Condvar::new(), metrics });
         let work = Work { store, committer, queue: queue.clone() };
-        let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || work.run())?;
-        Ok(Writer { queue, thread: Mutex::new(Some(thread)) })
+        let thread = WriterThread::start(move || work.run())?;
+        Ok(Writer { queue, thread })
     }
 
     /// Queues a request. The answer comes when its effect is on disk.
@@ -131,10 +132,7 @@ impl Writer {
     pub(super) fn close(&self) {
         self.queue.lock().is_closed = true;
         self.queue.changed.notify_one();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the writer of the persistence file has failed");
-        }
+        self.thread.join();
     }
 }
 

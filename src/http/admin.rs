@@ -18,10 +18,7 @@ pub(super) async fn wipe(state: &Arc<State>) -> HttpResponse {
         // The pool only fails while the server goes down.
         Err(_) => Err(Failure::Closing),
     };
-    let answer = match result {
-        Ok(outcome) => answer::applied(StatusCode::ACCEPTED, outcome),
-        Err(failure) => answer::failure(&failure),
-    };
+    let answer = answer::concluded(StatusCode::ACCEPTED, result);
     state.gateway.telemetry().request("wipe", "put", answer.status().as_u16());
     answer
 }

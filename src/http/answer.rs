@@ -29,6 +29,14 @@ pub(super) fn applied(code: StatusCode, outcome: Outcome) -> HttpResponse {
     answer.finish()
 }
 
+/// The answer to a request that is done with: this code where it was applied.
+pub(super) fn concluded(code: StatusCode, result: Result<Outcome, Failure>) -> HttpResponse {
+    match result {
+        Ok(outcome) => applied(code, outcome),
+        Err(failed) => failure(&failed),
+    }
+}
+
 /// The answer to a request that was not applied, through no fault of its body.
 pub(super) fn failure(failure: &Failure) -> HttpResponse {
     let code = match failure {

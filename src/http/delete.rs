@@ -24,8 +24,5 @@ async fn accept(state: &State, request: &HttpRequest, group: GroupPath<'_>) -> H
         Err(error) => return answer::error(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     let deleted = state.gateway.delete(&grouping, key).wait().await;
-    match state.gateway.count_key(deleted) {
-        Ok(outcome) => answer::applied(StatusCode::ACCEPTED, outcome),
-        Err(failure) => answer::failure(&failure),
-    }
+    answer::concluded(StatusCode::ACCEPTED, state.gateway.count_key(deleted))
 }

@@ -80,14 +80,8 @@ async fn accept(
     };
     let encoding = Encoding::of(request.headers());
     let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
-    let push = PushRequest {
-        method,
-        grouping: &grouping,
-        format: body_format(request),
-        body: &body,
-        content_type,
-        key,
-    };
+    let format = body_format(request);
+    let push = PushRequest { content_type, key, ..PushRequest::new(method, &grouping, format, &body) };
     let result = if encoding == Encoding::Identity && body.len() <= INLINE_BYTES {
         Ok(match state.gateway.push(&push) {
             Ok(pending) => state.gateway.conclude(&push, pending.wait().await),
@@ -127,12 +121,9 @@ async fn merge_elsewhere(
     let merged = web::block(move || {
         let body = body::inflate(body, encoding, state.max_body_bytes)?;
         let push = PushRequest {
-            method,
-            grouping: &grouping,
-            format,
-            body: &body,
             content_type: &content_type,
             key: key.as_deref(),
+            ..PushRequest::new(method, &grouping, format, &body)
         };
         Ok(state.gateway.push_blocking(&push))
     });

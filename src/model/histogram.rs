@@ -27,18 +27,13 @@ pub struct Layout {
 impl Layout {
     /// The layout of these buckets, in their order.
     pub fn new(buckets: &[Bucket]) -> Layout {
-        Layout {
-            bounds: buckets.iter().map(|b| b.bound).collect(),
-            labels: buckets.iter().map(|b| format_f64(b.bound).into()).collect(),
-        }
+        Layout::of(buckets.iter().map(|b| b.bound).collect())
     }
 
     /// The layout with these bounds.
-    pub fn of(bounds: &[f64]) -> Layout {
-        Layout {
-            bounds: bounds.into(),
-            labels: bounds.iter().map(|bound| format_f64(*bound).into()).collect(),
-        }
+    pub fn of(bounds: Box<[f64]>) -> Layout {
+        let labels = bounds.iter().map(|bound| format_f64(*bound).into()).collect();
+        Layout { bounds, labels }
     }
 
     /// The bounds.

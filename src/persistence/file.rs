@@ -132,14 +132,13 @@ impl StoreFile {
     /// # Errors
     ///
     /// When it can't be used. It is left as it is then.
-    pub fn open(disk: Box<dyn Disk>, watch: Arc<Watch>, store: &Store) -> Result<StoreFile, OpenError> {
+    pub fn open(disk: Box<dyn Disk>, store: &Store) -> Result<StoreFile, OpenError> {
+        let watch = Arc::<Watch>::default();
         let database = open(disk.open()?, &watch)?;
-        // Should the checks of redb have missed something, that must not end in a stack trace.
-        let read = catch_unwind(AssertUnwindSafe(|| {
+        readable(|| {
             check_format(&database)?;
             load::load(&database, store).map_err(OpenError::Damaged)
-        }));
-        read.unwrap_or_else(|_| Err(OpenError::Damaged("it can't be read".into())))?;
+        })?;
         store.restored();
         // What a gateway left that could not replace the file.
         disk.discard();
@@ -151,12 +150,8 @@ impl StoreFile {
     /// # Errors
     ///
     /// When it can't be written. What was there before is left as it is then.
-    pub fn create(
-        disk: Box<dyn Disk>,
-        watch: Arc<Watch>,
-        store: &Store,
-        over: bool,
-    ) -> Result<StoreFile, OpenError> {
+    pub fn create(disk: Box<dyn Disk>, store: &Store, over: bool) -> Result<StoreFile, OpenError> {
+        let watch = Arc::<Watch>::default();
         let mut batch = Batch::default();
         store.all(|change| batch.add(change));
         let database = new_file(&*disk, &watch, &batch, over)?;
@@ -218,6 +213,11 @@ impl StoreFile {
         Ok(())
     }
 
+    /// How many bytes were written so far.
+    pub fn written(&self) -> u64 {
+        self.watch.written()
+    }
+
     /// Closes the file in good order.
     pub fn close(&mut self) {
         if let Some(database) = self.database.take() {
@@ -235,16 +235,20 @@ impl CommitError {
 
 fn open(bytes: Bytes, watch: &Arc<Watch>) -> Result<Database, OpenError> {
     let watched = Watched { bytes, watch: watch.clone() };
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        Builder::new()
+    readable(|| {
+        let opened = Builder::new()
             .set_cache_size(CACHE_BYTES)
             .set_check_integrity_on_open(true)
-            .create_with_backend(watched)
-    }));
-    match opened {
-        Ok(database) => Ok(database?),
-        Err(_) => Err(OpenError::Damaged("it can't be read".into())),
-    }
+            .create_with_backend(watched);
+        Ok(opened?)
+    })
+}
+
+/// What `read` gives. Should the checks of redb have missed some damage, that must not end in a stack
+/// trace.
+fn readable<T>(read: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(OpenError::Damaged("it can't be read".into())))
 }
 
 impl From<io::Error> for OpenError {

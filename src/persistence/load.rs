@@ -17,7 +17,7 @@ use crate::store::family::Pieces;
 use crate::store::group::GroupLabels;
 use crate::store::idempotency::{Key, Record};
 use crate::store::piece::{PIECE_ROWS, Piece};
-use crate::store::{FamilyImage, GroupImage, Store};
+use crate::store::{FamilyView, GroupView, Store};
 
 /// Reads everything into an empty store.
 ///
@@ -40,8 +40,8 @@ pub(super) fn load(database: &Database, store: &Store) -> Result<(), String> {
             .ok_or_else(|| format!("metric {} has the unknown type {}", name.value(), kind.value()))?;
         loader.kinds.insert(name.value().into(), kind);
     }
-    while let Some(image) = loader.group()? {
-        store.restore(image);
+    while let Some(group) = loader.group()? {
+        store.restore(group);
     }
     if let Some(row) = loader.values.next() {
         return Err(format!("a row too many, {:?}", row_key_parts(row.map_err(text)?.0.value())));
@@ -51,7 +51,7 @@ pub(super) fn load(database: &Database, store: &Store) -> Result<(), String> {
         let number = number.value();
         let KeyRow { id, fingerprint, at } = postcard::from_bytes(row.value())
             .map_err(|error| format!("idempotency key {number}: {error}"))?;
-        store.restore_key(Record { number, key: Key { id, fingerprint }, at });
+        store.keys().restore(Record { number, key: Key { id, fingerprint }, at });
     }
     Ok(())
 }
@@ -76,7 +76,7 @@ struct Loader {
 
 impl Loader {
     /// The next group, with everything in it.
-    fn group(&mut self) -> Result<Option<GroupImage>, String> {
+    fn group(&mut self) -> Result<Option<GroupView>, String> {
         let Some((key, labels)) = self.next_name()? else { return Ok(None) };
         let (epoch, family, piece) = row_key_parts(key.value());
         let fault = |what: &str| format!("group {epoch}: {what}");
@@ -91,7 +91,7 @@ impl Loader {
         let grouping = Grouping::new(labels.into_iter().map(label).collect());
         let row = self.value(key.value()).map_err(|e| fault(&e))?;
         let values: GroupValuesRow = postcard::from_bytes(row.1.value()).map_err(|e| fault(&text(e)))?;
-        let mut image = GroupImage {
+        let mut group = GroupView {
             epoch,
             labels: Arc::new(GroupLabels::of(&grouping)),
             created_at: values.created_at,
@@ -102,16 +102,16 @@ impl Loader {
         };
         self.small = values.small.map(Vec::into_iter);
         while let Some(family) = self.family(epoch).map_err(|e| fault(&e))? {
-            image.families.push(family);
+            group.families.push(family);
         }
         if self.small.take().is_some_and(|rest| rest.len() > 0) {
             return Err(fault("values of a family that is not there"));
         }
-        Ok(Some(image))
+        Ok(Some(group))
     }
 
     /// The next family of this group.
-    fn family(&mut self, group: u64) -> Result<Option<FamilyImage>, String> {
+    fn family(&mut self, group: u64) -> Result<Option<FamilyView>, String> {
         let mut pieces = Pieces::new();
         let mut pushed_at = 0;
         loop {
@@ -136,7 +136,7 @@ impl Loader {
                 }
                 let help = help.map(Arc::from);
                 let number = family.checked_sub(1).ok_or("a family without a number")?;
-                return Ok(Some(FamilyImage { number, name, kind, help, pushed_at, pieces }));
+                return Ok(Some(FamilyView { number, name, kind, help, pushed_at, pieces }));
             }
             let values = self.values(row.0.value())?;
             let is_next = number as usize == pieces.len();

@@ -382,7 +382,7 @@ pub(super) struct Layouts {
 impl Layouts {
     fn shared(&mut self, bounds: &[f64]) -> Arc<Layout> {
         let bits: Box<[u64]> = bounds.iter().map(|bound| bound.to_bits()).collect();
-        self.by_bounds.entry(bits).or_insert_with(|| Arc::new(Layout::of(bounds))).clone()
+        self.by_bounds.entry(bits).or_insert_with(|| Arc::new(Layout::of(bounds.into()))).clone()
     }
 }
 

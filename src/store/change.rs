@@ -179,8 +179,6 @@ impl Numbers {
 pub struct FamilyChanges {
     /// Whether the family was not there before.
     pub is_new: bool,
-    /// Whether published versions are kept.
-    pub tracks_versions: bool,
     /// Whether its help text changed.
     pub has_new_help: bool,
     /// The pieces whose values changed.
@@ -232,7 +230,6 @@ impl FamilyChanges {
         });
         FamilyChanges {
             is_new: false,
-            tracks_versions: tracking == Tracking::Versions,
             has_new_help: false,
             values: Numbers::default(),
             labels: Numbers::default(),
@@ -242,10 +239,9 @@ impl FamilyChanges {
     }
 
     /// The changes of a family that was not there.
-    pub fn of_new(tracking: Tracking) -> FamilyChanges {
+    pub fn of_new() -> FamilyChanges {
         FamilyChanges {
             is_new: true,
-            tracks_versions: tracking == Tracking::Versions,
             has_new_help: true,
             values: Numbers::default(),
             labels: Numbers::default(),

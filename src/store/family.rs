@@ -123,7 +123,7 @@ impl Family {
     /// Begins to note changes of a family that was not there before.
     pub fn track_new(&mut self, tracking: Tracking) {
         if tracking != Tracking::Nothing {
-            self.changes = Some(Box::new(FamilyChanges::of_new(tracking)));
+            self.changes = Some(Box::new(FamilyChanges::of_new()));
         }
     }
 
@@ -138,9 +138,9 @@ impl Family {
     }
 
     /// The version that is published; none where there was no family before.
-    pub fn published(&self) -> Option<Published<'_>> {
+    pub fn published(&self, tracking: Tracking) -> Option<Published<'_>> {
         match self.changes.as_deref() {
-            Some(FamilyChanges { is_new: true, before: None, tracks_versions: true, .. }) => None,
+            Some(FamilyChanges { is_new: true, .. }) if tracking == Tracking::Versions => None,
             Some(FamilyChanges { before: Some(before), .. }) => Some(Published {
                 definition: &before.definition,
                 help: before.help.as_ref(),

@@ -64,6 +64,16 @@ pub struct Semantics {
 }
 
 impl Semantics {
+    /// What is pushed takes the place of what is there, family by family.
+    pub fn replacing(reconciles: bool) -> Semantics {
+        Semantics {
+            adding: FamilyRule::Replace,
+            replacing: FamilyRule::Replace,
+            absent: Absent::Keep,
+            reconciles,
+        }
+    }
+
     /// How this family of a push meets the one that is there.
     pub fn rule(&self, pushed: &push::Family) -> FamilyRule {
         if pushed.adds { self.adding } else { self.replacing }

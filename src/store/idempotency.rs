@@ -149,6 +149,13 @@ impl Keys {
         self.lock().get(number).copied()
     }
 
+    /// The keys from this number on, in order.
+    pub fn from(&self, number: u64) -> Vec<Record> {
+        let remembered = self.lock();
+        let first = remembered.records.partition_point(|record| record.number < number);
+        remembered.records.range(first..).copied().collect()
+    }
+
     /// How many keys are remembered.
     pub fn len(&self) -> usize {
         self.lock().records.len()

@@ -2,52 +2,13 @@
 //! has succeeded or failed.
 
 use std::sync::Arc;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use crate::model::grouping::Grouping;
-use crate::model::kind::Kind;
 use crate::store::change::{Change, PieceKey, Times, Tracking};
-use crate::store::family::{Family, Pieces};
-use crate::store::group::{Group, GroupLabels, Moment};
-use crate::store::idempotency::Record;
-use crate::store::{Gone, Store, Structure};
-
-/// All of a group, as it is read back from disk.
-#[derive(Debug)]
-pub struct GroupImage {
-    /// Names the group on disk.
-    pub epoch: u64,
-    /// Its labels.
-    pub labels: Arc<GroupLabels>,
-    /// When the first request for it came, in nanoseconds since the epoch.
-    pub created_at: i64,
-    /// When the latest push was accepted, in nanoseconds since the epoch; 0 for never.
-    pub pushed_at: i64,
-    /// When the latest push was refused, in nanoseconds since the epoch; 0 for never.
-    pub failed_at: i64,
-    /// Whether its values lie together on disk.
-    pub is_small: bool,
-    /// The families.
-    pub families: Vec<FamilyImage>,
-}
-
-/// All of a family of a group.
-#[derive(Debug)]
-pub struct FamilyImage {
-    /// Names the family within the group, on disk.
-    pub number: u32,
-    /// The metric name.
-    pub name: Arc<str>,
-    /// The type.
-    pub kind: Kind,
-    /// The help text.
-    pub help: Option<Arc<str>>,
-    /// When the latest push with this family was accepted, in nanoseconds since the epoch.
-    pub pushed_at: i64,
-    /// The series; all pieces but the last are full.
-    pub pieces: Pieces,
-}
+use crate::store::family::Family;
+use crate::store::group::{Group, Moment};
+use crate::store::{Gone, GroupView, Store, Structure};
 
 /// What a commit concerned: while it is not known whether it reached the disk, the state of these there
 /// is in doubt.
@@ -80,9 +41,9 @@ impl Doubt {
 
 impl Store {
     /// Puts back a group that was there before. Must not be one that is there.
-    pub fn restore(&self, image: GroupImage) {
+    pub fn restore(&self, view: GroupView) {
         let mut structure = self.lock();
-        self.restore_into(image, &mut structure);
+        self.restore_into(view, &mut structure);
     }
 
     /// Gives a group the times that it had before. One that is not there yet is created for it.
@@ -107,7 +68,7 @@ impl Store {
     /// either [`Store::publish`] or [`Store::take_back`] must follow before the next request is
     /// applied.
     pub fn collect(&self, mut each: impl FnMut(Change<'_>)) -> Doubt {
-        let mut structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut structure = self.hold();
         let mut doubt = Doubt::default();
         for gone in &structure.gone {
             each(Change::GroupGone { group: gone.epoch });
@@ -119,8 +80,8 @@ impl Store {
         }
         let mut numbers = structure.gone_keys.clone();
         let touched = match self.tracking {
-            Tracking::Versions => self.touched.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            _ => std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner)),
+            Tracking::Versions => self.touched().clone(),
+            _ => std::mem::take(&mut *self.touched()),
         };
         for key in touched {
             let Some(mut group) = self.groups.get_mut(&key) else { continue };
@@ -151,8 +112,8 @@ impl Store {
 
     /// What was collected is on disk: scrapes may show it.
     pub fn publish(&self) {
-        let mut structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
-        let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut structure = self.hold();
+        let touched = std::mem::take(&mut *self.touched());
         for key in touched {
             if let Some(mut group) = self.groups.get_mut(&key) {
                 group.settle();
@@ -169,7 +130,7 @@ impl Store {
     pub fn take_back(&self, first_key: u64) {
         let mut structure = self.lock();
         structure.definitions.take_back();
-        let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
+        let touched = std::mem::take(&mut *self.touched());
         let gone = std::mem::take(&mut structure.gone);
         let mut before: Vec<Group> = gone.into_iter().filter_map(|gone| gone.group).collect();
         structure.gone_keys.clear();
@@ -178,8 +139,8 @@ impl Store {
             self.forget(&group, &mut structure);
             before.push(group);
         }
-        for image in before.iter().filter_map(|group| self.published_image(group)) {
-            self.restore_into(image, &mut structure);
+        for view in before.iter().filter_map(|group| self.view(group)) {
+            self.restore_into(view, &mut structure);
         }
         structure.definitions.settle();
         self.keys.forget_from(first_key);
@@ -187,19 +148,19 @@ impl Store {
 
     /// Calls `each` with everything that there is.
     pub fn all(&self, mut each: impl FnMut(Change<'_>)) {
-        let structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
+        let structure = self.hold();
         for mut group in self.groups.iter_mut() {
             whole_group(&mut group, &mut each);
         }
         for (name, kind) in structure.definitions.all() {
             each(Change::Kind { name, kind: Some(kind) });
         }
-        self.keys_from(self.keys.first(), each);
+        self.keys.from(0).iter().for_each(|record| each(Change::Key(record)));
     }
 
     /// Calls `each` with everything that is needed to make sure of what is on disk of these.
     pub fn all_of(&self, doubt: &Doubt, mut each: impl FnMut(Change<'_>)) {
-        let structure = self.structure.lock().unwrap_or_else(PoisonError::into_inner);
+        let structure = self.hold();
         for (epoch, key) in &doubt.groups {
             each(Change::GroupGone { group: *epoch });
             if let Some(mut group) = self.groups.get_mut(key).filter(|group| group.epoch == *epoch) {
@@ -214,40 +175,27 @@ impl Store {
         if let Some(first) = doubt.first_key {
             // Keys of requests that were not applied after all may be there.
             each(Change::KeysGone { from: first, to: u64::MAX });
-            self.keys_from(first, each);
+            self.keys.from(first).iter().for_each(|record| each(Change::Key(record)));
         }
     }
 
-    fn keys_from(&self, first: u64, mut each: impl FnMut(Change<'_>)) {
-        for number in first.max(self.keys.first())..self.keys.next() {
-            if let Some(record) = self.keys.get(number) {
-                each(Change::Key(&record));
-            }
-        }
-    }
-
-    /// Puts back an idempotency key.
-    pub fn restore_key(&self, record: Record) {
-        self.keys.restore(record);
-    }
-
-    fn restore_into(&self, image: GroupImage, structure: &mut Structure) {
-        structure.next_epoch = structure.next_epoch.max(image.epoch);
-        let created = Moment { nanos: image.created_at };
-        let shape = image.labels.shape.clone();
-        let mut group = Group::new(image.labels, structure.slot(), image.epoch, created);
-        (group.pushed_at, group.failed_at) = (image.pushed_at, image.failed_at);
-        group.set_small(image.is_small);
-        let mut images = image.families;
-        images.sort_by(|a, b| a.name.cmp(&b.name));
-        for image in images {
-            let lease = structure.definitions.lease(&image.name, image.kind, &shape);
-            let mut family = Family::new(lease, structure.epoch(), image.number);
-            family.help = image.help.map(|help| structure.definitions.help(&image.name, &help));
-            family.pushed_at = image.pushed_at;
-            family.restore(image.pieces);
-            family.share_layout(&mut structure.definitions);
-            group.restore(family);
+    fn restore_into(&self, view: GroupView, structure: &mut Structure) {
+        structure.next_epoch = structure.next_epoch.max(view.epoch);
+        let created = Moment { nanos: view.created_at };
+        let shape = view.labels.shape.clone();
+        let mut group = Group::new(view.labels, structure.slot(), view.epoch, created);
+        (group.pushed_at, group.failed_at) = (view.pushed_at, view.failed_at);
+        group.set_small(view.is_small);
+        let mut families = view.families;
+        families.sort_by(|a, b| a.name.cmp(&b.name));
+        for family in families {
+            let lease = structure.definitions.lease(&family.name, family.kind, &shape);
+            let mut restored = Family::new(lease, structure.epoch(), family.number);
+            restored.help = family.help.map(|help| structure.definitions.help(&family.name, &help));
+            restored.pushed_at = family.pushed_at;
+            restored.restore(family.pieces);
+            restored.share_layout(&mut structure.definitions);
+            group.restore(restored);
         }
         self.series_count.fetch_add(group.series() as i64, Ordering::Relaxed);
         self.insert(group);
@@ -259,30 +207,6 @@ impl Store {
         structure.free_slots.push(group.slot);
         self.group_count.fetch_sub(1, Ordering::Relaxed);
         self.series_count.fetch_sub(group.series() as i64, Ordering::Relaxed);
-    }
-
-    fn published_image(&self, group: &Group) -> Option<GroupImage> {
-        let (pushed_at, failed_at) = group.published_times(self.tracking)?;
-        let image = |family: &Family| {
-            let published = family.published()?;
-            Some(FamilyImage {
-                number: family.number,
-                name: published.definition.name().clone(),
-                kind: published.definition.published_kind(),
-                help: published.help.cloned(),
-                pushed_at: published.pushed_at,
-                pieces: published.pieces,
-            })
-        };
-        Some(GroupImage {
-            epoch: group.epoch,
-            labels: group.labels.clone(),
-            created_at: group.created_at,
-            pushed_at,
-            failed_at,
-            is_small: group.is_small(),
-            families: group.published_families().filter_map(image).collect(),
-        })
     }
 }
 

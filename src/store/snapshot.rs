@@ -135,7 +135,7 @@ impl SnapshotBuilder {
         let times = GroupTimes { labels: group.labels.clone(), pushed_at, failed_at };
         self.snapshot.groups.set(group.slot, Extent { epoch: group.epoch, len: 1 }, times);
         for family in group.published_families() {
-            let Some(published) = family.published() else { continue };
+            let Some(published) = family.published(tracking) else { continue };
             let families = &mut self.snapshot.families;
             let identity = Arc::as_ptr(published.definition) as usize;
             let at = *self.positions.entry(identity).or_insert_with(|| {

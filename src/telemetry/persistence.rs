@@ -1,7 +1,5 @@
 //! Metrics of what is kept on disk.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -31,7 +29,6 @@ pub struct Commits {
     rows: IntCounter,
     row_bytes: IntCounter,
     written: IntCounter,
-    last_written: Arc<AtomicU64>,
 }
 
 /// Metrics of the queue of the writer.
@@ -79,7 +76,6 @@ impl Commits {
                 "tallygate_persistence_written_bytes_total",
                 "Bytes written to the persistence file, with whole pages for rows and with its own bookkeeping.",
             )?,
-            last_written: Arc::default(),
         })
     }
 
@@ -113,8 +109,7 @@ impl Commits {
     }
 
     fn written(&self, written: u64) {
-        let before = self.last_written.swap(written, Ordering::Relaxed);
-        self.written.inc_by(written.saturating_sub(before));
+        self.written.inc_by(written.saturating_sub(self.written.get()));
     }
 }
 

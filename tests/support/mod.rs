@@ -595,9 +595,23 @@ impl Directory {
 
     /// Writes a file and returns its path.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        let path = self.0.join(name);
+        let path = self.path_of(name);
         std::fs::write(&path, content).expect("write a file for the test");
-        OsString::from(path).into_string().expect("a path of plain characters")
+        path
+    }
+
+    /// The path of a file of this name, whether it is there or not.
+    pub(crate) fn path_of(&self, name: &str) -> String {
+        OsString::from(self.0.join(name)).into_string().expect("a path of plain characters")
+    }
+
+    /// The names of what is there, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).expect("read the directory of the test");
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 }
 
