@@ -24,7 +24,7 @@ use disk::{Done, Fault, Kind, Operation, Random, SimulatedDisk};
 use proptest::prelude::*;
 use tallygate::config::Config;
 use tallygate::exposition::negotiation::Format;
-use tallygate::gateway::{BodyFormat, Failure, Gateway, Method, PushError, PushRequest, StartError};
+use tallygate::gateway::{BodyFormat, Failure, Gateway, Method, Pending, PushError, PushRequest, StartError};
 use tallygate::model::grouping::{Grouping, GroupingLabel};
 use tallygate::persistence::file::OpenError;
 use tallygate::store::{Outcome, Rejection};
@@ -567,6 +567,34 @@ fn several_clients_lose_nothing_and_repeat_nothing() {
         gateway.close();
         disk = next;
     }
+}
+
+// A disk that hangs.
+
+#[test]
+fn what_waits_for_a_disk_that_hangs_is_bounded_and_kept_when_it_goes_on() {
+    const MORE_THAN_MAY_WAIT: usize = 20_000;
+    let mut disk = SimulatedDisk::new(1, Vec::new());
+    let gateway = open(&mut disk);
+    let label = GroupingLabel { name: "job".into(), value: "a".into() };
+    let grouping = Grouping::new(vec![label]);
+    let push = PushRequest::new(Method::Post, &grouping, BodyFormat::Text, b"c_total 1\n");
+    disk.hold();
+    let mut waiting = Vec::new();
+    let refused = (0..MORE_THAN_MAY_WAIT).find_map(|_| match gateway.push(&push).unwrap() {
+        Pending::Done(result) => Some(result),
+        pending => {
+            waiting.push(pending);
+            None
+        }
+    });
+    assert_eq!(refused, Some(Err(Failure::QueueFull)));
+    assert_eq!(counter(&shown(&gateway), "c_total"), 0, "seen but not kept");
+    disk.release();
+    let count = waiting.len() as u64;
+    waiting.into_iter().for_each(|pending| assert_eq!(pending.wait_blocking(), Ok(Outcome::Applied)));
+    assert_eq!(counter(&shown(&gateway), "c_total"), count);
+    assert!(gateway.push_blocking(&push).is_ok());
 }
 
 // Any requests, crashes and restarts.

@@ -231,6 +231,11 @@ impl NativeHistogram {
         }
     }
 
+    /// How much memory it takes, in bytes.
+    pub fn size(&self) -> usize {
+        size_of::<NativeHistogram>() + self.populations.bucket_count() * size_of::<(i32, u64)>()
+    }
+
     /// The resolution.
     pub fn schema(&self) -> i32 {
         self.schema

@@ -167,6 +167,7 @@ impl Push {
             + self.series.capacity() * size_of::<Series>()
             + self.buckets.capacity() * size_of::<Bucket>()
             + self.quantiles.capacity() * size_of::<Quantile>()
+            + self.natives.iter().map(NativeHistogram::size).sum::<usize>()
     }
 
     fn str(&self, span: Span) -> &str {

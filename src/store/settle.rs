@@ -28,10 +28,15 @@ impl Doubt {
         self.groups.is_empty() && self.names.is_empty() && self.first_key.is_none()
     }
 
-    /// Adds what another commit concerned.
+    /// Adds what another commit concerned. While the disk fails for long, the same things come again and
+    /// again.
     pub fn extend(&mut self, other: Doubt) {
         self.groups.extend(other.groups);
+        self.groups.sort_unstable_by_key(|(epoch, _)| *epoch);
+        self.groups.dedup_by_key(|(epoch, _)| *epoch);
         self.names.extend(other.names);
+        self.names.sort_unstable();
+        self.names.dedup();
         self.first_key = match (self.first_key, other.first_key) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

@@ -117,6 +117,8 @@ struct State {
     faults: Vec<Fault>,
     /// How often a file was opened or created.
     attempts: u64,
+    /// Whether syncs wait for [`SimulatedDisk::release`].
+    is_held: bool,
     crashed: Option<Option<Vec<u8>>>,
 }
 
@@ -144,6 +146,7 @@ impl SimulatedDisk {
             operations: Vec::new(),
             faults,
             attempts: 0,
+            is_held: false,
             crashed: None,
         };
         SimulatedDisk { shared: Arc::new((Mutex::new(state), Condvar::new())) }
@@ -202,6 +205,17 @@ impl SimulatedDisk {
     pub(crate) fn wait_for_attempt(&self, seen: u64) {
         let waiting = self.shared.1.wait_timeout_while(self.lock(), PATIENCE, |state| state.attempts <= seen);
         assert!(!waiting.unwrap().1.timed_out(), "the gateway does not try the disk again");
+    }
+
+    /// Lets every sync wait, as on a disk that hangs.
+    pub(crate) fn hold(&self) {
+        self.lock().is_held = true;
+    }
+
+    /// Lets syncs come to their end again.
+    pub(crate) fn release(&self) {
+        self.lock().is_held = false;
+        self.shared.1.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -437,7 +451,7 @@ impl StorageBackend for OpenFile {
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        let mut state = self.disk.lock();
+        let mut state = self.disk.shared.1.wait_while(self.disk.lock(), |state| state.is_held).unwrap();
         let begun = state.begin(Operation::Sync);
         let State { random, files, .. } = &mut *state;
         let file = &mut files[self.file];
