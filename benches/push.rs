@@ -10,7 +10,7 @@ use std::hint::black_box;
 use bumpalo::Bump;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tallygate::config::Config;
-use tallygate::exposition::negotiation::Format;
+use tallygate::exposition::negotiation::{Format, Offers};
 use tallygate::exposition::protobuf;
 use tallygate::exposition::text::{Names, parse};
 use tallygate::gateway::{BodyFormat, Gateway, Method, PushRequest};
@@ -126,7 +126,7 @@ fn scrapes(c: &mut Criterion) {
         "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
     let mut group = c.benchmark_group("scrape of 100000 series");
     for (name, accept) in [("text", ""), ("protobuf", protobuf_accept)] {
-        let format = Format::negotiate(accept);
+        let format = Format::negotiate(accept, Offers::All);
         let mut bytes = 0;
         let mut scrape = || {
             bytes = 0;
@@ -141,7 +141,7 @@ fn scrapes(c: &mut Criterion) {
     }
     group.finish();
     let mut exposition = Vec::new();
-    let written = gateway.scrape(Format::negotiate(protobuf_accept), |chunk| {
+    let written = gateway.scrape(Format::negotiate(protobuf_accept, Offers::All), |chunk| {
         exposition.append(chunk);
         Ok(())
     });

@@ -30,6 +30,8 @@ pub struct Config {
     pub push: Push,
     /// `[aggregation]`
     pub aggregation: Aggregation,
+    /// `[exposition]`
+    pub exposition: Exposition,
     /// `[log]`
     pub log: Log,
     /// The TOML file that was read (`--config.file`), empty if none.
@@ -122,6 +124,20 @@ pub enum PutMode {
 pub struct Aggregation {
     /// On: counters and histograms are summed. Off: the stock gateway to the letter.
     pub enabled: bool,
+}
+
+/// What scrapes show, and in which formats.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table of settings")]
+pub struct Exposition {
+    /// Whether only the formats and compressions of the stock gateway are offered; see
+    /// [`Config::has_stock_formats`].
+    pub stock_formats: Option<bool>,
+    /// Whether OpenMetrics text has the start times of series, as series of their own.
+    pub created_series: bool,
+    /// How long newborn series that add up are shown as 0.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub zero_lead: Duration,
 }
 
 /// What is logged, and how.
@@ -280,11 +296,18 @@ fn choose<T: Copy>(name: &str, choices: &[(&str, T)]) -> Result<T, String> {
 }
 
 impl Config {
+    /// Whether scrapes are offered the formats and compressions of the stock gateway and no others. Where
+    /// that is not set, it goes with whether the gateway replaces as the stock gateway does.
+    #[must_use]
+    pub fn has_stock_formats(&self) -> bool {
+        self.exposition.stock_formats.unwrap_or(!self.aggregation.enabled)
+    }
+
     /// What `/api/v1/status` shows as `flags`: every flag but those that make the program print
     /// something and stop, with the value in force.
     #[must_use]
     pub fn startup_flags(&self) -> BTreeMap<String, String> {
-        let Self { web, persistence, push, aggregation, log, config_file } = self;
+        let Self { web, persistence, push, aggregation, exposition: _, log, config_file } = self;
         [
             ("config.file", config_file.clone()),
             ("web.systemd-socket", web.systemd_socket.to_string()),

@@ -3,9 +3,13 @@
 //! Owns parsing into [`crate::model::body::Body`], writing, and content negotiation. Knows the model
 //! and bytes; it neither blocks nor does I/O, and every parser is safe on any input.
 
+mod assembly;
 pub mod escaping;
+mod line;
 pub mod negotiation;
+pub mod openmetrics;
 pub mod protobuf;
 pub mod quote;
+mod scan;
 pub mod text;
 pub mod writer;

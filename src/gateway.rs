@@ -3,6 +3,7 @@
 //! Owns what a request means: which rules apply to a push, when it counts, what is told and logged
 //! of it. Only the gateway changes the store. Knows neither HTTP nor how formats look.
 
+mod clashes;
 mod commit;
 pub mod idempotency;
 mod interval;
@@ -19,11 +20,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bumpalo::Bump;
 
 use crate::config::PutMode;
-use crate::exposition::{protobuf, text};
+use crate::exposition::{openmetrics, protobuf, text};
 use crate::model::grouping::Grouping;
 use crate::model::push::Push;
 use crate::model::rules::{Cause, Refusal};
-use crate::store::group::{Absent, FamilyRule, Moment, Semantics};
+use crate::model::time::Moment;
+use crate::store::group::{Absent, FamilyRule, Semantics};
 use crate::store::idempotency::Key;
 use crate::store::{GroupView, Outcome, Rejection, Store};
 use crate::telemetry::Telemetry;
@@ -40,6 +42,7 @@ pub struct Gateway {
     store: Arc<Store>,
     telemetry: Telemetry,
     rules: Rules,
+    exposition: scrape::Exposition,
     prepared: scrape::Prepared,
     keeping: Keeping,
     health: Arc<Health>,
@@ -122,6 +125,8 @@ impl<'a> PushRequest<'a> {
 pub enum BodyFormat {
     /// The text format.
     Text,
+    /// OpenMetrics text.
+    OpenMetrics,
     /// Delimited protobuf.
     Protobuf,
 }
@@ -132,6 +137,9 @@ pub enum PushError {
     /// The text can't be parsed.
     #[error(transparent)]
     Text(#[from] text::ParseError),
+    /// The OpenMetrics text can't be parsed.
+    #[error(transparent)]
+    OpenMetrics(#[from] openmetrics::ParseError),
     /// The protobuf can't be parsed.
     #[error(transparent)]
     Protobuf(#[from] protobuf::ParseError),
@@ -182,6 +190,9 @@ impl Gateway {
         let arena = Bump::new();
         let parsed = match format {
             BodyFormat::Text => text::parse(body, self.rules.names, &arena).map_err(PushError::from),
+            BodyFormat::OpenMetrics => {
+                openmetrics::parse(body, self.rules.names, &arena).map_err(PushError::from)
+            }
             BodyFormat::Protobuf => protobuf::parse(body, &arena).map_err(PushError::from),
         };
         let parsed = parsed.inspect_err(|error| {

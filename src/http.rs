@@ -29,6 +29,7 @@ use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
+use crate::exposition::negotiation::Offers;
 use crate::gateway::{Gateway, Method};
 use push::GroupPath;
 use route::{Endpoint, Route, Routes};
@@ -52,6 +53,8 @@ pub struct State {
     telemetry_path: String,
     max_body_bytes: u64,
     enable_lifecycle: bool,
+    /// The formats and compressions of scrapes.
+    offers: Offers,
     /// Whether accepted pushes are answered with 202, as without the consistency check.
     answers_unchecked: bool,
     startup_flags: BTreeMap<String, String>,
@@ -73,6 +76,7 @@ impl State {
             telemetry_path: config.web.telemetry_path.clone(),
             max_body_bytes: config.web.max_body_bytes,
             enable_lifecycle: config.web.enable_lifecycle,
+            offers: if config.has_stock_formats() { Offers::Stock } else { Offers::All },
             answers_unchecked: config.push.disable_consistency_check,
             startup_flags: config.startup_flags(),
             started_at: SystemTime::now(),

@@ -4,7 +4,9 @@
 //! blocks nor does I/O, and nothing here can fail for a reason outside its arguments.
 
 pub mod body;
+pub mod by_series;
 pub mod count;
+pub mod exemplar;
 pub mod grouping;
 pub mod histogram;
 pub mod kind;
@@ -16,3 +18,4 @@ pub mod push;
 pub mod rules;
 pub mod sum;
 pub mod summary;
+pub mod time;

@@ -26,11 +26,10 @@ use foldhash::fast::RandomState;
 use crate::model::grouping::Grouping;
 use crate::model::push::Push;
 use crate::model::rules::Refusal;
+use crate::model::time::Moment;
 use crate::store::change::Tracking;
 use crate::store::definition::{Definitions, OwnFamily};
-use crate::store::group::{
-    Group, GroupLabels, Moment, Plan, Restructuring, Semantics, plan_of_new_group, shape_of,
-};
+use crate::store::group::{Group, GroupLabels, Plan, Restructuring, Semantics, plan_of_new_group, shape_of};
 use crate::store::idempotency::{Key, Keys, Known};
 use crate::store::order::Orders;
 use crate::store::snapshot::{Snapshot, SnapshotBuilder};
@@ -239,6 +238,11 @@ impl Store {
     /// How many series there are, without the two of each group.
     pub fn series_count(&self) -> i64 {
         self.series_count.load(Ordering::Relaxed)
+    }
+
+    /// When the latest push was accepted, in nanoseconds since the epoch; 0 for never.
+    pub fn newest_push(&self) -> i64 {
+        self.groups.iter().map(|group| group.pushed_at).max().unwrap_or(0)
     }
 
     /// A number that grows when groups, families or series come or go.

@@ -20,9 +20,9 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::config::build_info;
 use crate::model::kind::Kind;
+use crate::model::time::Moment;
 use crate::store::Store;
 use crate::store::definition::OwnFamily;
-use crate::store::group::Moment;
 
 pub use families::{Family, Row, RowValue};
 use idempotency::Idempotency;

@@ -199,7 +199,9 @@ impl Target {
             flags.push("--no-push.aggregate");
         }
         let telemetry = cases.telemetry.clone().unwrap_or_else(|| format!("{}/metrics", cases.prefix));
-        Target { gateway: Gateway::start(&flags), prefix: cases.prefix.clone(), telemetry }
+        // With aggregation more is offered by default, which is no difference that counts here.
+        let environment = [("TALLYGATE_EXPOSITION__STOCK_FORMATS", "true")];
+        Target { gateway: Gateway::start_with(&flags, &environment), prefix: cases.prefix.clone(), telemetry }
     }
 
     /// The differences between what was recorded and what our gateway does, in words.

@@ -23,7 +23,7 @@ use std::thread;
 use disk::{Done, Fault, Kind, Operation, Random, SimulatedDisk};
 use proptest::prelude::*;
 use tallygate::config::Config;
-use tallygate::exposition::negotiation::Format;
+use tallygate::exposition::negotiation::{Format, Offers};
 use tallygate::gateway::{BodyFormat, Failure, Gateway, Method, Pending, PushError, PushRequest, StartError};
 use tallygate::model::grouping::{Grouping, GroupingLabel};
 use tallygate::persistence::file::OpenError;
@@ -126,7 +126,7 @@ impl Request {
 fn shown(gateway: &Gateway) -> Vec<String> {
     const OWN: [&str; 3] = ["pushgateway_", "process_", "tallygate_"];
     let mut text = Vec::new();
-    let written = gateway.scrape(Format::negotiate(""), |chunk| {
+    let written = gateway.scrape(Format::negotiate("", Offers::All), |chunk| {
         text.append(chunk);
         Ok(())
     });

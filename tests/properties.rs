@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bumpalo::Bump;
 use proptest::prelude::*;
 use tallygate::config::Config;
-use tallygate::exposition::negotiation::Format;
+use tallygate::exposition::negotiation::{Format, Offers};
 use tallygate::exposition::protobuf;
 use tallygate::exposition::text::{Names, parse};
 use tallygate::gateway::{BodyFormat, Gateway, Method, PushRequest};
@@ -58,7 +58,7 @@ fn send(gateway: &Gateway, push: &Push) -> bool {
 
 fn scrape(gateway: &Gateway, accept: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    let written = gateway.scrape(Format::negotiate(accept), |chunk| {
+    let written = gateway.scrape(Format::negotiate(accept, Offers::All), |chunk| {
         out.append(chunk);
         Ok(())
     });

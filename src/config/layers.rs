@@ -427,7 +427,7 @@ mod tests {
                 "unknown-table",
                 "[webb]\nx = 1\n",
                 "line 1, column 2, key webb: unknown field `webb`, expected one of `web`, `persistence`, `push`, \
-                 `aggregation`, `log`",
+                 `aggregation`, `exposition`, `log`",
             ),
             (
                 "boolean",

@@ -14,27 +14,65 @@ pub struct Format {
 /// A format that the gateway can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Syntax {
-    /// The text format, version 0.0.4.
-    Text,
+    /// The text format.
+    Text(TextVersion),
+    /// OpenMetrics text.
+    OpenMetrics(OpenMetricsVersion),
     /// Delimited protobuf.
     Protobuf,
 }
 
+/// A version of the text format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextVersion {
+    /// 0.0.4
+    V0_0_4,
+    /// 1.0.0, which is the same with names that may be quoted.
+    V1_0_0,
+}
+
+/// A version of OpenMetrics text. They are written alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMetricsVersion {
+    /// 0.0.1
+    V0_0_1,
+    /// 1.0.0
+    V1_0_0,
+}
+
+/// The formats and compressions that are offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offers {
+    /// All that there are.
+    All,
+    /// Those of the stock gateway 1.11: text 0.0.4 and protobuf, gzip.
+    Stock,
+}
+
+const TEXT: Syntax = Syntax::Text(TextVersion::V0_0_4);
+
 impl Format {
     /// The `Content-Type` of this format.
     pub fn content_type(self) -> String {
-        let escaping = self.escaping.name();
-        match self.syntax {
-            Syntax::Text => format!("text/plain; version=0.0.4; charset=utf-8; escaping={escaping}"),
-            Syntax::Protobuf => format!(
-                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping={escaping}"
-            ),
-        }
+        let syntax = match self.syntax {
+            Syntax::Text(TextVersion::V0_0_4) => "text/plain; version=0.0.4; charset=utf-8",
+            Syntax::Text(TextVersion::V1_0_0) => "text/plain; version=1.0.0; charset=utf-8",
+            Syntax::OpenMetrics(OpenMetricsVersion::V0_0_1) => {
+                "application/openmetrics-text; version=0.0.1; charset=utf-8"
+            }
+            Syntax::OpenMetrics(OpenMetricsVersion::V1_0_0) => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            }
+            Syntax::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
+        };
+        format!("{syntax}; escaping={}", self.escaping.name())
     }
 
     /// The format for this `Accept` header, chosen as `expfmt.Negotiate` does: clauses in the order of
     /// their weight, the first that is known wins, and any `escaping` parameter on the way sticks.
-    pub fn negotiate(accept: &str) -> Format {
+    pub fn negotiate(accept: &str, offers: Offers) -> Format {
         let mut clauses: Vec<Clause<'_>> = accept.split(',').filter_map(Clause::parse).collect();
         clauses.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.is_wild().cmp(&b.is_wild())));
         let mut escaping = Escaping::Underscores;
@@ -42,11 +80,11 @@ impl Format {
             if let Some(scheme) = clause.parameter("escaping").and_then(Escaping::from_name) {
                 escaping = scheme;
             }
-            if let Some(syntax) = clause.syntax() {
+            if let Some(syntax) = clause.syntax(offers) {
                 return Format { syntax, escaping };
             }
         }
-        Format { syntax: Syntax::Text, escaping }
+        Format { syntax: TEXT, escaping }
     }
 }
 
@@ -77,11 +115,19 @@ impl<'a> Clause<'a> {
         self.media_type.contains('*')
     }
 
-    fn syntax(&self) -> Option<Syntax> {
+    fn syntax(&self, offers: Offers) -> Option<Syntax> {
+        let version = self.parameter("version").unwrap_or_default();
         match self.media_type {
-            "text/plain" => {
-                matches!(self.parameter("version"), None | Some("" | "0.0.4")).then_some(Syntax::Text)
-            }
+            "text/plain" => match version {
+                "" | "0.0.4" => Some(TEXT),
+                "1.0.0" if offers == Offers::All => Some(Syntax::Text(TextVersion::V1_0_0)),
+                _ => None,
+            },
+            "application/openmetrics-text" if offers == Offers::All => match version {
+                "" | "0.0.1" => Some(Syntax::OpenMetrics(OpenMetricsVersion::V0_0_1)),
+                "1.0.0" => Some(Syntax::OpenMetrics(OpenMetricsVersion::V1_0_0)),
+                _ => None,
+            },
             "application/vnd.google.protobuf" => (self.parameter("proto")
                 == Some("io.prometheus.client.MetricFamily")
                 && self.parameter("encoding") == Some("delimited"))
@@ -91,63 +137,144 @@ impl<'a> Clause<'a> {
     }
 }
 
-/// Whether a scrape with this `Accept-Encoding` header is compressed with gzip: where gzip weighs
-/// more than no compression (client_golang, `httputil.NegotiateContentEncoding`).
-pub fn wants_gzip(accept_encoding: &str) -> bool {
-    let weights: Vec<(&str, f64)> = accept_encoding
-        .split(',')
-        .filter_map(|clause| {
-            let mut parts = clause.split(';').map(str::trim);
-            let name = parts.next().filter(|name| !name.is_empty())?;
-            let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |q| q.parse().ok());
-            Some((name, weight?))
-        })
-        .collect();
-    let best = |offer: &str| {
-        weights
-            .iter()
-            .filter(|(name, _)| *name == "*" || *name == offer)
-            .map(|(_, q)| *q)
-            .fold(-1.0, f64::max)
-    };
-    best("gzip") > best("identity").max(0.0)
+/// How an exposition is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    Identity,
+    /// With gzip.
+    Gzip,
+    /// With zstd.
+    Zstd,
+}
+
+impl Compression {
+    /// The compression for this `Accept-Encoding` header: the one with the highest weight; of equal ones
+    /// none, then gzip (client_golang, `httputil.NegotiateContentEncoding`).
+    pub fn negotiate(accept_encoding: &str, offers: Offers) -> Compression {
+        let weights: Vec<(&str, f64)> = accept_encoding
+            .split(',')
+            .filter_map(|clause| {
+                let mut parts = clause.split(';').map(str::trim);
+                let name = parts.next().filter(|name| !name.is_empty())?;
+                let weight =
+                    parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |q| q.parse().ok());
+                Some((name, weight?))
+            })
+            .collect();
+        let weight = |offer: &str| {
+            weights
+                .iter()
+                .filter(|(name, _)| *name == "*" || *name == offer)
+                .map(|(_, q)| *q)
+                .fold(-1.0, f64::max)
+        };
+        let mut best = (Compression::Identity, weight("identity").max(0.0));
+        let offered = [("gzip", Compression::Gzip), ("zstd", Compression::Zstd)];
+        for (name, compression) in offered {
+            let is_offered = offers == Offers::All || compression != Compression::Zstd;
+            if is_offered && weight(name) > best.1 {
+                best = (compression, weight(name));
+            }
+        }
+        best.0
+    }
+
+    /// Its name in `Content-Encoding`; none for no compression.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Compression::Identity => None,
+            Compression::Gzip => Some("gzip"),
+            Compression::Zstd => Some("zstd"),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PROTOBUF: &str =
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    const TEXT_1: Syntax = Syntax::Text(TextVersion::V1_0_0);
+    const OPENMETRICS_0: Syntax = Syntax::OpenMetrics(OpenMetricsVersion::V0_0_1);
+    const OPENMETRICS_1: Syntax = Syntax::OpenMetrics(OpenMetricsVersion::V1_0_0);
+
+    /// What Prometheus sends, by version: 2.53, 3.5, and 3.5 with native histograms.
+    const PROMETHEUS: [(&str, Syntax, Syntax, Escaping); 3] = [
+        (
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            OPENMETRICS_1,
+            TEXT,
+            Escaping::Underscores,
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            OPENMETRICS_1,
+            TEXT,
+            Escaping::AllowUtf8,
+        ),
+        (
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+            Syntax::Protobuf,
+            Syntax::Protobuf,
+            Escaping::AllowUtf8,
+        ),
+    ];
+
     #[test]
-    fn formats() {
-        let protobuf =
-            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
-        for (accept, syntax, escaping) in [
-            ("", Syntax::Text, Escaping::Underscores),
-            ("*/*", Syntax::Text, Escaping::Underscores),
-            ("application/json", Syntax::Text, Escaping::Underscores),
-            (protobuf, Syntax::Protobuf, Escaping::Underscores),
-            ("application/vnd.google.protobuf;encoding=delimited", Syntax::Text, Escaping::Underscores),
-            ("text/plain;version=0.0.4;escaping=dots", Syntax::Text, Escaping::Dots),
-            ("text/plain;escaping=nonsense", Syntax::Text, Escaping::Underscores),
-            (
-                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
-                Syntax::Text,
-                Escaping::AllowUtf8,
-            ),
-        ] {
-            assert_eq!(Format::negotiate(accept), Format { syntax, escaping }, "{accept}");
+    fn formats_that_prometheus_asks_for() {
+        for (accept, all, stock, escaping) in PROMETHEUS {
+            assert_eq!(Format::negotiate(accept, Offers::All), Format { syntax: all, escaping }, "{accept}");
+            assert_eq!(Format::negotiate(accept, Offers::Stock), Format { syntax: stock, escaping });
         }
-        let mixed = format!("text/plain;q=0.5,{protobuf};q=0.9");
-        assert_eq!(Format::negotiate(&mixed).syntax, Syntax::Protobuf);
     }
 
     #[test]
-    fn encodings() {
-        for accept in ["gzip", "gzip, zstd", "deflate, gzip;q=1.0, *;q=0.5", "gzip;q=0.5, identity;q=0.2"] {
-            assert!(wants_gzip(accept), "{accept}");
+    fn formats() {
+        for (accept, syntax, escaping) in [
+            ("", TEXT, Escaping::Underscores),
+            ("*/*", TEXT, Escaping::Underscores),
+            ("application/json", TEXT, Escaping::Underscores),
+            (PROTOBUF, Syntax::Protobuf, Escaping::Underscores),
+            ("application/vnd.google.protobuf;encoding=delimited", TEXT, Escaping::Underscores),
+            ("text/plain;version=0.0.4;escaping=dots", TEXT, Escaping::Dots),
+            ("text/plain;escaping=nonsense", TEXT, Escaping::Underscores),
+            ("text/plain;version=1.0.0;escaping=values", TEXT_1, Escaping::Values),
+            ("application/openmetrics-text", OPENMETRICS_0, Escaping::Underscores),
+            ("application/openmetrics-text;version=2.0.0,text/plain;q=0.5", TEXT, Escaping::Underscores),
+            (
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                OPENMETRICS_1,
+                Escaping::Underscores,
+            ),
+        ] {
+            assert_eq!(Format::negotiate(accept, Offers::All), Format { syntax, escaping }, "{accept}");
         }
-        for accept in ["", "gzip, identity", "*", "GZIP", "x-gzip", "gzip;q=0", "identity", "zstd"] {
-            assert!(!wants_gzip(accept), "{accept}");
+        let mixed = format!("text/plain;q=0.5,{PROTOBUF};q=0.9");
+        assert_eq!(Format::negotiate(&mixed, Offers::All).syntax, Syntax::Protobuf);
+    }
+
+    #[test]
+    fn compressions() {
+        use Compression::{Gzip, Identity, Zstd};
+        for (accept, all, stock) in [
+            ("gzip", Gzip, Gzip),
+            ("gzip, zstd", Gzip, Gzip),
+            ("deflate, gzip;q=1.0, *;q=0.5", Gzip, Gzip),
+            ("gzip;q=0.5, identity;q=0.2", Gzip, Gzip),
+            ("zstd", Zstd, Identity),
+            ("zstd;q=0.9, gzip;q=0.5", Zstd, Gzip),
+            ("", Identity, Identity),
+            ("gzip, identity", Identity, Identity),
+            ("*", Identity, Identity),
+            ("GZIP", Identity, Identity),
+            ("x-gzip", Identity, Identity),
+            ("gzip;q=0", Identity, Identity),
+            ("identity", Identity, Identity),
+        ] {
+            assert_eq!(Compression::negotiate(accept, Offers::All), all, "{accept}");
+            assert_eq!(Compression::negotiate(accept, Offers::Stock), stock, "{accept}");
         }
     }
 }

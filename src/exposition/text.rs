@@ -2,9 +2,8 @@
 //!
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>
 
-mod assemble;
 mod parse;
-mod scan;
+mod targets;
 mod write;
 
 pub use parse::{Names, ParseError, parse, position};

@@ -1,8 +1,10 @@
 //! Writing families, whatever the format.
 
 use crate::exposition::negotiation::{Format, Syntax};
+use crate::exposition::openmetrics::OpenMetricsWriter;
 use crate::exposition::protobuf::ProtobufWriter;
 use crate::exposition::text::TextWriter;
+use crate::model::exemplar::Placed;
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;
 use crate::model::summary::Summary;
@@ -16,6 +18,18 @@ pub struct Head<'a> {
     pub kind: Kind,
     /// The help text.
     pub help: Option<&'a str>,
+    /// The unit.
+    pub unit: Option<&'a str>,
+    /// Whether OpenMetrics can't show the type, because that would give samples or the family a name that
+    /// another family has.
+    pub is_plain: bool,
+}
+
+impl<'a> Head<'a> {
+    /// A family with this name, type and help text.
+    pub fn new(name: &'a str, kind: Kind, help: Option<&'a str>) -> Head<'a> {
+        Head { name, kind, help, unit: None, is_plain: false }
+    }
 }
 
 /// The labels of a series.
@@ -25,63 +39,135 @@ pub struct Labels<'a> {
     pub block: &'a str,
     /// Whether any of its names needs quotes.
     pub has_quoted_names: bool,
+    /// How many labels there are, where they are simple ones: see
+    /// [`simple_labels`](crate::model::labels::simple_labels).
+    pub simple_labels: u16,
 }
 
-/// Writes families one after the other: [`Writer::begin`], the series, [`Writer::end`].
+impl<'a> Labels<'a> {
+    /// The labels of a block whose names need no quotes.
+    pub fn unquoted(block: &'a str) -> Labels<'a> {
+        Labels { block, has_quoted_names: false, simple_labels: 0 }
+    }
+}
+
+/// What is known of a series beside its value. Not every format shows it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Details<'a> {
+    /// When it began, in nanoseconds since the epoch.
+    pub start: Option<i64>,
+    /// When it began, as a series beside it says that was pushed.
+    pub created: Option<f64>,
+    /// Its exemplars.
+    pub exemplars: &'a [(u32, Placed)],
+}
+
+/// Writes families one after the other: [`Writer::begin`], the series; in the end
+/// [`Writer::finish`].
+///
+/// Where [`Writer::needs_length`], each family is passed twice: first to find out how long it is, within
+/// [`Writer::measure`] and [`Writer::measured`], when nothing is written.
 #[derive(Debug)]
 pub enum Writer {
     /// The text format.
     Text(TextWriter),
+    /// OpenMetrics text.
+    OpenMetrics(OpenMetricsWriter),
     /// Delimited protobuf.
     Protobuf(ProtobufWriter),
 }
 
 impl Writer {
-    /// A writer of this format.
-    pub fn new(format: Format) -> Writer {
+    /// A writer of this format. With `has_created_series`, start times are also written where they can
+    /// only be series of their own.
+    pub fn new(format: Format, has_created_series: bool) -> Writer {
+        let escaping = format.escaping;
         match format.syntax {
-            Syntax::Text => Writer::Text(TextWriter::new(format.escaping)),
-            Syntax::Protobuf => Writer::Protobuf(ProtobufWriter::new(format.escaping)),
+            Syntax::Text(_) => Writer::Text(TextWriter::new(escaping)),
+            Syntax::OpenMetrics(_) => {
+                Writer::OpenMetrics(OpenMetricsWriter::new(escaping, has_created_series))
+            }
+            Syntax::Protobuf => Writer::Protobuf(ProtobufWriter::new(escaping)),
         }
+    }
+
+    /// Whether a family begins with its length.
+    pub fn needs_length(&self) -> bool {
+        matches!(self, Writer::Protobuf(_))
+    }
+
+    /// Begins to find out how long the next family is.
+    pub fn measure(&mut self) {
+        if let Writer::Protobuf(writer) = self {
+            writer.measure();
+        }
+    }
+
+    /// Ends that.
+    pub fn measured(&mut self) {
+        if let Writer::Protobuf(writer) = self {
+            writer.measured();
+        }
+    }
+
+    /// Whether only lengths count at the moment.
+    pub fn is_measuring(&self) -> bool {
+        matches!(self, Writer::Protobuf(writer) if writer.is_measuring())
     }
 
     /// Begins a family.
     pub fn begin(&mut self, out: &mut Vec<u8>, head: Head<'_>) {
         match self {
             Writer::Text(writer) => writer.begin(out, head),
-            Writer::Protobuf(writer) => writer.begin(head),
+            Writer::OpenMetrics(writer) => writer.begin(out, head),
+            Writer::Protobuf(writer) => writer.begin(out, head),
         }
     }
 
-    /// Writes a counter, gauge or untyped series.
+    /// Writes a series with one value.
     #[inline]
-    pub fn number(&mut self, out: &mut Vec<u8>, labels: Labels<'_>, value: f64) {
+    pub fn number(&mut self, out: &mut Vec<u8>, labels: Labels<'_>, value: f64, details: Details<'_>) {
         match self {
             Writer::Text(writer) => writer.number(out, labels, value),
-            Writer::Protobuf(writer) => writer.number(labels, value),
+            Writer::OpenMetrics(writer) => writer.number(out, labels, value, details),
+            Writer::Protobuf(writer) => writer.number(out, labels, value, details),
         }
     }
 
     /// Writes a summary series.
-    pub fn summary(&mut self, out: &mut Vec<u8>, labels: Labels<'_>, summary: &Summary) {
+    pub fn summary(
+        &mut self,
+        out: &mut Vec<u8>,
+        labels: Labels<'_>,
+        summary: &Summary,
+        details: Details<'_>,
+    ) {
         match self {
             Writer::Text(writer) => writer.summary(out, labels, summary),
-            Writer::Protobuf(writer) => writer.summary(labels, summary),
+            Writer::OpenMetrics(writer) => writer.summary(out, labels, summary, details),
+            Writer::Protobuf(writer) => writer.summary(out, labels, summary, details),
         }
     }
 
     /// Writes a histogram series.
-    pub fn histogram(&mut self, out: &mut Vec<u8>, labels: Labels<'_>, histogram: &Histogram) {
+    pub fn histogram(
+        &mut self,
+        out: &mut Vec<u8>,
+        labels: Labels<'_>,
+        histogram: &Histogram,
+        details: Details<'_>,
+    ) {
         match self {
             Writer::Text(writer) => writer.histogram(out, labels, histogram),
-            Writer::Protobuf(writer) => writer.histogram(labels, histogram),
+            Writer::OpenMetrics(writer) => writer.histogram(out, labels, histogram, details),
+            Writer::Protobuf(writer) => writer.histogram(out, labels, histogram, details),
         }
     }
 
-    /// Ends a family.
-    pub fn end(&mut self, out: &mut Vec<u8>) {
-        if let Writer::Protobuf(writer) = self {
-            writer.end(out);
+    /// Ends the exposition.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if let Writer::OpenMetrics(writer) = self {
+            writer.finish(out);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::commit::{Committer, Health};
 use super::interval::Interval;
 use super::writer::Writer;
-use super::{Gateway, Keeping, Rules, scrape, stock};
+use super::{Gateway, Keeping, Rules, now, scrape, stock};
 use crate::config::{Config, Persistence, Sync};
 use crate::exposition::text;
 use crate::persistence::disk::{Disk, Folder};
@@ -67,9 +67,16 @@ impl Gateway {
         } else {
             keeping(&config.persistence, config.aggregation.enabled, disk, &store, &telemetry, &health)?
         };
+        let newest_push = store.newest_push();
         Ok(Gateway {
             store,
             telemetry,
+            exposition: scrape::Exposition {
+                created_series: config.exposition.created_series,
+                zero_lead: config.exposition.zero_lead,
+                started: now(),
+                latest: newest_push.into(),
+            },
             prepared: scrape::Prepared::default(),
             rules: Rules {
                 aggregate: config.aggregation.enabled,

@@ -8,12 +8,14 @@ use super::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP, seconds, write_row};
 use crate::exposition::escaping::Escaping;
 use crate::exposition::negotiation::{Format, Syntax};
 use crate::exposition::protobuf;
-use crate::exposition::writer::{Head, Labels, Writer};
+use crate::exposition::writer::{Details, Head, Labels, Writer};
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
 use crate::model::push::{GROUP_FAMILIES, Push};
+use crate::model::time::Moment;
 use crate::persistence::stock_file::{StockFamily, StockFile, StockGroup};
-use crate::store::group::{Moment, Semantics};
+use crate::store::family::Metadata;
+use crate::store::group::Semantics;
 use crate::store::{FamilyView, GroupView, Store};
 
 /// Protobuf with the names as they are.
@@ -107,9 +109,9 @@ fn export_group(group: &GroupView) -> StockGroup {
     let own = |name: &str, help: &str, nanos: i64| StockFamily {
         name: name.to_owned(),
         pushed_at: first(nanos),
-        message: Some(message(name, Kind::Gauge, Some(help), |writer, out| {
-            let labels = Labels { block: &group.labels.series_block, has_quoted_names: false };
-            writer.number(out, labels, seconds(nanos));
+        message: Some(message(Head::new(name, Kind::Gauge, Some(help)), |writer, out| {
+            let labels = Labels::unquoted(&group.labels.series_block);
+            writer.number(out, labels, seconds(nanos), Details::default());
         })),
     };
     let mut families: Vec<StockFamily> = group.families.iter().map(export_family).collect();
@@ -124,28 +126,30 @@ fn export_family(family: &FamilyView) -> StockFamily {
     let write = |writer: &mut Writer, out: &mut Vec<u8>| {
         for piece in &family.pieces {
             for at in 0..piece.len() {
-                write_row(writer, out, piece, at, piece.block(at));
+                write_row(writer, out, piece, at, piece.block(at), None);
             }
         }
     };
+    let Metadata { help, unit } = &family.metadata;
+    let head = Head { unit: unit.as_deref(), ..Head::new(&family.name, family.kind, help.as_deref()) };
     StockFamily {
         name: family.name.to_string(),
         pushed_at: family.pushed_at,
-        message: Some(message(&family.name, family.kind, family.help.as_deref(), write)),
+        message: Some(message(head, write)),
     }
 }
 
 /// The protobuf message of a family.
-fn message(
-    name: &str,
-    kind: Kind,
-    help: Option<&str>,
-    write: impl FnOnce(&mut Writer, &mut Vec<u8>),
-) -> Vec<u8> {
-    let mut writer = Writer::new(PLAIN_PROTOBUF);
+fn message(head: Head<'_>, mut write: impl FnMut(&mut Writer, &mut Vec<u8>)) -> Vec<u8> {
+    let mut writer = Writer::new(PLAIN_PROTOBUF, false);
     let mut out = Vec::new();
-    writer.begin(&mut out, Head { name, kind, help });
-    write(&mut writer, &mut out);
-    writer.end(&mut out);
+    let mut family = |writer: &mut Writer| {
+        writer.begin(&mut out, head);
+        write(writer, &mut out);
+    };
+    writer.measure();
+    family(&mut writer);
+    writer.measured();
+    family(&mut writer);
     protobuf::undelimited(&out).to_vec()
 }

@@ -35,6 +35,7 @@ const MAX_BATCH_BYTES: usize = 16 << 20;
 
 /// Something to be applied.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all requests are pushes")]
 pub(super) enum Request {
     Push {
         grouping: Grouping<'static>,

@@ -166,7 +166,7 @@ fn family_object(family: &FamilyView) -> Family<'_> {
     Family {
         time_stamp: timestamp(family.pushed_at),
         kind: family.kind.upper_name(),
-        help: family.help.as_deref().unwrap_or_default(),
+        help: family.metadata.help.as_deref().unwrap_or_default(),
         metrics: rows.collect(),
     }
 }

@@ -32,7 +32,16 @@ pub(super) enum Encoding {
     Gzip,
     /// The framed format of snappy.
     Snappy,
+    /// zstd, of one or more frames. What is none is read as it is: the stock gateway does not know zstd and
+    /// reads such bodies.
+    Zstd,
 }
+
+/// What a zstd frame begins with (RFC 8878, 3.1.1).
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// The largest window of a zstd frame, as a power of two: as much memory as a decoder takes (RFC 9659).
+const ZSTD_WINDOW_LOG: u32 = 23;
 
 impl Encoding {
     /// The encoding that the `Content-Encoding` header names.
@@ -43,6 +52,7 @@ impl Encoding {
         match name.trim() {
             name if name.eq_ignore_ascii_case("gzip") => Encoding::Gzip,
             name if name.eq_ignore_ascii_case("snappy") => Encoding::Snappy,
+            name if name.eq_ignore_ascii_case("zstd") => Encoding::Zstd,
             _ => Encoding::Identity,
         }
     }
@@ -81,6 +91,11 @@ async fn next_chunk(payload: &mut Payload) -> Result<Option<Bytes>, BodyError> {
         .map_err(BodyError::Incomplete)
 }
 
+/// Whether a body can be one of zstd.
+pub(super) fn is_zstd(body: &[u8]) -> bool {
+    body.starts_with(&ZSTD_MAGIC)
+}
+
 /// Inflates a body to at most `limit` bytes.
 pub(super) fn inflate(body: Bytes, encoding: Encoding, limit: u64) -> Result<Bytes, BodyError> {
     match encoding {
@@ -94,6 +109,17 @@ pub(super) fn inflate(body: Bytes, encoding: Encoding, limit: u64) -> Result<Byt
         }),
         Encoding::Snappy => {
             read_all(snap::read::FrameDecoder::new(&body[..]), limit, |_| "snappy: corrupt input")
+        }
+        Encoding::Zstd if !is_zstd(&body) => Ok(body),
+        Encoding::Zstd => {
+            const UNREADABLE: &str = "zstd: corrupt input, or a window of more than 8 MiB";
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(&body[..])
+                .map_err(|_| BodyError::Encoding(UNREADABLE))?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(|_| BodyError::Encoding(UNREADABLE))?;
+            read_all(decoder, limit, |error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => "unexpected EOF",
+                _ => UNREADABLE,
+            })
         }
     }
 }
@@ -152,6 +178,23 @@ mod tests {
     fn a_bomb_stops_at_the_limit() {
         let error = inflated(gzip(&[0; 100_000]), Encoding::Gzip).unwrap_err();
         assert!(error.contains("larger than 100 bytes"), "{error}");
+    }
+
+    #[test]
+    fn zstd_frames_are_joined_and_bounded() {
+        let zstd = |text: &[u8]| zstd::encode_all(text, 1).unwrap();
+        let both = [zstd(b"a 1\n"), zstd(b"b 2\n")].concat();
+        assert_eq!(inflated(both, Encoding::Zstd).as_deref(), Ok(&b"a 1\nb 2\n"[..]));
+        assert_eq!(inflated(b"a 1\n".to_vec(), Encoding::Zstd).as_deref(), Ok(&b"a 1\n"[..]));
+        let mut cut = zstd(b"a 1\n");
+        cut.truncate(cut.len() - 2);
+        assert_eq!(inflated(cut, Encoding::Zstd), Err("unexpected EOF".into()));
+        let error = inflated(zstd(&[0; 100_000]), Encoding::Zstd).unwrap_err();
+        assert!(error.contains("larger than 100 bytes"), "{error}");
+        let mut wide = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+        wide.window_log(27).unwrap();
+        wide.write_all(&[0; 100]).unwrap();
+        assert!(inflated(wide.finish().unwrap(), Encoding::Zstd).unwrap_err().contains("window"));
     }
 
     #[test]

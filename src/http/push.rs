@@ -99,7 +99,7 @@ async fn accept(
         Ok(Err(PushError::Refused { .. })) if state.answers_unchecked => HttpResponse::Accepted().finish(),
         Ok(Err(PushError::Failed(failure))) => answer::failure(&failure),
         Ok(Err(error)) => {
-            let note = unknown_encoding(request).filter(|_| !matches!(error, PushError::Refused { .. }));
+            let note = not_undone(request, &body).filter(|_| !matches!(error, PushError::Refused { .. }));
             answer::error(StatusCode::BAD_REQUEST, &format!("{error}{}", note.unwrap_or_default()))
         }
         Err(error) => refuse_body(&error),
@@ -150,15 +150,18 @@ fn refuse_body(error: &BodyError) -> HttpResponse {
     answer::error(code, &error.to_string())
 }
 
-/// Protobuf only with exactly the parameters that clients send; everything else is read as text, as
-/// the stock gateway does.
+/// OpenMetrics in any version; protobuf only with exactly the parameters that clients send. Everything else
+/// is read as text, as the stock gateway does.
 fn body_format(request: &HttpRequest) -> BodyFormat {
     let Some(content_type) = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else {
         return BodyFormat::Text;
     };
     let mut parts = content_type.split(';').map(str::trim);
-    let is_protobuf =
-        parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/vnd.google.protobuf"));
+    let media = parts.next().unwrap_or_default();
+    if media.eq_ignore_ascii_case("application/openmetrics-text") {
+        return BodyFormat::OpenMetrics;
+    }
+    let is_protobuf = media.eq_ignore_ascii_case("application/vnd.google.protobuf");
     let parameter = |wanted: &str| {
         parts.clone().filter_map(|part| part.split_once('=')).find_map(|(name, value)| {
             name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().trim_matches('"'))
@@ -170,14 +173,22 @@ fn body_format(request: &HttpRequest) -> BodyFormat {
     if is_delimited { BodyFormat::Protobuf } else { BodyFormat::Text }
 }
 
-/// A body in an unknown encoding is read as it is. When that fails, this is the likely reason.
-fn unknown_encoding(request: &HttpRequest) -> Option<String> {
+/// A body in an unknown encoding is read as it is, and so is one that is not in its encoding. When that
+/// fails, this is the likely reason.
+fn not_undone(request: &HttpRequest, body: &[u8]) -> Option<String> {
     let name = request.headers().get(header::CONTENT_ENCODING)?.as_bytes();
-    let is_unknown = Encoding::of(request.headers()) == Encoding::Identity
-        && !name.is_empty()
-        && !name.eq_ignore_ascii_case(b"identity");
-    is_unknown
-        .then(|| format!("; Content-Encoding {} is unknown, so the body was read as it is", quote(name)))
+    if name.is_empty() || name.eq_ignore_ascii_case(b"identity") {
+        return None;
+    }
+    match Encoding::of(request.headers()) {
+        Encoding::Identity => {
+            Some(format!("; Content-Encoding {} is unknown, so the body was read as it is", quote(name)))
+        }
+        Encoding::Zstd if !body::is_zstd(body) => {
+            Some(format!("; the body is not in Content-Encoding {}, so it was read as it is", quote(name)))
+        }
+        _ => None,
+    }
 }
 
 /// The size of a request as client_golang estimates it: request line, headers, host and announced

@@ -5,7 +5,9 @@
 //! samples of a family and the buckets of a histogram may be scattered over the body, both are
 //! linked lists within their vectors.
 
+use crate::model::by_series::BySeries;
 use crate::model::count::Count;
+use crate::model::exemplar::Place;
 use crate::model::histogram::Bucket;
 use crate::model::kind::Kind;
 use crate::model::native_histogram::Encoded;
@@ -22,6 +24,8 @@ pub struct Body<'a> {
     buckets: Vec<Linked<Bucket>>,
     quantiles: Vec<Linked<Quantile>>,
     natives: Vec<Encoded>,
+    exemplars: BySeries<Exemplar>,
+    starts: BySeries<i64>,
 }
 
 /// One family of a body.
@@ -33,17 +37,38 @@ pub struct Family<'a> {
     pub kind: Option<Kind>,
     /// The help text, if the body gives one.
     pub help: Option<&'a str>,
+    /// The unit, if the body gives one.
+    pub unit: Option<&'a str>,
     /// Its series, in the order of the body.
     pub series: Chain,
 }
 
 /// One label of a series.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Label<'a> {
     /// The label name.
     pub name: &'a str,
     /// The value, escaped as in the text format.
     pub escaped_value: &'a str,
+}
+
+impl<'a> Family<'a> {
+    /// A family without series.
+    pub fn new(name: &'a str) -> Family<'a> {
+        Family { name, kind: None, help: None, unit: None, series: Chain::default() }
+    }
+}
+
+/// An exemplar of a series.
+#[derive(Clone, Copy, Debug)]
+pub struct Exemplar {
+    /// What of the series it stands for.
+    pub place: Place,
+    labels: (u32, u32),
+    /// The observed value.
+    pub value: f64,
+    /// When it was observed, in nanoseconds since the epoch.
+    pub at: Option<i64>,
 }
 
 /// One series of a family.
@@ -163,6 +188,8 @@ impl<'a> Body<'a> {
             buckets: Vec::new(),
             quantiles: Vec::new(),
             natives: Vec::new(),
+            exemplars: BySeries::default(),
+            starts: BySeries::default(),
         }
     }
 
@@ -173,7 +200,33 @@ impl<'a> Body<'a> {
 
     /// The series of a family.
     pub fn series_of(&self, family: &Family<'a>) -> impl Iterator<Item = &Series> {
-        follow(&self.series, family.series).map(|(_, series)| series)
+        self.handles_of(family).map(|(_, series)| series)
+    }
+
+    /// The series of a family with their handles.
+    pub fn handles_of(&self, family: &Family<'a>) -> impl Iterator<Item = (u32, &Series)> {
+        follow(&self.series, family.series)
+    }
+
+    /// Says that nothing more will be added.
+    pub fn finish(&mut self) {
+        self.exemplars.sort();
+        self.starts.sort();
+    }
+
+    /// The exemplars of the series with this handle.
+    pub fn exemplars_of(&self, handle: u32) -> impl Iterator<Item = &Exemplar> {
+        self.exemplars.of(handle)
+    }
+
+    /// The labels of an exemplar, in the order of the body.
+    pub fn exemplar_labels(&self, exemplar: &Exemplar) -> &[Label<'a>] {
+        &self.labels[exemplar.labels.0 as usize..exemplar.labels.1 as usize]
+    }
+
+    /// When the series with this handle began, in nanoseconds since the epoch, if the body says.
+    pub fn start_of(&self, handle: u32) -> Option<i64> {
+        self.starts.of(handle).last().copied()
     }
 
     /// The labels of a series, in the order of the body.
@@ -276,6 +329,18 @@ impl<'a> Body<'a> {
             append(&mut self.quantiles, &mut self.composites[number as usize].quantiles, quantile);
         }
     }
+
+    /// Gives the series with this handle an exemplar, with the labels added since `mark`.
+    pub fn push_exemplar(&mut self, handle: u32, place: Place, mark: usize, value: f64, at: Option<i64>) {
+        let labels = (mark as u32, self.labels.len() as u32);
+        self.exemplars.push(handle, Exemplar { place, labels, value, at });
+    }
+
+    /// Says when the series with this handle began, in nanoseconds since the epoch.
+    pub fn push_start(&mut self, handle: u32, nanos: i64) {
+        self.starts.push(handle, nanos);
+    }
+
     /// Gives the histogram with this handle a native part.
     pub fn push_native(&mut self, handle: u32, native: Encoded) {
         let at = self.natives.len() as u32;

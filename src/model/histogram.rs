@@ -289,6 +289,32 @@ impl Histogram {
         }
     }
 
+    /// The same with a bucket for `+Inf` in any case, as the text formats must have it.
+    pub fn all_buckets(&self, mut each: impl FnMut(&str, f64, Count)) {
+        let mut has_inf = false;
+        self.buckets(|label, bound, count| {
+            has_inf |= bound == f64::INFINITY;
+            each(label, bound, count);
+        });
+        if !has_inf {
+            each("+Inf", f64::INFINITY, self.count());
+        }
+    }
+
+    /// The same series with nothing observed as yet.
+    pub fn emptied(&self) -> Histogram {
+        // What was a histogram of floats stays one.
+        let total = if self.is_float() { Count::Float(0.0) } else { Count::ZERO };
+        let mut buckets = Vec::new();
+        self.classic_buckets(|_, bound, _| buckets.push(Bucket { bound, count: total }));
+        let pushed = Pushed { buckets: &buckets, native: None, sum: 0.0, total };
+        let native = self
+            .native
+            .as_deref()
+            .map(|part| NativePart { histogram: part.histogram.emptied(), is_alone: part.is_alone });
+        Histogram::new(pushed, [&self.first.layout]).with_native_part(native)
+    }
+
     fn classic_buckets(&self, mut each: impl FnMut(&str, f64, Count)) {
         if self.others.is_empty() {
             let layout = &self.first.layout;

@@ -16,6 +16,10 @@ pub enum Kind {
     Histogram,
     /// A histogram that goes up and down, such as the ages of the items in a queue.
     GaugeHistogram,
+    /// Facts that are told by labels, with the value 1. A gauge to all formats but OpenMetrics.
+    Info,
+    /// Which of some states are on, a series each. A gauge to all formats but OpenMetrics.
+    StateSet,
 }
 
 /// How the values of a family are stored: the kinds with the same form can take each other's rows.
@@ -30,25 +34,42 @@ pub enum Form {
 }
 
 impl Kind {
-    /// Every kind, in the order of the protobuf enum `MetricType`.
-    pub const ALL: [Kind; 6] =
-        [Kind::Counter, Kind::Gauge, Kind::Summary, Kind::Untyped, Kind::Histogram, Kind::GaugeHistogram];
+    /// Every kind, in the order of their numbers: first those of the protobuf enum `MetricType`
+    /// (client_model `metrics.proto`), in its order.
+    const ALL: [Kind; 8] = [
+        Kind::Counter,
+        Kind::Gauge,
+        Kind::Summary,
+        Kind::Untyped,
+        Kind::Histogram,
+        Kind::GaugeHistogram,
+        Kind::Info,
+        Kind::StateSet,
+    ];
 
-    /// The kind with this number in the protobuf enum `MetricType` (client_model `metrics.proto`).
-    pub fn from_number(number: i32) -> Option<Kind> {
-        Kind::ALL.get(usize::try_from(number).ok()?).copied()
+    /// The kind with this number.
+    pub fn from_number(number: u8) -> Option<Kind> {
+        Kind::ALL.get(usize::from(number)).copied()
     }
 
-    /// The number of this kind in the protobuf enum `MetricType`.
-    pub fn number(self) -> i32 {
-        self as i32
+    /// The kind with this number in the protobuf enum `MetricType`.
+    pub fn from_protobuf(number: i32) -> Option<Kind> {
+        Kind::from_number(u8::try_from(number).ok()?).filter(|kind| kind.classic() == *kind)
     }
 
-    /// The name in the protobuf enum, which the JSON API and error messages use.
+    /// What this kind is to the formats that are older than OpenMetrics.
+    pub fn classic(self) -> Kind {
+        match self {
+            Kind::Info | Kind::StateSet => Kind::Gauge,
+            other => other,
+        }
+    }
+
+    /// The name in the protobuf enum `MetricType`, which the JSON API and error messages use.
     pub fn upper_name(self) -> &'static str {
         match self {
             Kind::Counter => "COUNTER",
-            Kind::Gauge => "GAUGE",
+            Kind::Gauge | Kind::Info | Kind::StateSet => "GAUGE",
             Kind::Summary => "SUMMARY",
             Kind::Untyped => "UNTYPED",
             Kind::Histogram => "HISTOGRAM",
@@ -59,7 +80,7 @@ impl Kind {
     /// How values of this kind are stored.
     pub fn form(self) -> Form {
         match self {
-            Kind::Counter | Kind::Gauge | Kind::Untyped => Form::Number,
+            Kind::Counter | Kind::Gauge | Kind::Untyped | Kind::Info | Kind::StateSet => Form::Number,
             Kind::Summary => Form::Summary,
             Kind::Histogram | Kind::GaugeHistogram => Form::Histogram,
         }
@@ -72,27 +93,43 @@ impl Kind {
         match self {
             Kind::Counter | Kind::Summary | Kind::Histogram => true,
             Kind::Untyped => family_name.ends_with("_total"),
-            Kind::Gauge | Kind::GaugeHistogram => false,
+            Kind::Gauge | Kind::GaugeHistogram | Kind::Info | Kind::StateSet => false,
         }
     }
 
-    /// The type of a family of this type and name after a push of type `pushed`, where untyped and typed
-    /// may stand for each other: shell users write no `# TYPE` line, other clients of the same metric
-    /// do. That needs values that are stored alike and meet alike. `None` where the types conflict.
+    /// The type of a family of this type after a push of type `pushed`, where both are the same to the
+    /// formats that are older than OpenMetrics. `None` where they are not.
+    pub fn joined(self, pushed: Kind) -> Option<Kind> {
+        if self == pushed {
+            Some(self)
+        } else {
+            // What not everyone calls an info or a state set is a plain gauge.
+            (self.classic() == pushed.classic()).then_some(self.classic())
+        }
+    }
+
+    /// The same with untyped and typed standing for each other: shell users write no `# TYPE` line, other
+    /// clients of the same metric do. That needs values that are stored alike and meet alike. `None` where
+    /// the types conflict.
     pub fn reconciled(self, family_name: &str, pushed: Kind) -> Option<Kind> {
         let is_alike = self.form() == pushed.form() && self.adds(family_name) == pushed.adds(family_name);
         match (self, pushed) {
-            (live, pushed) if live == pushed => Some(live),
-            (Kind::Untyped, typed) if is_alike => Some(typed),
-            (typed, Kind::Untyped) if is_alike => Some(typed),
-            _ => None,
+            (Kind::Untyped, typed) | (typed, Kind::Untyped) if typed != Kind::Untyped => {
+                is_alike.then_some(typed.classic())
+            }
+            _ => self.joined(pushed),
         }
+    }
+
+    /// Whether a series of this kind begins at a moment from which it counts.
+    pub fn has_start(self) -> bool {
+        matches!(self, Kind::Counter | Kind::Summary | Kind::Histogram)
     }
 
     /// The suffixes that the text formats append to the family name for samples of this kind.
     pub fn sample_suffixes(self) -> &'static [&'static str] {
         match self {
-            Kind::Counter | Kind::Gauge | Kind::Untyped => &[],
+            Kind::Counter | Kind::Gauge | Kind::Untyped | Kind::Info | Kind::StateSet => &[],
             Kind::Summary => &["_count", "_sum"],
             Kind::Histogram | Kind::GaugeHistogram => &["_count", "_sum", "_bucket"],
         }

@@ -70,6 +70,26 @@ pub fn has_quoted_names(block: &str) -> bool {
     may_have && pairs(block).any(|pair| !is_legacy_label_name(&pair.name()))
 }
 
+/// The longest that name and value of a simple label are together, in bytes.
+const SIMPLE_LABEL_BYTES: usize = 123;
+
+/// How many labels a block has if all of them are simple: short, with a name that needs no quotes and a
+/// value that needs no escapes. Zero if not.
+pub fn simple_labels(block: &str) -> u16 {
+    if memchr::memchr(b'\\', block.as_bytes()).is_some() || has_quoted_names(block) {
+        return 0;
+    }
+    let is_simple = |pair: &Pair<'_>| pair.name.len() + pair.value.len() <= SIMPLE_LABEL_BYTES;
+    let mut count = 0;
+    for pair in pairs(block) {
+        if !is_simple(&pair) || count == u16::MAX {
+            return 0;
+        }
+        count += 1;
+    }
+    count
+}
+
 /// The offset of the first quote in `text` that no backslash escapes.
 pub fn closing_quote(text: &[u8]) -> Option<usize> {
     let mut from = 0;

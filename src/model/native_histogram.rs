@@ -231,6 +231,15 @@ impl NativeHistogram {
         }
     }
 
+    /// The same resolution and zero bucket with nothing observed as yet.
+    pub fn emptied(&self) -> NativeHistogram {
+        let populations = match self.populations {
+            Populations::Int(_) => Populations::Int(Sparse::default()),
+            Populations::Float(_) => Populations::Float(Sparse::default()),
+        };
+        NativeHistogram { populations, ..self.clone() }
+    }
+
     /// How much memory it takes, in bytes.
     pub fn size(&self) -> usize {
         size_of::<NativeHistogram>() + self.populations.bucket_count() * size_of::<(i32, u64)>()

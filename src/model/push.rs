@@ -3,12 +3,15 @@
 //! Turning a body into a push is a pure function of the body, the grouping and the configuration.
 //! A [`Push`] owns its data, so that it can wait in a queue.
 
+mod created;
 mod labels;
 mod prepare;
 
 use std::num::NonZeroU32;
 
+use crate::model::by_series::BySeries;
 use crate::model::count::Count;
+use crate::model::exemplar::{self, Place};
 use crate::model::histogram::Bucket;
 use crate::model::kind::Kind;
 use crate::model::native_histogram::NativeHistogram;
@@ -54,6 +57,18 @@ pub struct Push {
     buckets: Vec<Bucket>,
     quantiles: Vec<Quantile>,
     natives: Vec<NativeHistogram>,
+    /// By where in the text the label block of the series begins.
+    exemplars: BySeries<Exemplar>,
+    starts: BySeries<i64>,
+}
+
+/// An exemplar of a series.
+#[derive(Clone, Copy, Debug)]
+struct Exemplar {
+    place: Place,
+    block: Span,
+    value: f64,
+    at: Option<i64>,
 }
 
 /// One family of a push.
@@ -65,6 +80,7 @@ pub struct Family {
     /// Whether its values add to what is there.
     pub adds: bool,
     help: Option<Span>,
+    unit: Option<Span>,
     series: Span,
 }
 
@@ -130,6 +146,25 @@ impl Push {
         family.help.map(|span| self.str(span))
     }
 
+    /// The unit of a family, if the push gives one.
+    pub fn unit(&self, family: &Family) -> Option<&str> {
+        family.unit.map(|span| self.str(span))
+    }
+
+    /// The exemplars of a series.
+    pub fn exemplars(&self, series: &Series) -> impl Iterator<Item = (Place, exemplar::Exemplar)> {
+        let exemplar = |exemplar: &Exemplar| {
+            let block = self.str(exemplar.block).into();
+            (exemplar.place, exemplar::Exemplar { block, value: exemplar.value, at: exemplar.at })
+        };
+        self.exemplars.of(series.block.start).map(exemplar)
+    }
+
+    /// When a series began, in nanoseconds since the epoch, if the push says.
+    pub fn start(&self, series: &Series) -> Option<i64> {
+        self.starts.of(series.block.start).next().copied()
+    }
+
     /// The series of a family.
     pub fn series(&self, family: &Family) -> &[Series] {
         family.series.of(&self.series)
@@ -167,6 +202,8 @@ impl Push {
             + self.series.capacity() * size_of::<Series>()
             + self.buckets.capacity() * size_of::<Bucket>()
             + self.quantiles.capacity() * size_of::<Quantile>()
+            + self.exemplars.size()
+            + self.starts.size()
             + self.natives.iter().map(NativeHistogram::size).sum::<usize>()
     }
 

@@ -3,6 +3,7 @@
 //! The words of the stock gateway are kept where it refuses the same thing.
 
 use crate::model::count::Count;
+use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::kind::Kind;
 use crate::model::labels::pairs;
 use crate::model::native_histogram::Fault;
@@ -85,6 +86,12 @@ pub enum Cause {
     NoCount { metric: String },
     #[error("{metric} has a native histogram that is none: {fault}")]
     NativeHistogram { metric: String, fault: Fault },
+    #[error(
+        "{metric} has an exemplar whose labels have {chars} characters, but {MAX_LABEL_CHARS} are the most"
+    )]
+    ExemplarTooLong { metric: String, chars: usize },
+    #[error("{metric} has an exemplar with a label name that is empty or comes twice: {label:?}")]
+    ExemplarLabel { metric: String, label: String },
 }
 
 impl Cause {
@@ -113,6 +120,7 @@ impl Cause {
             | Cause::CountDiffers { .. }
             | Cause::NoCount { .. }
             | Cause::NativeHistogram { .. } => "invalid_histogram",
+            Cause::ExemplarTooLong { .. } | Cause::ExemplarLabel { .. } => "invalid_exemplar",
         }
     }
 }

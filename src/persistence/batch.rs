@@ -108,9 +108,10 @@ impl Batch {
                 let row = GroupValuesRef { times, small: Some(families) };
                 self.put(Table::Values, row_key(group, 0, 0), &row);
             }
-            Change::Family { group, family, name, help } => {
+            Change::Family { group, family, name, metadata } => {
                 let key = row_key(group, family + 1, FAMILY_NAME);
-                self.put(Table::Names, key, &FamilyRow { name, help });
+                let (help, unit) = (metadata.help.as_deref(), metadata.unit.as_deref());
+                self.put(Table::Names, key, &FamilyRow { name, help, unit });
             }
             Change::Labels { at, piece } => {
                 self.put(Table::Names, row_key(at.group, at.family + 1, at.number), &LabelsRef(piece));

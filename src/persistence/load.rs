@@ -13,7 +13,7 @@ use crate::persistence::file::{KEYS, KINDS, NAMES, VALUES};
 use crate::persistence::row::{
     self, FamilyRow, GroupRow, GroupValuesRow, KeyRow, LabelsRow, Layouts, ValuesRow,
 };
-use crate::store::family::Pieces;
+use crate::store::family::{Metadata, Pieces};
 use crate::store::group::GroupLabels;
 use crate::store::idempotency::{Key, Record};
 use crate::store::piece::{PIECE_ROWS, Piece};
@@ -36,7 +36,7 @@ pub(super) fn load(database: &Database, store: &Store) -> Result<(), String> {
     };
     for row in read.open_table(KINDS).map_err(text)?.range::<&str>(..).map_err(text)? {
         let (name, kind) = row.map_err(text)?;
-        let kind = Kind::from_number(i32::from(kind.value()))
+        let kind = Kind::from_number(kind.value())
             .ok_or_else(|| format!("metric {} has the unknown type {}", name.value(), kind.value()))?;
         loader.kinds.insert(name.value().into(), kind);
     }
@@ -120,7 +120,7 @@ impl Loader {
             };
             let (_, family, number) = row_key_parts(row.0.value());
             if number == FAMILY_NAME {
-                let FamilyRow { name, help } = postcard::from_bytes(row.1.value()).map_err(text)?;
+                let FamilyRow { name, help, unit } = postcard::from_bytes(row.1.value()).map_err(text)?;
                 if pieces.is_empty() {
                     let mut key = *row.0.value();
                     key[12..].fill(0);
@@ -134,9 +134,9 @@ impl Loader {
                 if pieces.iter().any(|piece: &Arc<Piece>| piece.form() != kind.form()) {
                     return Err(format!("metric {name} has values of another type"));
                 }
-                let help = help.map(Arc::from);
+                let metadata = Metadata { help: help.map(Arc::from), unit: unit.map(Arc::from) };
                 let number = family.checked_sub(1).ok_or("a family without a number")?;
-                return Ok(Some(FamilyView { number, name, kind, help, pushed_at, pieces }));
+                return Ok(Some(FamilyView { number, name, kind, metadata, pushed_at, pieces }));
             }
             let values = self.values(row.0.value())?;
             let is_next = number as usize == pieces.len();

@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize as DeriveSerialize};
 use smallvec::SmallVec;
 
 use crate::model::count::Count;
+use crate::model::exemplar::{Exemplar, Exemplars, Place, Placed};
 use crate::model::histogram::{Counts, Histogram, Layout, NativePart, Part};
 use crate::model::kind::Form;
 use crate::model::native_histogram::{NativeHistogram, Parts, Populations, Sparse};
 use crate::model::sum::Sum;
 use crate::model::summary::{Quantile, Summary};
+use crate::model::time::Start;
 use crate::store::change::Times;
 use crate::store::family::Family;
 use crate::store::piece::{OwnedValue, Piece, Rows};
@@ -36,11 +38,12 @@ pub(super) struct GroupValuesRow {
     pub(super) small: Option<Vec<(u32, ValuesRow)>>,
 }
 
-/// The name and help text of a family.
+/// The name of a family and what is told about it.
 #[derive(Debug, DeriveSerialize, Deserialize)]
 pub(super) struct FamilyRow<'a> {
     pub(super) name: &'a str,
     pub(super) help: Option<&'a str>,
+    pub(super) unit: Option<&'a str>,
 }
 
 /// The label blocks and start times of a piece, each as the difference to the one before: the series
@@ -59,7 +62,7 @@ struct SeriesRow<'a> {
     suffix: u32,
     /// What stands between.
     middle: &'a str,
-    /// Milliseconds since the start time before, or since the epoch.
+    /// The code of the start time, less that of the one before.
     start: i64,
 }
 
@@ -70,6 +73,24 @@ pub(super) struct ValuesRow {
     /// piece counts.
     pub(super) pushed_at: i64,
     values: Values,
+    exemplars: Vec<ExemplarRow>,
+}
+
+#[derive(Debug, DeriveSerialize, Deserialize)]
+struct ExemplarRow {
+    /// The position of the series in the piece.
+    series: u32,
+    place: PlaceRow,
+    block: Box<str>,
+    value: f64,
+    at: Option<i64>,
+}
+
+#[derive(Debug, DeriveSerialize, Deserialize)]
+enum PlaceRow {
+    Value,
+    Bucket(f64),
+    Native,
 }
 
 /// What [`ValuesRef`] writes. The variants must stay in this order.
@@ -163,7 +184,7 @@ impl Serialize for LabelsRef<'_> {
         let piece = self.0;
         serializer.collect_seq((0..piece.len()).map(|at| {
             let (before, start_before) = match at.checked_sub(1) {
-                Some(before) => (piece.block(before), piece.start_ms(before)),
+                Some(before) => (piece.block(before), piece.start(before).code()),
                 None => ("", 0),
             };
             let block = piece.block(at);
@@ -172,7 +193,7 @@ impl Serialize for LabelsRef<'_> {
                 prefix: prefix as u32,
                 suffix: suffix as u32,
                 middle: &block[prefix..block.len() - suffix],
-                start: piece.start_ms(at).wrapping_sub(start_before),
+                start: piece.start(at).code().wrapping_sub(start_before),
             }
         }))
     }
@@ -201,9 +222,12 @@ pub(super) struct ValuesRef<'a> {
 
 impl Serialize for ValuesRef<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut row = serializer.serialize_tuple(2)?;
+        let exemplars = self.piece.and_then(Piece::all_exemplars);
+        let exemplars = exemplars.into_iter().flat_map(Exemplars::iter).map(exemplar_row);
+        let mut row = serializer.serialize_tuple(3)?;
         row.serialize_element(&self.pushed_at)?;
         row.serialize_element(&RowsRef(self.piece.map(Piece::rows)))?;
+        row.serialize_element(&exemplars.collect::<Vec<_>>())?;
         row.end()
     }
 }
@@ -273,6 +297,33 @@ impl<I: Iterator<Item: Serialize> + Clone> Serialize for Seq<I> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.clone())
     }
+}
+
+fn exemplar_row((series, placed): (u32, &Placed)) -> ExemplarRow {
+    let place = match placed.place {
+        Place::Value => PlaceRow::Value,
+        Place::Bucket(bound) => PlaceRow::Bucket(bound),
+        Place::Native => PlaceRow::Native,
+    };
+    let Exemplar { block, value, at } = &*placed.exemplar;
+    ExemplarRow { series, place, block: block.clone(), value: *value, at: *at }
+}
+
+/// The exemplars of a piece with so many rows; none where one belongs to a row that is not there.
+fn exemplars(rows: Vec<ExemplarRow>, len: usize) -> Option<Exemplars> {
+    let mut exemplars = Exemplars::default();
+    for ExemplarRow { series, place, block, value, at } in rows {
+        if series as usize >= len {
+            return None;
+        }
+        let place = match place {
+            PlaceRow::Value => Place::Value,
+            PlaceRow::Bucket(bound) => Place::Bucket(bound),
+            PlaceRow::Native => Place::Native,
+        };
+        exemplars.insert(series, Placed { place, exemplar: Arc::new(Exemplar { block, value, at }) });
+    }
+    Some(exemplars)
 }
 
 fn count_row(count: Count) -> CountRow {
@@ -387,8 +438,8 @@ impl Layouts {
 }
 
 /// The piece that two rows describe; none where they contradict each other or themselves.
-pub(super) fn piece(labels: &LabelsRow<'_>, values: ValuesRow, layouts: &mut Layouts) -> Option<Piece> {
-    match values.values {
+pub(super) fn piece(labels: &LabelsRow<'_>, row: ValuesRow, layouts: &mut Layouts) -> Option<Piece> {
+    let piece = match row.values {
         Values::Nothing => None,
         Values::Numbers(sums, rest) => {
             let mut sums: Vec<(f64, f64)> = sums.into_iter().map(|high| (high, 0.0)).collect();
@@ -408,7 +459,9 @@ pub(super) fn piece(labels: &LabelsRow<'_>, values: ValuesRow, layouts: &mut Lay
                 values.into_iter().map(|row| histogram(row, &layouts).map(OwnedValue::Histogram)).collect();
             joined(Form::Histogram, labels, values?.into_iter())
         }
-    }
+    }?;
+    let exemplars = exemplars(row.exemplars, piece.len())?;
+    Some(piece.with_exemplars(exemplars))
 }
 
 fn joined(
@@ -420,7 +473,7 @@ fn joined(
         return None;
     }
     let mut blocks = String::new();
-    let mut rows: Vec<(std::ops::Range<usize>, i64)> = Vec::with_capacity(labels.series.len());
+    let mut rows: Vec<(std::ops::Range<usize>, Start)> = Vec::with_capacity(labels.series.len());
     let mut before = 0..0usize;
     let mut start = 0i64;
     for series in &labels.series {
@@ -437,7 +490,7 @@ fn joined(
         blocks.extend_from_within(suffix);
         start = start.wrapping_add(series.start);
         before = from..blocks.len();
-        rows.push((before.clone(), start));
+        rows.push((before.clone(), Start::from_code(start)));
     }
     let rows = rows.into_iter().zip(values);
     Some(Piece::of(form, rows.map(|((block, start), value)| (&blocks[block], start, value))))
@@ -463,7 +516,7 @@ mod tests {
         ) {
             let row = |(block, start, high, low): &(String, i64, u64, u64)| {
                 let sum = Sum::from_parts((f64::from_bits(*high), f64::from_bits(*low)));
-                (block.clone(), *start, OwnedValue::Number(sum))
+                (block.clone(), Start::from_code(*start), OwnedValue::Number(sum))
             };
             let owned: Vec<_> = rows.iter().map(row).collect();
             let piece = Piece::of(Form::Number, owned.iter().map(|(b, s, v)| (b.as_str(), *s, v.clone())));
@@ -471,7 +524,7 @@ mod tests {
             prop_assert_eq!(back.len(), rows.len());
             let Rows::Numbers(values) = back.rows() else { panic!("numbers") };
             for (at, (block, start, high, low)) in rows.iter().enumerate() {
-                prop_assert_eq!((back.block(at), back.start_ms(at)), (block.as_str(), *start));
+                prop_assert_eq!((back.block(at), back.start(at).code()), (block.as_str(), *start));
                 let (h, l) = values[at].value.parts();
                 prop_assert_eq!((h.to_bits(), l.to_bits()), (*high, *low));
             }

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::model::kind::Kind;
 use crate::store::definition::Definition;
-use crate::store::family::{Family, Pieces};
+use crate::store::family::{Family, Metadata, Pieces};
 use crate::store::group::GroupLabels;
 use crate::store::idempotency::Record;
 use crate::store::piece::Piece;
@@ -67,7 +67,7 @@ pub enum Change<'a> {
         /// Its families, none with more than one piece.
         families: &'a [Family],
     },
-    /// A family is new, or has another help text.
+    /// A family is new, or other things are told about it.
     Family {
         /// The group.
         group: u64,
@@ -75,8 +75,8 @@ pub enum Change<'a> {
         family: u32,
         /// Its name.
         name: &'a str,
-        /// Its help text.
-        help: Option<&'a str>,
+        /// What is told about it.
+        metadata: &'a Metadata,
     },
     /// The labels and start times of a piece.
     Labels {
@@ -179,8 +179,8 @@ impl Numbers {
 pub struct FamilyChanges {
     /// Whether the family was not there before.
     pub is_new: bool,
-    /// Whether its help text changed.
-    pub has_new_help: bool,
+    /// Whether its help text or unit changed.
+    pub has_new_metadata: bool,
     /// The pieces whose values changed.
     pub values: Numbers,
     /// The pieces whose labels or start times changed.
@@ -196,8 +196,8 @@ pub struct FamilyChanges {
 pub struct FamilyVersion {
     /// The name and type.
     pub definition: Arc<Definition>,
-    /// The help text.
-    pub help: Option<Arc<str>>,
+    /// Help text and unit.
+    pub metadata: Metadata,
     /// The latest accepted push with the family, in nanoseconds since the epoch.
     pub pushed_at: i64,
     /// See [`Family::epoch`].
@@ -222,7 +222,7 @@ impl FamilyChanges {
     pub fn of(family: &Family, tracking: Tracking) -> FamilyChanges {
         let before = (tracking == Tracking::Versions).then(|| FamilyVersion {
             definition: family.definition.clone(),
-            help: family.help.clone(),
+            metadata: family.metadata.clone(),
             pushed_at: family.pushed_at,
             epoch: family.epoch,
             len: family.series_count(),
@@ -230,7 +230,7 @@ impl FamilyChanges {
         });
         FamilyChanges {
             is_new: false,
-            has_new_help: false,
+            has_new_metadata: false,
             values: Numbers::default(),
             labels: Numbers::default(),
             pieces_before: family.pieces().len() as u32,
@@ -242,7 +242,7 @@ impl FamilyChanges {
     pub fn of_new() -> FamilyChanges {
         FamilyChanges {
             is_new: true,
-            has_new_help: true,
+            has_new_metadata: true,
             values: Numbers::default(),
             labels: Numbers::default(),
             pieces_before: 0,

@@ -34,7 +34,7 @@ pub fn check_names(
         let refuse = |cause| Refusal::at(offset, cause);
         definitions.check_own(name, pushed.kind).map_err(refuse)?;
         let live = definitions.live(name);
-        if live.is_some_and(|(kind, _)| kind == pushed.kind) {
+        if live.is_some_and(|(kind, _)| kind.joined(pushed.kind).is_some()) {
             continue;
         }
         if let Some((kind, groups)) = live {

@@ -63,7 +63,7 @@ impl Definition {
 }
 
 fn kind_in(kind: &AtomicU8) -> Kind {
-    Kind::from_number(i32::from(kind.load(Ordering::Relaxed))).unwrap_or(Kind::Untyped)
+    Kind::from_number(kind.load(Ordering::Relaxed)).unwrap_or(Kind::Untyped)
 }
 
 /// The names of the grouping labels of some groups, sorted. Two groups whose grouping labels have
@@ -85,7 +85,8 @@ struct Entry {
     definition: Arc<Definition>,
     /// How many groups have the family, by shape.
     shapes: Vec<(Shape, u32)>,
-    helps: Vec<Arc<str>>,
+    /// Help texts and units.
+    texts: Vec<Arc<str>>,
     layouts: Vec<Arc<Layout>>,
     next_slot: u32,
     free_slots: Vec<u32>,
@@ -164,7 +165,7 @@ impl Definitions {
     pub fn check_own(&self, name: &str, kind: Kind) -> Result<(), Cause> {
         match self.own.get(name) {
             Some(own) if !own.is_shared => Err(Cause::Reserved { family: name.to_owned() }),
-            Some(own) if own.kind != kind => {
+            Some(own) if own.kind != kind.classic() => {
                 Err(Cause::OwnKindConflict { family: name.to_owned(), pushed: kind, own: own.kind })
             }
             _ => check_suffixes(name, kind, |other| self.own.get(other).map(|own| own.kind)),
@@ -209,7 +210,7 @@ impl Definitions {
                 self.families.entry(name).or_insert(Entry {
                     definition,
                     shapes: Vec::new(),
-                    helps: Vec::new(),
+                    texts: Vec::new(),
                     layouts: Vec::new(),
                     next_slot: 0,
                     free_slots: Vec::new(),
@@ -264,16 +265,16 @@ impl Definitions {
         }
     }
 
-    /// The shared copy of a help text of this family.
-    pub fn help(&mut self, name: &str, help: &str) -> Arc<str> {
-        let Some(entry) = self.families.get_mut(name) else { return help.into() };
-        if let Some(known) = entry.helps.iter().find(|known| &***known == help) {
+    /// The shared copy of a help text or unit of this family.
+    pub fn text(&mut self, name: &str, text: &str) -> Arc<str> {
+        let Some(entry) = self.families.get_mut(name) else { return text.into() };
+        if let Some(known) = entry.texts.iter().find(|known| &***known == text) {
             return known.clone();
         }
-        entry.helps.retain(|known| Arc::strong_count(known) > 1);
-        let help: Arc<str> = help.into();
-        entry.helps.push(help.clone());
-        help
+        entry.texts.retain(|known| Arc::strong_count(known) > 1);
+        let text: Arc<str> = text.into();
+        entry.texts.push(text.clone());
+        text
     }
 
     /// Bucket layouts of this family that a new series may share.

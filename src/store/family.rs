@@ -1,5 +1,6 @@
 //! A family of one group: its series in pieces, and how they are found.
 
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -8,10 +9,13 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::model::histogram::Layout;
+use crate::model::kind::Kind;
+use crate::model::labels::pairs;
 use crate::model::push::{self, Push};
+use crate::model::time::Moment;
 use crate::store::change::{FamilyChanges, Tracking};
 use crate::store::definition::{Definition, Definitions, Lease};
-use crate::store::piece::{Meeting, PIECE_ROWS, Piece, RowValue};
+use crate::store::piece::{Meeting, PIECE_ROWS, Piece, RowValue, told_start};
 
 /// Families with more series than this have an index; smaller ones are searched through.
 const INDEXED_FROM: u32 = 8;
@@ -24,8 +28,8 @@ pub type Pieces = SmallVec<[Arc<Piece>; 1]>;
 pub struct Family {
     /// The name and type.
     pub definition: Arc<Definition>,
-    /// The latest help text.
-    pub help: Option<Arc<str>>,
+    /// What was told about it last.
+    pub metadata: Metadata,
     /// When the latest push with this family was accepted, in nanoseconds since the epoch.
     pub pushed_at: i64,
     /// The number of this family among those of all groups with the same name.
@@ -38,6 +42,40 @@ pub struct Family {
     len: u32,
     index: Option<Box<Index>>,
     changes: Option<Box<FamilyChanges>>,
+}
+
+/// What clients tell about a family beside its type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// The help text.
+    pub help: Option<Arc<str>>,
+    /// The unit.
+    pub unit: Option<Arc<str>>,
+}
+
+impl Metadata {
+    /// Whether a push changes this: with what it says, and if the family `is_replaced` also with what it
+    /// does not say.
+    pub fn changes_with(&self, push: &Push, pushed: &push::Family, is_replaced: bool) -> bool {
+        let changes = |old: Option<&str>, new: Option<&str>| old != new && (is_replaced || new.is_some());
+        changes(self.help.as_deref(), push.help(pushed)) || changes(self.unit.as_deref(), push.unit(pushed))
+    }
+
+    /// Changes it so. `share` gives the shared copy of a text.
+    pub fn change_with(
+        &mut self,
+        push: &Push,
+        pushed: &push::Family,
+        is_replaced: bool,
+        share: &mut impl FnMut(&str) -> Arc<str>,
+    ) {
+        let texts = [(&mut self.help, push.help(pushed)), (&mut self.unit, push.unit(pushed))];
+        for (old, new) in texts {
+            if is_replaced || new.is_some() {
+                *old = new.map(&mut *share);
+            }
+        }
+    }
 }
 
 /// Finds the position of a series by its label block.
@@ -67,8 +105,8 @@ pub struct Placement {
 pub struct Published<'a> {
     /// The name and type.
     pub definition: &'a Arc<Definition>,
-    /// The help text.
-    pub help: Option<&'a Arc<str>>,
+    /// Help text and unit.
+    pub metadata: &'a Metadata,
     /// When the latest push with this family was accepted, in nanoseconds since the epoch.
     pub pushed_at: i64,
     /// See [`Family::epoch`].
@@ -84,7 +122,7 @@ impl Family {
     pub fn new(lease: Lease, epoch: u64, number: u32) -> Family {
         Family {
             definition: lease.definition,
-            help: None,
+            metadata: Metadata::default(),
             pushed_at: 0,
             slot: lease.slot,
             epoch,
@@ -143,7 +181,7 @@ impl Family {
             Some(FamilyChanges { is_new: true, .. }) if tracking == Tracking::Versions => None,
             Some(FamilyChanges { before: Some(before), .. }) => Some(Published {
                 definition: &before.definition,
-                help: before.help.as_ref(),
+                metadata: &before.metadata,
                 pushed_at: before.pushed_at,
                 epoch: before.epoch,
                 len: before.len,
@@ -151,7 +189,7 @@ impl Family {
             }),
             _ => Some(Published {
                 definition: &self.definition,
-                help: self.help.as_ref(),
+                metadata: &self.metadata,
                 pushed_at: self.pushed_at,
                 epoch: self.epoch,
                 len: self.len,
@@ -238,7 +276,7 @@ impl Family {
         pushed: &push::Family,
         placement: &Placement,
         meeting: Meeting,
-        now_ms: i64,
+        now: Moment,
         layouts: &[Arc<Layout>],
     ) {
         let series = push.series(pushed);
@@ -252,12 +290,15 @@ impl Family {
                 changes.touch(number as u32, &self.pieces[number]);
             }
             let piece = Arc::make_mut(&mut self.pieces[number]);
-            piece.update(position as usize % PIECE_ROWS, push, one, meeting);
+            piece.update(position as usize % PIECE_ROWS, push, one, meeting, now);
             while let Some((one, position)) =
                 rest.next_if(|(_, p)| **p != NEW && **p as usize / PIECE_ROWS == number)
             {
-                piece.update(*position as usize % PIECE_ROWS, push, one, meeting);
+                piece.update(*position as usize % PIECE_ROWS, push, one, meeting, now);
             }
+        }
+        if pushed.kind == Kind::StateSet && series.len() < self.len as usize + placement.new {
+            self.turn_off_absent_states(push, pushed);
         }
         if placement.new > 0 {
             let fresh: Vec<&push::Series> = series
@@ -266,7 +307,7 @@ impl Family {
                 .filter(|(_, position)| **position == NEW)
                 .map(|(one, _)| one)
                 .collect();
-            self.append(push, pushed, &fresh, now_ms, layouts);
+            self.append(push, pushed, &fresh, meeting, now, layouts);
         }
     }
 
@@ -276,19 +317,13 @@ impl Family {
         push: &Push,
         pushed: &push::Family,
         placement: &Placement,
-        now_ms: i64,
+        now: Moment,
         epoch: u64,
         layouts: &[Arc<Layout>],
     ) {
         if self.is_identity(placement) && self.form_is(pushed) {
-            self.merge(push, pushed, placement, Meeting::Replace, now_ms, layouts);
-            for (number, piece) in self.pieces.iter_mut().enumerate() {
-                if let Some(changes) = &mut self.changes {
-                    changes.labels.insert(number as u32);
-                }
-                let piece = Arc::make_mut(piece);
-                (0..piece.len()).for_each(|at| piece.restart(at, now_ms));
-            }
+            self.merge(push, pushed, placement, Meeting::Replace, now, layouts);
+            self.restart(push, pushed);
             return;
         }
         let pieces = std::mem::take(&mut self.pieces);
@@ -299,7 +334,45 @@ impl Family {
         self.index = None;
         self.epoch = epoch;
         let all: Vec<&push::Series> = push.series(pushed).iter().collect();
-        self.append(push, pushed, &all, now_ms, layouts);
+        self.append(push, pushed, &all, Meeting::Replace, now, layouts);
+    }
+
+    /// Gives the series, which are those of the push in its order, the start times that it tells.
+    fn restart(&mut self, push: &Push, pushed: &push::Family) {
+        for (at, one) in push.series(pushed).iter().enumerate() {
+            let (number, row) = (at / PIECE_ROWS, at % PIECE_ROWS);
+            let start = told_start(push, one);
+            if self.pieces[number].start(row) != start {
+                if let Some(changes) = &mut self.changes {
+                    changes.labels.insert(number as u32);
+                }
+                Arc::make_mut(&mut self.pieces[number]).set_start(row, start);
+            }
+        }
+    }
+
+    /// Turns off the states of pushed state sets that the push does not mention: one whose client says
+    /// that it runs is not stopped too.
+    fn turn_off_absent_states(&mut self, push: &Push, pushed: &push::Family) {
+        let name = push.name(pushed);
+        let set = |block: &str| -> String {
+            pairs(block).filter(|pair| pair.name() != name).map(|pair| format!("{pair:?}")).collect()
+        };
+        let sets: HashSet<String, RandomState> =
+            push.series(pushed).iter().map(|one| set(push.block(one))).collect();
+        let mentioned: HashSet<&str, RandomState> =
+            push.series(pushed).iter().map(|one| push.block(one)).collect();
+        for position in 0..self.len {
+            let (number, row) = (position as usize / PIECE_ROWS, position as usize % PIECE_ROWS);
+            let block = self.block(position);
+            if mentioned.contains(block) || !sets.contains(&set(block)) {
+                continue;
+            }
+            if let Some(changes) = &mut self.changes {
+                changes.touch(number as u32, &self.pieces[number]);
+            }
+            Arc::make_mut(&mut self.pieces[number]).set(row, 0.0);
+        }
     }
 
     fn form_is(&self, pushed: &push::Family) -> bool {
@@ -311,7 +384,8 @@ impl Family {
         push: &Push,
         pushed: &push::Family,
         mut fresh: &[&push::Series],
-        now_ms: i64,
+        meeting: Meeting,
+        now: Moment,
         layouts: &[Arc<Layout>],
     ) {
         while !fresh.is_empty() {
@@ -319,7 +393,7 @@ impl Family {
             if used == 0 {
                 self.pieces.push(Arc::new(Piece::new(pushed.kind.form())));
             }
-            let (now, later) = fresh.split_at(fresh.len().min(PIECE_ROWS - used));
+            let (first, later) = fresh.split_at(fresh.len().min(PIECE_ROWS - used));
             let number = self.pieces.len() as u32 - 1;
             if let Some(piece) = self.pieces.last_mut() {
                 if let Some(changes) = &mut self.changes {
@@ -327,10 +401,10 @@ impl Family {
                     changes.labels.insert(number);
                 }
                 let piece = Arc::make_mut(piece);
-                piece.reserve(now.len(), now.iter().map(|one| push.block(one).len()).sum());
-                now.iter().for_each(|one| piece.append(push, one, now_ms, layouts));
+                piece.reserve(first.len(), first.iter().map(|one| push.block(one).len()).sum());
+                first.iter().for_each(|one| piece.append(push, one, meeting, now, layouts));
             }
-            self.len += now.len() as u32;
+            self.len += first.len() as u32;
             fresh = later;
         }
         self.index_new_series();

@@ -8,6 +8,7 @@ use crate::model::kind::Kind;
 use crate::model::labels::has_quoted_names;
 use crate::model::push::{self, Push};
 use crate::model::rules::{Cause, Refusal};
+use crate::model::time::Moment;
 use crate::store::change::{GroupChanges, Tracking};
 use crate::store::definition::{Definitions, Shape};
 use crate::store::family::{Family, NEW, Placement, Positions};
@@ -15,20 +16,6 @@ use crate::store::piece::Meeting;
 
 /// Families beyond these are read when they are needed: a push rarely has more.
 const WARMED_FAMILIES: usize = 16;
-
-/// The moment of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// Nanoseconds since the epoch.
-    pub nanos: i64,
-}
-
-impl Moment {
-    /// Milliseconds since the epoch.
-    pub fn millis(self) -> i64 {
-        self.nanos / 1_000_000
-    }
-}
 
 /// How a family of a push meets the family of the same name in the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +68,8 @@ impl Semantics {
 
     /// The type of a family after a push with this one; that of the push where types conflict.
     fn kind_after(&self, live: Kind, name: &str, pushed: Kind) -> Kind {
-        if self.reconciles { live.reconciled(name, pushed).unwrap_or(pushed) } else { pushed }
+        let kind = if self.reconciles { live.reconciled(name, pushed) } else { live.joined(pushed) };
+        kind.unwrap_or(pushed)
     }
 
     /// Whether a family of the group that the push does not have goes.
@@ -328,11 +316,10 @@ impl Group {
                     next = at + 1;
                     let family = &self.families[at];
                     let kind = family.definition.kind();
-                    let help = push.help(pushed);
                     let is_replaced = semantics.rule(pushed) == FamilyRule::Replace;
                     placement.new > 0
                         || semantics.kind_after(kind, name, pushed.kind) != kind
-                        || (family.help.as_deref() != help && (is_replaced || help.is_some()))
+                        || family.metadata.changes_with(push, pushed, is_replaced)
                         || (is_replaced && !family.is_identity(&placement))
                 }
                 None => true,
@@ -443,16 +430,13 @@ impl Group {
             let rule = if is_retyped { FamilyRule::Replace } else { semantics.rule(pushed) };
             let layouts = with.definitions.layouts(name);
             change(family, push, pushed, &step.placement, rule, now, epoch, &layouts);
-            let help = match push.help(pushed) {
-                Some(help) => Some(with.definitions.help(name, help)),
-                None if rule == FamilyRule::Replace => None,
-                None => family.help.clone(),
-            };
-            if help != family.help {
+            let is_replaced = rule == FamilyRule::Replace;
+            if family.metadata.changes_with(push, pushed, is_replaced) {
                 if let Some(changes) = family.track(with.tracking) {
-                    changes.has_new_help = true;
+                    changes.has_new_metadata = true;
                 }
-                family.help = help;
+                let mut text = |text: &str| with.definitions.text(name, text);
+                family.metadata.change_with(push, pushed, is_replaced, &mut text);
             }
             family.share_layout(with.definitions);
         }
@@ -484,9 +468,9 @@ fn change(
     match rule {
         FamilyRule::Merge => {
             let meeting = if pushed.adds { Meeting::Add } else { Meeting::Replace };
-            family.merge(push, pushed, placement, meeting, now.millis(), layouts);
+            family.merge(push, pushed, placement, meeting, now, layouts);
         }
-        FamilyRule::Replace => family.replace(push, pushed, placement, now.millis(), epoch, layouts),
+        FamilyRule::Replace => family.replace(push, pushed, placement, now, epoch, layouts),
     }
     family.pushed_at = now.nanos;
 }

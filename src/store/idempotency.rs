@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use crate::store::group::Moment;
+use crate::model::time::Moment;
 
 /// How many keys are remembered at most.
 pub const MAX_KEYS: usize = 1_000_000;

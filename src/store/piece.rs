@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
+use crate::model::exemplar::{Exemplars, Placed};
 use crate::model::histogram::{Histogram, Layout, Pushed};
 use crate::model::kind::Form;
-use crate::model::labels::has_quoted_names;
+use crate::model::labels::{has_quoted_names, simple_labels};
 use crate::model::push::{Push, Series, Value};
 use crate::model::sum::Sum;
 use crate::model::summary::Summary;
+use crate::model::time::{Moment, Start};
 
 /// How many series a piece holds at most. Every piece of a family but the last is full.
 pub const PIECE_ROWS: usize = 32;
@@ -23,6 +25,8 @@ pub struct Piece {
     rows: Rows,
     /// Whether any label name needs quotes.
     has_quoted_names: bool,
+    /// By row. Most pieces have none.
+    exemplars: Option<Box<Exemplars>>,
 }
 
 /// The rows of a piece: one vector of the form that the family has.
@@ -41,9 +45,10 @@ pub enum Rows {
 pub struct Row<V> {
     /// The value.
     pub value: V,
-    /// When this gateway first accepted the series, in milliseconds since the epoch.
-    pub start_ms: i64,
+    /// When the series began.
+    pub start: Start,
     label_end: u32,
+    simple_labels: u16,
 }
 
 /// A borrowed value of any form.
@@ -80,26 +85,26 @@ pub enum Meeting {
 impl Piece {
     /// An empty piece for rows of this form.
     pub fn new(form: Form) -> Piece {
-        Piece { labels: String::new(), rows: Rows::new(form), has_quoted_names: false }
+        Piece { labels: String::new(), rows: Rows::new(form), has_quoted_names: false, exemplars: None }
     }
 
     /// A piece of these label blocks and rows. Every row must have its own block, and all values the
     /// same form.
-    pub fn of<'a>(form: Form, rows: impl IntoIterator<Item = (&'a str, i64, OwnedValue)>) -> Piece {
+    pub fn of<'a>(form: Form, rows: impl IntoIterator<Item = (&'a str, Start, OwnedValue)>) -> Piece {
         let mut piece = Piece::new(form);
-        for (block, start_ms, value) in rows {
+        for (block, start, value) in rows {
             piece.labels.push_str(block);
             piece.has_quoted_names |= has_quoted_names(block);
-            let label_end = piece.labels.len() as u32;
+            let (label_end, simple_labels) = (piece.labels.len() as u32, simple_labels(block));
             match (&mut piece.rows, value) {
                 (Rows::Numbers(rows), OwnedValue::Number(value)) => {
-                    rows.push(Row { value, start_ms, label_end })
+                    rows.push(Row { value, start, label_end, simple_labels })
                 }
                 (Rows::Summaries(rows), OwnedValue::Summary(value)) => {
-                    rows.push(Row { value, start_ms, label_end });
+                    rows.push(Row { value, start, label_end, simple_labels });
                 }
                 (Rows::Histograms(rows), OwnedValue::Histogram(value)) => {
-                    rows.push(Row { value, start_ms, label_end });
+                    rows.push(Row { value, start, label_end, simple_labels });
                 }
                 _ => piece.labels.truncate(piece.labels.len() - block.len()),
             }
@@ -118,13 +123,29 @@ impl Piece {
         &self.rows
     }
 
-    /// When this gateway first accepted the series of a row, in milliseconds since the epoch.
-    pub fn start_ms(&self, at: usize) -> i64 {
+    /// When the series of a row began.
+    pub fn start(&self, at: usize) -> Start {
         match &self.rows {
-            Rows::Numbers(rows) => rows[at].start_ms,
-            Rows::Summaries(rows) => rows[at].start_ms,
-            Rows::Histograms(rows) => rows[at].start_ms,
+            Rows::Numbers(rows) => rows[at].start,
+            Rows::Summaries(rows) => rows[at].start,
+            Rows::Histograms(rows) => rows[at].start,
         }
+    }
+
+    /// The exemplars of all rows, by row.
+    pub fn all_exemplars(&self) -> Option<&Exemplars> {
+        self.exemplars.as_deref()
+    }
+
+    /// The exemplars of a row.
+    pub fn exemplars(&self, at: usize) -> &[(u32, Placed)] {
+        self.exemplars.as_ref().map_or(&[], |exemplars| exemplars.slice(at as u32))
+    }
+
+    /// The same piece with these exemplars.
+    pub fn with_exemplars(mut self, exemplars: Exemplars) -> Piece {
+        self.exemplars = (!exemplars.is_empty()).then(|| Box::new(exemplars));
+        self
     }
 
     /// How many rows there are.
@@ -164,6 +185,15 @@ impl Piece {
         }
     }
 
+    /// How many labels a row has, if they are simple ones; see [`simple_labels`].
+    pub fn simple_labels(&self, at: usize) -> u16 {
+        match &self.rows {
+            Rows::Numbers(rows) => rows[at].simple_labels,
+            Rows::Summaries(rows) => rows[at].simple_labels,
+            Rows::Histograms(rows) => rows[at].simple_labels,
+        }
+    }
+
     /// The value of a row.
     pub fn value(&self, at: usize) -> RowValue<'_> {
         match &self.rows {
@@ -185,34 +215,72 @@ impl Piece {
     }
 
     /// Adds a row for a pushed series. `known` are bucket layouts that it may share.
-    pub fn append(&mut self, push: &Push, series: &Series, now_ms: i64, known: &[Arc<Layout>]) {
+    pub fn append(
+        &mut self,
+        push: &Push,
+        series: &Series,
+        meeting: Meeting,
+        now: Moment,
+        known: &[Arc<Layout>],
+    ) {
         let block = push.block(series);
+        let start = match meeting {
+            Meeting::Add => Start::accepted(now.nanos),
+            Meeting::Replace => told_start(push, series),
+        };
         self.labels.push_str(block);
         self.has_quoted_names |= has_quoted_names(block);
-        let label_end = self.labels.len() as u32;
+        let (label_end, simple_labels) = (self.labels.len() as u32, simple_labels(block));
         match (&mut self.rows, series.value) {
             (Rows::Numbers(rows), Value::Number(value)) => {
-                rows.push(Row { value: Sum::new(value), start_ms: now_ms, label_end });
+                rows.push(Row { value: Sum::new(value), start, label_end, simple_labels });
             }
             (Rows::Summaries(rows), Value::Summary { sum, count, quantiles }) => {
                 let value = Summary::new(sum, count, push.quantiles(quantiles));
-                rows.push(Row { value, start_ms: now_ms, label_end });
+                rows.push(Row { value, start, label_end, simple_labels });
             }
             (Rows::Histograms(rows), Value::Histogram { sum, total, buckets, native }) => {
                 let (buckets, native) = (push.buckets(buckets), push.native(native));
                 let pushed = Pushed { buckets, native, sum, total };
                 let neighbour = rows.last().map(|row| row.value.layout().clone());
                 let value = Histogram::new(pushed, neighbour.iter().chain(known));
-                rows.push(Row { value, start_ms: now_ms, label_end });
+                rows.push(Row { value, start, label_end, simple_labels });
             }
             // The form of a family and of its pushed series is checked before.
-            _ => self.labels.truncate(self.labels.len() - push.block(series).len()),
+            _ => {
+                self.labels.truncate(self.labels.len() - push.block(series).len());
+                return;
+            }
+        }
+        self.add_exemplars(self.len() - 1, push, series, meeting, now);
+    }
+
+    /// Adds the exemplars of a pushed series to those of a row.
+    #[inline]
+    fn add_exemplars(&mut self, at: usize, push: &Push, series: &Series, meeting: Meeting, now: Moment) {
+        if meeting == Meeting::Replace
+            && let Some(exemplars) = &mut self.exemplars
+        {
+            exemplars.clear(at as u32);
+        }
+        for (place, mut exemplar) in push.exemplars(series) {
+            if meeting == Meeting::Add {
+                // Which is the newest must be known, and Prometheus would take it for a new one at every
+                // scrape.
+                exemplar.at.get_or_insert(now.nanos);
+            }
+            let placed = Placed { place, exemplar: Arc::new(exemplar) };
+            self.exemplars.get_or_insert_default().add(at as u32, placed);
+        }
+        if self.exemplars.as_ref().is_some_and(|exemplars| exemplars.is_empty()) {
+            self.exemplars = None;
         }
     }
 
     /// Lets a pushed series meet the row that it belongs to.
     #[inline]
-    pub fn update(&mut self, at: usize, push: &Push, series: &Series, meeting: Meeting) {
+    pub fn update(&mut self, at: usize, push: &Push, series: &Series, meeting: Meeting, now: Moment) {
+        self.add_exemplars(at, push, series, meeting, now);
         match (&mut self.rows, series.value) {
             (Rows::Numbers(rows), Value::Number(value)) => match meeting {
                 Meeting::Add => rows[at].value.add(value),
@@ -240,14 +308,26 @@ impl Piece {
         }
     }
 
-    /// Gives a row a new start time.
-    pub fn restart(&mut self, at: usize, now_ms: i64) {
-        match &mut self.rows {
-            Rows::Numbers(rows) => rows[at].start_ms = now_ms,
-            Rows::Summaries(rows) => rows[at].start_ms = now_ms,
-            Rows::Histograms(rows) => rows[at].start_ms = now_ms,
+    /// Sets the value of a number.
+    pub fn set(&mut self, at: usize, value: f64) {
+        if let Rows::Numbers(rows) = &mut self.rows {
+            rows[at].value = Sum::new(value);
         }
     }
+
+    /// Gives a row another start.
+    pub fn set_start(&mut self, at: usize, start: Start) {
+        match &mut self.rows {
+            Rows::Numbers(rows) => rows[at].start = start,
+            Rows::Summaries(rows) => rows[at].start = start,
+            Rows::Histograms(rows) => rows[at].start = start,
+        }
+    }
+}
+
+/// When a pushed series that replaces another, or none, says that it began.
+pub fn told_start(push: &Push, series: &Series) -> Start {
+    push.start(series).map_or(Start::UNKNOWN, Start::told)
 }
 
 impl Rows {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::model::grouping::Grouping;
+use crate::model::time::Moment;
 use crate::store::change::{Change, PieceKey, Times, Tracking};
-use crate::store::family::Family;
-use crate::store::group::{Group, Moment};
+use crate::store::family::{Family, Metadata};
+use crate::store::group::Group;
 use crate::store::{Gone, GroupView, Store, Structure};
 
 /// What a commit concerned: while it is not known whether it reached the disk, the state of these there
@@ -196,7 +197,11 @@ impl Store {
         for family in families {
             let lease = structure.definitions.lease(&family.name, family.kind, &shape);
             let mut restored = Family::new(lease, structure.epoch(), family.number);
-            restored.help = family.help.map(|help| structure.definitions.help(&family.name, &help));
+            let mut share = |text: Arc<str>| structure.definitions.text(&family.name, &text);
+            restored.metadata = Metadata {
+                help: family.metadata.help.map(&mut share),
+                unit: family.metadata.unit.map(&mut share),
+            };
             restored.pushed_at = family.pushed_at;
             restored.restore(family.pieces);
             restored.share_layout(&mut structure.definitions);
@@ -233,7 +238,7 @@ fn header(group: u64, family: &Family) -> Change<'_> {
         group,
         family: family.number,
         name: family.definition.name(),
-        help: family.help.as_deref(),
+        metadata: &family.metadata,
     }
 }
 
@@ -257,7 +262,7 @@ fn group_changes(group: &mut Group, each: &mut impl FnMut(Change<'_>)) {
         if count < changes.pieces_before {
             each(Change::PiecesGone { from: at(count) });
         }
-        if changes.is_new || changes.has_new_help {
+        if changes.is_new || changes.has_new_metadata {
             each(header(epoch, family));
         }
         for number in changes.labels.iter().take_while(|number| *number < count) {

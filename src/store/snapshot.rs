@@ -30,8 +30,30 @@ pub struct SnapshotFamily {
     definition: Arc<Definition>,
     /// The type.
     pub kind: Kind,
-    help: Option<(Arc<str>, Arc<str>)>,
+    help: Told,
+    unit: Told,
     members: Slots<Pieces>,
+}
+
+/// A text that groups may tell differently: the one of the smallest group key, so that it is the same in
+/// every snapshot.
+#[derive(Debug, Default)]
+struct Told(Option<(Arc<str>, Arc<str>)>);
+
+impl Told {
+    fn add(&mut self, group: &Arc<str>, text: Option<&Arc<str>>) {
+        let Some(text) = text else { return };
+        match &mut self.0 {
+            Some((smallest, _)) if *smallest <= *group => {}
+            // The same text under a smaller key: only the key changes.
+            Some((smallest, known)) if Arc::ptr_eq(known, text) => smallest.clone_from(group),
+            other => *other = Some((group.clone(), text.clone())),
+        }
+    }
+
+    fn get(&self) -> Option<&str> {
+        self.0.as_ref().map(|(_, text)| &**text)
+    }
 }
 
 /// When a group was last pushed to.
@@ -99,7 +121,12 @@ impl SnapshotFamily {
 
     /// The help text: of the groups that have one, that of the smallest key.
     pub fn help(&self) -> Option<&str> {
-        self.help.as_ref().map(|(_, help)| &**help)
+        self.help.get()
+    }
+
+    /// The unit, by the same rule.
+    pub fn unit(&self) -> Option<&str> {
+        self.unit.get()
     }
 
     /// The extents of the groups that have the family.
@@ -113,6 +140,17 @@ impl SnapshotFamily {
         let position = entry.position as usize;
         let piece = self.members.get(entry.slot)?.get(position / PIECE_ROWS)?;
         Some((piece, position % PIECE_ROWS))
+    }
+
+    /// All series, in no order of theirs: as pieces, with how many rows of each count.
+    pub fn pieces(&self) -> impl Iterator<Item = (&Piece, usize)> {
+        let slots = self.members.items.iter().zip(&self.members.extents);
+        slots.filter_map(|(pieces, extent)| Some((pieces.as_ref()?, extent.len as usize))).flat_map(
+            |(pieces, len)| {
+                let rows = move |at: usize| len.saturating_sub(at * PIECE_ROWS).min(PIECE_ROWS);
+                pieces.iter().enumerate().map(move |(at, piece)| (&**piece, rows(at)))
+            },
+        )
     }
 
     /// The label block of a series.
@@ -142,7 +180,8 @@ impl SnapshotBuilder {
                 families.push(SnapshotFamily {
                     definition: published.definition.clone(),
                     kind: published.definition.published_kind(),
-                    help: None,
+                    help: Told::default(),
+                    unit: Told::default(),
                     members: Slots::default(),
                 });
                 families.len() - 1
@@ -150,15 +189,8 @@ impl SnapshotBuilder {
             let all = &mut families[at];
             let extent = Extent { epoch: published.epoch, len: published.len };
             all.members.set(family.slot, extent, published.pieces);
-            if let Some(help) = published.help {
-                let key = &group.labels.key;
-                match &mut all.help {
-                    Some((smallest, _)) if *smallest <= *key => {}
-                    // The same text under a smaller key: only the key changes.
-                    Some((smallest, known)) if Arc::ptr_eq(known, help) => smallest.clone_from(key),
-                    other => *other = Some((key.clone(), help.clone())),
-                }
-            }
+            all.help.add(&group.labels.key, published.metadata.help.as_ref());
+            all.unit.add(&group.labels.key, published.metadata.unit.as_ref());
         }
     }
 

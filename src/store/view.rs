@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::kind::Kind;
 use crate::store::Store;
-use crate::store::family::{Family, Pieces};
+use crate::store::family::{Family, Metadata, Pieces};
 use crate::store::group::{Group, GroupLabels};
 
 /// All of a group: as the API shows it, and as it is read back from disk.
@@ -35,8 +35,8 @@ pub struct FamilyView {
     pub name: Arc<str>,
     /// The type.
     pub kind: Kind,
-    /// The help text of this group's latest push.
-    pub help: Option<Arc<str>>,
+    /// Help text and unit of this group's latest push.
+    pub metadata: Metadata,
     /// When the latest push with this family was accepted, in nanoseconds since the epoch.
     pub pushed_at: i64,
     /// The series; all pieces but the last are full.
@@ -69,7 +69,7 @@ impl Store {
                 number: family.number,
                 name: published.definition.name().clone(),
                 kind: published.definition.published_kind(),
-                help: published.help.cloned(),
+                metadata: published.metadata.clone(),
                 pushed_at: published.pushed_at,
                 pieces: published.pieces,
             })

@@ -4,7 +4,7 @@ use prometheus::core::Collector;
 use prometheus::{Gauge, IntCounter, IntGauge};
 
 use crate::model::kind::Kind;
-use crate::store::group::Moment;
+use crate::model::time::Moment;
 use crate::store::idempotency::Keys;
 
 /// The families that are declared here.

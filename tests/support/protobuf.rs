@@ -1,4 +1,4 @@
-//! Histograms in delimited protobuf, written and read field by field: an own view of the format, so
+//! Delimited protobuf, written and read field by field: an own view of the format, so
 //! that the gateway's is not tested against itself.
 
 pub(crate) const CONTENT_TYPE: &str =
@@ -132,6 +132,7 @@ impl Histogram {
                     counts.push(last + unzigzag(field.integer()) as f64);
                 }
                 11 | 14 => sides[usize::from(number == 14)].1.push(field.double()),
+                15 => {}
                 _ => panic!("field {number} in a histogram"),
             }
         }
@@ -241,4 +242,193 @@ fn zigzag(value: i64) -> u64 {
 
 fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+// Bodies of any kind, and what is in a scrape.
+
+/// A `MetricFamily` with its length in front.
+pub(crate) fn family(name: &str, kind: u64, fields: &[Vec<u8>]) -> Vec<u8> {
+    let family = [bytes(1, name.as_bytes()), varint_field(3, kind), fields.concat()].concat();
+    [varint(family.len() as u64), family].concat()
+}
+
+/// A `Metric` of a family, with a member of this number.
+pub(crate) fn metric(labels: &[(&str, &str)], member: u64, content: &[Vec<u8>]) -> Vec<u8> {
+    bytes(4, &[label_fields(labels), bytes(member, &content.concat())].concat())
+}
+
+fn label_fields(labels: &[(&str, &str)]) -> Vec<u8> {
+    let label = |(name, value): &(&str, &str)| {
+        bytes(1, &[bytes(1, name.as_bytes()), bytes(2, value.as_bytes())].concat())
+    };
+    labels.iter().flat_map(label).collect()
+}
+
+/// An `Exemplar` field.
+pub(crate) fn exemplar(field: u64, labels: &[(&str, &str)], value: f64, at: Option<(u64, u64)>) -> Vec<u8> {
+    let at = at.map_or(Vec::new(), |at| timestamp(3, at));
+    bytes(field, &[label_fields(labels), double(2, value), at].concat())
+}
+
+/// A `Timestamp` field.
+pub(crate) fn timestamp(field: u64, (seconds, nanos): (u64, u64)) -> Vec<u8> {
+    bytes(field, &[varint_field(1, seconds), varint_field(2, nanos)].concat())
+}
+
+pub(crate) fn unit(text: &str) -> Vec<u8> {
+    bytes(5, text.as_bytes())
+}
+
+pub(crate) fn number(field: u64, value: f64) -> Vec<u8> {
+    double(field, value)
+}
+
+pub(crate) fn integer(field: u64, value: u64) -> Vec<u8> {
+    varint_field(field, value)
+}
+
+pub(crate) fn signed(field: u64, value: i64) -> Vec<u8> {
+    varint_field(field, zigzag(value))
+}
+
+pub(crate) fn message(field: u64, content: &[Vec<u8>]) -> Vec<u8> {
+    bytes(field, &content.concat())
+}
+
+/// The families of a scrape in words: a line a family and a line a series, everything that is in it in the
+/// order of the field numbers.
+pub(crate) fn in_words(mut stream: &[u8]) -> Vec<String> {
+    let mut lines = Vec::new();
+    while !stream.is_empty() {
+        let length = take_varint(&mut stream) as usize;
+        let (family, rest) = stream.split_at(length);
+        stream = rest;
+        let mut line = String::new();
+        let mut series = Vec::new();
+        for (number, field) in fields(family) {
+            match number {
+                1 => line.push_str(&text(&field)),
+                2 => line.push_str(&format!(" help={:?}", text(&field))),
+                3 => line.push_str(
+                    [" COUNTER", " GAUGE", " SUMMARY", " UNTYPED", " HISTOGRAM", " GAUGE_HISTOGRAM"]
+                        [field.integer() as usize],
+                ),
+                4 => series.push(metric_in_words(field.bytes())),
+                5 => line.push_str(&format!(" unit={:?}", text(&field))),
+                _ => panic!("field {number} in a family"),
+            }
+        }
+        lines.push(line);
+        lines.extend(series);
+    }
+    lines
+}
+
+fn text(field: &Field<'_>) -> String {
+    String::from_utf8(field.bytes().to_vec()).unwrap()
+}
+
+fn metric_in_words(metric: &[u8]) -> String {
+    let mut labels = Vec::new();
+    let mut value = String::new();
+    for (number, field) in fields(metric) {
+        match number {
+            1 => labels.push(label_in_words(field.bytes())),
+            2..=5 => {
+                let word = ["gauge", "counter", "summary", "untyped"][number as usize - 2];
+                value = format!("{word}{}", member_in_words(number, field.bytes()));
+            }
+            7 => value = format!("histogram{}", histogram_in_words(field.bytes())),
+            _ => panic!("field {number} in a metric"),
+        }
+    }
+    format!("  {{{}}} {value}", labels.join(","))
+}
+
+fn label_in_words(label: &[u8]) -> String {
+    let fields = fields(label);
+    format!("{}={:?}", text(&fields[0].1), text(&fields[1].1))
+}
+
+fn member_in_words(member: u64, content: &[u8]) -> String {
+    let mut words = String::new();
+    for (number, field) in fields(content) {
+        words.push_str(&match (member, number) {
+            (4, 1) => format!(" count={}", field.integer()),
+            (4, 2) => format!(" sum={}", field.double()),
+            (4, 3) => {
+                let quantile = fields(field.bytes());
+                format!(" q{}={}", quantile[0].1.double(), quantile[1].1.double())
+            }
+            (3, 3) | (4, 4) => format!(" start={}", time_in_words(field.bytes())),
+            (3, 2) => exemplar_in_words(field.bytes()),
+            (_, 1) => format!(" {}", field.double()),
+            _ => panic!("field {number} in member {member}"),
+        });
+    }
+    words
+}
+
+fn histogram_in_words(content: &[u8]) -> String {
+    let mut words = String::new();
+    for (number, field) in fields(content) {
+        words.push_str(&match number {
+            1 => format!(" count={}", field.integer()),
+            2 => format!(" sum={}", field.double()),
+            3 => {
+                let (mut count, mut bound, mut exemplar) = (String::new(), 0.0, String::new());
+                for (number, field) in fields(field.bytes()) {
+                    match number {
+                        1 => count = field.integer().to_string(),
+                        2 => bound = field.double(),
+                        3 => exemplar = exemplar_in_words(field.bytes()),
+                        4 => count = format!("{:?}", field.double()),
+                        _ => panic!("field {number} in a bucket"),
+                    }
+                }
+                format!(" le{bound}={count}{exemplar}")
+            }
+            4 => format!(" count={:?}", field.double()),
+            5 => format!(" schema={}", unzigzag(field.integer())),
+            6 => format!(" threshold={}", field.double()),
+            7 => format!(" zero={}", field.integer()),
+            8 => format!(" zero={:?}", field.double()),
+            9 | 12 => {
+                let span = fields(field.bytes());
+                let sign = if number == 9 { "-" } else { "+" };
+                format!(" {sign}span({},{})", unzigzag(span[0].1.integer()), span[1].1.integer())
+            }
+            10 | 13 => format!(" delta={}", unzigzag(field.integer())),
+            11 | 14 => format!(" population={:?}", field.double()),
+            15 => format!(" start={}", time_in_words(field.bytes())),
+            16 => exemplar_in_words(field.bytes()),
+            _ => panic!("field {number} in a histogram"),
+        });
+    }
+    words
+}
+
+fn exemplar_in_words(content: &[u8]) -> String {
+    let (mut labels, mut value, mut at) = (Vec::new(), 0.0, String::new());
+    for (number, field) in fields(content) {
+        match number {
+            1 => labels.push(label_in_words(field.bytes())),
+            2 => value = field.double(),
+            3 => at = format!("@{}", time_in_words(field.bytes())),
+            _ => panic!("field {number} in an exemplar"),
+        }
+    }
+    format!(" #{{{}}}{value}{at}", labels.join(","))
+}
+
+fn time_in_words(content: &[u8]) -> String {
+    let (mut seconds, mut nanos) = (0, 0);
+    for (number, field) in fields(content) {
+        match number {
+            1 => seconds = field.integer(),
+            2 => nanos = field.integer(),
+            _ => panic!("field {number} in a timestamp"),
+        }
+    }
+    format!("{seconds}.{nanos:09}")
 }

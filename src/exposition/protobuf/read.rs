@@ -6,8 +6,9 @@ use bumpalo::Bump;
 
 use super::wire::{Field, WireError, delimited, fields, varint, zigzag};
 use crate::exposition::quote::quote;
-use crate::model::body::{self, Body, Chain, Label, Value};
+use crate::model::body::{self, Body, Label, Value};
 use crate::model::count::Count;
+use crate::model::exemplar::Place;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::escape;
@@ -84,6 +85,7 @@ pub fn parse<'a>(input: &'a [u8], arena: &'a Bump) -> Result<Body<'a>, ParseErro
     let mut seen = std::collections::HashSet::new();
     let mut is_last: Vec<bool> = body.families.iter().rev().map(|f| seen.insert(f.name)).collect();
     body.families.retain(|_| is_last.pop().unwrap_or(true));
+    body.finish();
     Ok(body)
 }
 
@@ -112,13 +114,14 @@ impl<'a> Reader<'a> {
 
     fn family(&mut self, message: &'a [u8]) -> Result<(), ParseError> {
         let mut name = "";
-        let mut help = None;
+        let (mut help, mut unit) = (None, None);
         let mut number = 0;
         fields(message, |field, content| {
             match field {
                 1 => name = self.text(content.bytes()?, "the name")?,
                 2 => help = Some(self.keep(String::from_utf8_lossy(content.bytes()?))),
                 3 => number = content.varint()? as i32,
+                5 => unit = Some(self.text(content.bytes()?, "the unit")?),
                 _ => {}
             }
             Ok::<(), ParseError>(())
@@ -126,10 +129,11 @@ impl<'a> Reader<'a> {
         if name.is_empty() {
             return Err(ParseError::NoName { family: self.number });
         }
-        let kind = Kind::from_number(number)
+        let kind = Kind::from_protobuf(number)
             .ok_or_else(|| ParseError::UnknownType { name: quote(name.as_bytes()), number })?;
         let at = self.body.families.len();
-        self.body.families.push(body::Family { name, kind: Some(kind), help, series: Chain::default() });
+        let unit = unit.filter(|unit| !unit.is_empty());
+        self.body.families.push(body::Family { kind: Some(kind), help, unit, ..body::Family::new(name) });
         fields(message, |field, content| {
             if field == 4 {
                 self.metric(content.bytes()?, at, kind)?;
@@ -141,7 +145,7 @@ impl<'a> Reader<'a> {
     fn metric(&mut self, message: &'a [u8], family: usize, kind: Kind) -> Result<(), ParseError> {
         let mark = self.body.label_mark();
         let member_field = match kind {
-            Kind::Gauge => 2,
+            Kind::Gauge | Kind::Info | Kind::StateSet => 2,
             Kind::Counter => 3,
             Kind::Summary => 4,
             Kind::Untyped => 5,
@@ -160,20 +164,59 @@ impl<'a> Reader<'a> {
         })?;
         let handle = match (member, kind.form()) {
             (None, _) => self.body.push_series(family, mark, Value::Missing, None),
-            (Some(member), Form::Number) => {
-                let mut value = 0.0;
-                fields(member, |field, content| {
-                    if field == 1 {
-                        value = content.double()?;
-                    }
-                    Ok::<(), ParseError>(())
-                })?;
-                self.body.push_series(family, mark, Value::Number(value), None)
-            }
+            (Some(member), Form::Number) => self.number(member, family, mark, kind)?,
             (Some(member), Form::Summary) => self.summary(member, family, mark)?,
             (Some(member), Form::Histogram) => self.histogram(member, family, mark)?,
         };
         self.body.series_mut(handle).has_timestamp = has_timestamp;
+        Ok(())
+    }
+
+    fn number(
+        &mut self,
+        message: &'a [u8],
+        family: usize,
+        mark: usize,
+        kind: Kind,
+    ) -> Result<u32, ParseError> {
+        let mut value = 0.0;
+        let (mut exemplar, mut start) = (None, None);
+        fields(message, |field, content| {
+            match field {
+                1 => value = content.double()?,
+                2 if kind == Kind::Counter => exemplar = Some(content),
+                3 if kind == Kind::Counter => start = Some(timestamp(content)?),
+                _ => {}
+            }
+            Ok::<(), ParseError>(())
+        })?;
+        let handle = self.body.push_series(family, mark, Value::Number(value), None);
+        if let Some(exemplar) = exemplar {
+            self.exemplar(exemplar, handle, Place::Value)?;
+        }
+        self.start(handle, start);
+        Ok(handle)
+    }
+
+    fn start(&mut self, handle: u32, start: Option<i64>) {
+        if let Some(nanos) = start {
+            self.body.push_start(handle, nanos);
+        }
+    }
+
+    fn exemplar(&mut self, content: Field<'a>, handle: u32, place: Place) -> Result<(), ParseError> {
+        let mark = self.body.label_mark();
+        let (mut value, mut at) = (0.0, None);
+        fields(content.bytes()?, |field, content| {
+            match field {
+                1 => self.label(content.bytes()?)?,
+                2 => value = content.double()?,
+                3 => at = Some(timestamp(content)?),
+                _ => {}
+            }
+            Ok::<(), ParseError>(())
+        })?;
+        self.body.push_exemplar(handle, place, mark, value, at);
         Ok(())
     }
 
@@ -193,7 +236,7 @@ impl<'a> Reader<'a> {
 
     fn summary(&mut self, message: &'a [u8], family: usize, mark: usize) -> Result<u32, ParseError> {
         let handle = self.body.push_composite(family, mark, None);
-        let (mut new_sum, mut new_count) = (None, None);
+        let (mut new_sum, mut new_count, mut start) = (None, None, None);
         fields(message, |field, content| {
             match field {
                 1 => new_count = Some(Count::Int(content.varint()?)),
@@ -202,10 +245,12 @@ impl<'a> Reader<'a> {
                     let (quantile, value) = doubles(content, 1, 2)?;
                     self.body.push_quantile(handle, Quantile { quantile, value });
                 }
+                4 => start = Some(timestamp(content)?),
                 _ => {}
             }
             Ok::<(), ParseError>(())
         })?;
+        self.start(handle, start);
         if let Some(composite) = self.body.composite_mut(handle) {
             (composite.sum, composite.count) = (new_sum, new_count);
         }
@@ -214,22 +259,28 @@ impl<'a> Reader<'a> {
 
     fn histogram(&mut self, message: &'a [u8], family: usize, mark: usize) -> Result<u32, ParseError> {
         let handle = self.body.push_composite(family, mark, None);
-        let (mut new_sum, mut integer, mut float) = (None, None, None);
+        let (mut new_sum, mut integer, mut float, mut start) = (None, None, None, None);
         let mut native = Encoded::default();
         fields(message, |field, content| {
             match field {
                 1 => integer = Some(content.varint()?),
                 2 => new_sum = Some(content.double()?),
                 3 => {
-                    let bucket = bucket(content)?;
+                    let (bucket, exemplar) = bucket(content)?;
                     self.body.push_bucket(handle, bucket);
+                    if let Some(exemplar) = exemplar {
+                        self.exemplar(exemplar, handle, Place::Bucket(bucket.bound))?;
+                    }
                 }
                 4 => float = Some(content.double()?),
                 5..=14 => native_field(&mut native, field, content)?,
+                15 => start = Some(timestamp(content)?),
+                16 => self.exemplar(content, handle, Place::Native)?,
                 _ => {}
             }
             Ok::<(), ParseError>(())
         })?;
+        self.start(handle, start);
         if native.is_native() {
             self.body.push_native(handle, native);
         }
@@ -249,18 +300,34 @@ fn count_of(integer: Option<u64>, float: Option<f64>) -> Option<Count> {
     }
 }
 
-fn bucket(content: Field<'_>) -> Result<Bucket, ParseError> {
-    let (mut integer, mut float, mut bound) = (None, None, 0.0);
+/// A bucket, and its exemplar.
+fn bucket(content: Field<'_>) -> Result<(Bucket, Option<Field<'_>>), ParseError> {
+    let (mut integer, mut float, mut bound, mut exemplar) = (None, None, 0.0, None);
     fields(content.bytes()?, |field, content| {
         match field {
             1 => integer = Some(content.varint()?),
             2 => bound = content.double()?,
+            3 => exemplar = Some(content),
             4 => float = Some(content.double()?),
             _ => {}
         }
         Ok::<(), ParseError>(())
     })?;
-    Ok(Bucket { bound, count: count_of(integer, float).unwrap_or(Count::ZERO) })
+    Ok((Bucket { bound, count: count_of(integer, float).unwrap_or(Count::ZERO) }, exemplar))
+}
+
+/// A `google.protobuf.Timestamp` in nanoseconds since the epoch.
+fn timestamp(content: Field<'_>) -> Result<i64, WireError> {
+    let (mut seconds, mut nanos) = (0i64, 0i64);
+    fields(content.bytes()?, |field, content| {
+        match field {
+            1 => seconds = content.varint()? as i64,
+            2 => nanos = i64::from(content.varint()? as i32),
+            _ => {}
+        }
+        Ok::<(), WireError>(())
+    })?;
+    Ok(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
 /// Reads a field that only native histograms have.

@@ -123,6 +123,16 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// How many bytes a varint takes.
+#[inline]
+pub(super) fn varint_bytes(value: u64) -> usize {
+    match value {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        _ => (64 - value.leading_zeros() as usize).div_ceil(7),
+    }
+}
+
 /// Appends an integer field.
 pub(super) fn put_uint(out: &mut Vec<u8>, number: u64, value: u64) {
     put_varint(out, number << 3);

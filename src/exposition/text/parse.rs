@@ -2,13 +2,12 @@
 //!
 //! Two things are wider than there: a body may end without a line feed, and lines may end in CRLF.
 
-use std::collections::HashSet;
-
 use bumpalo::Bump;
 
-use super::assemble::{Assembly, Member, Target};
-use super::scan::{Cursor, Fault, parse_f64};
+use super::targets::{Target, Targets};
+use crate::exposition::assembly::{Assembly, Member, duplicate_label};
 use crate::exposition::quote::{quote, quote_byte};
+use crate::exposition::scan::{Cursor, Fault, parse_f64};
 use crate::model::body::{Body, Label};
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::unescape;
@@ -78,11 +77,13 @@ struct Parser<'a> {
     arena: &'a Bump,
     names: Names,
     assembly: Assembly<'a>,
+    targets: Targets<'a>,
 }
 
 impl<'a> Parser<'a> {
     fn new(input: &'a [u8], names: Names, arena: &'a Bump) -> Parser<'a> {
-        Parser { input, arena, names, assembly: Assembly::with_capacity_for(input.len()) }
+        let assembly = Assembly::with_capacity_for(input.len());
+        Parser { input, arena, names, assembly, targets: Targets::new() }
     }
 
     fn lines(&mut self) -> Result<(), Fault> {
@@ -115,7 +116,7 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         let name_at = line.at;
-        let target = match self.assembly.same_target(line) {
+        let target = match self.targets.same_target(line) {
             Some(target) => target,
             None => {
                 let name = line.metric_name()?;
@@ -126,7 +127,7 @@ impl<'a> Parser<'a> {
                     return Err(line.fault(line.at, "invalid metric name in comment"));
                 }
                 self.check_metric_name(line, name_at, name)?;
-                self.assembly.target(name)
+                self.targets.target(&mut self.assembly.body, name)
             }
         };
         if !line.is_at_end_of_line() && !matches!(line.peek(), b' ' | b'\t') {
@@ -162,7 +163,7 @@ impl<'a> Parser<'a> {
 
     fn sample(&mut self, line: &mut Cursor<'a>) -> Result<(), Fault> {
         let start = line.at;
-        let target = match self.assembly.same_target(line) {
+        let target = match self.targets.same_target(line) {
             Some(target) => target,
             None => {
                 let name = line.metric_name()?;
@@ -170,7 +171,7 @@ impl<'a> Parser<'a> {
                     return Err(line.fault(start, "invalid metric name"));
                 }
                 self.check_metric_name(line, start, name)?;
-                self.assembly.target(name)
+                self.targets.target(&mut self.assembly.body, name)
             }
         };
         line.skip_blanks();
@@ -188,7 +189,7 @@ impl<'a> Parser<'a> {
         let start = line.at;
         line.at += 1;
         let name = self.name_in_braces(line.clone())?;
-        let target = self.assembly.target(name);
+        let target = self.targets.target(&mut self.assembly.body, name);
         self.labels_and_value(line, start, target, NamePlace::InBraces)
     }
 
@@ -253,7 +254,7 @@ impl<'a> Parser<'a> {
                         continue;
                     }
                     NamePlace::Read => {
-                        let metric = quote(self.assembly.name(target).as_bytes());
+                        let metric = quote(self.name(target).as_bytes());
                         return Err(line.fault(name_at, format!("multiple metric names for metric {metric}")));
                     }
                 }
@@ -311,10 +312,12 @@ impl<'a> Parser<'a> {
         let Some(value) = parse_f64(token) else {
             return Err(line.fault(value_at, format!("expected float as value, got {}", quote(token))));
         };
-        let handle = self.assembly.record(start, target, mark, member, value).map_err(|what| {
-            let name = quote(self.assembly.name(target).as_bytes());
-            line.fault(start, format!("negative {what} for histogram {name}"))
-        })?;
+        let handle = self.assembly.record(start, (target.family, target.role), mark, member, value).map_err(
+            |what| {
+                let name = quote(self.name(target).as_bytes());
+                line.fault(start, format!("negative {what} for histogram {name}"))
+            },
+        )?;
         if line.is_at_end_of_line() {
             return Ok(());
         }
@@ -333,6 +336,11 @@ impl<'a> Parser<'a> {
         }
         self.assembly.body.series_mut(handle).has_timestamp = true;
         Ok(())
+    }
+
+    /// The name of the family that a target is in.
+    fn name(&self, target: Target) -> &'a str {
+        self.assembly.body.families[target.family].name
     }
 
     /// A bare name is valid as it was scanned; a quoted one depends on the configuration.
@@ -354,7 +362,7 @@ impl<'a> Parser<'a> {
         target: Target,
     ) -> Result<(), Fault> {
         if name.is_empty() {
-            let metric = quote(self.assembly.name(target).as_bytes());
+            let metric = quote(self.name(target).as_bytes());
             return Err(line.fault(at, format!("invalid label name for metric {metric}")));
         }
         if name == "__name__" {
@@ -375,15 +383,8 @@ impl<'a> Parser<'a> {
         target: Target,
         mark: usize,
     ) -> Result<(), Fault> {
-        let labels = self.assembly.body.labels_since(mark);
-        let has_duplicate = if labels.len() <= 16 {
-            (1..labels.len()).any(|i| labels[..i].iter().any(|earlier| earlier.name == labels[i].name))
-        } else {
-            let mut seen = HashSet::with_capacity(labels.len());
-            !labels.iter().all(|label| seen.insert(label.name))
-        };
-        if has_duplicate {
-            let metric = quote(self.assembly.name(target).as_bytes());
+        if duplicate_label(self.assembly.body.labels_since(mark)).is_some() {
+            let metric = quote(self.name(target).as_bytes());
             return Err(line.fault(start, format!("duplicate label names for metric {metric}")));
         }
         Ok(())

@@ -1,13 +1,16 @@
 //! From a body to a push: label forcing, and the checks of what would spoil a sum.
 
+use super::created::Created;
 use super::labels::{ForcedLabels, Template};
-use super::{Family, GROUP_FAMILIES, NativeAt, Push, Series, Span, Value};
+use super::{Exemplar, Family, GROUP_FAMILIES, NativeAt, Push, Series, Span, Value};
 use crate::model::body::{self, Body};
+use crate::model::by_series::BySeries;
 use crate::model::count::Count;
+use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::grouping::Grouping;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::write_pair;
+use crate::model::labels::{unescape, write_pair};
 use crate::model::native_histogram::{Fault, MAX_BUCKETS, NativeHistogram};
 use crate::model::rules::{Cause, Refusal, describe};
 use crate::model::summary::Quantile;
@@ -36,8 +39,11 @@ impl Push {
             buckets: Vec::new(),
             quantiles: Vec::new(),
             natives: Vec::new(),
+            exemplars: BySeries::default(),
             template: Template::default(),
         };
+        let created = if aggregate { Created::of(body) } else { Created::default() };
+        let mut starts = BySeries::default();
         let mut families = Vec::with_capacity(body.families.len());
         let mut series = Vec::with_capacity(count);
         for family in &body.families {
@@ -45,25 +51,36 @@ impl Push {
                 return Err(Refusal::at(series.offset, Cause::Timestamp));
             }
         }
-        for family in body.families.iter().filter(|f| !GROUP_FAMILIES.contains(&f.name)) {
+        for (at, family) in body.families.iter().enumerate() {
+            if GROUP_FAMILIES.contains(&family.name) || created.is_in(at) {
+                continue;
+            }
             let kind = family.kind.unwrap_or(Kind::Untyped);
             let adds = aggregate && kind.adds(family.name);
             let first = series.len();
-            for pushed in body.series_of(family) {
+            for (handle, pushed) in body.handles_of(family) {
                 let block = builder.block(family.name, kind, pushed)?;
                 let value = builder.value(kind, adds, pushed).map_err(|fault| {
                     let metric = builder.describe(family.name, kind, block, pushed);
                     Refusal::at(pushed.offset, fault.cause(metric))
                 })?;
+                let start = body.start_of(handle).or_else(|| created.start_of(handle));
+                if let Some(start) = start.filter(|_| kind.has_start()) {
+                    starts.push(block.start, start);
+                }
+                builder.exemplars(handle, block).map_err(|fault| {
+                    let metric = builder.describe(family.name, kind, block, pushed);
+                    Refusal::at(pushed.offset, fault.cause(metric))
+                })?;
                 series.push(Series { block, value, offset: pushed.offset });
             }
+            let mut text = |text: &str| builder.add_text(text);
             families.push(Family {
-                name: span_of(&mut builder.text, |text| text.extend_from_slice(family.name.as_bytes())),
+                name: text(family.name),
                 kind,
                 adds,
-                help: family
-                    .help
-                    .map(|help| span_of(&mut builder.text, |text| text.extend_from_slice(help.as_bytes()))),
+                help: family.help.map(&mut text),
+                unit: family.unit.map(&mut text),
                 series: Span { start: first as u32, end: series.len() as u32 },
             });
         }
@@ -77,6 +94,8 @@ impl Push {
             buckets: builder.buckets,
             quantiles: builder.quantiles,
             natives: builder.natives,
+            exemplars: builder.exemplars,
+            starts,
         };
         let mut by_name: Vec<u32> = (0..push.families.len() as u32).collect();
         by_name.sort_unstable_by_key(|&at| push.name(&push.families[at as usize]));
@@ -105,6 +124,8 @@ enum ValueFault {
     },
     NoCount,
     Native(Fault),
+    ExemplarLabels(usize),
+    ExemplarLabel(String),
     /// The value is not of the kind of its family.
     NotA(Kind),
 }
@@ -121,6 +142,8 @@ impl ValueFault {
             ValueFault::CountDiffers { count, bucket } => Cause::CountDiffers { metric, count, bucket },
             ValueFault::NoCount => Cause::NoCount { metric },
             ValueFault::Native(fault) => Cause::NativeHistogram { metric, fault },
+            ValueFault::ExemplarLabels(chars) => Cause::ExemplarTooLong { metric, chars },
+            ValueFault::ExemplarLabel(label) => Cause::ExemplarLabel { metric, label },
             ValueFault::NotA(kind) => Cause::KindConflict { metric, kind },
         }
     }
@@ -134,6 +157,7 @@ struct Builder<'b, 'a> {
     buckets: Vec<Bucket>,
     quantiles: Vec<Quantile>,
     natives: Vec<NativeHistogram>,
+    exemplars: BySeries<Exemplar>,
     template: Template<'a>,
 }
 
@@ -155,8 +179,37 @@ impl<'a> Builder<'_, 'a> {
         Ok(span_of(&mut self.text, |text| template.write(text, labels)))
     }
 
-    /// The labels of the body as they are, for a message.
-    #[cold]
+    fn add_text(&mut self, text: &str) -> Span {
+        span_of(&mut self.text, |all| all.extend_from_slice(text.as_bytes()))
+    }
+
+    /// Copies the exemplars of a series, whose label block is `block`.
+    fn exemplars(&mut self, handle: u32, block: Span) -> Result<(), ValueFault> {
+        let body = self.body;
+        for exemplar in body.exemplars_of(handle) {
+            let mut labels = body.exemplar_labels(exemplar).to_vec();
+            labels.sort_unstable_by_key(|label| label.name);
+            let is_bad = |pair: &[body::Label<'_>]| pair[0].name == pair[1].name;
+            let twice = labels.windows(2).find(|pair| is_bad(pair)).map(|pair| &pair[0]);
+            if let Some(bad) = labels.iter().find(|label| label.name.is_empty()).or(twice) {
+                return Err(ValueFault::ExemplarLabel(bad.name.to_owned()));
+            }
+            let chars = |label: &body::Label<'_>| {
+                label.name.chars().count() + unescape(label.escaped_value).chars().count()
+            };
+            let chars = labels.iter().map(chars).sum();
+            if chars > MAX_LABEL_CHARS {
+                return Err(ValueFault::ExemplarLabels(chars));
+            }
+            let own = self.raw_block(&labels);
+            let exemplar =
+                Exemplar { place: exemplar.place, block: own, value: exemplar.value, at: exemplar.at };
+            self.exemplars.push(block.start, exemplar);
+        }
+        Ok(())
+    }
+
+    /// The labels of the body as they are, for a message or an exemplar.
     fn raw_block(&mut self, labels: &[body::Label<'_>]) -> Span {
         span_of(&mut self.text, |text| {
             text.push(b'{');

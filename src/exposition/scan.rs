@@ -131,6 +131,22 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The first word of a comment of OpenMetrics, which begins with exactly `# `.
+    #[inline]
+    pub(super) fn openmetrics_keyword(&mut self) -> &'a [u8] {
+        if !self.is_at(b"# ") {
+            return b"";
+        }
+        self.at += 2;
+        self.token()
+    }
+
+    /// Whether this stands here.
+    #[inline]
+    pub(super) fn is_at(&self, text: &[u8]) -> bool {
+        self.ahead().starts_with(text)
+    }
+
     /// The bytes from here to the end of the line.
     pub(super) fn rest(&mut self) -> &'a [u8] {
         let start = self.at;
@@ -217,6 +233,34 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
+    /// The same for OpenMetrics, where a backslash that begins no escape stands for itself.
+    #[inline]
+    pub(super) fn openmetrics_label_value(&mut self) -> Result<&'a str, Fault> {
+        if self.peek() != b'"' {
+            return self.label_value();
+        }
+        let start = self.at + 1;
+        let ahead = &self.input[start..];
+        match find_value_end(ahead).map(|at| ahead[at]) {
+            Some(b'\\') => self.odd_label_value(start),
+            _ => self.label_value(),
+        }
+    }
+
+    /// A label value with escapes, and perhaps with backslashes that begin none.
+    #[cold]
+    fn odd_label_value(&mut self, start: usize) -> Result<&'a str, Fault> {
+        let line = &self.input[start..self.end_of_line().max(start)];
+        let Some(length) = closing_quote(line) else {
+            return Err(self.unterminated(start, "label value", line));
+        };
+        let Some(value) = self.text(start, start + length) else {
+            return Err(self.fault(start, format!("invalid label value {}", quote(&line[..length]))));
+        };
+        self.at = start + length + 1;
+        Ok(self.keep(with_known_escapes(value)))
+    }
+
     /// The length of a label value that has escapes, or has no end.
     #[cold]
     fn escaped_length(&self, start: usize) -> Result<usize, Fault> {
@@ -250,6 +294,29 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    /// The help text of OpenMetrics: the rest of the line with `\\`, `\n` and `\"` resolved.
+    pub(super) fn openmetrics_help(&mut self) -> Result<&'a str, Fault> {
+        let start = self.at;
+        let raw = self.rest();
+        match self.text(start, self.at) {
+            Some(text) => Ok(match with_known_escapes(text) {
+                Cow::Borrowed(text) => self.keep(unescape(text)),
+                Cow::Owned(text) => self.arena.alloc_str(&unescape(&text)),
+            }),
+            None => Err(self.fault(start, format!("the help text is not UTF-8: {}", quote(raw)))),
+        }
+    }
+
+    /// The unit: the rest of the line.
+    pub(super) fn unit(&mut self) -> Result<&'a str, Fault> {
+        let start = self.at;
+        let raw = self.rest();
+        match self.text(start, self.at) {
+            Some(text) => Ok(text),
+            None => Err(self.fault(start, format!("invalid unit {}", quote(raw)))),
+        }
+    }
+
     /// The help text: the rest of the line with `\\`, `\n` and `\"` resolved. What is not UTF-8 is
     /// replaced, as an exposition must be UTF-8.
     pub(super) fn help(&mut self) -> Result<&'a str, Fault> {
@@ -261,6 +328,28 @@ impl<'a> Cursor<'a> {
             None => self.arena.alloc_str(&unescape(&String::from_utf8_lossy(raw))),
         })
     }
+}
+
+/// A text with a second backslash before each that begins no escape.
+fn with_known_escapes(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let (mut copied, mut at) = (0, 0);
+    while let Some(found) = memchr::memchr(b'\\', &text.as_bytes()[at..]) {
+        let backslash = at + found;
+        if matches!(text.as_bytes().get(backslash + 1), Some(b'\\' | b'"' | b'n')) {
+            at = backslash + 2;
+        } else {
+            out.push_str(&text[copied..=backslash]);
+            out.push('\\');
+            at = backslash + 1;
+            copied = at;
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[copied..]);
+    Cow::Owned(out)
 }
 
 /// The offset of the first quote, backslash or line feed, found eight bytes at a time.

@@ -1,29 +1,22 @@
-//! Putting samples where they belong: names to families, the samples of a histogram or summary
-//! together.
+//! Putting samples where they belong: the samples of a histogram or summary together.
+//!
+//! What a sample is for, its name tells, and how differs between the text formats.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::scan::Cursor;
-use crate::model::body::{Body, Chain, Family, Label, Value};
+use crate::model::body::{Body, Label, Value};
 use crate::model::count::Count;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
-use crate::model::name::is_legacy_metric_name;
 use crate::model::summary::Quantile;
 
-/// What the samples of one name are for.
-#[derive(Clone, Copy)]
-pub(super) struct Target {
-    pub(super) family: usize,
-    role: Role,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Role {
+/// What a sample is of its series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
     /// The value itself, a bucket or a quantile.
     Plain,
     Sum,
@@ -31,7 +24,7 @@ enum Role {
 }
 
 /// The label that tells the samples of one histogram or summary apart.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Member {
     None,
     Bound(f64),
@@ -41,9 +34,6 @@ pub(super) enum Member {
 /// A body under construction.
 pub(super) struct Assembly<'a> {
     pub(super) body: Body<'a>,
-    targets: HashMap<&'a str, Target, RandomState>,
-    /// The name of the last line: most lines have the same.
-    last: Option<(&'a str, Target)>,
     /// Histograms and summaries by family and label set, for bodies that scatter their samples.
     composites: HashTable<u32>,
     last_composite: Option<(usize, u32)>,
@@ -55,24 +45,16 @@ impl<'a> Assembly<'a> {
     pub(super) fn with_capacity_for(bytes: usize) -> Assembly<'a> {
         Assembly {
             body: Body::with_capacity_for(bytes),
-            targets: HashMap::with_capacity_and_hasher(14, RandomState::default()),
-            last: None,
             composites: HashTable::new(),
             last_composite: None,
             hasher: RandomState::default(),
         }
     }
 
-    /// The name of the family that a target is in.
-    pub(super) fn name(&self, target: Target) -> &'a str {
-        self.body.families[target.family].name
-    }
-
-    /// The target of the last line, if this one has the same name.
+    /// The type of a family, which its first sample fixes as untyped where none was declared before.
     #[inline]
-    pub(super) fn same_target(&self, line: &mut Cursor<'a>) -> Option<Target> {
-        let (name, target) = self.last.as_ref()?;
-        line.take_metric_name(name).then_some(*target)
+    pub(super) fn kind(&mut self, family: usize) -> Kind {
+        *self.body.families[family].kind.get_or_insert(Kind::Untyped)
     }
 
     /// Puts a sample where it belongs; returns the handle of its series. Its labels are those that were
@@ -85,26 +67,26 @@ impl<'a> Assembly<'a> {
     pub(super) fn record(
         &mut self,
         start: usize,
-        target: Target,
+        (family, role): (usize, Role),
         mark: usize,
         member: Member,
         value: f64,
     ) -> Result<u32, &'static str> {
-        let form = self.kind(target.family).form();
+        let form = self.kind(family).form();
         if form == Form::Number {
             let offset = Some(start as u32);
-            return Ok(self.body.push_series(target.family, mark, Value::Number(value), offset));
+            return Ok(self.body.push_series(family, mark, Value::Number(value), offset));
         }
-        let handle = self.composite(target.family, mark, start);
+        let handle = self.composite(family, mark, start);
         if form == Form::Histogram && value < 0.0 {
-            match (target.role, member) {
+            match (role, member) {
                 (Role::Count, _) => return Err("count"),
                 (Role::Plain, Member::Bound(_)) => return Err("bucket population"),
                 _ => {}
             }
         }
         let count = Count::from_f64(value);
-        match (target.role, member) {
+        match (role, member) {
             (Role::Plain, Member::Bound(bound)) => self.body.push_bucket(handle, Bucket { bound, count }),
             (Role::Plain, Member::Quantile(quantile)) if !quantile.is_nan() => {
                 self.body.push_quantile(handle, Quantile { quantile, value });
@@ -112,7 +94,7 @@ impl<'a> Assembly<'a> {
             (Role::Plain, Member::Quantile(_) | Member::None) => {}
             (Role::Sum | Role::Count, _) => {
                 if let Some(composite) = self.body.composite_mut(handle) {
-                    match target.role {
+                    match role {
                         Role::Count => composite.count = Some(count),
                         _ => composite.sum = Some(value),
                     }
@@ -123,7 +105,7 @@ impl<'a> Assembly<'a> {
     }
 
     /// The histogram or summary with the labels since `mark`, which are dropped where it is known.
-    fn composite(&mut self, family: usize, mark: usize, start: usize) -> u32 {
+    pub(super) fn composite(&mut self, family: usize, mark: usize, start: usize) -> u32 {
         if let Some((last_family, handle)) = self.last_composite
             && last_family == family
             && self.body.labels_of(self.body.series(handle)) == self.body.labels_since(mark)
@@ -155,53 +137,18 @@ impl<'a> Assembly<'a> {
         self.last_composite = Some((family, handle));
         handle
     }
+}
 
-    /// The type of a family, which its first sample fixes as untyped where no TYPE line came before.
-    #[inline]
-    pub(super) fn kind(&mut self, family: usize) -> Kind {
-        *self.body.families[family].kind.get_or_insert(Kind::Untyped)
-    }
-
-    /// The family and role of the samples with this name.
-    pub(super) fn target(&mut self, name: &'a str) -> Target {
-        let target = match self.targets.get(name) {
-            Some(target) => *target,
-            None => {
-                let target = self.member_of_composite(name).unwrap_or_else(|| {
-                    self.body.families.push(Family {
-                        name,
-                        kind: None,
-                        help: None,
-                        series: Chain::default(),
-                    });
-                    Target { family: self.body.families.len() - 1, role: Role::Plain }
-                });
-                self.targets.insert(name, target);
-                target
-            }
-        };
-        // A bare line must not match a name that has to be quoted.
-        self.last = is_legacy_metric_name(name).then_some((name, target));
-        target
-    }
-
-    /// Where `name` is that of a summary or histogram with one of their suffixes: that family.
-    fn member_of_composite(&self, name: &str) -> Option<Target> {
-        let (base, role) = if let Some(base) = name.strip_suffix("_count") {
-            (base, Role::Count)
-        } else if let Some(base) = name.strip_suffix("_sum") {
-            (base, Role::Sum)
-        } else {
-            (name.strip_suffix("_bucket")?, Role::Plain)
-        };
-        let family = self.targets.get(base).filter(|_| !base.is_empty())?.family;
-        let has_suffix = match self.body.families[family].kind?.form() {
-            Form::Number => false,
-            Form::Summary => role != Role::Plain,
-            Form::Histogram => true,
-        };
-        (has_suffix && self.body.families[family].name == base).then_some(Target { family, role })
-    }
+/// The name of a label that stands twice in a list.
+#[inline]
+pub(super) fn duplicate_label<'a>(labels: &[Label<'a>]) -> Option<&'a str> {
+    let twice = if labels.len() <= 16 {
+        (1..labels.len()).find(|&i| labels[..i].iter().any(|earlier| earlier.name == labels[i].name))
+    } else {
+        let mut seen = HashSet::with_capacity(labels.len());
+        labels.iter().position(|label| !seen.insert(label.name))
+    };
+    twice.map(|at| labels[at].name)
 }
 
 /// A hash of a family and a label set that does not depend on the order of the labels.

@@ -1,0 +1,89 @@
+//! Lines of samples, as both text formats have them.
+
+use std::borrow::Cow;
+
+use crate::exposition::escaping::Escaping;
+use crate::exposition::writer::Labels;
+use crate::model::labels::escape;
+use crate::model::name::is_legacy_metric_name;
+
+/// Writes names and labels of the samples of one family after the other.
+#[derive(Debug)]
+pub(super) struct Lines {
+    escaping: Escaping,
+    /// The name of the current family as it is written, without quotes.
+    name: String,
+    /// Whether the name must stand in quotes within the braces.
+    is_quoted: bool,
+}
+
+impl Lines {
+    /// Lines with this scheme for names.
+    pub(super) fn new(escaping: Escaping) -> Lines {
+        Lines { escaping, name: String::new(), is_quoted: false }
+    }
+
+    /// Begins a family, whose name is escaped already.
+    pub(super) fn begin(&mut self, name: &str) {
+        self.is_quoted = !is_legacy_metric_name(name);
+        self.name.clear();
+        self.name.push_str(&if self.is_quoted { escape(name) } else { Cow::Borrowed(name) });
+    }
+
+    /// The name of the family, as HELP and TYPE lines show it.
+    pub(super) fn shown_name(&self) -> Cow<'_, str> {
+        if self.is_quoted { Cow::Owned(format!("\"{}\"", self.name)) } else { Cow::Borrowed(&self.name) }
+    }
+
+    /// The labels under the scheme for names.
+    #[inline]
+    pub(super) fn block<'a>(&self, labels: Labels<'a>) -> Cow<'a, str> {
+        if labels.has_quoted_names { self.escaping.block(labels.block) } else { Cow::Borrowed(labels.block) }
+    }
+
+    /// Writes the name with `suffix`, the labels with `extra` behind them, and a blank.
+    #[inline]
+    pub(super) fn series(&self, out: &mut Vec<u8>, suffix: &str, block: &[u8], extra: Option<(&str, &[u8])>) {
+        if self.is_quoted {
+            out.extend_from_slice(b"{\"");
+            out.extend_from_slice(self.name.as_bytes());
+            out.extend_from_slice(suffix.as_bytes());
+            out.push(b'"');
+            // What follows the name is a list of labels that begins with a comma.
+            let inner = block.get(1..block.len().saturating_sub(1)).unwrap_or_default();
+            if !inner.is_empty() {
+                out.push(b',');
+                out.extend_from_slice(inner);
+            }
+            if let Some((name, value)) = extra {
+                out.push(b',');
+                write_extra(out, name, value);
+            }
+            out.push(b'}');
+        } else {
+            out.extend_from_slice(self.name.as_bytes());
+            out.extend_from_slice(suffix.as_bytes());
+            match extra {
+                None => out.extend_from_slice(block),
+                Some((name, value)) => {
+                    let open = block.split_last().map_or(&b"{"[..], |(_, open)| open);
+                    out.extend_from_slice(open);
+                    if open.len() > 1 {
+                        out.push(b',');
+                    }
+                    write_extra(out, name, value);
+                    out.push(b'}');
+                }
+            }
+        }
+        out.push(b' ');
+    }
+}
+
+#[inline]
+fn write_extra(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"=\"");
+    out.extend_from_slice(value);
+    out.push(b'"');
+}

@@ -1,0 +1,13 @@
+//! OpenMetrics text, version 1.0, in and out.
+//!
+//! <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>
+
+mod family;
+mod name;
+mod number;
+mod parse;
+mod write;
+
+pub use name::{Form, form};
+pub use parse::{ParseError, parse};
+pub use write::OpenMetricsWriter;

@@ -1,0 +1,81 @@
+//! What a family is in OpenMetrics.
+//!
+//! There the name of a family is that of its samples without a suffix that the type demands; in the other
+//! formats, and in the store, a counter or an info is called as its samples are.
+
+use crate::model::kind::Kind;
+
+/// A family as OpenMetrics has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its type.
+    pub kind: Kind,
+}
+
+/// The form of a family of this name and type.
+///
+/// A counter that is not called `*_total`, and an info that is not called `*_info`, can't be one in
+/// OpenMetrics without its samples changing their name: they become unknown and gauge, as in client_golang.
+pub fn form(name: &str, kind: Kind) -> Form<'_> {
+    let suffix = suffix_of(kind);
+    if suffix.is_empty() {
+        return Form { name, kind };
+    }
+    match name.strip_suffix(suffix).filter(|base| !base.is_empty()) {
+        Some(base) => Form { name: base, kind },
+        None => plain_form(name, kind),
+    }
+}
+
+/// What the samples of this type have behind the name of their family, and the store in the name of the
+/// family.
+pub(super) fn suffix_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Counter => "_total",
+        Kind::Info => "_info",
+        _ => "",
+    }
+}
+
+/// The form of a family whose type can't be shown.
+pub(super) fn plain_form(name: &str, kind: Kind) -> Form<'_> {
+    let kind = match kind {
+        Kind::Info | Kind::StateSet => Kind::Gauge,
+        Kind::Counter => Kind::Untyped,
+        other => other,
+    };
+    Form { name, kind }
+}
+
+impl Form<'_> {
+    /// The name of the type.
+    pub fn type_name(self) -> &'static str {
+        match self.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Summary => "summary",
+            Kind::Untyped => "unknown",
+            Kind::Histogram => "histogram",
+            Kind::GaugeHistogram => "gaugehistogram",
+            Kind::Info => "info",
+            Kind::StateSet => "stateset",
+        }
+    }
+}
+
+/// The type with this name.
+pub(super) fn kind_of(type_name: &[u8]) -> Option<Kind> {
+    Some(match type_name {
+        b"counter" => Kind::Counter,
+        b"gauge" => Kind::Gauge,
+        b"histogram" => Kind::Histogram,
+        b"summary" => Kind::Summary,
+        b"gaugehistogram" => Kind::GaugeHistogram,
+        b"info" => Kind::Info,
+        b"stateset" => Kind::StateSet,
+        b"unknown" => Kind::Untyped,
+        _ => return None,
+    })
+}

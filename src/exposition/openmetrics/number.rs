@@ -1,0 +1,90 @@
+//! Numbers as OpenMetrics has them: those that count are integers, all others show that they are floats.
+
+use crate::model::count::Count;
+use crate::model::number::write_f64;
+
+/// Appends a float: as in the text format, and with `.0` where it would look like an integer ("Canonical
+/// Numbers", as client_golang does for all).
+pub(super) fn write_float(out: &mut Vec<u8>, value: f64) {
+    let start = out.len();
+    write_f64(out, value);
+    mark_float(out, start);
+}
+
+/// Makes a float of what looks like an integer and stands from `start` on.
+#[inline]
+pub(super) fn mark_float(out: &mut Vec<u8>, start: usize) {
+    if out[start..].iter().all(|byte| byte.is_ascii_digit() || *byte == b'-') {
+        out.extend_from_slice(b".0");
+    }
+}
+
+/// Appends a number of observations.
+pub(super) fn write_count(out: &mut Vec<u8>, count: Count) {
+    match count {
+        Count::Int(count) => out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes()),
+        Count::Float(count) => write_float(out, count),
+    }
+}
+
+/// Appends a time in seconds since the epoch, to the nanosecond.
+pub(super) fn write_time(out: &mut Vec<u8>, nanos: i64) {
+    let (seconds, rest) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000));
+    if seconds < 0 {
+        // Nobody counted before the epoch; what says so is at least a number.
+        return write_float(out, nanos as f64 / 1e9);
+    }
+    out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
+    let digits = format!(".{rest:09}");
+    out.extend_from_slice(digits.trim_end_matches('0').as_bytes());
+    if rest == 0 {
+        out.push(b'0');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = b"1 ".to_vec();
+        write(&mut out);
+        String::from_utf8(out.split_off(2)).unwrap()
+    }
+
+    #[test]
+    fn floats_look_like_floats() {
+        for (value, expected) in [
+            (0.0, "0.0"),
+            (-0.0, "0.0"),
+            (1.0, "1.0"),
+            (-20.0, "-20.0"),
+            (0.5, "0.5"),
+            (1e6, "1e+06"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(text(|out| write_float(out, value)), expected);
+        }
+    }
+
+    #[test]
+    fn counts_are_integers_while_they_can_be() {
+        assert_eq!(text(|out| write_count(out, Count::Int(u64::MAX))), "18446744073709551615");
+        assert_eq!(text(|out| write_count(out, Count::Float(2.0))), "2.0");
+    }
+
+    #[test]
+    fn times_keep_their_nanoseconds() {
+        for (nanos, expected) in [
+            (1_795_331_944_438_298_852, "1795331944.438298852"),
+            (1_520_879_607_789_000_000, "1520879607.789"),
+            (1_000_000_000, "1.0"),
+            (1, "0.000000001"),
+            (-1_500_000_000, "-1.5"),
+        ] {
+            assert_eq!(text(|out| write_time(out, nanos)), expected);
+        }
+    }
+}

@@ -1,0 +1,523 @@
+//! Reading OpenMetrics text.
+//!
+//! As strict as its grammar, where that tells a whole body from half of one or what a client means from
+//! what it does not; a line may end in CRLF, and a list of labels in a comma.
+
+use bumpalo::Bump;
+
+use super::family::{Current, Sample, Seen};
+use super::name::kind_of;
+use crate::exposition::assembly::{Assembly, Member, Role, duplicate_label};
+use crate::exposition::quote::{quote, quote_byte};
+use crate::exposition::scan::{Cursor, Fault, parse_f64};
+use crate::exposition::text::{Names, position};
+use crate::model::body::{Body, Label};
+use crate::model::exemplar::Place;
+use crate::model::kind::{Form, Kind};
+use crate::model::labels::unescape;
+use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
+
+/// Why a body in OpenMetrics can't be parsed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("OpenMetrics parsing error in line {line}: {message} (column {column})")]
+pub struct ParseError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in bytes, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Parses a body in OpenMetrics text. Texts that differ from what the body has, such as a quoted name with
+/// escapes, are put into `arena`.
+///
+/// # Errors
+///
+/// The first fault in the order of the body; nothing of a faulty body is returned.
+pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<'a>, ParseError> {
+    let mut parser = Parser {
+        input,
+        arena,
+        names,
+        assembly: Assembly::with_capacity_for(input.len()),
+        seen: Seen::default(),
+        current: Current::new(""),
+        last: None,
+    };
+    match parser.lines() {
+        Ok(()) => {
+            parser.current.settle_starts(&mut parser.assembly.body);
+            let mut body = parser.assembly.body;
+            body.families.retain(|family| !family.series.is_empty());
+            body.finish();
+            Ok(body)
+        }
+        Err(fault) => {
+            let (line, column) = position(input, fault.offset);
+            Err(ParseError { line, column, message: fault.message })
+        }
+    }
+}
+
+struct Parser<'a> {
+    input: &'a [u8],
+    arena: &'a Bump,
+    names: Names,
+    assembly: Assembly<'a>,
+    seen: Seen<'a>,
+    current: Current<'a>,
+    /// The name of the last sample, its family and what it was for: most lines have the same.
+    last: Option<(&'a str, usize, Sample)>,
+}
+
+impl<'a> Parser<'a> {
+    fn lines(&mut self) -> Result<(), Fault> {
+        let mut cursor = Cursor::new(self.input, self.arena);
+        loop {
+            if cursor.is_at_end_of_body() {
+                return Err(cursor.fault(self.input.len(), "unexpected end of input: there is no # EOF"));
+            }
+            match cursor.peek() {
+                b'#' => {
+                    if self.comment(&mut cursor)? {
+                        return Ok(());
+                    }
+                }
+                b'{' => self.braced_sample(&mut cursor)?,
+                _ if cursor.is_at_end_of_line() => return Err(cursor.fault(cursor.at, "blank line")),
+                _ => self.sample(&mut cursor)?,
+            }
+            if !cursor.is_at_end_of_line() {
+                let rest_at = cursor.at;
+                let message = format!("unexpected text at the end of the line: {}", quote(cursor.rest()));
+                return Err(cursor.fault(rest_at, message));
+            }
+            cursor.next_line();
+        }
+    }
+
+    /// `# TYPE`, `# UNIT` or `# HELP`; true for `# EOF`.
+    fn comment(&mut self, line: &mut Cursor<'a>) -> Result<bool, Fault> {
+        let start = line.at;
+        let keyword = line.openmetrics_keyword();
+        if keyword == b"EOF" {
+            if !line.is_at_end_of_line() {
+                return Err(line.fault(line.at, "unexpected text behind # EOF"));
+            }
+            line.next_line();
+            if !line.is_at_end_of_body() {
+                return Err(line.fault(line.at, "unexpected text behind # EOF"));
+            }
+            return Ok(true);
+        }
+        if !matches!(keyword, b"TYPE" | b"UNIT" | b"HELP") {
+            return Err(
+                line.fault(start, "expected # TYPE, # UNIT, # HELP or # EOF: comments are not allowed")
+            );
+        }
+        self.blank(line)?;
+        let name_at = line.at;
+        let name = self.metric_name(line)?;
+        self.blank(line)?;
+        if name != self.current.name || self.current.name.is_empty() {
+            self.begin(line, name_at, name)?;
+        } else if self.current.at.is_some() {
+            let message = format!("metadata of {} behind its samples", quote(name.as_bytes()));
+            return Err(line.fault(start, message));
+        }
+        let at = line.at;
+        let is_second = match keyword {
+            b"TYPE" => {
+                let word = line.rest();
+                let kind = kind_of(word)
+                    .ok_or_else(|| line.fault(at, format!("unknown metric type {}", quote(word))))?;
+                self.current.kind.replace(kind).is_some()
+            }
+            b"UNIT" => {
+                let unit = line.unit()?;
+                if !unit.is_empty() && !name.ends_with(&format!("_{unit}")) {
+                    let message = format!("the name {} does not end in its unit", quote(name.as_bytes()));
+                    return Err(line.fault(at, message));
+                }
+                self.current.unit.replace(unit).is_some()
+            }
+            _ => {
+                let help = line.openmetrics_help()?;
+                self.current.help.replace(help).is_some()
+            }
+        };
+        if is_second {
+            let keyword = String::from_utf8_lossy(keyword);
+            let message = format!("second {keyword} line for metric {}", quote(name.as_bytes()));
+            return Err(line.fault(start, message));
+        }
+        if matches!(self.current.kind, Some(Kind::Info | Kind::StateSet))
+            && self.current.unit.is_some_and(|unit| !unit.is_empty())
+        {
+            return Err(line.fault(start, "an info or a stateset has no unit"));
+        }
+        Ok(false)
+    }
+
+    /// Ends the current family and begins another.
+    fn begin(&mut self, line: &Cursor<'a>, at: usize, name: &'a str) -> Result<(), Fault> {
+        if !self.seen.begin(name) {
+            let message = format!("the lines of metric {} are not together", quote(name.as_bytes()));
+            return Err(line.fault(at, message));
+        }
+        self.current.settle_starts(&mut self.assembly.body);
+        self.current = Current::new(name);
+        self.last = None;
+        Ok(())
+    }
+
+    fn sample(&mut self, line: &mut Cursor<'a>) -> Result<(), Fault> {
+        let start = line.at;
+        let target = match self.last {
+            Some((name, family, sample)) if line.take_metric_name(name) => (family, sample),
+            _ => {
+                let name = line.metric_name()?;
+                if name.is_empty() || self.input[start] == b'"' {
+                    return Err(line.fault(start, "invalid metric name"));
+                }
+                self.target(line, start, name)?
+            }
+        };
+        let mark = self.assembly.body.label_mark();
+        let mut member = Member::None;
+        if line.peek() == b'{' {
+            line.at += 1;
+            member = self.labels(line, target)?;
+        }
+        self.value(line, start, target, mark, member)
+    }
+
+    /// `{"name",label="value"} 1`: the name stands in the braces, as a string without a value.
+    fn braced_sample(&mut self, line: &mut Cursor<'a>) -> Result<(), Fault> {
+        let start = line.at;
+        line.at += 1;
+        let name_at = line.at;
+        let name = self.metric_name(line)?;
+        if self.input.get(name_at) != Some(&b'"') || !matches!(line.peek(), b',' | b'}') {
+            return Err(line.fault(name_at, "invalid metric name"));
+        }
+        let target = self.target(line, name_at, name)?;
+        let mark = self.assembly.body.label_mark();
+        line.at += usize::from(line.peek() == b',');
+        let member = self.labels(line, target)?;
+        self.value(line, start, target, mark, member)
+    }
+
+    /// The family of a sample with this name, and what it is for there.
+    fn target(&mut self, line: &Cursor<'a>, at: usize, name: &'a str) -> Result<(usize, Sample), Fault> {
+        let suffix = name.strip_prefix(self.current.name).filter(|_| !self.current.name.is_empty());
+        let sample = match suffix.and_then(|suffix| self.current.sample(suffix)) {
+            Some(sample) => sample,
+            None if name == self.current.name => {
+                let (kind, suffixes) = (self.current.kind(), self.current.suffixes());
+                let message = format!(
+                    "a sample of the {} {} needs one of these suffixes: {suffixes}",
+                    super::Form { name, kind }.type_name(),
+                    quote(name.as_bytes())
+                );
+                return Err(line.fault(at, message));
+            }
+            // A family of unknown type needs no declaration.
+            None => {
+                self.begin(line, at, name)?;
+                Sample::Value(Role::Plain)
+            }
+        };
+        let family =
+            self.seen.add(&mut self.current, &mut self.assembly.body, self.arena).ok_or_else(|| {
+                line.fault(
+                    at,
+                    format!("another metric has samples that are called {}", quote(name.as_bytes())),
+                )
+            })?;
+        // A bare line must not match a name that has to be quoted.
+        self.last = is_legacy_metric_name(name).then_some((name, family, sample));
+        Ok((family, sample))
+    }
+
+    /// The labels up to the closing brace. They are added to the body, but for the one that tells the
+    /// samples of a series apart.
+    fn labels(&mut self, line: &mut Cursor<'a>, (family, sample): (usize, Sample)) -> Result<Member, Fault> {
+        let kind = self.assembly.kind(family);
+        let special = match (kind.form(), sample) {
+            (Form::Histogram, Sample::Value(Role::Plain)) => "le",
+            (Form::Summary, Sample::Value(Role::Plain)) => "quantile",
+            _ => "",
+        };
+        let (start, mark) = (line.at, self.assembly.body.label_mark());
+        let mut member = Member::None;
+        while line.peek() != b'}' {
+            let (label, value_at) = self.label(line)?;
+            if label.name == special {
+                let Some(number) = parse_f64(label.escaped_value.as_bytes()) else {
+                    let value = quote(unescape(label.escaped_value).as_bytes());
+                    let message = format!("expected a number as value of the label {special}, got {value}");
+                    return Err(line.fault(value_at, message));
+                };
+                let is_second = !matches!(member, Member::None);
+                member = if special == "le" { Member::Bound(number) } else { Member::Quantile(number) };
+                if is_second {
+                    return Err(line.fault(value_at, format!("duplicate label {special}")));
+                }
+            } else {
+                self.assembly.body.push_label(label);
+            }
+        }
+        line.at += 1;
+        self.check_labels(line, start, mark)?;
+        Ok(member)
+    }
+
+    /// One label and the comma behind it; also where its value stands.
+    #[inline]
+    fn label(&mut self, line: &mut Cursor<'a>) -> Result<(Label<'a>, usize), Fault> {
+        let name_at = line.at;
+        let name = line.label_name()?;
+        if name.is_empty() {
+            let found = quote_byte(line.peek());
+            return Err(line.fault(name_at, format!("expected a label name, found {found}")));
+        }
+        let is_bare = self.input.get(name_at) != Some(&b'"');
+        if !is_bare && self.names == Names::Legacy && !is_legacy_label_name(name) {
+            return Err(line.fault(name_at, format!("invalid label name {}", quote(name.as_bytes()))));
+        }
+        if name == "__name__" {
+            return Err(line.fault(name_at, "label name \"__name__\" is reserved"));
+        }
+        if line.peek() != b'=' {
+            let found = quote_byte(line.peek());
+            return Err(line.fault(line.at, format!("expected '=' after label name, found {found}")));
+        }
+        line.at += 1;
+        let value_at = line.at;
+        let escaped_value = line.openmetrics_label_value()?;
+        match line.peek() {
+            b',' => line.at += 1,
+            b'}' => {}
+            other => {
+                let found = quote_byte(other);
+                return Err(
+                    line.fault(line.at, format!("expected ',' or '}}' after label value, found {found}"))
+                );
+            }
+        }
+        Ok((Label { name, escaped_value }, value_at))
+    }
+
+    #[inline]
+    fn check_labels(&self, line: &Cursor<'a>, at: usize, mark: usize) -> Result<(), Fault> {
+        match duplicate_label(self.assembly.body.labels_since(mark)) {
+            Some(name) => Err(line.fault(at, format!("duplicate label {}", quote(name.as_bytes())))),
+            None => Ok(()),
+        }
+    }
+
+    /// The value, an optional timestamp, an optional exemplar.
+    #[inline]
+    fn value(
+        &mut self,
+        line: &mut Cursor<'a>,
+        start: usize,
+        (family, sample): (usize, Sample),
+        mark: usize,
+        member: Member,
+    ) -> Result<(), Fault> {
+        self.blank(line)?;
+        let value_at = line.at;
+        let token = line.token();
+        let number = |line: &Cursor<'a>| {
+            let message = format!("expected a number as value, got {}", quote(token));
+            parse_f64(token).ok_or_else(|| line.fault(value_at, message))
+        };
+        let role = match sample {
+            Sample::Value(role) => role,
+            Sample::Created => {
+                number(line)?;
+                let nanos = time(token)
+                    .ok_or_else(|| line.fault(value_at, format!("invalid start time {}", quote(token))))?;
+                let has_timestamp = self.timestamp(line)?;
+                return self.start(family, mark, start, nanos, has_timestamp);
+            }
+        };
+        let value = number(line)?;
+        let kind = self.assembly.kind(family);
+        self.check(line, (start, value_at), kind, (mark, member), role, value)?;
+        let handle = self.assembly.record(start, (family, role), mark, member, value).map_err(|what| {
+            let name = quote(self.current.name.as_bytes());
+            line.fault(value_at, format!("negative {what} for histogram {name}"))
+        })?;
+        if line.is_at_end_of_line() {
+            return Ok(());
+        }
+        if self.timestamp(line)? {
+            self.assembly.body.series_mut(handle).has_timestamp = true;
+        }
+        if line.is_at_end_of_line() {
+            return Ok(());
+        }
+        let place = match (kind, role, member) {
+            (Kind::Counter, _, _) => Some(Place::Value),
+            (Kind::Histogram | Kind::GaugeHistogram, Role::Plain, Member::Bound(bound)) => {
+                Some(Place::Bucket(bound))
+            }
+            _ => None,
+        };
+        self.exemplar(line, handle, place)
+    }
+
+    /// Whether a timestamp stands here; it is read then.
+    fn timestamp(&mut self, line: &mut Cursor<'a>) -> Result<bool, Fault> {
+        if line.is_at_end_of_line() || line.is_at(b" # ") {
+            return Ok(false);
+        }
+        self.blank(line)?;
+        let at = line.at;
+        let token = line.token();
+        match time(token) {
+            Some(_) => Ok(true),
+            None => Err(line.fault(at, format!("expected a timestamp, got {}", quote(token)))),
+        }
+    }
+
+    /// ` # {labels} value timestamp`
+    fn exemplar(&mut self, line: &mut Cursor<'a>, handle: u32, place: Option<Place>) -> Result<(), Fault> {
+        let start = line.at + 1;
+        if !line.is_at(b" # {") {
+            return Err(line.fault(start, "expected an exemplar or the end of the line"));
+        }
+        let Some(place) = place else {
+            return Err(line.fault(start, "only counters and the buckets of histograms have exemplars"));
+        };
+        line.at += 4;
+        let mark = self.assembly.body.label_mark();
+        while line.peek() != b'}' {
+            let (label, _) = self.label(line)?;
+            self.assembly.body.push_label(label);
+        }
+        line.at += 1;
+        self.check_labels(line, start, mark)?;
+        self.blank(line)?;
+        let value_at = line.at;
+        let token = line.token();
+        let value = parse_f64(token).ok_or_else(|| {
+            line.fault(value_at, format!("expected a number as value of the exemplar, got {}", quote(token)))
+        })?;
+        let mut at = None;
+        if !line.is_at_end_of_line() {
+            self.blank(line)?;
+            let time_at = line.at;
+            let token = line.token();
+            let time = time(token)
+                .ok_or_else(|| line.fault(time_at, format!("expected a timestamp, got {}", quote(token))))?;
+            at = Some(time);
+        }
+        self.assembly.body.push_exemplar(handle, place, mark, value, at);
+        Ok(())
+    }
+
+    /// Notes when the series with the labels since `mark` began.
+    fn start(
+        &mut self,
+        family: usize,
+        mark: usize,
+        start: usize,
+        nanos: i64,
+        has_timestamp: bool,
+    ) -> Result<(), Fault> {
+        if self.assembly.kind(family).form() == Form::Number {
+            let labels = self.assembly.body.labels_since(mark).to_vec();
+            self.assembly.body.drop_labels(mark);
+            self.current.starts.push((labels, nanos));
+            return Ok(());
+        }
+        let handle = self.assembly.composite(family, mark, start);
+        self.assembly.body.push_start(handle, nanos);
+        self.assembly.body.series_mut(handle).has_timestamp |= has_timestamp;
+        Ok(())
+    }
+
+    /// What only some types demand of a sample.
+    #[inline]
+    fn check(
+        &self,
+        line: &Cursor<'a>,
+        (start, value_at): (usize, usize),
+        kind: Kind,
+        (mark, member): (usize, Member),
+        role: Role,
+        value: f64,
+    ) -> Result<(), Fault> {
+        let name = self.current.name;
+        match kind {
+            Kind::Info if value != 1.0 => Err(line.fault(value_at, "an info has the value 1")),
+            Kind::StateSet if value != 0.0 && value != 1.0 => {
+                Err(line.fault(value_at, "a state has the value 0 or 1"))
+            }
+            Kind::StateSet if !self.assembly.body.labels_since(mark).iter().any(|l| l.name == name) => {
+                let message = format!("a sample of a stateset needs a label {}", quote(name.as_bytes()));
+                Err(line.fault(start, message))
+            }
+            Kind::Histogram | Kind::GaugeHistogram
+                if role == Role::Plain && matches!(member, Member::None) =>
+            {
+                Err(line.fault(start, "a bucket needs a label le"))
+            }
+            Kind::Summary if role == Role::Plain && matches!(member, Member::None) => {
+                Err(line.fault(start, "a sample of a summary needs a label quantile"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A metric name, bare or quoted.
+    fn metric_name(&self, line: &mut Cursor<'a>) -> Result<&'a str, Fault> {
+        let at = line.at;
+        let name = line.metric_name()?;
+        let is_bare = self.input.get(at) != Some(&b'"');
+        if name.is_empty() {
+            return Err(line.fault(at, "invalid metric name"));
+        }
+        if !is_bare && self.names == Names::Legacy && !is_legacy_metric_name(name) {
+            return Err(line.fault(at, format!("invalid metric name {}", quote(name.as_bytes()))));
+        }
+        Ok(name)
+    }
+
+    /// Exactly one blank, and something behind it.
+    #[inline]
+    fn blank(&self, line: &mut Cursor<'a>) -> Result<(), Fault> {
+        if line.peek() != b' ' {
+            let found = quote_byte(line.peek());
+            return Err(line.fault(line.at, format!("expected a blank, found {found}")));
+        }
+        line.at += 1;
+        Ok(())
+    }
+}
+
+/// A time in seconds, in nanoseconds. Decimals are read exactly: an `f64` of today's seconds has no room for
+/// nanoseconds.
+fn time(token: &[u8]) -> Option<i64> {
+    let seconds = parse_f64(token).filter(|seconds| seconds.is_finite())?;
+    let exact = || {
+        let text = std::str::from_utf8(token).ok()?;
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        if whole.starts_with(['+', '-']) || decimals.len() > 9 {
+            return None;
+        }
+        let whole: i64 = whole.parse().ok()?;
+        let rest: i64 = if decimals.is_empty() { 0 } else { decimals.parse().ok()? };
+        let scale = 10i64.pow(9 - decimals.len() as u32);
+        whole.checked_mul(1_000_000_000)?.checked_add(rest * scale)
+    };
+    exact().or_else(|| {
+        let nanos = seconds * 1e9;
+        (nanos.abs() < i64::MAX as f64).then_some(nanos as i64)
+    })
+}

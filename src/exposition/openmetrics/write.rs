@@ -1,0 +1,187 @@
+//! Writing OpenMetrics text as `expfmt.MetricFamilyToOpenMetrics` does, with units and all types.
+
+use super::name::{Form, form, plain_form};
+use super::number::{mark_float, write_count, write_float, write_time};
+use crate::exposition::escaping::Escaping;
+use crate::exposition::line::Lines;
+use crate::exposition::writer::{Details, Head, Labels};
+use crate::model::count::Count;
+use crate::model::exemplar::{Exemplar, in_bucket, of_value};
+use crate::model::histogram::Histogram;
+use crate::model::kind::Kind;
+use crate::model::labels::has_quoted_names;
+use crate::model::number::format_f64;
+use crate::model::summary::Summary;
+
+/// Writes OpenMetrics text.
+#[derive(Debug)]
+pub struct OpenMetricsWriter {
+    escaping: Escaping,
+    /// Whether start times are written, as series of their own.
+    has_created_series: bool,
+    kind: Kind,
+    lines: Lines,
+}
+
+impl OpenMetricsWriter {
+    /// A writer with this scheme for names. With `has_created_series`, start times are written.
+    pub fn new(escaping: Escaping, has_created_series: bool) -> OpenMetricsWriter {
+        OpenMetricsWriter { escaping, has_created_series, kind: Kind::Untyped, lines: Lines::new(escaping) }
+    }
+
+    /// Writes HELP, TYPE and UNIT.
+    pub fn begin(&mut self, out: &mut Vec<u8>, head: Head<'_>) {
+        let name = self.escaping.metric_name(head.name);
+        // The states of a set have their name in a label that is called like the family.
+        let is_odd = head.kind == Kind::StateSet && name != self.escaping.label_name(head.name);
+        let form: Form<'_> =
+            if head.is_plain || is_odd { plain_form(&name, head.kind) } else { form(&name, head.kind) };
+        self.kind = form.kind;
+        if head.is_plain && form.kind == Kind::GaugeHistogram {
+            // Its buckets are all that is left of it: other families are called like its sum or count.
+            self.kind = Kind::Untyped;
+            self.lines.begin(&format!("{name}_bucket"));
+        } else {
+            self.lines.begin(form.name);
+        }
+        let shown = self.lines.shown_name();
+        if let Some(help) = head.help {
+            out.extend_from_slice(format!("# HELP {shown} ").as_bytes());
+            for byte in help.bytes() {
+                match byte {
+                    b'\\' => out.extend_from_slice(b"\\\\"),
+                    b'\n' => out.extend_from_slice(b"\\n"),
+                    b'"' => out.extend_from_slice(b"\\\""),
+                    other => out.push(other),
+                }
+            }
+            out.push(b'\n');
+        }
+        let type_name = Form { kind: self.kind, ..form }.type_name();
+        out.extend_from_slice(format!("# TYPE {shown} {type_name}\n").as_bytes());
+        let may_have_unit = !matches!(form.kind, Kind::Info | Kind::StateSet);
+        if let Some(unit) = head.unit.filter(|unit| may_have_unit && has_unit(form.name, unit)) {
+            out.extend_from_slice(format!("# UNIT {shown} {unit}\n").as_bytes());
+        }
+    }
+
+    /// Writes a series with one value.
+    #[inline]
+    pub fn number(&self, out: &mut Vec<u8>, labels: Labels<'_>, value: f64, details: Details<'_>) {
+        let block = self.lines.block(labels);
+        let suffix = match self.kind {
+            Kind::Counter => "_total",
+            Kind::Info => "_info",
+            _ => "",
+        };
+        self.lines.series(out, suffix, block.as_bytes(), None);
+        write_float(out, value);
+        if self.kind == Kind::Counter {
+            self.exemplar(out, of_value(details.exemplars));
+            out.push(b'\n');
+            self.created(out, block.as_bytes(), details);
+        } else {
+            out.push(b'\n');
+        }
+    }
+
+    /// Writes a summary series.
+    pub fn summary(&self, out: &mut Vec<u8>, labels: Labels<'_>, summary: &Summary, details: Details<'_>) {
+        let block = self.lines.block(labels);
+        let block = block.as_bytes();
+        for quantile in &summary.quantiles {
+            let mut label = format_f64(quantile.quantile).into_bytes();
+            mark_float(&mut label, 0);
+            self.lines.series(out, "", block, Some(("quantile", &label)));
+            write_float(out, quantile.value);
+            out.push(b'\n');
+        }
+        self.sum_and_count(out, ["_sum", "_count"], block, summary.sum.value(), summary.count);
+        self.created(out, block, details);
+    }
+
+    /// Writes the classic buckets of a histogram series; a missing `+Inf` bucket is added.
+    pub fn histogram(
+        &self,
+        out: &mut Vec<u8>,
+        labels: Labels<'_>,
+        histogram: &Histogram,
+        details: Details<'_>,
+    ) {
+        let block = self.lines.block(labels);
+        let block = block.as_bytes();
+        let is_plain = self.kind == Kind::Untyped;
+        let is_float = histogram.is_float();
+        let whole = |count: Count| if is_float { Count::Float(count.as_f64()) } else { count };
+        let mut label = Vec::new();
+        let mut last = None;
+        histogram.all_buckets(|text, bound, count| {
+            label.clear();
+            label.extend_from_slice(text.as_bytes());
+            mark_float(&mut label, 0);
+            self.lines.series(out, if is_plain { "" } else { "_bucket" }, block, Some(("le", &label)));
+            write_count(out, whole(count));
+            if !is_plain {
+                self.exemplar(out, in_bucket(details.exemplars, last, bound));
+            }
+            out.push(b'\n');
+            last = Some(bound);
+        });
+        if is_plain {
+            return;
+        }
+        let is_gauge = self.kind == Kind::GaugeHistogram;
+        let suffixes = if is_gauge { ["_gsum", "_gcount"] } else { ["_sum", "_count"] };
+        self.sum_and_count(out, suffixes, block, histogram.sum.value(), whole(histogram.count()));
+        if !is_gauge {
+            self.created(out, block, details);
+        }
+    }
+
+    /// Writes the end of the exposition.
+    pub fn finish(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"# EOF\n");
+    }
+
+    fn sum_and_count(&self, out: &mut Vec<u8>, suffixes: [&str; 2], block: &[u8], sum: f64, count: Count) {
+        self.lines.series(out, suffixes[0], block, None);
+        write_float(out, sum);
+        out.push(b'\n');
+        self.lines.series(out, suffixes[1], block, None);
+        write_count(out, count);
+        out.push(b'\n');
+    }
+
+    fn exemplar(&self, out: &mut Vec<u8>, exemplar: Option<&Exemplar>) {
+        let Some(exemplar) = exemplar else { return };
+        let block = &exemplar.block;
+        let labels = Labels { block, has_quoted_names: has_quoted_names(block), simple_labels: 0 };
+        out.extend_from_slice(b" # ");
+        out.extend_from_slice(self.lines.block(labels).as_bytes());
+        out.push(b' ');
+        write_float(out, exemplar.value);
+        if let Some(at) = exemplar.at {
+            out.push(b' ');
+            write_time(out, at);
+        }
+    }
+
+    /// Writes when a series began: what was pushed as a series, or else what the gateway knows.
+    fn created(&self, out: &mut Vec<u8>, block: &[u8], details: Details<'_>) {
+        if let Some(created) = details.created {
+            self.lines.series(out, "_created", block, None);
+            write_float(out, created);
+        } else if let Some(start) = details.start.filter(|_| self.has_created_series) {
+            self.lines.series(out, "_created", block, None);
+            write_time(out, start);
+        } else {
+            return;
+        }
+        out.push(b'\n');
+    }
+}
+
+/// Whether a family of this name may have this unit: its name must end in it.
+fn has_unit(name: &str, unit: &str) -> bool {
+    name.strip_suffix(unit).is_some_and(|base| base.len() > 1 && base.ends_with('_'))
+}

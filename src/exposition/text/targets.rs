@@ -1,0 +1,75 @@
+//! What the samples of a name are for, in the text format.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use crate::exposition::assembly::Role;
+use crate::exposition::scan::Cursor;
+use crate::model::body::{Body, Family};
+use crate::model::kind::Form;
+use crate::model::name::is_legacy_metric_name;
+
+/// The family that the samples of one name are in, and what they are there.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    pub(super) family: usize,
+    pub(super) role: Role,
+}
+
+/// The names that a body has had so far.
+pub(super) struct Targets<'a> {
+    by_name: HashMap<&'a str, Target, RandomState>,
+    /// The name of the last line: most lines have the same.
+    last: Option<(&'a str, Target)>,
+}
+
+impl<'a> Targets<'a> {
+    /// None as yet.
+    pub(super) fn new() -> Targets<'a> {
+        Targets { by_name: HashMap::with_capacity_and_hasher(14, RandomState::default()), last: None }
+    }
+
+    /// The target of the last line, if this one has the same name.
+    #[inline]
+    pub(super) fn same_target(&self, line: &mut Cursor<'a>) -> Option<Target> {
+        let (name, target) = self.last.as_ref()?;
+        line.take_metric_name(name).then_some(*target)
+    }
+
+    /// The family and role of the samples with this name. A family that is new is added to the body.
+    pub(super) fn target(&mut self, body: &mut Body<'a>, name: &'a str) -> Target {
+        let target = match self.by_name.get(name) {
+            Some(target) => *target,
+            None => {
+                let target = self.member_of_composite(body, name).unwrap_or_else(|| {
+                    body.families.push(Family::new(name));
+                    Target { family: body.families.len() - 1, role: Role::Plain }
+                });
+                self.by_name.insert(name, target);
+                target
+            }
+        };
+        // A bare line must not match a name that has to be quoted.
+        self.last = is_legacy_metric_name(name).then_some((name, target));
+        target
+    }
+
+    /// Where `name` is that of a summary or histogram with one of their suffixes: that family.
+    fn member_of_composite(&self, body: &Body<'a>, name: &str) -> Option<Target> {
+        let (base, role) = if let Some(base) = name.strip_suffix("_count") {
+            (base, Role::Count)
+        } else if let Some(base) = name.strip_suffix("_sum") {
+            (base, Role::Sum)
+        } else {
+            (name.strip_suffix("_bucket")?, Role::Plain)
+        };
+        let family = self.by_name.get(base).filter(|_| !base.is_empty())?.family;
+        let has_suffix = match body.families[family].kind?.form() {
+            Form::Number => false,
+            Form::Summary => role != Role::Plain,
+            Form::Histogram => true,
+        };
+        (has_suffix && body.families[family].name == base).then_some(Target { family, role })
+    }
+}

@@ -1,0 +1,72 @@
+//! When things happen, and when a series began.
+
+/// The moment of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Nanoseconds since the epoch.
+    pub nanos: i64,
+}
+
+/// When a series began, as far as that is known.
+///
+/// Prometheus reads a start time as "the value was 0 then". That is so where the gateway adds up: the
+/// series began when its first push was accepted. A value that was pushed to replace another began when
+/// its client says, if it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Nanoseconds since the epoch; below zero where a client told them, zero where nobody did.
+    code: i64,
+}
+
+impl Start {
+    /// Nobody knows.
+    pub const UNKNOWN: Start = Start { code: 0 };
+
+    /// The gateway accepted the first push of a series that adds up, at this time in nanoseconds since
+    /// the epoch.
+    pub fn accepted(nanos: i64) -> Start {
+        Start { code: nanos.max(0) }
+    }
+
+    /// A client says so; in nanoseconds since the epoch.
+    pub fn told(nanos: i64) -> Start {
+        Start { code: -nanos.max(0) }
+    }
+
+    /// The time in nanoseconds since the epoch, if there is one.
+    pub fn nanos(self) -> Option<i64> {
+        (self.code != 0).then(|| self.code.saturating_abs())
+    }
+
+    /// The time at which the gateway accepted the first push, of a series that adds up.
+    pub fn accepted_nanos(self) -> Option<i64> {
+        (self.code > 0).then_some(self.code)
+    }
+
+    /// A number for it.
+    pub fn code(self) -> i64 {
+        self.code
+    }
+
+    /// The start with this number.
+    pub fn from_code(code: i64) -> Start {
+        Start { code }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_a_start() {
+        assert_eq!((Start::UNKNOWN.nanos(), Start::UNKNOWN.accepted_nanos()), (None, None));
+        assert_eq!((Start::accepted(5).nanos(), Start::accepted(5).accepted_nanos()), (Some(5), Some(5)));
+        assert_eq!((Start::told(5).nanos(), Start::told(5).accepted_nanos()), (Some(5), None));
+        // Before the epoch there were no counters.
+        assert_eq!((Start::told(-5), Start::accepted(-5)), (Start::UNKNOWN, Start::UNKNOWN));
+        for start in [Start::UNKNOWN, Start::accepted(7), Start::told(7)] {
+            assert_eq!(Start::from_code(start.code()), start);
+        }
+    }
+}
