@@ -10,7 +10,7 @@ mod support;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -125,6 +125,115 @@ fn native_histograms_of_all_resolutions_are_one_counter() {
     assert_eq!(prometheus.value(r#"min_over_time(up{job="tallygate"}[10m])"#), Ok(1.0));
 }
 
+/// Everything that a client can push, at once: the classic types, exemplars, and native histograms beside
+/// classic buckets and alone.
+fn push_everything(gateway: &Gateway, schema: i64) {
+    let text = "# TYPE jobs counter\njobs_total{kind=\"a\"} 2 # {trace_id=\"t\"} 1.0\n# TYPE build info\nbuild_info{version=\"1\"} 1\n\
+        # TYPE state stateset\nstate{state=\"on\"} 1\nstate{state=\"off\"} 0\n# TYPE degrees gauge\ndegrees -3.5\n\
+        # TYPE wait_seconds histogram\n# UNIT wait_seconds seconds\nwait_seconds_bucket{le=\"1\"} 1\nwait_seconds_bucket{le=\"2.5\"} 3\n\
+        wait_seconds_bucket{le=\"+Inf\"} 4\nwait_seconds_sum 9.5\nwait_seconds_count 4\n\
+        # TYPE size summary\nsize{quantile=\"0.5\"} 7\nsize_sum 16\nsize_count 2\n# EOF\n";
+    let content_type = "application/openmetrics-text; version=1.0.0";
+    let answer = gateway.request("POST", GROUP, &[("Content-Type", content_type)], text.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    // Observations of 1, 1 and 16, which have the same place in every resolution, and one of 0.
+    let positive = vec![(0, 2.0), (4 << schema, 1.0)];
+    let native = Native { schema, zero_threshold: 0.001, zero_count: 1.0, positive, ..Native::default() };
+    let body = Histogram::native(18.0, native).body(protobuf::HISTOGRAM);
+    let answer = gateway.request("POST", GROUP, &[("Content-Type", CONTENT_TYPE)], &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[test]
+fn every_protocol_shows_the_same() {
+    let Some(program) = prometheus_3() else { return };
+    for protocol in [
+        "PrometheusProto",
+        "OpenMetricsText1.0.0",
+        "OpenMetricsText0.0.1",
+        "PrometheusText1.0.0",
+        "PrometheusText0.0.4",
+    ] {
+        let gateway = Gateway::start(&[]);
+        push_everything(&gateway, 3);
+        let global = format!("  scrape_protocols: [{protocol}]\n");
+        let features = "native-histograms,exemplar-storage";
+        let prometheus = Prometheus::start_with_features(&program, &gateway, features, &global);
+        ask_until_it_is(&prometheus, "jobs_total", 2.0);
+        // The resolution of what is pushed changes all the time.
+        for schema in [5, 0, 2, 8] {
+            push_everything(&gateway, schema);
+        }
+        for (expression, value) in [
+            ("jobs_total{kind=\"a\"}", 10.0),
+            ("build_info{version=\"1\"}", 1.0),
+            ("state{state=\"on\"}", 1.0),
+            ("degrees", -3.5),
+            ("wait_seconds_bucket{le=\"1.0\"}", 5.0),
+            ("wait_seconds_bucket{le=\"2.5\"}", 15.0),
+            ("wait_seconds_bucket{le=\"+Inf\"}", 20.0),
+            ("wait_seconds_sum", 47.5),
+            ("wait_seconds_count", 20.0),
+            ("histogram_quantile(0.5, wait_seconds_bucket)", 1.75),
+            ("size{quantile=\"0.5\"}", 7.0),
+            ("size_sum", 80.0),
+        ] {
+            ask_until_it_is(&prometheus, expression, value);
+        }
+        assert_eq!(prometheus.value(r#"min_over_time(up{job="tallygate"}[10m])"#), Ok(1.0), "{protocol}");
+        assert_eq!(prometheus.value("resets(wait_seconds_count[10m])"), Ok(0.0), "{protocol}");
+        if protocol == "PrometheusProto" {
+            for (expression, value) in [
+                ("histogram_count(h)", 20.0),
+                ("histogram_sum(h)", 90.0),
+                ("histogram_quantile(1, h)", 16.0),
+                ("histogram_fraction(-0.001, 0.001, h)", 0.25),
+                ("resets(h[10m])", 0.0),
+                ("count(h_bucket or h_sum) or vector(0)", 0.0),
+            ] {
+                ask_until_it_is(&prometheus, expression, value);
+            }
+        } else {
+            ask_until_it_is(&prometheus, "h_count", 20.0);
+        }
+        let has_exemplars = !protocol.starts_with("PrometheusText");
+        let exemplars = || prometheus.exemplars("jobs_total");
+        if has_exemplars {
+            ask_until(protocol, || match exemplars()?.pointer("/0/exemplars/0/labels/trace_id") {
+                Some(id) if id == "t" => Ok(()),
+                other => Err(format!("{other:?}")),
+            });
+        } else {
+            assert_eq!(exemplars().unwrap(), serde_json::json!([]), "{protocol}");
+        }
+    }
+}
+
+/// `increase()` does not see the first value of a series, unless Prometheus knows when it was 0, or has seen
+/// it so.
+#[test]
+fn the_first_increment_is_seen() {
+    let Some(program) = prometheus_3() else { return };
+    let first = |gateway: &Gateway, prometheus: &Prometheus| {
+        ask_until("a scrape", || prometheus.value("up{job=\"tallygate\"} == 1"));
+        gateway.push(GROUP, &orders(1.0));
+        ask_until("an increase", || {
+            let value = |expression: &str| prometheus.value(expression);
+            let increase = value("increase(orders_total{kind=\"new\"}[1m])")?;
+            let seconds =
+                value("histogram_count(increase(order_seconds[1m])) or increase(order_seconds_count[1m])")?;
+            // It is extrapolated, by no more than half as much again.
+            let is_seen = (1.0..1.6).contains(&increase) && (4.0..6.4).contains(&seconds);
+            if is_seen { Ok(()) } else { Err(format!("{increase} and {seconds}")) }
+        });
+    };
+    let gateway = Gateway::start(&[]);
+    let features = "native-histograms,created-timestamp-zero-ingestion";
+    first(&gateway, &Prometheus::start_with_features(&program, &gateway, features, ""));
+    let gateway = Gateway::start_with_config("[exposition]\nzero_lead = \"3s\"\n", &[]);
+    first(&gateway, &Prometheus::start(&program, &gateway));
+}
+
 /// Pushes over one connection; the number of pushes.
 fn push_until(gateway: &Gateway, stop: &AtomicBool) -> u32 {
     let request = support::encode_request("POST", GROUP, &[], orders(1.0).as_bytes());
@@ -227,14 +336,15 @@ impl Prometheus {
 
     /// The same, such that native histograms are scraped: by a flag at first, since 3.8 by a setting.
     fn start_for_native_histograms(program: &Path, gateway: &Gateway) -> Prometheus {
-        let version = programs::text_of(&programs::command(program).arg("--version").output().unwrap());
-        let mut numbers = version.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u32>().ok());
-        match (numbers.next(), numbers.next()) {
-            (Some(major), Some(minor)) if (major, minor) >= (3, 8) => {
-                Prometheus::start_with(program, gateway, &[], "  scrape_native_histograms: true\n")
-            }
-            _ => Prometheus::start_with(program, gateway, &["--enable-feature=native-histograms"], ""),
-        }
+        Prometheus::start_with_features(program, gateway, "native-histograms", "")
+    }
+
+    /// The same with more features, among them native histograms, and more lines in the section `global`.
+    fn start_with_features(program: &Path, gateway: &Gateway, features: &str, global: &str) -> Prometheus {
+        let flag = format!("--enable-feature={features}");
+        let is_setting = version_of(program) >= (3, 8);
+        let global = [if is_setting { "  scrape_native_histograms: true\n" } else { "" }, global].concat();
+        Prometheus::start_with(program, gateway, &[&flag], &global)
     }
 
     /// The same with more flags and more lines in the section `global`.
@@ -289,18 +399,28 @@ impl Prometheus {
     /// The result of an expression, now or at a time in seconds.
     fn query(&self, expression: &str, time: Option<f64>) -> Result<Value, String> {
         let time = time.map_or_else(String::new, |time| format!("&time={time:.3}"));
-        let path = format!("/api/v1/query?query={}{time}", percent_encoded(expression));
+        let mut data = self.get(&format!("/api/v1/query?query={}{time}", percent_encoded(expression)))?;
+        Ok(data["result"].take())
+    }
 
+    /// The exemplars of some series, of any time.
+    fn exemplars(&self, selector: &str) -> Result<Value, String> {
+        let path = format!("/api/v1/query_exemplars?start=0&end=4e9&query={}", percent_encoded(selector));
+        self.get(&path)
+    }
+
+    /// The data of an answer of the API.
+    fn get(&self, path: &str) -> Result<Value, String> {
         let mut connection = Connection::open(self.address).map_err(|error| error.to_string())?;
         connection
-            .send(&support::encode_request("GET", &path, &[], b""))
+            .send(&support::encode_request("GET", path, &[], b""))
             .map_err(|error| error.to_string())?;
         let response = connection.read_response("GET").map_err(|error| error.to_string())?;
         if response.status != 200 {
             return Err(response.text());
         }
         let mut answer: Value = serde_json::from_slice(&response.body).map_err(|error| error.to_string())?;
-        Ok(answer["data"]["result"].take())
+        Ok(answer["data"].take())
     }
 }
 
@@ -310,6 +430,20 @@ impl Drop for Prometheus {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Major and minor version.
+fn version_of(program: &Path) -> (u32, u32) {
+    let version = programs::text_of(&programs::command(program).arg("--version").output().unwrap());
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+/// A Prometheus of a version that can be told which protocols to scrape.
+fn prometheus_3() -> Option<PathBuf> {
+    let program = programs::prometheus()?;
+    let version = version_of(&program);
+    programs::new_enough("Prometheus", version, (3, 0)).then_some(program)
 }
 
 fn percent_encoded(text: &str) -> String {

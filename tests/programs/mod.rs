@@ -125,6 +125,25 @@ pub(crate) fn ask_until<T>(what: &str, mut question: impl FnMut() -> Result<T, S
     }
 }
 
+/// Whether a program is of this version or a newer one.
+pub(crate) fn new_enough(what: &str, version: (u32, u32), oldest: (u32, u32)) -> bool {
+    let is_new_enough = version >= oldest;
+    if !is_new_enough {
+        missing(
+            &format!("{what} {}.{} or newer", oldest.0, oldest.1),
+            &format!("it is {}.{}", version.0, version.1),
+        );
+    }
+    is_new_enough
+}
+
+/// Says that something is not there, where tests may be skipped.
+fn missing(what: &str, reason: &str) {
+    let required = std::env::var_os("TALLYGATE_TEST_ALL").is_some_and(|value| value == "1");
+    assert!(!required, "TALLYGATE_TEST_ALL=1, but there is no {what}: {reason}");
+    eprintln!("skipped: there is no {what}: {}", reason.trim());
+}
+
 fn named(variable: &str, default: &str) -> PathBuf {
     std::env::var_os(variable).unwrap_or_else(|| OsString::from(default)).into()
 }
@@ -138,8 +157,6 @@ fn available(what: &str, check: std::io::Result<Output>) -> Option<String> {
         Ok(output) => text_of(&output),
         Err(error) => error.to_string(),
     };
-    let required = std::env::var_os("TALLYGATE_TEST_ALL").is_some_and(|value| value == "1");
-    assert!(!required, "TALLYGATE_TEST_ALL=1, but there is no {what}: {reason}");
-    eprintln!("skipped: there is no {what}: {}", reason.trim());
+    missing(what, &reason);
     None
 }
