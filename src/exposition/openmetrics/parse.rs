@@ -1,7 +1,7 @@
 //! Reading OpenMetrics text.
 //!
-//! As strict as its grammar, where that tells a whole body from half of one or what a client means from
-//! what it does not; a line may end in CRLF, and a list of labels in a comma.
+//! As strict as its grammar, but for three things: a line may end in CRLF, a list of labels in a comma, and
+//! the body without `# EOF`. The Go client's pusher sends none, and that a body is whole HTTP tells.
 
 use bumpalo::Bump;
 
@@ -74,10 +74,7 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn lines(&mut self) -> Result<(), Fault> {
         let mut cursor = Cursor::new(self.input, self.arena);
-        loop {
-            if cursor.is_at_end_of_body() {
-                return Err(cursor.fault(self.input.len(), "unexpected end of input: there is no # EOF"));
-            }
+        while !cursor.is_at_end_of_body() {
             match cursor.peek() {
                 b'#' => {
                     if self.comment(&mut cursor)? {
@@ -95,6 +92,7 @@ impl<'a> Parser<'a> {
             }
             cursor.next_line();
         }
+        Ok(())
     }
 
     /// `# TYPE`, `# UNIT` or `# HELP`; true for `# EOF`.
