@@ -1,4 +1,4 @@
-//! The stages of a push and of a scrape: parse, prepare, merge, render.
+//! The stages of a push: parse, prepare, merge.
 //!
 //! Bodies are like those of real batch jobs: a small one with five counters and a histogram, and a
 //! large one with 10,000 samples.
@@ -10,8 +10,6 @@ use std::hint::black_box;
 use bumpalo::Bump;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tallygate::config::Config;
-use tallygate::exposition::negotiation::{Format, Offers};
-use tallygate::exposition::protobuf;
 use tallygate::exposition::text::{Names, parse};
 use tallygate::gateway::{BodyFormat, Gateway, Method, PushRequest};
 use tallygate::model::grouping::{Grouping, GroupingLabel};
@@ -109,50 +107,5 @@ fn many_groups(c: &mut Criterion) {
     });
 }
 
-fn scrapes(c: &mut Criterion) {
-    let gateway = gateway();
-    let body = large_body();
-    for instance in 0..10 {
-        gateway
-            .push_blocking(&PushRequest::new(
-                Method::Post,
-                &grouping(instance),
-                BodyFormat::Text,
-                body.as_bytes(),
-            ))
-            .expect("a valid body");
-    }
-    let protobuf_accept =
-        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
-    let mut group = c.benchmark_group("scrape of 100000 series");
-    for (name, accept) in [("text", ""), ("protobuf", protobuf_accept)] {
-        let format = Format::negotiate(accept, Offers::All);
-        let mut bytes = 0;
-        let mut scrape = || {
-            bytes = 0;
-            gateway.scrape(format, |chunk| {
-                bytes += chunk.len();
-                Ok(())
-            })
-        };
-        scrape().expect("the receiver stays");
-        group.bench_function(name, |b| b.iter(&mut scrape));
-        black_box(bytes);
-    }
-    group.finish();
-    let mut exposition = Vec::new();
-    let written = gateway.scrape(Format::negotiate(protobuf_accept, Offers::All), |chunk| {
-        exposition.append(chunk);
-        Ok(())
-    });
-    written.expect("the receiver stays");
-    let mut group = c.benchmark_group("protobuf");
-    group.throughput(Throughput::Bytes(exposition.len() as u64));
-    group.bench_function("parse 100000 series", |b| {
-        b.iter(|| drop(protobuf::parse(black_box(&exposition), &Bump::new())))
-    });
-    group.finish();
-}
-
-criterion_group!(benches, stages, many_groups, scrapes);
+criterion_group!(benches, stages, many_groups);
 criterion_main!(benches);

@@ -205,13 +205,14 @@ impl Gateway {
             Ok(prepared) => match &self.keeping {
                 Keeping::Before(writer) => {
                     let grouping = grouping.to_static();
-                    Pending::of(writer.submit(Request::Push { grouping, push: prepared, semantics, key }))
+                    let request = Request::Push { grouping, push: prepared, semantics, key };
+                    Pending::of(writer.submit(request, body.len()))
                 }
                 _ => self.seen(self.store.push(grouping, &prepared, &semantics, now(), key.as_ref())),
             },
             Err(refusal) => match &self.keeping {
                 Keeping::Before(writer) => {
-                    match writer.submit(Request::Failed { grouping: grouping.to_static() }) {
+                    match writer.submit(Request::Failed { grouping: grouping.to_static() }, body.len()) {
                         Ok(noted) => Pending::Refused(noted, refusal.into()),
                         Err(failure) => Pending::Done(Err(failure)),
                     }
@@ -269,7 +270,7 @@ impl Gateway {
         let key = key.map(|key| idempotency::identify(key, "DELETE", grouping, b"", b""));
         match &self.keeping {
             Keeping::Before(writer) => {
-                Pending::of(writer.submit(Request::Delete { grouping: grouping.to_static(), key }))
+                Pending::of(writer.submit(Request::Delete { grouping: grouping.to_static(), key }, 0))
             }
             _ => self.seen(self.store.delete(grouping, now(), key.as_ref())),
         }
@@ -278,7 +279,7 @@ impl Gateway {
     /// Removes all groups.
     pub fn wipe(&self) -> Pending {
         match &self.keeping {
-            Keeping::Before(writer) => Pending::of(writer.submit(Request::Wipe)),
+            Keeping::Before(writer) => Pending::of(writer.submit(Request::Wipe, 0)),
             _ => {
                 self.store.wipe();
                 self.seen(Ok(Outcome::Applied))
@@ -301,11 +302,15 @@ impl Gateway {
         self.health.failure()
     }
 
-    /// Answers what waits, brings everything to disk and closes the file.
-    pub fn close(&self) {
+    /// Answers what waits, brings everything to disk and closes the file. False if something that was
+    /// accepted is lost.
+    pub fn close(&self) -> bool {
         match &self.keeping {
-            Keeping::Memory => {}
-            Keeping::Before(writer) => writer.close(),
+            Keeping::Memory => true,
+            Keeping::Before(writer) => {
+                writer.close();
+                true
+            }
             Keeping::After(interval) => interval.close(),
         }
     }

@@ -80,6 +80,7 @@ fn run(config: &Config) -> ExitCode {
             tracing::error!(err = %error, "the gateway can't start");
             ExitCode::FAILURE
         }
+        Err(ServeError::Lost) => ExitCode::FAILURE,
         Err(error) => {
             tracing::error!(err = %error, "HTTP server stopped");
             ExitCode::FAILURE
@@ -96,6 +97,9 @@ enum ServeError {
     Listen(#[from] listen::ListenError),
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// What was accepted could not be written in the end, which has been logged.
+    #[error("the latest changes are lost")]
+    Lost,
 }
 
 async fn serve(config: &Config) -> Result<(), ServeError> {
@@ -114,11 +118,9 @@ async fn serve(config: &Config) -> Result<(), ServeError> {
     actix_web::rt::spawn(stop_when_asked(state.clone(), server.handle())?);
     server.await?;
     // A disk that hangs must not keep a second signal from ending the process.
-    if actix_web::rt::task::spawn_blocking(move || state.gateway().close()).await.is_err() {
-        tracing::error!("closing the gateway has failed");
-    }
+    let is_saved = actix_web::rt::task::spawn_blocking(move || state.gateway().close()).await;
     tracing::info!("HTTP server stopped");
-    Ok(())
+    if is_saved.is_ok_and(|is_saved| is_saved) { Ok(()) } else { Err(ServeError::Lost) }
 }
 
 /// Stops the server on SIGINT, SIGTERM or `/-/quit`, after the requests in flight; a second signal

@@ -157,7 +157,7 @@ impl Store {
                     self.track(&mut group);
                     group.apply(push, &plan, semantics, now, self.tracking);
                     if let Some(key) = key {
-                        group.track_key(self.keys.remember(*key, now));
+                        group.track_key(self.number_of(key, now));
                     }
                     return Ok(Outcome::Applied);
                 }
@@ -277,9 +277,14 @@ impl Store {
         }
     }
 
+    /// Remembers a key and gives its number.
+    fn number_of(&self, key: &Key, now: Moment) -> u64 {
+        self.keys.remember(*key, now, self.tracking == Tracking::Versions)
+    }
+
     /// Remembers the key of a request that changed this group.
     fn remember(&self, group: &str, key: &Key, now: Moment, structure: &mut Structure) {
-        let number = self.keys.remember(*key, now);
+        let number = self.number_of(key, now);
         match self.groups.get_mut(group) {
             Some(mut group) => group.track_key(number),
             None if self.tracking != Tracking::Nothing => structure.gone_keys.push(number),

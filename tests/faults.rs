@@ -16,13 +16,14 @@ mod disk;
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use disk::{Done, Fault, Kind, Operation, Random, SimulatedDisk};
 use proptest::prelude::*;
-use tallygate::config::Config;
+use tallygate::config::{Config, Sync};
 use tallygate::exposition::negotiation::{Format, Offers};
 use tallygate::gateway::{BodyFormat, Failure, Gateway, Method, Pending, PushError, PushRequest, StartError};
 use tallygate::model::grouping::{Grouping, GroupingLabel};
@@ -595,6 +596,78 @@ fn what_waits_for_a_disk_that_hangs_is_bounded_and_kept_when_it_goes_on() {
     waiting.into_iter().for_each(|pending| assert_eq!(pending.wait_blocking(), Ok(Outcome::Applied)));
     assert_eq!(counter(&shown(&gateway), "c_total"), count);
     assert!(gateway.push_blocking(&push).is_ok());
+}
+
+// Writing from time to time.
+
+/// A gateway that answers at once and writes later.
+fn open_interval(disk: &SimulatedDisk) -> Gateway {
+    let mut config = Config::default();
+    config.persistence.file = "simulated".to_owned();
+    config.persistence.sync = Sync::Interval;
+    config.persistence.interval = Duration::from_millis(1);
+    Gateway::with_disk(&config, Box::new(disk.clone())).unwrap()
+}
+
+/// What a crash takes back, it takes back together with its keys, also where it comes just after the disk
+/// has failed and works again, and clients went on meanwhile: each of their requests, sent again, counts
+/// once, and the file can be read.
+#[test]
+fn with_an_interval_pushes_and_their_keys_are_kept_or_lost_together() {
+    const CASES: u64 = 8;
+    // Some pushes are the first with their name; the others change values only.
+    let name = |client: usize, number: u64| format!("own{client}_{}_total", number / 8);
+    let request = |client: usize, number: u64| {
+        let own = name(client, number);
+        let body = format!("# TYPE {own} counter\n{own} 1\n# TYPE all_total counter\nall_total 1\n");
+        Request::post("a", body).key(format!("{client}-{number}"))
+    };
+    let case = |seed: u64| {
+        let mut random = Random::new(seed);
+        let disk = SimulatedDisk::new(seed, Vec::new());
+        let gateway = open_interval(&disk);
+        let kinds = errors([Operation::Write, Operation::Sync][random.below(2) as usize]);
+        let is_over = AtomicBool::new(false);
+        let (crashed, sent) = thread::scope(|scope| {
+            let push_until_over = |client| {
+                let sent = (0..).take_while(|number| {
+                    assert_eq!(request(client, *number).send(&gateway), Answer::Applied);
+                    !is_over.load(Ordering::Relaxed)
+                });
+                sent.count() as u64 + 1
+            };
+            let clients = (0..CLIENTS).map(|client| scope.spawn(move || push_until_over(client)));
+            let clients: Vec<_> = clients.collect();
+            disk.add_fault(random.below(60), kinds[random.below(kinds.len() as u64) as usize]);
+            let wait_until = |fails: bool| {
+                while gateway.failure().is_some() != fails {
+                    thread::yield_now();
+                }
+            };
+            wait_until(true);
+            wait_until(false);
+            let crashed = disk.after_crash(Vec::new());
+            is_over.store(true, Ordering::Relaxed);
+            (crashed, clients.into_iter().map(|client| client.join().unwrap()).collect::<Vec<_>>())
+        });
+        gateway.close();
+        let gateway = open_interval(&crashed);
+        for (client, sent) in sent.iter().enumerate() {
+            for number in 0..*sent {
+                let answer = request(client, number).send(&gateway);
+                assert!(matches!(answer, Answer::Applied | Answer::Replayed), "{answer:?}");
+            }
+        }
+        let shown = shown(&gateway);
+        assert_eq!(counter(&shown, "all_total"), sent.iter().sum::<u64>(), "case {seed}");
+        for (client, sent) in sent.iter().enumerate() {
+            for first in (0..*sent).step_by(8) {
+                let name = name(client, first);
+                assert_eq!(counter(&shown, &name), 8.min(sent - first), "{name} of case {seed}");
+            }
+        }
+    };
+    thread::scope(|scope| (0..CASES).for_each(|seed| drop(scope.spawn(move || case(seed)))));
 }
 
 // Any requests, crashes and restarts.

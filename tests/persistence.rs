@@ -199,6 +199,57 @@ fn a_link_stays_a_link() {
 }
 
 #[test]
+fn a_link_to_nothing_stays_a_link() {
+    let folder = Directory::new();
+    let (link, target) = (folder.path_of("link"), folder.path_of("target"));
+    symlink("target", &link).unwrap();
+    let before = filled(&link);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(state(&start(&target)), before);
+    assert_eq!(folder.names(), ["link", "target"]);
+}
+
+#[test]
+fn a_file_that_was_replaced_under_the_gateway_is_not_overwritten() {
+    let folder = Directory::new();
+    let (file, other) = (folder.path_of("store"), folder.path_of("other"));
+    filled(&other);
+    let limit = format!("trap '' XFSZ; ulimit -S -f {BLOCKS_OF_512_BYTES}; exec \"$0\" \"$@\"");
+    let gateway = Gateway::start_program(Path::new("sh"), &texts(&command(&["-c", &limit], &file)), &[]);
+    let mut pusher = Pusher { acknowledged: Vec::new() };
+    while pusher.push(&gateway).is_none() {}
+    fs::rename(&other, &file).unwrap();
+    let content = fs::read(&file).unwrap();
+    raise_limit(&gateway);
+    ask_until("a reason", || {
+        let reason = gateway.get("/-/ready").text();
+        if reason.contains("another file has taken its place") { Ok(()) } else { Err(reason) }
+    });
+    assert!(fs::read(&file).unwrap() == content, "the file has changed");
+}
+
+/// What can't be written in the end is lost, and that must not go unnoticed.
+#[test]
+fn a_stop_that_loses_something_fails() {
+    let folder = Directory::new();
+    let file = folder.path_of("store");
+    let config = folder.write("config.toml", "[persistence]\nsync = \"interval\"\ninterval = \"1h\"\n");
+    let limit = format!("trap '' XFSZ; ulimit -S -f {BLOCKS_OF_512_BYTES}; exec \"$0\" \"$@\"");
+    let mut arguments = command(&["-c", &limit], &file);
+    arguments.push(format!("--config.file={config}"));
+    let gateway = Gateway::start_program(Path::new("sh"), &texts(&arguments), &[]);
+    let mut pusher = Pusher { acknowledged: Vec::new() };
+    // More than the file may hold.
+    while pusher.acknowledged.len() * Pusher::SERIES as usize * 24 < 512 * BLOCKS_OF_512_BYTES as usize {
+        assert!(pusher.push(&gateway).is_none());
+    }
+    gateway.signal("TERM");
+    let Finished { status, stderr, .. } = gateway.wait();
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("the latest changes are lost: they can't be written"), "{stderr}");
+}
+
+#[test]
 fn the_interval_is_accepted_and_shown() {
     let folder = Directory::new();
     let file = folder.path_of("store");
@@ -583,10 +634,18 @@ fn a_full_disk_refuses_pushes_until_there_is_room() {
     fill_up(|| disk.start(&file), |_| fs::remove_file(&ballast).unwrap());
 }
 
+/// How large a file may be at most, in the tests that limit it.
+const BLOCKS_OF_512_BYTES: u32 = 1024;
+
+/// Lets the files of a gateway grow again.
+fn raise_limit(gateway: &Gateway) {
+    let process = format!("--pid={}", gateway.process_id());
+    programs::output_of(Command::new("prlimit").args([&process, "--fsize=unlimited:"]));
+}
+
 /// The same with what every user can have: a file that may not grow further.
 #[test]
 fn a_file_at_its_limit_refuses_pushes_until_it_is_raised() {
-    const BLOCKS_OF_512_BYTES: u32 = 1024;
     let folder = Directory::new();
     let file = folder.path_of("store");
     // Who goes on writing gets a signal, which is ignored here and then in the gateway too.
@@ -600,8 +659,9 @@ fn a_file_at_its_limit_refuses_pushes_until_it_is_raised() {
         }
     };
     fill_up(start, |gateway| {
-        let process = format!("--pid={}", gateway.process_id());
-        programs::output_of(Command::new("prlimit").args([&process, "--fsize=unlimited:"]));
+        // The file stays with this gateway while it can't be written.
+        assert_refused(&file, &start_in_vain(&file), "another process is using it");
+        raise_limit(gateway);
         is_limited.set(false);
     });
 }

@@ -252,6 +252,20 @@ fn groups_without_a_job_are_reported_and_left_out() {
     assert!(reports.iter().any(|report| report.contains(r#"instance=\"i\""#)), "{reports:?}");
 }
 
+/// The stock gateway keeps a group for a push that failed, also beside one that differs from it only in an
+/// empty label: there every later push fails.
+#[test]
+fn a_group_that_only_failed_does_not_stand_in_the_way_of_its_twin() {
+    let folder = Directory::new();
+    let mut failed = group(&[("instance", ""), ("job", "j")]);
+    failed.families.clear();
+    let gateway = start_adding(&folder.write("store", write(&[failed, group(&[("job", "j")])])));
+    assert_eq!(gateway.pushed(), "# TYPE g gauge\ng{instance=\"\",job=\"j\"} 1.5\n");
+    let reports = left_out(&gateway);
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert!(reports[0].contains("another differs from it only in an empty instance label"), "{reports:?}");
+}
+
 #[test]
 fn groups_that_are_not_utf_8_are_reported_and_left_out() {
     let folder = Directory::new();

@@ -12,19 +12,39 @@ use crate::telemetry::persistence::Commits;
 /// How long after a failure the disk is tried again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// A write to the disk that takes this long makes pushes wait too long to be called kept.
+const STALLED_AFTER: Duration = Duration::from_secs(10);
+
+/// How much may be in doubt beyond twice the groups that there are.
+const MAX_DOUBT: usize = 100_000;
+
 /// Whether pushes can be kept.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     is_failing: AtomicBool,
     reason: Mutex<String>,
+    /// Since when the disk is being written.
+    writing_since: Mutex<Option<Instant>>,
 }
 
 impl Health {
     /// Why pushes can't be kept; none when they can.
     pub(super) fn failure(&self) -> Option<String> {
-        self.is_failing
-            .load(Ordering::Acquire)
-            .then(|| self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        if self.is_failing.load(Ordering::Acquire) {
+            return Some(self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        }
+        let since = *self.writing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let stalled = since.map(|since| since.elapsed()).filter(|elapsed| *elapsed >= STALLED_AFTER)?;
+        Some(format!("a write to the persistence file has not ended for {} s", stalled.as_secs()))
+    }
+
+    /// Does something that writes to the disk.
+    fn writing<T>(&self, write: impl FnOnce() -> T) -> T {
+        let set = |since| *self.writing_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        set(Some(Instant::now()));
+        let written = write();
+        set(None);
+        written
     }
 
     pub(super) fn fail(&self, reason: String) {
@@ -34,6 +54,17 @@ impl Health {
 
     fn recover(&self) {
         self.is_failing.store(false, Ordering::Release);
+    }
+}
+
+/// Whatever ends the thread that commits, it is seen.
+pub(super) struct FailOnPanic(pub(super) Arc<Health>);
+
+impl Drop for FailOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("the writer of the persistence file has failed: restart the gateway".to_owned());
+        }
     }
 }
 
@@ -98,7 +129,7 @@ impl Committer {
             return Ok(());
         }
         let started = Instant::now();
-        let result = self.file.commit(&self.batch);
+        let result = self.health.writing(|| self.file.commit(&self.batch));
         match &result {
             Ok(()) => self.metrics.committed(requests, &self.batch, started.elapsed(), self.file.written()),
             Err(error) => {
@@ -107,12 +138,6 @@ impl Committer {
             }
         }
         result
-    }
-
-    /// Notes what has changed since, without writing it: [`Committer::recover`] will.
-    pub(super) fn postpone(&mut self) {
-        let concerned = self.store.collect(|_| {});
-        self.doubt.extend(concerned);
     }
 
     /// Whether it is time to try the disk again.
@@ -149,7 +174,7 @@ impl Committer {
             self.file.replace(&self.batch)?;
         } else {
             self.file.reopen()?;
-            self.store.all_of(&self.doubt, |change| batch.add(change));
+            self.store.collect_all_of(&mut self.doubt, |change| batch.add(change));
             self.file.commit(&self.batch)?;
         }
         self.metrics.committed(0, &self.batch, started.elapsed(), self.file.written());
@@ -158,7 +183,13 @@ impl Committer {
 
     fn failed(&mut self, error: &CommitError) {
         self.tried_at = Instant::now();
-        self.is_fatal |= error.is_fatal;
+        // Where groups come and go while the disk fails, more and more is in doubt: then everything is
+        // written anew.
+        let is_too_much = self.doubt.len() > 2 * self.store.group_count().unsigned_abs() as usize + MAX_DOUBT;
+        self.is_fatal |= error.is_fatal || is_too_much;
+        if self.is_fatal {
+            self.doubt = Doubt::default();
+        }
         self.metrics.failed(self.file.written());
         let is_new = !self.is_failing();
         self.health.fail(format!("persistence file {}: {error}", self.name));
@@ -173,8 +204,40 @@ impl Committer {
         }
     }
 
+    /// Writes what has changed before the gateway ends, with one more try where that fails.
+    ///
+    /// # Errors
+    ///
+    /// When what has changed is lost.
+    pub(super) fn commit_last(&mut self) -> Result<(), CommitError> {
+        let committed = if self.is_failing() { self.recover() } else { self.commit(0) };
+        let committed = committed.or_else(|_| self.recover());
+        committed.inspect_err(|error| {
+            tracing::error!(file = %self.name, err = %error, "the latest changes are lost: they can't be written");
+        })
+    }
+
     /// Closes the file in good order.
     pub(super) fn close(&mut self) {
         self.file.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_does_not_end_is_a_failure_after_a_while() {
+        let health = Health::default();
+        let since = |elapsed| *health.writing_since.lock().unwrap() = Instant::now().checked_sub(elapsed);
+        assert_eq!(health.failure(), None);
+        since(Duration::ZERO);
+        assert_eq!(health.failure(), None);
+        since(STALLED_AFTER + Duration::from_secs(2));
+        let failure = health.failure().unwrap();
+        assert!(failure.contains("has not ended for 12 s"), "{failure}");
+        health.writing(|| ());
+        assert_eq!(health.failure(), None);
     }
 }

@@ -4,13 +4,15 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::commit::{Committer, RETRY_AFTER};
+use super::commit::{Committer, FailOnPanic, RETRY_AFTER};
 use super::thread::WriterThread;
 
 #[derive(Debug, Default)]
 struct State {
     is_dirty: bool,
     is_closed: bool,
+    /// Whether everything was written in the end.
+    is_saved: bool,
 }
 
 #[derive(Debug, Default)]
@@ -48,11 +50,12 @@ impl Interval {
         }
     }
 
-    /// Commits what is left and closes the file.
-    pub(super) fn close(&self) {
+    /// Commits what is left and closes the file. False if that failed.
+    pub(super) fn close(&self) -> bool {
         self.signal.lock().is_closed = true;
         self.signal.changed.notify_one();
         self.thread.join();
+        self.signal.lock().is_saved
     }
 }
 
@@ -64,23 +67,21 @@ impl Signal {
     /// The stock gateway's schedule: after a change, when the interval since the last commit began has
     /// passed, and at once if it has passed already.
     fn run(&self, mut committer: Committer, interval: Duration) {
+        let _fails = FailOnPanic(committer.health().clone());
         let mut last = Instant::now();
         loop {
             let wait = if committer.is_failing() { RETRY_AFTER } else { interval };
             let is_closed = self.wait_for_change(last, wait, committer.is_failing());
             last = Instant::now();
             self.lock().is_dirty = false;
-            if committer.is_failing() {
-                committer.postpone();
-                // What became of it is logged and shown.
-                let _ = committer.recover();
-            } else {
-                let _ = committer.commit(0);
-            }
             if is_closed {
+                let is_saved = committer.commit_last().is_ok();
                 committer.close();
+                self.lock().is_saved = is_saved;
                 return;
             }
+            // What became of it is logged and shown.
+            let _ = if committer.is_failing() { committer.recover() } else { committer.commit(0) };
         }
     }
 

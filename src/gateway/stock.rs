@@ -29,7 +29,10 @@ const PUSH_FAILURE_TIME: &str = GROUP_FAMILIES[1];
 /// was. Gives a sentence for everything that fails the checks of a push and was left out.
 pub(super) fn import(file: &StockFile, store: &Store, aggregate: bool) -> Vec<String> {
     let mut left_out: Vec<String> = file.skipped.iter().map(ToString::to_string).collect();
-    for group in &file.groups {
+    // A group that only failed may be the twin of one with metrics, which must not give way to it.
+    let mut groups: Vec<&StockGroup> = file.groups.iter().collect();
+    groups.sort_by_key(|group| group.families.iter().all(|f| GROUP_FAMILIES.contains(&&*f.name)));
+    for group in groups {
         let labels = group
             .labels
             .iter()
@@ -45,7 +48,12 @@ pub(super) fn import(file: &StockFile, store: &Store, aggregate: bool) -> Vec<St
             }
         }
         let (created_at, pushed_at, failed_at) = times(group);
-        store.restore_times(&grouping, Moment { nanos: created_at }, pushed_at, failed_at);
+        if !store.restore_times(&grouping, Moment { nanos: created_at }, pushed_at, failed_at) {
+            left_out.push(format!(
+                "group {}: another differs from it only in an empty instance label",
+                grouping.key()
+            ));
+        }
     }
     store.publish();
     left_out

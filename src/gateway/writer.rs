@@ -6,11 +6,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 
 use tokio::sync::oneshot;
 
-use super::commit::{Committer, Health, RETRY_AFTER};
+use super::commit::{Committer, FailOnPanic, RETRY_AFTER};
 use super::thread::WriterThread;
 use super::{Failure, now};
 use crate::model::grouping::Grouping;
@@ -25,6 +24,9 @@ const MAX_QUEUED: usize = 8192;
 
 /// How much memory waiting pushes may take, in bytes. One that is larger may wait alone.
 const MAX_QUEUED_BYTES: usize = 256 << 20;
+
+/// What a request takes beside its push and its body, in bytes.
+const REQUEST_BYTES: usize = 1024;
 
 /// How many requests go into one commit.
 const MAX_BATCH: usize = 1024;
@@ -101,13 +103,14 @@ impl Writer {
         Ok(Writer { queue, thread })
     }
 
-    /// Queues a request. The answer comes when its effect is on disk.
+    /// Queues a request, whose client waits with `held` bytes of its own. The answer comes when its effect
+    /// is on disk.
     ///
     /// # Errors
     ///
     /// When too many wait already, or the gateway goes down.
-    pub(super) fn submit(&self, request: Request) -> Result<oneshot::Receiver<Answer>, Failure> {
-        let bytes = request.size();
+    pub(super) fn submit(&self, request: Request, held: usize) -> Result<oneshot::Receiver<Answer>, Failure> {
+        let bytes = request.size() + held + REQUEST_BYTES;
         let (answer, receiver) = oneshot::channel();
         let mut waiting = self.queue.lock();
         if waiting.is_closed {
@@ -191,7 +194,8 @@ struct Work {
 
 impl Work {
     fn run(mut self) {
-        let _closes = CloseOnDrop { queue: self.queue.clone(), health: self.committer.health().clone() };
+        let _fails = FailOnPanic(self.committer.health().clone());
+        let _closes = CloseOnDrop(self.queue.clone());
         while let Some(jobs) = self.queue.take(self.committer.is_failing()) {
             if !self.is_ready() {
                 let answer = || Err(Failure::NotKept);
@@ -209,6 +213,8 @@ impl Work {
     }
 
     fn process(&mut self, jobs: Vec<Job>) {
+        // Before the batch, so that a failure of it costs no key.
+        self.store.keys().trim(now());
         let first_key = self.store.keys().next();
         let applied: Vec<(oneshot::Sender<Answer>, Answer)> =
             jobs.into_iter().map(|job| (job.answer, apply(&self.store, job.request))).collect();
@@ -223,17 +229,11 @@ impl Work {
 }
 
 /// Whatever ends the writer, nobody waits for it in vain.
-struct CloseOnDrop {
-    queue: Arc<Queue>,
-    health: Arc<Health>,
-}
+struct CloseOnDrop(Arc<Queue>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        if thread::panicking() {
-            self.health.fail("the writer of the persistence file has failed: restart the gateway".to_owned());
-        }
-        let mut waiting = self.queue.lock();
+        let mut waiting = self.0.lock();
         waiting.is_closed = true;
         waiting.jobs.clear();
     }

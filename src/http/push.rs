@@ -15,7 +15,7 @@ use super::body::{self, BodyError, Encoding};
 use super::path::{self, JobEncoding, PathError};
 use crate::exposition::quote::quote;
 use crate::gateway::idempotency::{self, BadKey};
-use crate::gateway::{BodyFormat, Gateway, Method, PushError, PushRequest};
+use crate::gateway::{BodyFormat, Gateway, Method, Pending, PushError, PushRequest};
 use crate::model::grouping::Grouping;
 use crate::store::Outcome;
 
@@ -83,12 +83,9 @@ async fn accept(
     let format = body_format(request);
     let push = PushRequest { content_type, key, ..PushRequest::new(method, &grouping, format, &body) };
     let result = if encoding == Encoding::Identity && body.len() <= INLINE_BYTES {
-        Ok(match state.gateway.push(&push) {
-            Ok(pending) => state.gateway.conclude(&push, pending.wait().await),
-            Err(error) => Err(error),
-        })
+        Ok(conclude(state, &push, state.gateway.push(&push)).await)
     } else {
-        merge_elsewhere(state, &push, body.clone(), encoding).await
+        push_elsewhere(state, &push, body.clone(), encoding).await
     };
     match result {
         Ok(Ok(outcome)) => {
@@ -106,29 +103,41 @@ async fn accept(
     }
 }
 
-/// Inflates and merges on a thread where it may take its time.
-async fn merge_elsewhere(
+/// What becomes of a push, once that is known.
+async fn conclude(
+    state: &State,
+    push: &PushRequest<'_>,
+    pending: Result<Pending, PushError>,
+) -> Result<Outcome, PushError> {
+    state.gateway.conclude(push, pending?.wait().await)
+}
+
+/// Inflates and parses on a thread where that may take its time. It does not wait for the disk: the threads
+/// are few, and scrapes need them too.
+async fn push_elsewhere(
     state: &Arc<State>,
     push: &PushRequest<'_>,
     body: Bytes,
     encoding: Encoding,
 ) -> Result<Result<Outcome, PushError>, BodyError> {
-    let state = state.clone();
+    let theirs = state.clone();
     let grouping = push.grouping.to_static();
     let (method, format) = (push.method, push.format);
     let content_type = push.content_type.to_vec();
     let key = push.key.map(<[u8]>::to_vec);
-    let merged = web::block(move || {
-        let body = body::inflate(body, encoding, state.max_body_bytes)?;
+    let pushed = web::block(move || {
+        let body = body::inflate(body, encoding, theirs.max_body_bytes)?;
         let push = PushRequest {
             content_type: &content_type,
             key: key.as_deref(),
             ..PushRequest::new(method, &grouping, format, &body)
         };
-        Ok(state.gateway.push_blocking(&push))
+        let pending = theirs.gateway.push(&push);
+        Ok((body, pending))
     });
     // The pool only fails while the server goes down.
-    merged.await.unwrap_or(Err(BodyError::Encoding("the gateway is shutting down")))
+    let (body, pending) = pushed.await.unwrap_or(Err(BodyError::Encoding("the gateway is shutting down")))?;
+    Ok(conclude(state, &PushRequest { body: &body, ..*push }, pending).await)
 }
 
 /// The idempotency key of a request.

@@ -138,6 +138,13 @@ impl Populations {
         }
     }
 
+    fn shrink_to_fit(&mut self) {
+        match self {
+            Populations::Int(sparse) => sparse.shrink_to_fit(),
+            Populations::Float(sparse) => sparse.shrink_to_fit(),
+        }
+    }
+
     /// The indexes of the positive and those of the negative buckets.
     fn indexes(&self) -> [Vec<i32>; 2] {
         fn of<N>(side: &[(i32, N)]) -> Vec<i32> {
@@ -202,6 +209,7 @@ impl NativeHistogram {
             self.thresholds_differ = true;
             self.settle_zero_bucket();
         }
+        self.populations.shrink_to_fit();
     }
 
     /// Lowers the schema, if it is above `schema`.

@@ -3,19 +3,21 @@
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
-use std::ops::Bound;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use redb::StorageBackend;
 use redb::backends::FileBackend;
-use redb::{BackendError, StorageBackend};
 
 /// The bytes of one file.
 pub type Bytes = Box<dyn StorageBackend>;
 
 /// A place for the file and for the one that is to take its place.
+///
+/// Whoever has opened, read or installed the file keeps it to itself for as long as the `Disk` lives, also
+/// while the file itself is closed between a failure and the next try.
 pub trait Disk: Debug + Send {
     /// The first bytes of the file; none when it is not there.
     ///
@@ -39,11 +41,12 @@ pub trait Disk: Debug + Send {
     /// When that can't be done.
     fn keep(&self) -> io::Result<String>;
 
-    /// The file as it is.
+    /// The file as it is. Again after it was closed, it is the same file.
     ///
     /// # Errors
     ///
-    /// When it is not there or can't be opened for writing.
+    /// When it is not there or can't be opened for writing; [`io::ErrorKind::WouldBlock`] when another
+    /// process has it.
     fn open(&self) -> io::Result<Bytes>;
 
     /// An empty file beside it.
@@ -58,7 +61,7 @@ pub trait Disk: Debug + Send {
     ///
     /// # Errors
     ///
-    /// When it can't be put there.
+    /// When it can't be put there; [`io::ErrorKind::WouldBlock`] when the file of another process is there.
     fn install(&self, over: bool) -> io::Result<()>;
 
     /// Removes what [`Disk::create_new`] left, if anything.
@@ -70,23 +73,45 @@ pub trait Disk: Debug + Send {
 pub struct Folder {
     path: PathBuf,
     new: PathBuf,
-    /// The file that is taken over, locked.
-    taken: Mutex<Option<File>>,
+    held: Mutex<Held>,
 }
 
+/// The files that are locked.
+#[derive(Debug, Default)]
+struct Held {
+    /// The one with the path.
+    file: Option<File>,
+    /// The one that is to take its place.
+    new: Option<File>,
+}
+
+/// How many links to links are followed.
+const MAX_LINKS: usize = 40;
+
 impl Folder {
-    /// The file with this path. A link is followed, so that it stays when the file is replaced.
+    /// The file with this path. A link is followed, so that it stays when the file is replaced or created.
     pub fn new(path: &Path) -> Folder {
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let mut path = path.to_owned();
+        for _ in 0..MAX_LINKS {
+            let Ok(target) = fs::read_link(&path) else { break };
+            path = folder_of(&path).join(target);
+        }
+        if let (Ok(folder), Some(name)) = (fs::canonicalize(folder_of(&path)), path.file_name()) {
+            path = folder.join(name);
+        }
         let mut new = path.clone().into_os_string();
         new.push(".new");
-        Folder { path, new: new.into(), taken: Mutex::default() }
+        Folder { path, new: new.into(), held: Mutex::default() }
     }
 
-    /// The path, links resolved.
-    pub fn path(&self) -> &Path {
-        &self.path
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The folder of a path, which may be no more than a name.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Enough to tell what wrote a file.
@@ -112,15 +137,10 @@ impl Disk for Folder {
 
     fn read(&self) -> io::Result<Vec<u8>> {
         let mut file = File::open(&self.path)?;
-        lock(&file)?;
-        // Another gateway may have taken it over between opening and locking.
-        let (ours, there) = (file.metadata()?, fs::metadata(&self.path)?);
-        if (ours.dev(), ours.ino()) != (there.dev(), there.ino()) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
+        lock(&file, &self.path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        self.held().file = Some(file);
         Ok(bytes)
     }
 
@@ -147,22 +167,53 @@ impl Disk for Folder {
     }
 
     fn open(&self) -> io::Result<Bytes> {
+        let mut held = self.held();
+        if let Some(file) = &held.file {
+            if !is_at(file, &self.path)? {
+                return Err(replaced());
+            }
+            return backend(file);
+        }
         let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
-        Ok(Box::new(backend(file)?))
+        lock(&file, &self.path)?;
+        let bytes = backend(&file)?;
+        held.file = Some(file);
+        Ok(bytes)
     }
 
     fn create_new(&self) -> io::Result<Bytes> {
+        let mut held = self.held();
+        held.new = None;
         // What a gateway left that did not get further has no lock.
         if let Ok(left) = File::open(&self.new) {
-            lock(&left)?;
-            self.discard();
+            lock(&left, &self.new)?;
+            fs::remove_file(&self.new)?;
         }
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(&self.new)?;
-        lock(&file)?;
-        Ok(Box::new(backend(file)?))
+        lock(&file, &self.new)?;
+        let bytes = backend(&file)?;
+        held.new = Some(file);
+        Ok(bytes)
     }
 
     fn install(&self, over: bool) -> io::Result<()> {
+        let mut held = self.held();
+        let is_ours = match &held.file {
+            Some(file) => is_at(file, &self.path).or_else(|error| match error.kind() {
+                // Somebody has removed it: then there is nothing to spoil.
+                io::ErrorKind::NotFound => Ok(true),
+                _ => Err(error),
+            })?,
+            // What is there must be as empty as it was found, or not there at all.
+            None => match fs::metadata(&self.path) {
+                Ok(there) => over && there.len() == 0,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+                Err(error) => return Err(error),
+            },
+        };
+        if !is_ours {
+            return Err(if held.file.is_some() { replaced() } else { io::ErrorKind::WouldBlock.into() });
+        }
         let is_linked = !over && fs::hard_link(&self.new, &self.path).is_ok();
         if is_linked {
             fs::remove_file(&self.new)?;
@@ -171,13 +222,30 @@ impl Disk for Folder {
         } else {
             fs::rename(&self.new, &self.path)?;
         }
+        held.file = held.new.take();
         sync_folder(&self.path)
     }
 
     fn discard(&self) {
-        // What can't be removed can't be created either, which says why.
-        let _ = fs::remove_file(&self.new);
+        let mut held = self.held();
+        let is_ours = held.new.take().is_some();
+        let is_left = || File::open(&self.new).is_ok_and(|left| lock(&left, &self.new).is_ok());
+        if is_ours || is_left() {
+            // What can't be removed can't be created either, which says why.
+            let _ = fs::remove_file(&self.new);
+        }
     }
+}
+
+/// Another file has got the name of one that is in use.
+fn replaced() -> io::Error {
+    io::Error::other("another file has taken its place: restart the gateway with the one that is right")
+}
+
+/// Whether a file is the one that has this path.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (ours, there) = (file.metadata()?, fs::metadata(path)?);
+    Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
 }
 
 /// Gives a file another name. Where the disk has no second names, it is copied.
@@ -193,24 +261,32 @@ fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Makes sure that names in the folder of this file survive a crash.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
 }
 
-/// Locks a file against other gateways for as long as it is open.
-fn lock(file: &File) -> io::Result<()> {
+/// Locks a file against other processes for as long as it, or a clone of it, is open. It must still be the
+/// one with this path: another process may have replaced it between opening and locking.
+fn lock(file: &File, path: &Path) -> io::Result<()> {
     match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
         // A disk without locks can't tell.
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
-        Err(TryLockError::Error(error)) => Err(error),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    match is_at(file, path) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(io::ErrorKind::WouldBlock.into()),
+        Err(error) => Err(error),
     }
 }
 
-fn backend(file: File) -> io::Result<FileBackend> {
-    FileBackend::new(file).map_err(io::Error::other)
+/// The bytes of a file, which stays locked when they are closed.
+fn backend(file: &File) -> io::Result<Bytes> {
+    let backend = FileBackend::new(file.try_clone()?).map_err(io::Error::other)?;
+    Ok(Box::new(backend))
 }
 
 /// What was seen of a file that is written.
@@ -233,7 +309,8 @@ impl Watch {
     }
 }
 
-/// Counts what passes.
+/// Counts what passes. The locks of redb are left out: it would give them up whenever the file is closed,
+/// while a [`Disk`] keeps the file for good.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) bytes: Bytes,
@@ -264,29 +341,5 @@ impl StorageBackend for Watched {
 
     fn close(&self) -> Result<(), io::Error> {
         self.bytes.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.bytes.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.bytes.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.bytes.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.bytes.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.bytes.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.bytes.query_lock_range(start, end)
     }
 }

@@ -188,7 +188,11 @@ impl StoreFile {
     pub fn reopen(&mut self) -> Result<(), CommitError> {
         if self.database.is_none() {
             let bytes = self.disk.open().map_err(|error| CommitError::new(&error.to_string(), false))?;
-            let opened = open(bytes, &self.watch).map_err(|error| {
+            let opened = open(bytes, &self.watch).and_then(|database| {
+                check_format(&database)?;
+                Ok(database)
+            });
+            let opened = opened.map_err(|error| {
                 // What can't be read any more can be written anew.
                 let is_fatal = matches!(error, OpenError::Damaged(_) | OpenError::Foreign(_));
                 CommitError::new(&error.to_string(), is_fatal || self.watch.take_sync_failed())

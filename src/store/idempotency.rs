@@ -99,19 +99,30 @@ impl Keys {
         }
     }
 
-    /// Remembers a key and gives its number. The oldest keys are forgotten when their time is over, or
-    /// when there are too many.
-    pub fn remember(&self, key: Key, now: Moment) -> u64 {
-        let mut remembered = self.lock();
+    /// Forgets the keys whose time is over, and the oldest ones while there are too many.
+    pub fn trim(&self, now: Moment) {
+        self.trim_to(MAX_KEYS, now, &mut self.lock());
+    }
+
+    fn trim_to(&self, most: usize, now: Moment, remembered: &mut Remembered) {
         while let Some(oldest) = remembered.records.front() {
             let is_old = oldest.at.saturating_add(self.window) < now.nanos;
-            if !is_old && remembered.records.len() < MAX_KEYS {
+            if !is_old && remembered.records.len() <= most {
                 break;
             }
             if !is_old {
                 self.evicted.fetch_add(1, Ordering::Relaxed);
             }
             remembered.forget_oldest();
+        }
+    }
+
+    /// Remembers a key and gives its number. Where that may still be taken back, older keys are forgotten
+    /// by [`Keys::trim`] and not in their stead.
+    pub fn remember(&self, key: Key, now: Moment, may_be_taken_back: bool) -> u64 {
+        let mut remembered = self.lock();
+        if !may_be_taken_back {
+            self.trim_to(MAX_KEYS - 1, now, &mut remembered);
         }
         let number = remembered.next;
         remembered.push(Record { number, key, at: now.nanos });
@@ -236,11 +247,11 @@ mod tests {
     fn a_key_is_known_for_the_window_and_no_longer() {
         let keys = Keys::new(Duration::from_secs(3600));
         assert_eq!(keys.known(&key(1), at(0)), Known::Unknown);
-        keys.remember(key(1), at(10));
+        keys.remember(key(1), at(10), false);
         assert_eq!(keys.known(&key(1), at(10 + HOUR)), Known::Applied);
         assert_eq!(keys.known(&Key { id: 1, fingerprint: 9 }, at(11)), Known::Different);
         assert_eq!(keys.known(&key(1), at(11 + HOUR)), Known::Unknown);
-        assert_eq!(keys.remember(key(1), at(11 + HOUR)), 1);
+        assert_eq!(keys.remember(key(1), at(11 + HOUR), false), 1);
         assert_eq!((keys.first(), keys.len(), keys.evicted()), (1, 1, 0));
         assert_eq!(keys.known(&key(1), at(12 + HOUR)), Known::Applied);
     }
@@ -249,7 +260,7 @@ mod tests {
     fn the_oldest_go_when_there_are_too_many() {
         let keys = Keys::new(Duration::from_secs(3600));
         for id in 0..=MAX_KEYS as u128 {
-            keys.remember(key(id), at(id as i64));
+            keys.remember(key(id), at(id as i64), false);
         }
         assert_eq!((keys.len(), keys.evicted(), keys.first()), (MAX_KEYS, 1, 1));
         assert_eq!(keys.known(&key(0), at(MAX_KEYS as i64)), Known::Unknown);
@@ -260,9 +271,9 @@ mod tests {
     #[test]
     fn keys_of_what_was_not_applied_after_all_are_forgotten() {
         let keys = Keys::new(Duration::from_secs(3600));
-        keys.remember(key(1), at(1));
+        keys.remember(key(1), at(1), false);
         let from = keys.next();
-        keys.remember(key(2), at(2));
+        keys.remember(key(2), at(2), false);
         keys.forget_from(from);
         assert_eq!(keys.known(&key(2), at(3)), Known::Unknown);
         assert_eq!((keys.next(), keys.known(&key(1), at(3))), (from, Known::Applied));

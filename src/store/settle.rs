@@ -19,14 +19,19 @@ pub struct Doubt {
     pub groups: Vec<(u64, Arc<str>)>,
     /// The metric names.
     pub names: Vec<Arc<str>>,
-    /// The first idempotency key.
-    pub first_key: Option<u64>,
+    /// The numbers of the idempotency keys.
+    pub keys: Vec<u64>,
 }
 
 impl Doubt {
+    /// How much is in doubt.
+    pub fn len(&self) -> usize {
+        self.groups.len() + self.names.len() + self.keys.len()
+    }
+
     /// Whether nothing is in doubt.
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.names.is_empty() && self.first_key.is_none()
+        self.len() == 0
     }
 
     /// Adds what another commit concerned. While the disk fails for long, the same things come again and
@@ -38,10 +43,9 @@ impl Doubt {
         self.names.extend(other.names);
         self.names.sort_unstable();
         self.names.dedup();
-        self.first_key = match (self.first_key, other.first_key) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        self.keys.extend(other.keys);
+        self.keys.sort_unstable();
+        self.keys.dedup();
     }
 }
 
@@ -53,11 +57,22 @@ impl Store {
     }
 
     /// Gives a group the times that it had before. One that is not there yet is created for it.
-    pub fn restore_times(&self, grouping: &Grouping<'_>, created: Moment, pushed_at: i64, failed_at: i64) {
+    /// False where it can't be there beside another.
+    pub fn restore_times(
+        &self,
+        grouping: &Grouping<'_>,
+        created: Moment,
+        pushed_at: i64,
+        failed_at: i64,
+    ) -> bool {
         self.push_failed(grouping, created);
-        if let Some(mut group) = self.groups.get_mut(grouping.key()) {
-            group.created_at = created.nanos;
-            (group.pushed_at, group.failed_at) = (pushed_at, failed_at);
+        match self.groups.get_mut(grouping.key()) {
+            Some(mut group) => {
+                group.created_at = created.nanos;
+                (group.pushed_at, group.failed_at) = (pushed_at, failed_at);
+                true
+            }
+            None => false,
         }
     }
 
@@ -73,8 +88,36 @@ impl Store {
     /// With [`Tracking::Touched`] the changes count as written then. With [`Tracking::Versions`]
     /// either [`Store::publish`] or [`Store::take_back`] must follow before the next request is
     /// applied.
-    pub fn collect(&self, mut each: impl FnMut(Change<'_>)) -> Doubt {
+    pub fn collect(&self, each: impl FnMut(Change<'_>)) -> Doubt {
+        self.collect_from(&mut self.hold(), each)
+    }
+
+    /// The same with everything that is needed to make sure of what is on disk of what is in doubt, all of it
+    /// as it is at one moment. What is collected is in doubt then, too.
+    pub fn collect_all_of(&self, doubt: &mut Doubt, mut each: impl FnMut(Change<'_>)) {
         let mut structure = self.hold();
+        doubt.extend(self.collect_from(&mut structure, |_| {}));
+        let mut keys = doubt.keys.clone();
+        for (epoch, key) in &doubt.groups {
+            each(Change::GroupGone { group: *epoch });
+            if let Some(mut group) = self.groups.get_mut(key).filter(|group| group.epoch == *epoch) {
+                keys.extend(pending_keys(&group));
+                whole_group(&mut group, &mut each);
+            }
+        }
+        for name in &doubt.names {
+            let kind = structure.definitions.live(name).map(|(kind, _)| kind);
+            each(Change::Kind { name, kind });
+        }
+        each(Change::KeysGone { from: 0, to: self.keys.first() });
+        if let Some(first) = doubt.keys.first().filter(|_| self.tracking == Tracking::Versions) {
+            // Requests with these keys were not applied after all.
+            each(Change::KeysGone { from: *first, to: u64::MAX });
+        }
+        self.each_key(keys, &mut each);
+    }
+
+    fn collect_from(&self, structure: &mut Structure, mut each: impl FnMut(Change<'_>)) -> Doubt {
         let mut doubt = Doubt::default();
         for gone in &structure.gone {
             each(Change::GroupGone { group: gone.epoch });
@@ -84,7 +127,7 @@ impl Store {
             each(Change::Kind { name, kind });
             doubt.names.push(name.clone());
         }
-        let mut numbers = structure.gone_keys.clone();
+        let mut keys = structure.gone_keys.clone();
         let touched = match self.tracking {
             Tracking::Versions => self.touched().clone(),
             _ => std::mem::take(&mut *self.touched()),
@@ -92,19 +135,17 @@ impl Store {
         for key in touched {
             let Some(mut group) = self.groups.get_mut(&key) else { continue };
             // A group that has gone and come again is in the list twice.
-            let Some(changes) = group.changes() else { continue };
-            numbers.extend(&changes.keys);
+            if group.changes().is_none() {
+                continue;
+            }
+            keys.extend(pending_keys(&group));
             doubt.groups.push((group.epoch, key));
             group_changes(&mut group, &mut each);
             if self.tracking == Tracking::Touched {
                 group.settle();
             }
         }
-        numbers.sort_unstable();
-        doubt.first_key = numbers.first().copied();
-        for record in numbers.iter().filter_map(|number| self.keys.get(*number)) {
-            each(Change::Key(&record));
-        }
+        doubt.keys = self.each_key(keys, &mut each);
         let first = self.keys.first();
         if first != structure.first_key {
             structure.first_key = first;
@@ -114,6 +155,16 @@ impl Store {
             structure.settle();
         }
         doubt
+    }
+
+    /// Calls `each` with the keys of these numbers that are still remembered. Gives the numbers, sorted.
+    fn each_key(&self, mut numbers: Vec<u64>, each: &mut impl FnMut(Change<'_>)) -> Vec<u64> {
+        numbers.sort_unstable();
+        numbers.dedup();
+        for record in numbers.iter().filter_map(|number| self.keys.get(*number)) {
+            each(Change::Key(&record));
+        }
+        numbers
     }
 
     /// What was collected is on disk: scrapes may show it.
@@ -152,37 +203,33 @@ impl Store {
         self.keys.forget_from(first_key);
     }
 
-    /// Calls `each` with everything that there is.
+    /// Calls `each` with everything that there is, as it is at one moment: a key is among it if and only if
+    /// what came with it is.
     pub fn all(&self, mut each: impl FnMut(Change<'_>)) {
         let structure = self.hold();
+        // Values go on changing. What has its key by now is seen below; what comes later is seen or not, and
+        // if it is, its key waits in its group.
+        let mut keys: Vec<u64> = self.keys.from(0).iter().map(|record| record.number).collect();
         for mut group in self.groups.iter_mut() {
+            keys.extend(pending_keys(&group));
             whole_group(&mut group, &mut each);
         }
         for (name, kind) in structure.definitions.all() {
             each(Change::Kind { name, kind: Some(kind) });
         }
-        self.keys.from(0).iter().for_each(|record| each(Change::Key(record)));
+        self.each_key(keys, &mut each);
+        drop(structure);
+        self.forget_gone_touches();
     }
 
-    /// Calls `each` with everything that is needed to make sure of what is on disk of these.
-    pub fn all_of(&self, doubt: &Doubt, mut each: impl FnMut(Change<'_>)) {
-        let structure = self.hold();
-        for (epoch, key) in &doubt.groups {
-            each(Change::GroupGone { group: *epoch });
-            if let Some(mut group) = self.groups.get_mut(key).filter(|group| group.epoch == *epoch) {
-                whole_group(&mut group, &mut each);
-            }
-        }
-        for name in &doubt.names {
-            let kind = structure.definitions.live(name).map(|(kind, _)| kind);
-            each(Change::Kind { name, kind });
-        }
-        each(Change::KeysGone { from: 0, to: self.keys.first() });
-        if let Some(first) = doubt.first_key {
-            // Keys of requests that were not applied after all may be there.
-            each(Change::KeysGone { from: first, to: u64::MAX });
-            self.keys.from(first).iter().for_each(|record| each(Change::Key(record)));
-        }
+    /// Shortens the list of touched groups by those that have gone, and by repetitions.
+    fn forget_gone_touches(&self) {
+        // No lock may be held while a guard is taken.
+        let mut touched = std::mem::take(&mut *self.touched());
+        touched.sort_unstable();
+        touched.dedup();
+        touched.retain(|key| self.groups.contains_key(key));
+        self.touched().append(&mut touched);
     }
 
     fn restore_into(&self, view: GroupView, structure: &mut Structure) {
@@ -227,6 +274,11 @@ impl Structure {
         self.gone_keys.clear();
         std::mem::take(&mut self.gone)
     }
+}
+
+/// The numbers of the idempotency keys that came with what is not written yet.
+fn pending_keys(group: &Group) -> impl Iterator<Item = u64> {
+    group.changes().into_iter().flat_map(|changes| changes.keys.iter().copied())
 }
 
 fn times(group: &Group) -> Times {

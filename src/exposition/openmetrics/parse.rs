@@ -330,8 +330,9 @@ impl<'a> Parser<'a> {
         let value_at = line.at;
         let token = line.token();
         let number = |line: &Cursor<'a>| {
-            let message = format!("expected a number as value, got {}", quote(token));
-            parse_f64(token).ok_or_else(|| line.fault(value_at, message))
+            parse_f64(token).ok_or_else(|| {
+                line.fault(value_at, format!("expected a number as value, got {}", quote(token)))
+            })
         };
         let role = match sample {
             Sample::Value(role) => role,

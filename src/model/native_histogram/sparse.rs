@@ -24,6 +24,12 @@ impl<N: Copy + Default + AddAssign> Sparse<N> {
         self.positive.len() + self.negative.len()
     }
 
+    /// Gives back the room of buckets that have gone.
+    pub fn shrink_to_fit(&mut self) {
+        self.positive.shrink_to_fit();
+        self.negative.shrink_to_fit();
+    }
+
     /// All populations: of the zero bucket, the positive and the negative ones.
     pub fn populations(&self) -> impl Iterator<Item = N> {
         let buckets = self.positive.iter().chain(&self.negative).map(|(_, count)| *count);
