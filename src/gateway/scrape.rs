@@ -397,3 +397,27 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exposition(zero_lead: Duration) -> Exposition {
+        let started = Moment { nanos: 0 };
+        Exposition { created_series: false, zero_lead, started, latest: AtomicI64::new(0) }
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_shows_nothing_as_0_again() {
+        let exposition = exposition(Duration::from_nanos(30));
+        let lead_start = |nanos| exposition.lead_start(Moment { nanos });
+        assert_eq!(lead_start(100), Some(70));
+        assert_eq!(lead_start(50), Some(70));
+        assert_eq!(lead_start(101), Some(71));
+    }
+
+    #[test]
+    fn without_a_lead_nothing_is_shown_as_0() {
+        assert_eq!(exposition(Duration::ZERO).lead_start(Moment { nanos: 100 }), None);
+    }
+}

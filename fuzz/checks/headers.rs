@@ -1,0 +1,37 @@
+//! Request headers: whatever they say, there is an answer in a format that is offered.
+
+use tallygate::exposition::negotiation::{Compression, Format, Offers, Syntax, TextVersion};
+use tallygate::gateway::idempotency;
+
+/// `Accept`, `Accept-Encoding` and an idempotency key, a line each.
+pub fn headers(input: &[u8]) {
+    let mut lines = input.split(|byte| *byte == b'\n');
+    let mut line = || lines.next().unwrap_or_default();
+    let accept = String::from_utf8_lossy(line());
+    for offers in [Offers::All, Offers::Stock] {
+        let format = Format::negotiate(&accept, offers);
+        let is_offered = match format.syntax {
+            Syntax::Text(TextVersion::V0_0_4) | Syntax::Protobuf => true,
+            Syntax::Text(TextVersion::V1_0_0) | Syntax::OpenMetrics(_) => offers == Offers::All,
+        };
+        assert!(is_offered, "{accept}: {format:?}");
+        // Who asks for what was given gets it again; OpenMetrics is asked for by its version.
+        let again = Format::negotiate(&format.content_type(), offers);
+        assert_eq!(again, format, "{accept}");
+        if !accept.contains("openmetrics") {
+            assert!(!matches!(format.syntax, Syntax::OpenMetrics(_)), "{accept}");
+        }
+    }
+    let accept_encoding = String::from_utf8_lossy(line());
+    for offers in [Offers::All, Offers::Stock] {
+        let compression = Compression::negotiate(&accept_encoding, offers);
+        assert!(offers == Offers::All || compression != Compression::Zstd, "{accept_encoding}");
+        if let Some(name) = compression.name() {
+            assert!(accept_encoding.contains(name) || accept_encoding.contains('*'), "{accept_encoding}");
+            assert_eq!(Compression::negotiate(name, offers), compression);
+        }
+    }
+    if let Ok(key) = idempotency::parse(line()) {
+        assert!(!key.is_empty() && key.iter().all(u8::is_ascii_graphic));
+    }
+}

@@ -1,0 +1,18 @@
+//! What must hold for any input: one function for every fuzz target. They panic where it does not.
+//!
+//! The tests of the gateway run them too, over the seeds, which include what fuzzing has found.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a check reports")]
+#![allow(unreachable_pub, reason = "a crate of its own when fuzzing")]
+
+mod exposition;
+mod headers;
+mod memory;
+mod path;
+mod push;
+mod stock_file;
+
+pub use headers::headers;
+pub use path::path;
+pub use push::{openmetrics, protobuf, text};
+pub use stock_file::stock_file;

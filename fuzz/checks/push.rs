@@ -1,0 +1,199 @@
+//! Bodies of pushes: never a panic, and what is accepted makes no scrape invalid.
+
+use bumpalo::Bump;
+use tallygate::config::{Config, PutMode, Sync};
+use tallygate::exposition::text::Names;
+use tallygate::exposition::{
+    openmetrics as openmetrics_format, protobuf as protobuf_format, text as text_format,
+};
+use tallygate::gateway::{BodyFormat, Gateway, Method, PushError, PushRequest};
+use tallygate::model::grouping::{Grouping, GroupingLabel};
+
+use super::exposition::{FORMATS, check_escaped, pushed, scraped, shown};
+use super::memory::Memory;
+
+/// Separates the bodies of an input; the last byte of the input is [`Options`].
+const SEPARATOR: &[u8] = b"\n---\n";
+
+/// What is done with an input.
+#[derive(Clone, Copy, Debug)]
+struct Options(u8);
+
+impl Options {
+    fn has(self, bit: u32) -> bool {
+        self.0 >> bit & 1 == 1
+    }
+
+    fn utf8_names(self) -> bool {
+        self.has(0)
+    }
+
+    fn aggregate(self) -> bool {
+        self.has(1)
+    }
+
+    fn two_groups(self) -> bool {
+        self.has(2)
+    }
+
+    fn put(self) -> bool {
+        self.has(3)
+    }
+
+    fn repeated(self) -> bool {
+        self.has(4)
+    }
+
+    /// One in eight, because it takes long.
+    fn restarted(self) -> bool {
+        self.0 >> 5 == 2
+    }
+
+    /// Whether the bodies are only read, which is a thousand times as fast.
+    fn parsed_only(self) -> bool {
+        self.has(7)
+    }
+
+    fn config(self) -> Config {
+        let mut config = Config::default();
+        config.push.enable_utf8_names = self.utf8_names();
+        config.push.put = PutMode::Aggregate;
+        config.aggregation.enabled = self.aggregate();
+        config.exposition.created_series = true;
+        config
+    }
+}
+
+/// Bodies in the text format.
+pub fn text(input: &[u8]) {
+    check(input, BodyFormat::Text);
+}
+
+/// Bodies in OpenMetrics.
+pub fn openmetrics(input: &[u8]) {
+    check(input, BodyFormat::OpenMetrics);
+}
+
+/// Bodies in protobuf.
+pub fn protobuf(input: &[u8]) {
+    check(input, BodyFormat::Protobuf);
+}
+
+fn check(input: &[u8], format: BodyFormat) {
+    let Some((&options, input)) = input.split_last() else { return };
+    let options = Options(options);
+    let bodies = split(input, format);
+    if !bodies.iter().fold(false, |any, body| parses(body, format, options) || any) || options.parsed_only() {
+        return;
+    }
+    let disk = Memory::default();
+    let start = || {
+        let mut config = options.config();
+        if options.restarted() {
+            config.persistence.file = "memory".to_owned();
+            config.persistence.sync = Sync::Interval;
+        }
+        Gateway::with_disk(&config, Box::new(disk.clone())).unwrap()
+    };
+    let gateway = start();
+    for (number, body) in bodies.iter().enumerate() {
+        let grouping = grouping(if options.two_groups() { number % 2 } else { 0 });
+        push(&gateway, &grouping, format, body, options);
+        if options.repeated() {
+            push(&gateway, &grouping, format, body, options);
+        }
+    }
+    let before = shown(&gateway);
+    let some_format = input.len() % FORMATS.len();
+    check_escaped(&gateway, FORMATS[some_format], ["values", "underscores", "dots"][bodies.len() % 3]);
+    if !options.two_groups() {
+        check_round_trip(&before[some_format], FORMATS[some_format], options);
+    }
+    if options.restarted() {
+        assert!(gateway.close());
+        drop(gateway);
+        let restarted = start();
+        for (format, (before, after)) in FORMATS.into_iter().zip(before.iter().zip(&shown(&restarted))) {
+            assert_same(before, after, "after a restart", format);
+        }
+        restarted.close();
+    }
+}
+
+fn split(mut input: &[u8], format: BodyFormat) -> Vec<&[u8]> {
+    // In text its first line feed belongs to the body.
+    let last = usize::from(format != BodyFormat::Protobuf);
+    let mut bodies = Vec::new();
+    while let Some(at) = input.windows(SEPARATOR.len()).position(|window| window == SEPARATOR) {
+        bodies.push(&input[..at + last]);
+        input = &input[at + SEPARATOR.len()..];
+    }
+    bodies.push(input);
+    bodies
+}
+
+/// Whether a body can be read. An error names a place in it.
+fn parses(body: &[u8], format: BodyFormat, options: Options) -> bool {
+    let names = if options.utf8_names() { Names::Utf8 } else { Names::Legacy };
+    let arena = Bump::new();
+    let message = match format {
+        BodyFormat::Text => text_format::parse(body, names, &arena).err().map(|error| error.to_string()),
+        BodyFormat::OpenMetrics => {
+            openmetrics_format::parse(body, names, &arena).err().map(|error| error.to_string())
+        }
+        BodyFormat::Protobuf => protobuf_format::parse(body, &arena).err().map(|error| error.to_string()),
+    };
+    if let Some(message) = &message {
+        assert!(!message.is_empty() && !message.contains('\n'), "{message}");
+    }
+    message.is_none()
+}
+
+fn grouping(number: usize) -> Grouping<'static> {
+    let label =
+        |name: &'static str, value: &'static str| GroupingLabel { name: name.into(), value: value.into() };
+    Grouping::new(vec![label("job", ["one", "two"][number])])
+}
+
+/// Pushes; a push that is refused changes nothing.
+fn push(gateway: &Gateway, grouping: &Grouping<'_>, format: BodyFormat, body: &[u8], options: Options) {
+    let method = if options.put() { Method::Put } else { Method::Post };
+    let shown = || pushed(&scraped(gateway, BodyFormat::OpenMetrics, "allow-utf-8"), BodyFormat::OpenMetrics);
+    let before = if gateway.groups().is_empty() { b"# EOF\n".to_vec() } else { shown() };
+    let result = gateway.push_blocking(&PushRequest::new(method, grouping, format, body));
+    if let Err(error) = result {
+        assert!(!matches!(error, PushError::Failed(_)), "{error}");
+        assert_same(&before, &shown(), "after a refused push", BodyFormat::OpenMetrics);
+    }
+}
+
+/// What a gateway shows, pushed to another gateway that replaces, is shown again.
+fn check_round_trip(shown: &[u8], format: BodyFormat, options: Options) {
+    let mut config = options.config();
+    config.aggregation.enabled = false;
+    config.push.enable_utf8_names = true;
+    let other = Gateway::new(&config).unwrap();
+    let grouping = grouping(0);
+    if let Err(error) = other.push_blocking(&PushRequest::new(Method::Put, &grouping, format, shown)) {
+        panic!("{format:?} is shown, but refused: {error}\n{}", String::from_utf8_lossy(shown));
+    }
+    let again = pushed(&scraped(&other, format, "allow-utf-8"), format);
+    assert_same(&plain(shown, format), &plain(&again, format), "after a round trip", format);
+}
+
+/// Counts that are whole numbers are as good as integers.
+fn plain(shown: &[u8], format: BodyFormat) -> Vec<u8> {
+    match format {
+        BodyFormat::OpenMetrics => String::from_utf8_lossy(shown).replace(".0\n", "\n").into_bytes(),
+        BodyFormat::Text | BodyFormat::Protobuf => shown.to_vec(),
+    }
+}
+
+fn assert_same(before: &[u8], after: &[u8], when: &str, format: BodyFormat) {
+    assert!(
+        before == after,
+        "{format:?} {when}:\n{}\n--- was\n{}",
+        String::from_utf8_lossy(after),
+        String::from_utf8_lossy(before)
+    );
+}

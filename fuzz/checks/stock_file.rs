@@ -1,0 +1,33 @@
+//! Files of a stock gateway: what can be read is taken over, can be written again, and makes no scrape
+//! invalid.
+
+use tallygate::config::{Config, Sync};
+use tallygate::gateway::Gateway;
+use tallygate::persistence::stock_file::{looks_like, read, write};
+
+use super::exposition::shown;
+use super::memory::Memory;
+
+/// A file, and a byte that chooses whether pushes add.
+pub fn stock_file(input: &[u8]) {
+    let Some((&choice, bytes)) = input.split_last() else { return };
+    match read(bytes) {
+        Ok(file) => {
+            assert!(looks_like(bytes));
+            let written = read(&write(&file.groups)).unwrap();
+            assert_eq!(written.groups, file.groups);
+            assert_eq!(written.skipped, []);
+        }
+        Err(error) => {
+            assert!(error.offset <= bytes.len() && !error.to_string().contains('\n'), "{error}");
+            return;
+        }
+    }
+    let mut config = Config::default();
+    config.aggregation.enabled = choice % 2 == 0;
+    config.persistence.file = "memory".to_owned();
+    config.persistence.sync = Sync::Interval;
+    let gateway = Gateway::with_disk(&config, Box::new(Memory::with_file(bytes))).unwrap();
+    shown(&gateway);
+    assert!(gateway.close());
+}
