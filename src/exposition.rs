@@ -4,7 +4,6 @@
 //! and bytes; it neither blocks nor does I/O, and every parser is safe on any input.
 
 mod assembly;
-pub mod escaping;
 mod line;
 pub mod negotiation;
 pub mod openmetrics;

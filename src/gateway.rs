@@ -5,6 +5,7 @@
 
 mod clashes;
 mod commit;
+mod exposure;
 pub mod idempotency;
 mod interval;
 mod pending;

@@ -6,6 +6,7 @@
 pub mod body;
 pub mod by_series;
 pub mod count;
+pub mod escaping;
 pub mod exemplar;
 pub mod grouping;
 pub mod histogram;

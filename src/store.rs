@@ -13,7 +13,9 @@ pub mod idempotency;
 pub mod order;
 pub mod piece;
 mod settle;
+pub mod shown_names;
 pub mod snapshot;
+pub mod states;
 mod view;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -224,7 +224,7 @@ fn protobuf_in() {
                 family("g", 1, &[unit("bytes"), metric(&[], 2, &[number(1, 1.0)])]),
                 "# TYPE g gauge\ng{instance=\"\",job=\"a\"} 1\n",
                 "# TYPE g gauge\ng{instance=\"\",job=\"a\"} 1.0\n",
-                "g GAUGE unit=\"bytes\"\n  {instance=\"\",job=\"a\"} gauge 1\n",
+                "g GAUGE\n  {instance=\"\",job=\"a\"} gauge 1\n",
             ),
             case(
                 "an integer native histogram with an exemplar",

@@ -1,6 +1,7 @@
 //! The checks of the fuzz targets, over their seeds and what fuzzing has found. See `fuzz/`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
+#![allow(clippy::print_stdout, reason = "the output of a test that fails is shown")]
 
 #[path = "../fuzz/checks/mod.rs"]
 mod checks;

@@ -132,6 +132,33 @@ fn classic_and_native_buckets_add_side_by_side() {
     assert_eq!(api(&gateway)["buckets"][0], json!([1, "-2", "-1", "8"]));
 }
 
+/// Prometheus takes the series of a message for what the first one is.
+#[test]
+fn series_with_and_without_native_buckets_are_shown_in_messages_of_their_own() {
+    for flags in [&[][..], &["--no-push.aggregate"]] {
+        let gateway = Gateway::start(flags);
+        let native = Histogram::native(1.0, coarse());
+        let classic = Histogram { count: 3.0, sum: 1.0, classic: vec![(1.0, 2.0)], ..Histogram::default() };
+        for (job, histogram) in [("a", &classic), ("b", &native), ("c", &classic), ("d", &native)] {
+            let path = format!("/metrics/job/{job}");
+            let headers = [("Content-Type", CONTENT_TYPE)];
+            assert_eq!(gateway.request("POST", &path, &headers, &histogram.body(HISTOGRAM)).status, 200);
+        }
+        let answer = gateway.request("GET", "/metrics", &[("Accept", CONTENT_TYPE)], b"");
+        let words = support::protobuf::in_words(&answer.body);
+        let shown: Vec<String> = words
+            .iter()
+            .skip_while(|line| *line != "h HISTOGRAM")
+            .take_while(|line| line.starts_with("h ") || line.starts_with(' '))
+            .map(|line| match line.split_once("job=\"") {
+                Some((_, rest)) => format!("{} {}", &rest[..1], rest.contains("schema=")),
+                None => line.clone(),
+            })
+            .collect();
+        assert_eq!(shown, ["h HISTOGRAM", "b true", "d true", "h HISTOGRAM", "a false", "c false"]);
+    }
+}
+
 #[test]
 fn only_buckets_that_hold_all_observations_are_shown() {
     let native = Histogram::native(1.0, coarse());

@@ -112,6 +112,7 @@ fn timestamps_are_refused_as_in_every_format() {
         "a 1 1520879607.789\n# EOF\n",
         "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 1 1\n# EOF\n",
         "# TYPE h histogram\nh_count 1\nh_created 1 1\n# EOF\n",
+        "# TYPE c counter\nc_total 1\nc_created 1 1\n# EOF\n",
     ] {
         let answer = send(&gateway, "POST", "/metrics/job/a", OPENMETRICS, body.as_bytes());
         assert_eq!(answer.status, 400, "{body}");
@@ -195,6 +196,37 @@ fn a_state_that_is_on_turns_the_others_of_its_set_off() {
 }
 
 #[test]
+fn the_states_of_a_set_are_found_among_many_and_shown_together() {
+    let gateway = Gateway::start(&[]);
+    let body = |sets: std::ops::Range<u32>, on: &str| {
+        let states = |set| {
+            let state = |state| format!("s{{s=\"{state}\",z=\"{set}\"}} {}\n", u8::from(state == on));
+            ["a", "b"].map(state).concat()
+        };
+        format!("# TYPE s stateset\n{}# EOF\n", sets.map(states).collect::<String>())
+    };
+    push(&gateway, "/metrics/job/a", OPENMETRICS, body(10..60, "a"));
+    push(&gateway, "/metrics/job/a", OPENMETRICS, "# TYPE s stateset\ns{s=\"c\",z=\"17\"} 1\n# EOF\n");
+    push(&gateway, "/metrics/job/a", OPENMETRICS, "# TYPE s stateset\ns{s=\"b\",z=\"18\"} 1\n# EOF\n");
+    let text = text_of(&gateway, OPENMETRICS);
+    let mut lines = text.lines().filter(|line| line.starts_with("s{"));
+    for set in 10..60 {
+        let on = match set {
+            17 => "c",
+            18 => "b",
+            _ => "a",
+        };
+        let states: &[&str] = if set == 17 { &["a", "b", "c"] } else { &["a", "b"] };
+        for state in states {
+            let value = u8::from(*state == on);
+            let expected = format!("s{{instance=\"\",job=\"a\",s=\"{state}\",z=\"{set}\"}} {value}.0");
+            assert_eq!(lines.next(), Some(&*expected));
+        }
+    }
+    assert_eq!(lines.next(), None);
+}
+
+#[test]
 fn every_compression_that_prometheus_knows_is_undone() {
     use std::io::Write;
     let gateway = Gateway::start(&[]);
@@ -270,4 +302,11 @@ fn the_formats_of_the_stock_gateway_can_be_all_that_is_offered() {
     };
     assert_eq!(set(true, &[]), stock);
     assert_eq!(set(false, &["--no-push.aggregate"]), all);
+}
+
+#[test]
+fn where_the_formats_are_those_of_the_stock_gateway_a_body_is_read_as_it_reads_it() {
+    let gateway = Gateway::start(&["--no-push.aggregate"]);
+    push(&gateway, "/metrics/job/a", OPENMETRICS, "# TYPE c counter\n# a comment\n\nc_total 1\n# EOF\n");
+    assert_eq!(gateway.pushed(), "# TYPE c_total untyped\nc_total{instance=\"\",job=\"a\"} 1\n");
 }

@@ -54,7 +54,7 @@ fn the_start_of_what_adds_is_its_first_push_and_stays() {
 fn the_start_of_what_replaces_is_what_its_client_says() {
     let told = Some("1520430000.000000007");
     for flags in [&["--no-push.aggregate"][..], &[]] {
-        let gateway = Gateway::start(flags);
+        let gateway = with_created_series(flags);
         let put = |content_type, body: &[u8]| {
             assert_eq!(send(&gateway, "PUT", "/metrics/job/a", content_type, body).status, 200);
         };
@@ -140,6 +140,36 @@ fn where_values_replace_pushed_start_times_stay_series() {
          # TYPE s summary\ns_sum{instance=\"\",job=\"a\"} 2.0\ns_count{instance=\"\",job=\"a\"} 1\n\
          s_created{instance=\"\",job=\"a\"} 1.7e+09\n# EOF\n"
     );
+}
+
+#[test]
+fn a_gauge_that_is_called_like_start_times_is_shown_in_every_format() {
+    for (flags, pushes) in [
+        // Of another group.
+        (&[][..], &["# TYPE x_created gauge\nx_created 5\n", "# TYPE x_total counter\nx_total 7\n"][..]),
+        // With other labels.
+        (
+            &["--no-push.aggregate"],
+            &["# TYPE x_total counter\nx_total 7\n# TYPE x_created gauge\nx_created{l=\"1\"} 5\n"],
+        ),
+        // Beside a counter that can't have start times.
+        (
+            &["--no-push.aggregate"],
+            &["# TYPE x_total counter\nx_total 7\nx 1\n# TYPE x_created gauge\nx_created 5\n"],
+        ),
+        // Beside one of the gateway itself.
+        (&[], &["# TYPE process_cpu_seconds_created gauge\nprocess_cpu_seconds_created 5\n"]),
+        // Beside what has no other form.
+        (&["--no-push.aggregate"], &["# TYPE x summary\nx_sum 1\nx_count 1\nx_created{l=\"1\"} 5\n"]),
+    ] {
+        let gateway = with_created_series(flags);
+        for (job, body) in pushes.iter().enumerate() {
+            gateway.push(&format!("/metrics/job/{job}"), body);
+        }
+        let text = formats::scrape(&gateway, OPENMETRICS).text();
+        let is_shown = |line: &str| line.contains("_created{") && line.ends_with(" 5.0");
+        assert!(text.lines().any(is_shown), "{pushes:?}\n{text}");
+    }
 }
 
 // The first increment.

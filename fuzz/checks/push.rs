@@ -60,6 +60,7 @@ impl Options {
         config.push.put = PutMode::Aggregate;
         config.aggregation.enabled = self.aggregate();
         config.exposition.created_series = true;
+        config.exposition.stock_formats = Some(false);
         config
     }
 }
@@ -83,7 +84,8 @@ fn check(input: &[u8], format: BodyFormat) {
     let Some((&options, input)) = input.split_last() else { return };
     let options = Options(options);
     let bodies = split(input, format);
-    if !bodies.iter().fold(false, |any, body| parses(body, format, options) || any) || options.parsed_only() {
+    let parsed = bodies.iter().filter(|body| parses(body, format, options)).count();
+    if parsed == 0 || options.parsed_only() {
         return;
     }
     let disk = Memory::default();
@@ -181,12 +183,24 @@ fn check_round_trip(shown: &[u8], format: BodyFormat, options: Options) {
     assert_same(&plain(shown, format), &plain(&again, format), "after a round trip", format);
 }
 
-/// Counts that are whole numbers are as good as integers.
+/// What differs in writing only, made the same: in OpenMetrics counts that are whole numbers, and times; and
+/// a carriage return before a line feed, which is taken for a part of the end of the line.
 fn plain(shown: &[u8], format: BodyFormat) -> Vec<u8> {
-    match format {
-        BodyFormat::OpenMetrics => String::from_utf8_lossy(shown).replace(".0\n", "\n").into_bytes(),
-        BodyFormat::Text | BodyFormat::Protobuf => shown.to_vec(),
+    if format == BodyFormat::Protobuf {
+        return shown.to_vec();
     }
+    let text = String::from_utf8_lossy(shown).replace("\r\n", "\n");
+    if format == BodyFormat::Text {
+        return text.into_bytes();
+    }
+    let plain = |line: &str| match line.rsplit_once(' ') {
+        Some((rest, number)) if !line.starts_with('#') => match number.parse::<f64>() {
+            Ok(number) => format!("{rest} {number:?}\n"),
+            Err(_) => format!("{line}\n"),
+        },
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(plain).collect::<String>().into_bytes()
 }
 
 fn assert_same(before: &[u8], after: &[u8], when: &str, format: BodyFormat) {

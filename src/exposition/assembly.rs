@@ -139,10 +139,13 @@ impl<'a> Assembly<'a> {
     }
 }
 
+/// Up to so many labels are compared with each other rather than hashed.
+const FEW_LABELS: usize = 16;
+
 /// The name of a label that stands twice in a list.
 #[inline]
 pub(super) fn duplicate_label<'a>(labels: &[Label<'a>]) -> Option<&'a str> {
-    let twice = if labels.len() <= 16 {
+    let twice = if labels.len() <= FEW_LABELS {
         (1..labels.len()).find(|&i| labels[..i].iter().any(|earlier| earlier.name == labels[i].name))
     } else {
         let mut seen = HashSet::with_capacity(labels.len());
@@ -160,5 +163,12 @@ fn label_set_hash(hasher: &RandomState, family: usize, labels: &[Label<'_>]) -> 
 
 /// Whether two lists without duplicates hold the same labels.
 fn same_label_set(a: &[Label<'_>], b: &[Label<'_>]) -> bool {
-    a.len() == b.len() && (a == b || a.iter().all(|label| b.contains(label)))
+    if a.len() != b.len() || a == b {
+        return a.len() == b.len();
+    }
+    if a.len() <= FEW_LABELS {
+        return a.iter().all(|label| b.contains(label));
+    }
+    let labels: HashSet<_, RandomState> = a.iter().collect();
+    b.iter().all(|label| labels.contains(label))
 }

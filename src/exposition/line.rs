@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::exposition::escaping::Escaping;
 use crate::exposition::writer::Labels;
+use crate::model::escaping::Escaping;
 use crate::model::labels::escape;
 use crate::model::name::is_legacy_metric_name;
 

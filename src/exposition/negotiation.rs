@@ -1,6 +1,6 @@
 //! Which format and encoding a scrape gets.
 
-use crate::exposition::escaping::Escaping;
+use crate::model::escaping::Escaping;
 
 /// The form of an exposition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

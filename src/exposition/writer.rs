@@ -7,6 +7,7 @@ use crate::exposition::text::TextWriter;
 use crate::model::exemplar::Placed;
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;
+use crate::model::name::METRIC_NAME_BYTES;
 use crate::model::summary::Summary;
 
 /// What comes before the samples of a family.
@@ -29,6 +30,15 @@ impl<'a> Head<'a> {
     /// A family with this name, type and help text.
     pub fn new(name: &'a str, kind: Kind, help: Option<&'a str>) -> Head<'a> {
         Head { name, kind, help, unit: None, is_plain: false }
+    }
+
+    /// The unit where the name `shown`, without a suffix that the type adds, ends in it; Prometheus refuses a
+    /// whole scrape for another one. Clients may push what is no name; a line can't hold that.
+    pub fn unit_in(&self, shown: &str) -> Option<&'a str> {
+        let is_unit = |unit: &str| unit.bytes().all(|byte| METRIC_NAME_BYTES[usize::from(byte)]);
+        let ends_in =
+            |unit: &str| shown.strip_suffix(unit).is_some_and(|base| base.len() > 1 && base.ends_with('_'));
+        self.unit.filter(|unit| !unit.is_empty() && is_unit(unit) && ends_in(unit))
     }
 }
 

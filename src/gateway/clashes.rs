@@ -4,15 +4,16 @@
 //! called like one of its samples (OpenMetrics 1.0, "Suffixes"). In the other formats, and so in a store,
 //! a gauge `x` can stand beside a counter `x_total`, and does where clients push `x_created` as a gauge.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
 use crate::exposition::openmetrics;
 use crate::gateway::scrape::Source;
+use crate::model::escaping::Escaping;
 use crate::model::kind::{Form, Kind};
-use crate::store::piece::RowValue;
-use crate::store::snapshot::SnapshotFamily;
+use crate::store::piece::{Piece, RowValue};
 
 /// When the series of a family began, in seconds since the epoch, by label block.
 type Created<'a> = HashMap<&'a str, f64, RandomState>;
@@ -29,51 +30,47 @@ pub(super) struct Clashes<'a> {
 }
 
 impl<'a> Clashes<'a> {
-    /// What clashes among these families.
-    pub(super) fn among(sources: &'a [Source<'a>]) -> Clashes<'a> {
-        let all: HashMap<&str, &Source<'_>, RandomState> =
-            sources.iter().map(|source| (source.name(), source)).collect();
-        let kind = |name: &str| all.get(name).map(|source| source.kind());
+    /// What clashes among these families, with their names under this scheme. They are sorted by name.
+    pub(super) fn among(sources: &'a [Source<'a>], escaping: Escaping) -> Clashes<'a> {
+        let shown = Shown::of(sources, escaping);
         let mut clashes = Clashes::default();
-        for source in sources {
-            let name = source.name();
-            let form = openmetrics::form(name, source.kind());
-            if form.kind.has_start()
-                && let Some(Source::Pushed(family)) = all.get(&*format!("{}_created", form.name))
+        for (name, sources) in &shown.families {
+            let form = openmetrics::form(name, sources[0].kind());
+            if shown.is_clash(name, form) {
+                clashes.plain.insert(sources[0].name());
+            } else if form.kind.has_start()
+                && let Some(created) = shown.families.get(&*format!("{}_created", form.name))
+                && !clashes.fold(sources, created)
+                && form.kind == Kind::Counter
             {
-                if family.kind.form() == Form::Number {
-                    clashes.fold(name, family);
-                } else {
-                    clashes.plain.insert(name);
-                }
-            }
-            let has_own = |suffix: &str| kind(&format!("{name}{suffix}")).is_some();
-            if form.kind == Kind::GaugeHistogram && (has_own("_gcount") || has_own("_gsum")) {
-                clashes.plain.insert(name);
-            }
-            let is_taken = || {
-                kind(form.name).is_some()
-                    || (form.kind == Kind::Info
-                        && kind(&format!("{}_total", form.name)) == Some(Kind::Counter))
-                    || is_sample_name(form.name, kind)
-            };
-            if form.name != name && is_taken() {
-                clashes.plain.insert(name);
+                // A histogram or summary has no other form; Prometheus takes both.
+                clashes.plain.insert(sources[0].name());
             }
         }
         clashes
     }
 
-    fn fold(&mut self, name: &'a str, created: &'a SnapshotFamily) {
-        let times = self.created.entry(name).or_default();
-        for (piece, rows) in created.pieces() {
-            for row in 0..rows {
-                if let RowValue::Number(seconds) = piece.value(row) {
-                    times.insert(piece.block(row), seconds);
-                }
-            }
+    /// Shows the start times of a family within it, if they are that and nothing else. `created` is called
+    /// like them.
+    fn fold(&mut self, sources: &[Source<'a>], created: &[Source<'a>]) -> bool {
+        let ([Source::Pushed(family)], [Source::Pushed(created)]) = (sources, created) else { return false };
+        if created.kind.form() != Form::Number {
+            return false;
         }
+        let rows = created.pieces().flat_map(|(piece, rows)| (0..rows).map(move |row| (piece, row)));
+        let time = |(piece, row): (&'a Piece, usize)| match piece.value(row) {
+            RowValue::Number(seconds) => Some((piece.block(row), seconds)),
+            _ => None,
+        };
+        let times: Created<'a> = rows.filter_map(time).collect();
+        let blocks = family.pieces().flat_map(|(piece, rows)| (0..rows).map(move |row| piece.block(row)));
+        let known = blocks.filter(|block| times.contains_key(block)).count();
+        if known < times.len() {
+            return false;
+        }
+        self.created.insert(family.name(), times);
         self.folded.insert(created.name());
+        true
     }
 
     /// Whether a family is shown without its type.
@@ -92,10 +89,46 @@ impl<'a> Clashes<'a> {
     }
 }
 
-/// Whether this is the name of samples of a histogram or summary.
-fn is_sample_name(name: &str, kind: impl Fn(&str) -> Option<Kind>) -> bool {
-    name.rfind('_').is_some_and(|at| {
-        let (base, suffix) = name.split_at(at);
-        kind(base).is_some_and(|kind| kind.sample_suffixes().contains(&suffix))
-    })
+/// The families by the names that they are shown with.
+struct Shown<'a> {
+    families: HashMap<Cow<'a, str>, &'a [Source<'a>], RandomState>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(sources: &'a [Source<'a>], escaping: Escaping) -> Shown<'a> {
+        let families = sources.chunk_by(|a, b| a.name() == b.name());
+        Shown { families: families.map(|family| (escaping.metric_name(family[0].name()), family)).collect() }
+    }
+
+    fn kind(&self, name: &str) -> Option<Kind> {
+        self.families.get(name).map(|sources| sources[0].kind())
+    }
+
+    /// Whether a family with this name would be called in this form like another one or its samples.
+    fn is_clash(&self, name: &str, form: openmetrics::Form<'_>) -> bool {
+        let has_own = |suffix: &str| self.kind(&format!("{name}{suffix}")).is_some();
+        if form.kind == Kind::GaugeHistogram && (has_own("_gcount") || has_own("_gsum")) {
+            return true;
+        }
+        let is_taken = || {
+            self.kind(form.name).is_some()
+                || (form.kind == Kind::Info
+                    && self.kind(&format!("{}_total", form.name)) == Some(Kind::Counter))
+                || self.is_sample_name(form.name)
+        };
+        form.name != name && is_taken()
+    }
+
+    /// Whether samples of another family are called so.
+    fn is_sample_name(&self, name: &str) -> bool {
+        let Some((base, suffix)) = name.rfind('_').map(|at| name.split_at(at)) else { return false };
+        let kind = self.kind(base);
+        let has = |kind: Kind| match suffix {
+            "_created" => kind.has_start() && kind.form() != Form::Number,
+            "_gcount" | "_gsum" => kind == Kind::GaugeHistogram,
+            _ => kind.sample_suffixes().contains(&suffix),
+        };
+        kind.is_some_and(has)
+            || (suffix == "_created" && self.kind(&format!("{base}_total")) == Some(Kind::Counter))
+    }
 }

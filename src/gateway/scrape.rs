@@ -5,27 +5,21 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::exposition::negotiation::Format;
-use crate::exposition::writer::{Details, Head, Labels, Writer};
+use crate::exposition::writer::Writer;
 use crate::gateway::Gateway;
 use crate::gateway::clashes::Clashes;
-use crate::model::count::Count;
+use crate::gateway::exposure::{Exposure, Part};
 use crate::model::kind::Kind;
-use crate::model::summary::Summary;
-use crate::model::time::{Moment, Start};
+use crate::model::time::Moment;
 use crate::store::order::Entry;
-use crate::store::piece::{Piece, RowValue};
 use crate::store::snapshot::{GroupTimes, Slots, Snapshot, SnapshotFamily};
 use crate::telemetry;
 
 /// How much is written before it is handed on.
-const CHUNK_BYTES: usize = 256 * 1024;
-
-/// How many series are looked up before they are written. In the order of a scrape, neighbours lie
-/// far apart in memory; looked up in a row, their cache misses overlap instead of adding up.
-const LOOKAHEAD: usize = 64;
+pub(super) const CHUNK_BYTES: usize = 256 * 1024;
 
 /// One of the times of a group, in nanoseconds since the epoch.
-type TimeOf = fn(&GroupTimes) -> i64;
+pub(super) type TimeOf = fn(&GroupTimes) -> i64;
 
 /// The families that the gateway keeps for every group: name, help, and their value.
 const GROUP_FAMILIES: [(&str, &str, TimeOf); 2] = [
@@ -56,6 +50,8 @@ pub fn seconds(nanos: i64) -> f64 {
 pub(super) struct Exposition {
     /// Whether start times are shown where they can only be series of their own.
     pub(super) created_series: bool,
+    /// Whether units are shown; the stock gateway never does.
+    pub(super) has_units: bool,
     /// How long newborn series that add up are shown as 0.
     pub(super) zero_lead: Duration,
     /// When the gateway was started.
@@ -131,7 +127,7 @@ impl Gateway {
         });
         let writer = Writer::new(format, self.exposition.created_series);
         let clashes = match writer {
-            Writer::OpenMetrics(_) => Clashes::among(&sources),
+            Writer::OpenMetrics(_) => Clashes::among(&sources, format.escaping),
             Writer::Text(_) | Writer::Protobuf(_) => Clashes::default(),
         };
         let mut exposure = Exposure {
@@ -139,6 +135,7 @@ impl Gateway {
             snapshot: &snapshot,
             clashes: &clashes,
             lead_start: self.exposition.lead_start(now),
+            part: Part::All,
             writer,
             out: Vec::with_capacity(CHUNK_BYTES + 4096),
             deliver,
@@ -177,11 +174,11 @@ impl Gateway {
         });
     }
 
-    fn order_of(&self, family: &SnapshotFamily) -> Arc<Vec<Entry>> {
+    pub(super) fn order_of(&self, family: &SnapshotFamily) -> Arc<Vec<Entry>> {
         self.store.orders().of(family.name(), family.extents(), |entry| family.block(entry))
     }
 
-    fn order_of_groups(&self, groups: &Slots<GroupTimes>) -> Arc<Vec<Entry>> {
+    pub(super) fn order_of_groups(&self, groups: &Slots<GroupTimes>) -> Arc<Vec<Entry>> {
         let block = |entry: Entry| groups.get(entry.slot).map_or("", GroupTimes::block);
         self.store.orders().of(GROUP_ORDER, groups.extents(), block)
     }
@@ -195,216 +192,13 @@ pub(super) struct Prepared {
     sorted: AtomicU64,
 }
 
-/// Writes a row of a piece; `block` is its label block, which the caller has looked up, and `created` when
-/// the series began if that was pushed as a series.
-#[inline]
-pub(super) fn write_row(
-    writer: &mut Writer,
-    out: &mut Vec<u8>,
-    piece: &Piece,
-    row: usize,
-    block: &str,
-    created: Option<f64>,
-) {
-    let details = Details { exemplars: piece.exemplars(row), created, ..details(piece, row) };
-    let labels = labels(piece, row, block);
-    match piece.value(row) {
-        RowValue::Number(value) => writer.number(out, labels, value, details),
-        RowValue::Summary(summary) => writer.summary(out, labels, summary, details),
-        RowValue::Histogram(histogram) => writer.histogram(out, labels, histogram, details),
-    }
-}
-
-/// Writes a row of a series that adds up as it was before its first push.
-#[cold]
-fn write_empty_row(writer: &mut Writer, out: &mut Vec<u8>, piece: &Piece, row: usize, block: &str) {
-    let labels = labels(piece, row, block);
-    match piece.value(row) {
-        RowValue::Number(_) => writer.number(out, labels, 0.0, details(piece, row)),
-        RowValue::Summary(summary) => {
-            let empty = Summary::new(0.0, Count::ZERO, &summary.quantiles);
-            writer.summary(out, labels, &empty, details(piece, row));
-        }
-        RowValue::Histogram(histogram) => {
-            writer.histogram(out, labels, &histogram.emptied(), details(piece, row));
-        }
-    }
-}
-
-fn labels<'a>(piece: &Piece, row: usize, block: &'a str) -> Labels<'a> {
-    Labels { block, has_quoted_names: piece.has_quoted_names(), simple_labels: piece.simple_labels(row) }
-}
-
-/// What is known of a row, its exemplars aside.
-fn details(piece: &Piece, row: usize) -> Details<'_> {
-    Details { start: piece.start(row).nanos(), ..Details::default() }
-}
-
-struct Exposure<'a, D> {
-    gateway: &'a Gateway,
-    snapshot: &'a Snapshot,
-    clashes: &'a Clashes<'a>,
-    /// See [`Exposition::lead_start`].
-    lead_start: Option<i64>,
-    writer: Writer,
-    out: Vec<u8>,
-    deliver: D,
-}
-
-impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
-    fn family(&mut self, sources: &[Source<'_>]) -> Result<(), ReceiverGone> {
-        if self.writer.needs_length() {
-            self.writer.measure();
-            self.content(sources)?;
-            self.writer.measured();
-        }
-        self.content(sources)
-    }
-
-    fn content(&mut self, sources: &[Source<'_>]) -> Result<(), ReceiverGone> {
-        let mut has_begun = false;
-        for source in sources {
-            match source {
-                Source::Own(family) => {
-                    self.begin(&mut has_begun, source, Some(&family.help), None);
-                    self.own_rows(family);
-                }
-                Source::Pushed(family) => {
-                    let entries = self.gateway.order_of(family);
-                    if !entries.is_empty() {
-                        self.begin(&mut has_begun, source, family.help(), family.unit());
-                        if self.writer.is_measuring() {
-                            self.measure_rows(family);
-                        } else {
-                            self.rows(family, &entries)?;
-                        }
-                    }
-                }
-                Source::Group(_, help, time) => {
-                    self.begin(&mut has_begun, source, Some(help), None);
-                    self.group_rows(*time)?;
-                }
-            }
-        }
-        self.flush_if_full()
-    }
-
-    fn begin(&mut self, has_begun: &mut bool, source: &Source<'_>, help: Option<&str>, unit: Option<&str>) {
-        if !std::mem::replace(has_begun, true) {
-            let is_plain = self.clashes.is_plain(source.name());
-            let head = Head { unit, is_plain, ..Head::new(source.name(), source.kind(), help) };
-            self.writer.begin(&mut self.out, head);
-        }
-    }
-
-    /// What tells whether a series of this family is shown as it was before its first push.
-    fn is_newborn(&self, family: &SnapshotFamily) -> impl Fn(Start) -> bool + use<D> {
-        let lead_start = self.lead_start.filter(|_| family.kind.adds(family.name()));
-        move |start: Start| {
-            lead_start.is_some_and(|lead| start.accepted_nanos().is_some_and(|start| start > lead))
-        }
-    }
-
-    /// Passes all rows to the writer when only their lengths count, in the order in which they lie in
-    /// memory.
-    fn measure_rows(&mut self, family: &SnapshotFamily) {
-        let is_newborn = self.is_newborn(family);
-        for (piece, rows) in family.pieces() {
-            for row in 0..rows {
-                self.row(piece, row, piece.block(row), &is_newborn, None);
-            }
-        }
-    }
-
-    #[inline]
-    fn row(
-        &mut self,
-        piece: &Piece,
-        row: usize,
-        block: &str,
-        is_newborn: &impl Fn(Start) -> bool,
-        created: Option<f64>,
-    ) {
-        if is_newborn(piece.start(row)) {
-            write_empty_row(&mut self.writer, &mut self.out, piece, row, block);
-        } else {
-            write_row(&mut self.writer, &mut self.out, piece, row, block, created);
-        }
-    }
-
-    fn rows(&mut self, family: &SnapshotFamily, entries: &[Entry]) -> Result<(), ReceiverGone> {
-        let is_newborn = self.is_newborn(family);
-        let created = self.clashes.created_of(family.name());
-        let mut rows: Vec<(&Piece, usize)> = Vec::with_capacity(LOOKAHEAD);
-        let mut blocks: Vec<&str> = Vec::with_capacity(LOOKAHEAD);
-        for entries in entries.chunks(LOOKAHEAD) {
-            rows.clear();
-            rows.extend(entries.iter().filter_map(|entry| family.row(*entry)));
-            std::hint::black_box(rows.iter().fold(0, |sum, (piece, _)| sum + piece.len()));
-            blocks.clear();
-            blocks.extend(rows.iter().map(|(piece, row)| piece.block(*row)));
-            let touched = blocks.iter().fold(0, |sum: u8, block| {
-                let bytes = block.as_bytes();
-                sum.wrapping_add(bytes[0]).wrapping_add(bytes[bytes.len() / 2])
-            });
-            std::hint::black_box(touched);
-            for (&(piece, row), block) in rows.iter().zip(&blocks) {
-                let created = created.and_then(|created| created.get(block).copied());
-                self.row(piece, row, block, &is_newborn, created);
-                self.flush_if_full()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn group_rows(&mut self, time: TimeOf) -> Result<(), ReceiverGone> {
-        let groups = &self.snapshot.groups;
-        let order = self.gateway.order_of_groups(groups);
-        for entry in order.iter() {
-            let Some(times) = groups.get(entry.slot) else { continue };
-            let has_quoted_names = times.has_quoted_names();
-            let labels = Labels { has_quoted_names, ..Labels::unquoted(times.block()) };
-            self.writer.number(&mut self.out, labels, seconds(time(times)), Details::default());
-            self.flush_if_full()?;
-        }
-        Ok(())
-    }
-
-    fn own_rows(&mut self, family: &telemetry::Family) {
-        let start = family.kind.has_start().then_some(self.gateway.exposition.started.nanos);
-        let details = Details { start, ..Details::default() };
-        let (writer, out) = (&mut self.writer, &mut self.out);
-        for row in &family.rows {
-            let labels = Labels::unquoted(&row.block);
-            match &row.value {
-                telemetry::RowValue::Number(value) => writer.number(out, labels, *value, details),
-                telemetry::RowValue::Summary(summary) => writer.summary(out, labels, summary, details),
-                telemetry::RowValue::Histogram(histogram) => {
-                    writer.histogram(out, labels, histogram, details);
-                }
-            }
-        }
-    }
-
-    #[inline]
-    fn flush_if_full(&mut self) -> Result<(), ReceiverGone> {
-        if self.out.len() >= CHUNK_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), ReceiverGone> {
-        (self.deliver)(&mut self.out)?;
-        self.out.clear();
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn exposition(zero_lead: Duration) -> Exposition {
         let started = Moment { nanos: 0 };
-        Exposition { created_series: false, zero_lead, started, latest: AtomicI64::new(0) }
+        Exposition { created_series: false, has_units: true, zero_lead, started, latest: AtomicI64::new(0) }
     }
 
     #[test]

@@ -73,6 +73,7 @@ impl Gateway {
             telemetry,
             exposition: scrape::Exposition {
                 created_series: config.exposition.created_series,
+                has_units: !config.has_stock_formats(),
                 zero_lead: config.exposition.zero_lead,
                 started: now(),
                 latest: newest_push.into(),

@@ -3,14 +3,16 @@
 
 use bumpalo::Bump;
 
+use super::exposure::write_row;
 use super::now;
-use super::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP, seconds, write_row};
-use crate::exposition::escaping::Escaping;
+use super::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP, seconds};
 use crate::exposition::negotiation::{Format, Syntax};
 use crate::exposition::protobuf;
 use crate::exposition::writer::{Details, Head, Labels, Writer};
+use crate::model::escaping::{Escaping, colliding_label};
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
+use crate::model::name::is_unusable_label_name;
 use crate::model::push::{GROUP_FAMILIES, Push};
 use crate::model::time::Moment;
 use crate::persistence::stock_file::{StockFamily, StockFile, StockGroup};
@@ -40,6 +42,13 @@ pub(super) fn import(file: &StockFile, store: &Store, aggregate: bool) -> Vec<St
         let grouping = Grouping::new(labels.collect());
         if !grouping.labels().iter().any(|label| label.name == "job" && !label.value.is_empty()) {
             left_out.push(format!("group {}: it has no job", grouping.key()));
+            continue;
+        }
+        let is_unusable = |label: &&GroupingLabel<'_>| is_unusable_label_name(&label.name);
+        let unusable = grouping.labels().iter().find(is_unusable).map(|label| label.name.to_string());
+        if let Some(name) = unusable.or_else(|| colliding_label(grouping.key())) {
+            let sentence = format!("group {}: no scrape can show its label {name:?}", grouping.key());
+            left_out.push(sentence);
             continue;
         }
         for family in group.families.iter().filter(|family| !GROUP_FAMILIES.contains(&&*family.name)) {

@@ -40,6 +40,9 @@ pub(super) enum Encoding {
 /// What a zstd frame begins with (RFC 8878, 3.1.1).
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
+/// What a frame that decoders skip begins with, behind a first byte from 0x50 to 0x5f (RFC 8878, 3.1.2).
+const ZSTD_SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
+
 /// The largest window of a zstd frame, as a power of two: as much memory as a decoder takes (RFC 9659).
 const ZSTD_WINDOW_LOG: u32 = 23;
 
@@ -93,7 +96,8 @@ async fn next_chunk(payload: &mut Payload) -> Result<Option<Bytes>, BodyError> {
 
 /// Whether a body can be one of zstd.
 pub(super) fn is_zstd(body: &[u8]) -> bool {
-    body.starts_with(&ZSTD_MAGIC)
+    let is_skippable = |body: &[u8]| body[0] >> 4 == 5 && body[1..].starts_with(&ZSTD_SKIPPABLE_MAGIC);
+    body.starts_with(&ZSTD_MAGIC) || (!body.is_empty() && is_skippable(body))
 }
 
 /// Inflates a body to at most `limit` bytes.
@@ -186,6 +190,8 @@ mod tests {
         let both = [zstd(b"a 1\n"), zstd(b"b 2\n")].concat();
         assert_eq!(inflated(both, Encoding::Zstd).as_deref(), Ok(&b"a 1\nb 2\n"[..]));
         assert_eq!(inflated(b"a 1\n".to_vec(), Encoding::Zstd).as_deref(), Ok(&b"a 1\n"[..]));
+        let skippable = [&b"\x5a\x2a\x4d\x18\x03\x00\x00\x00abc"[..], &zstd(b"a 1\n")].concat();
+        assert_eq!(inflated(skippable, Encoding::Zstd).as_deref(), Ok(&b"a 1\n"[..]));
         let mut cut = zstd(b"a 1\n");
         cut.truncate(cut.len() - 2);
         assert_eq!(inflated(cut, Encoding::Zstd), Err("unexpected EOF".into()));

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use crate::exposition::escaping::unescape_values;
 use crate::exposition::quote::quote;
 use crate::exposition::text::Names;
+use crate::model::escaping::{colliding_label, unescape_values};
 use crate::model::grouping::{Grouping, GroupingLabel};
-use crate::model::name::{is_legacy_label_name, is_reserved_label_name};
+use crate::model::name::{is_legacy_label_name, is_reserved_label_name, is_unusable_label_name};
 
 /// Marks a path component whose value is base64.
 const BASE64_SUFFIX: &str = "@base64";
@@ -28,6 +28,8 @@ pub enum PathError {
     OddComponents { labels: String },
     #[error("improper label name {name}")]
     LabelName { name: String },
+    #[error("the names of two labels are the same once they are escaped: {name}")]
+    CollidingNames { name: String },
     #[error("the value of label {name} is not UTF-8: {value}")]
     NotUtf8 { name: String, value: String },
 }
@@ -123,7 +125,11 @@ pub fn grouping<'a>(
     }
     grouping.retain(|label| label.name != "job");
     grouping.push(GroupingLabel { name: Cow::Borrowed("job"), value: text("job", job)? });
-    Ok(Grouping::new(grouping))
+    let grouping = Grouping::new(grouping);
+    match colliding_label(grouping.key()) {
+        Some(name) => Err(PathError::CollidingNames { name }),
+        None => Ok(grouping),
+    }
 }
 
 /// The label pairs behind the job.
@@ -166,7 +172,7 @@ fn label_name(name: Cow<'_, [u8]>, names: Names) -> Result<Cow<'_, str>, PathErr
     let name = utf8(name).map_err(|name| improper(&name))?;
     let is_proper = |name: &str| match names {
         Names::Legacy => is_legacy_label_name(name),
-        Names::Utf8 => !name.is_empty(),
+        Names::Utf8 => !is_unusable_label_name(name),
     };
     let unescaped = match (names, &name) {
         (Names::Legacy, _) => name.clone(),

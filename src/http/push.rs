@@ -13,6 +13,7 @@ use super::State;
 use super::answer;
 use super::body::{self, BodyError, Encoding};
 use super::path::{self, JobEncoding, PathError};
+use crate::exposition::negotiation::Offers;
 use crate::exposition::quote::quote;
 use crate::gateway::idempotency::{self, BadKey};
 use crate::gateway::{BodyFormat, Gateway, Method, Pending, PushError, PushRequest};
@@ -80,7 +81,7 @@ async fn accept(
     };
     let encoding = Encoding::of(request.headers());
     let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
-    let format = body_format(request);
+    let format = body_format(request, state.offers);
     let push = PushRequest { content_type, key, ..PushRequest::new(method, &grouping, format, &body) };
     let result = if encoding == Encoding::Identity && body.len() <= INLINE_BYTES {
         Ok(conclude(state, &push, state.gateway.push(&push)).await)
@@ -159,15 +160,15 @@ fn refuse_body(error: &BodyError) -> HttpResponse {
     answer::error(code, &error.to_string())
 }
 
-/// OpenMetrics in any version; protobuf only with exactly the parameters that clients send. Everything else
-/// is read as text, as the stock gateway does.
-fn body_format(request: &HttpRequest) -> BodyFormat {
+/// OpenMetrics in any version, unless the formats are those of the stock gateway; protobuf only with exactly
+/// the parameters that clients send. Everything else is read as text, as the stock gateway does.
+fn body_format(request: &HttpRequest, offers: Offers) -> BodyFormat {
     let Some(content_type) = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()) else {
         return BodyFormat::Text;
     };
     let mut parts = content_type.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default();
-    if media.eq_ignore_ascii_case("application/openmetrics-text") {
+    if offers == Offers::All && media.eq_ignore_ascii_case("application/openmetrics-text") {
         return BodyFormat::OpenMetrics;
     }
     let is_protobuf = media.eq_ignore_ascii_case("application/vnd.google.protobuf");

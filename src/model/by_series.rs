@@ -38,15 +38,10 @@ impl<T> BySeries<T> {
         &self.items[self.range(series)]
     }
 
-    /// The items of a series, to be changed.
-    pub fn of_mut(&mut self, series: u32) -> impl Iterator<Item = &mut T> {
+    /// Gives a series these items in the place of those that it has.
+    pub fn set(&mut self, series: u32, items: Vec<T>) {
         let range = self.range(series);
-        self.items[range].iter_mut().map(|(_, item)| item)
-    }
-
-    /// Adds an item behind the others of its series.
-    pub fn insert(&mut self, series: u32, item: T) {
-        self.items.insert(self.items.partition_point(|(other, _)| *other <= series), (series, item));
+        self.items.splice(range, items.into_iter().map(|item| (series, item)));
     }
 
     /// Adds an item whose place is found by [`BySeries::sort`], which must follow when items don't come in
@@ -59,19 +54,6 @@ impl<T> BySeries<T> {
     /// Brings the items into the order of their series.
     pub fn sort(&mut self) {
         self.items.sort_by_key(|(series, _)| *series);
-    }
-
-    /// Removes the item of a series that is at this position among its items.
-    pub fn remove(&mut self, series: u32, at: usize) {
-        let range = self.range(series);
-        if at < range.len() {
-            self.items.remove(range.start + at);
-        }
-    }
-
-    /// Removes the items of a series.
-    pub fn clear(&mut self, series: u32) {
-        self.items.drain(self.range(series));
     }
 
     /// How much memory the items take, in bytes.
@@ -96,19 +78,16 @@ mod tests {
 
     #[test]
     fn items_stay_with_their_series() {
-        let all = [(3, 'a'), (1, 'b'), (3, 'c'), (7, 'd'), (1, 'e')];
-        let (mut items, mut sorted) = (BySeries::default(), BySeries::default());
-        for (series, item) in all {
-            items.insert(series, item);
-            sorted.push(series, item);
+        let mut items = BySeries::default();
+        for (series, item) in [(3, 'a'), (1, 'b'), (3, 'c'), (7, 'd'), (1, 'e')] {
+            items.push(series, item);
         }
-        sorted.sort();
-        assert_eq!(items, sorted);
+        items.sort();
         let of = |items: &BySeries<char>, series| items.of(series).collect::<String>();
         assert_eq!([1, 2, 3, 7].map(|series| of(&items, series)), ["be", "", "ac", "d"]);
-        items.remove(3, 0);
-        items.clear(1);
-        items.remove(7, 1);
-        assert_eq!(items.iter().collect::<Vec<_>>(), [(3, &'c'), (7, &'d')]);
+        items.set(3, vec!['x', 'y', 'z']);
+        items.set(1, Vec::new());
+        items.set(2, vec!['f']);
+        assert_eq!([1, 2, 3, 7].map(|series| of(&items, series)), ["", "f", "xyz", "d"]);
     }
 }

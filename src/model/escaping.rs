@@ -3,16 +3,16 @@
 //! The schemes of prometheus/common `model.EscapeName`; legacy names never change.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::Write;
 
-use crate::model::labels::{pairs, write_pair};
+use crate::model::labels::{has_quoted_names, pairs, write_pair};
 use crate::model::name::{
     LABEL_NAME_BYTES, METRIC_NAME_BYTES, is_legacy_at, is_legacy_label_name, is_legacy_metric_name,
-    underscored_label_name, underscored_metric_name,
 };
 
 /// What a scrape does with names that are no legacy names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Escaping {
     /// They are quoted.
     AllowUtf8,
@@ -25,6 +25,9 @@ pub enum Escaping {
 }
 
 impl Escaping {
+    /// The schemes that change names.
+    pub const CHANGING: [Escaping; 3] = [Escaping::Underscores, Escaping::Dots, Escaping::Values];
+
     /// The scheme with this name in `Accept` and `Content-Type`.
     pub fn from_name(name: &str) -> Option<Escaping> {
         match name {
@@ -51,7 +54,7 @@ impl Escaping {
         match self {
             Escaping::AllowUtf8 => Cow::Borrowed(name),
             _ if is_legacy_metric_name(name) => Cow::Borrowed(name),
-            Escaping::Underscores => Cow::Owned(underscored_metric_name(name)),
+            Escaping::Underscores => Cow::Owned(underscores(name, &METRIC_NAME_BYTES)),
             Escaping::Dots => Cow::Owned(dots(name, &METRIC_NAME_BYTES)),
             Escaping::Values => Cow::Owned(values(name, &METRIC_NAME_BYTES)),
         }
@@ -62,7 +65,7 @@ impl Escaping {
         match self {
             Escaping::AllowUtf8 => Cow::Borrowed(name),
             _ if is_legacy_label_name(name) => Cow::Borrowed(name),
-            Escaping::Underscores => Cow::Owned(underscored_label_name(name)),
+            Escaping::Underscores => Cow::Owned(underscores(name, &LABEL_NAME_BYTES)),
             Escaping::Dots => Cow::Owned(dots(name, &LABEL_NAME_BYTES)),
             Escaping::Values => Cow::Owned(values(name, &LABEL_NAME_BYTES)),
         }
@@ -83,6 +86,24 @@ impl Escaping {
         out.push(b'}');
         Cow::Owned(String::from_utf8(out).unwrap_or_default())
     }
+}
+
+/// What a label name of a block becomes under some scheme where another one becomes the same, or where it
+/// becomes the name that Prometheus keeps metric names under: no scrape could show both.
+pub fn colliding_label(block: &str) -> Option<String> {
+    if !has_quoted_names(block) {
+        return None;
+    }
+    Escaping::CHANGING.into_iter().find_map(|scheme| {
+        let mut seen = HashSet::from([Cow::Borrowed("__name__")]);
+        pairs(block)
+            .map(|pair| scheme.label_name(&pair.name()).into_owned())
+            .find(|shown| !seen.insert(Cow::Owned(shown.clone())))
+    })
+}
+
+fn underscores(name: &str, name_bytes: &[bool; 256]) -> String {
+    name.char_indices().map(|(at, c)| if is_legacy_at(at, c, name_bytes) { c } else { '_' }).collect()
 }
 
 fn dots(name: &str, name_bytes: &[bool; 256]) -> String {
@@ -160,6 +181,21 @@ mod tests {
             assert_eq!(scheme.metric_name(name), escaped);
         }
         assert_eq!(Escaping::Underscores.block(r#"{a="x,","b.c"="y"}"#), r#"{a="x,",b_c="y"}"#);
+    }
+
+    #[test]
+    fn labels_that_look_the_same_under_some_scheme() {
+        for (block, label) in [
+            (r#"{a_b="",c="a.b"}"#, None),
+            (r#"{"a.b"="",a_c=""}"#, None),
+            (r#"{"a.b"="",a_b=""}"#, Some("a_b")),
+            (r#"{"a b"="","a.b"=""}"#, Some("a_b")),
+            (r#"{"a.b"="",a_dot_b=""}"#, Some("a_dot_b")),
+            (r#"{U__a_2e_b="","a.b"=""}"#, Some("U__a_2e_b")),
+            (r#"{".-name.-"=""}"#, Some("__name__")),
+        ] {
+            assert_eq!(colliding_label(block).as_deref(), label, "{block}");
+        }
     }
 
     #[test]

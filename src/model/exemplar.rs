@@ -1,5 +1,7 @@
 //! Exemplars: single observations that stand for many, such as one request with the id of its trace.
 
+use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::model::by_series::BySeries;
@@ -42,61 +44,134 @@ pub struct Placed {
     pub exemplar: Arc<Exemplar>,
 }
 
-/// The exemplars of some series.
+impl Place {
+    /// The order in which a series has its exemplars.
+    fn order(&self, other: &Place) -> Ordering {
+        match (self, other) {
+            (Place::Bucket(a), Place::Bucket(b)) => a.total_cmp(b),
+            (a, b) => a.rank().cmp(&b.rank()),
+        }
+    }
+
+    fn rank(self) -> u8 {
+        match self {
+            Place::Value => 0,
+            Place::Bucket(_) => 1,
+            Place::Native => 2,
+        }
+    }
+}
+
+/// The exemplars of some series, those of a series sorted by their places.
 pub type Exemplars = BySeries<Placed>;
 
 impl Exemplars {
-    /// Adds an exemplar. A value or bucket keeps its newest, a native histogram the [`MAX_NATIVE`] newest.
-    pub fn add(&mut self, series: u32, placed: Placed) {
-        let at = placed.exemplar.at;
-        let same = |other: &Placed| other.place == placed.place;
-        if placed.place != Place::Native {
-            let there = self.of_mut(series).find(|other| same(other));
-            if let Some(other) = there {
-                if other.exemplar.at <= at {
-                    *other = placed;
-                }
-                return;
-            }
-            return self.insert(series, placed);
-        }
-        if self.of(series).filter(|other| same(other)).count() >= MAX_NATIVE {
-            let native = self.of(series).enumerate().filter(|(_, other)| same(other));
-            let Some((oldest, other)) = native.min_by_key(|(_, other)| other.exemplar.at) else { return };
-            if other.exemplar.at > at {
-                return;
-            }
-            self.remove(series, oldest);
-        }
-        self.insert(series, placed);
+    /// Puts exemplars in the place of those that a series has.
+    pub fn replace(&mut self, series: u32, mut pushed: Vec<Placed>) {
+        pushed.sort_by(|a, b| a.place.order(&b.place));
+        self.set(series, pushed);
     }
+
+    /// Adds exemplars to those of a series. A value or bucket keeps its newest, a native histogram the
+    /// [`MAX_NATIVE`] newest. None counts as newer than `now`, in nanoseconds since the epoch: one from a
+    /// clock that is fast would stay for good.
+    pub fn add(&mut self, series: u32, pushed: Vec<Placed>, now: i64) {
+        let is_native = |placed: &Placed| placed.place == Place::Native;
+        let (mut natives, mut others): (Vec<Placed>, Vec<Placed>) =
+            self.of(series).cloned().partition(is_native);
+        let (pushed_natives, mut pushed): (Vec<Placed>, Vec<Placed>) =
+            pushed.into_iter().partition(is_native);
+        keep_newest(&mut natives, now);
+        // What a client pushes again is no other one.
+        let is_new = |placed: &Placed| !natives.contains(placed);
+        let mut new: Vec<Placed> = pushed_natives.into_iter().filter(is_new).collect();
+        natives.append(&mut new);
+        keep_newest(&mut natives, now);
+
+        others.append(&mut pushed);
+        others.sort_by(|a, b| a.place.order(&b.place));
+        let mut all: Vec<Placed> = Vec::with_capacity(others.len() + natives.len());
+        for placed in others {
+            match all.last_mut().filter(|last| last.place == placed.place) {
+                Some(last) if last.observed_at(now) <= placed.observed_at(now) => *last = placed,
+                Some(_) => {}
+                None => all.push(placed),
+            }
+        }
+        all.append(&mut natives);
+        self.set(series, all);
+    }
+}
+
+impl Placed {
+    /// When it was observed, as far as that can be.
+    fn observed_at(&self, now: i64) -> Option<i64> {
+        self.exemplar.at.map(|at| at.min(now))
+    }
+}
+
+/// Keeps the [`MAX_NATIVE`] newest, in their order.
+fn keep_newest(exemplars: &mut Vec<Placed>, now: i64) {
+    let Some(excess) = exemplars.len().checked_sub(MAX_NATIVE).filter(|excess| *excess > 0) else { return };
+    let mut by_age: Vec<usize> = (0..exemplars.len()).collect();
+    by_age.sort_by_key(|at| exemplars[*at].observed_at(now));
+    let gone: HashSet<usize> = by_age.into_iter().take(excess).collect();
+    let mut at = 0..;
+    exemplars.retain(|_| at.next().is_some_and(|at| !gone.contains(&at)));
 }
 
 /// The exemplar of a counter, among those of its series.
 pub fn of_value(exemplars: &[(u32, Placed)]) -> Option<&Exemplar> {
-    let placed = exemplars.iter().find(|(_, placed)| placed.place == Place::Value);
+    let placed = exemplars.first().filter(|(_, placed)| placed.place == Place::Value);
     placed.map(|(_, placed)| &*placed.exemplar)
-}
-
-/// The newest exemplar that falls into the bucket from `below` to `bound`, among those of its series.
-///
-/// The bucket it was pushed with may be a wider one: several pushes may have had different bounds.
-pub fn in_bucket(exemplars: &[(u32, Placed)], below: Option<f64>, bound: f64) -> Option<&Exemplar> {
-    let falls = |placed: &Placed| match placed.place {
-        Place::Bucket(pushed) => {
-            let value = placed.exemplar.value.min(pushed);
-            value <= bound && below.is_none_or(|below| value > below)
-        }
-        Place::Value | Place::Native => false,
-    };
-    let all = exemplars.iter().filter(|(_, placed)| falls(placed)).map(|(_, placed)| &*placed.exemplar);
-    all.max_by_key(|exemplar| exemplar.at)
 }
 
 /// The exemplars of a native histogram, among those of its series.
 pub fn of_native(exemplars: &[(u32, Placed)]) -> impl Iterator<Item = &Exemplar> {
-    let native = exemplars.iter().filter(|(_, placed)| placed.place == Place::Native);
-    native.map(|(_, placed)| &*placed.exemplar)
+    let start = exemplars.partition_point(|(_, placed)| placed.place != Place::Native);
+    exemplars[start..].iter().map(|(_, placed)| &*placed.exemplar)
+}
+
+/// The exemplars of the buckets of a histogram, bucket by bucket.
+#[derive(Debug)]
+pub struct OfBuckets<'a> {
+    exemplars: &'a [(u32, Placed)],
+    /// Those that are still to come with their values, ascending, where buckets may be narrower than the ones
+    /// that they were pushed with.
+    by_value: Option<std::iter::Peekable<std::vec::IntoIter<(f64, &'a Exemplar)>>>,
+}
+
+impl<'a> OfBuckets<'a> {
+    /// Those among the exemplars of a series. With `is_as_pushed`, buckets have the bounds that they were
+    /// pushed with. Several pushes may have had different bounds; then an exemplar belongs to the bucket that
+    /// its value falls into.
+    pub fn new(exemplars: &'a [(u32, Placed)], is_as_pushed: bool) -> OfBuckets<'a> {
+        if is_as_pushed || exemplars.is_empty() {
+            return OfBuckets { exemplars, by_value: None };
+        }
+        let value = |(_, placed): &'a (u32, Placed)| match placed.place {
+            Place::Bucket(bound) => Some((placed.exemplar.value.min(bound), &*placed.exemplar)),
+            Place::Value | Place::Native => None,
+        };
+        let mut by_value: Vec<(f64, &Exemplar)> = exemplars.iter().filter_map(value).collect();
+        by_value.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        OfBuckets { exemplars, by_value: Some(by_value.into_iter().peekable()) }
+    }
+
+    /// That of the next bucket, which has this bound.
+    #[inline]
+    pub fn next(&mut self, bound: f64) -> Option<&'a Exemplar> {
+        if self.exemplars.is_empty() {
+            return None;
+        }
+        let Some(rest) = &mut self.by_value else {
+            let place = Place::Bucket(bound);
+            let at = self.exemplars.binary_search_by(|(_, placed)| placed.place.order(&place)).ok()?;
+            return Some(&*self.exemplars[at].1.exemplar);
+        };
+        let within = std::iter::from_fn(|| rest.next_if(|(value, _)| *value <= bound));
+        within.map(|(_, exemplar)| exemplar).max_by_key(|exemplar| exemplar.at)
+    }
 }
 
 #[cfg(test)]
@@ -114,26 +189,54 @@ mod tests {
     #[test]
     fn each_bucket_keeps_its_newest() {
         let mut all = Exemplars::default();
-        all.add(1, placed(Place::Bucket(1.0), 0.5, 10));
-        all.add(0, placed(Place::Value, 7.0, 10));
-        all.add(1, placed(Place::Bucket(2.0), 1.5, 10));
-        all.add(1, placed(Place::Bucket(1.0), 0.6, 11));
-        all.add(1, placed(Place::Bucket(2.0), 1.6, 9));
+        let push = [placed(Place::Bucket(2.0), 1.5, 10), placed(Place::Bucket(1.0), 0.5, 10)];
+        all.add(1, push.to_vec(), 100);
+        all.add(0, vec![placed(Place::Value, 7.0, 10)], 100);
+        let push = [placed(Place::Bucket(1.0), 0.6, 11), placed(Place::Bucket(2.0), 1.6, 9)];
+        all.add(1, push.to_vec(), 100);
         assert_eq!((values(&all, 0), values(&all, 1)), (vec![7.0], vec![0.6, 1.5]));
-        all.clear(1);
+        all.replace(1, Vec::new());
         assert_eq!((values(&all, 0), values(&all, 1), all.iter().len()), (vec![7.0], vec![], 1));
     }
 
     #[test]
     fn a_native_histogram_keeps_the_newest_few() {
         let mut all = Exemplars::default();
-        all.add(0, placed(Place::Bucket(1.0), -1.0, 0));
+        all.add(0, vec![placed(Place::Bucket(1.0), -1.0, 0)], 100);
         for at in 0..12 {
-            all.add(0, placed(Place::Native, f64::from(at), i64::from(at)));
+            all.add(0, vec![placed(Place::Native, f64::from(at), i64::from(at))], 100);
         }
-        all.add(0, placed(Place::Native, 99.0, 1));
-        all.add(1, placed(Place::Native, 50.0, 1));
+        all.add(0, vec![placed(Place::Native, 99.0, 1), placed(Place::Native, 11.0, 11)], 100);
+        all.add(1, vec![placed(Place::Native, 50.0, 1)], 100);
         let expected: Vec<f64> = [-1.0].into_iter().chain((2..12).map(f64::from)).collect();
         assert_eq!((values(&all, 0), values(&all, 1)), (expected, vec![50.0]));
+    }
+
+    #[test]
+    fn a_fast_clock_does_not_win_for_good() {
+        let mut all = Exemplars::default();
+        all.add(0, vec![placed(Place::Value, 1.0, 1_000)], 100);
+        all.add(0, vec![placed(Place::Value, 2.0, 99)], 100);
+        assert_eq!(values(&all, 0), [1.0]);
+        all.add(0, vec![placed(Place::Value, 3.0, 101)], 101);
+        assert_eq!(values(&all, 0), [3.0]);
+    }
+
+    #[test]
+    fn an_exemplar_belongs_to_the_bucket_that_it_was_pushed_with_or_falls_into() {
+        let mut all = Exemplars::default();
+        let pushed = [(1.0, 0.5, 10), (2.0, 1.8, 11), (5.0, 1.5, 10), (f64::INFINITY, 9.0, 10)];
+        let pushed = pushed.map(|(bound, value, at)| placed(Place::Bucket(bound), value, at));
+        all.replace(3, pushed.to_vec());
+        let shown = |is_as_pushed, bounds: &[f64]| {
+            let mut exemplars = OfBuckets::new(all.slice(3), is_as_pushed);
+            bounds
+                .iter()
+                .map(|bound| exemplars.next(*bound).map(|exemplar| exemplar.value))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(shown(true, &[5.0, 1.0, 3.0]), [Some(1.5), Some(0.5), None]);
+        let bounds = [1.0, 2.0, 5.0, 7.0, f64::INFINITY];
+        assert_eq!(shown(false, &bounds), [Some(0.5), Some(1.8), None, None, Some(9.0)]);
     }
 }

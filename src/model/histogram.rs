@@ -260,6 +260,11 @@ impl Histogram {
         self.others.iter().fold(self.first.total, |count, part| count.plus(part.total))
     }
 
+    /// Whether all pushes had the same bounds, so that buckets are shown as they were pushed.
+    pub fn has_one_layout(&self) -> bool {
+        self.others.is_empty()
+    }
+
     /// The layout of the first push.
     pub fn layout(&self) -> &Arc<Layout> {
         &self.first.layout

@@ -32,22 +32,6 @@ pub fn is_legacy_label_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
 }
 
-/// A metric name with every character that a legacy one can't have replaced by an underscore, as a
-/// scrape shows it by default.
-pub fn underscored_metric_name(name: &str) -> String {
-    underscored(name, &METRIC_NAME_BYTES)
-}
-
-/// A label name with every character that a legacy one can't have replaced by an underscore, as a
-/// scrape shows it by default.
-pub fn underscored_label_name(name: &str) -> String {
-    underscored(name, &LABEL_NAME_BYTES)
-}
-
-fn underscored(name: &str, name_bytes: &[bool; 256]) -> String {
-    name.char_indices().map(|(at, c)| if is_legacy_at(at, c, name_bytes) { c } else { '_' }).collect()
-}
-
 /// Whether a legacy name may have `c` at the offset `at`.
 pub fn is_legacy_at(at: usize, c: char, name_bytes: &[bool; 256]) -> bool {
     c.is_ascii() && name_bytes[c as usize] && (at > 0 || !c.is_ascii_digit())
@@ -56,6 +40,12 @@ pub fn is_legacy_at(at: usize, c: char, name_bytes: &[bool; 256]) -> bool {
 /// Whether `name` is reserved for Prometheus itself.
 pub fn is_reserved_label_name(name: &str) -> bool {
     name.starts_with("__")
+}
+
+/// Whether no series can have a label of this name: it is empty or reserved, or has a NUL character, which
+/// Prometheus does not read in names.
+pub fn is_unusable_label_name(name: &str) -> bool {
+    name.is_empty() || is_reserved_label_name(name) || name.contains('\0')
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@ pub enum Cause {
     SuffixOfComposite { family: String, base: String, kind: &'static str },
     #[error("collected {kind} named {family:?} collides with previously collected metric named {other:?}")]
     CompositeOverSuffix { family: String, kind: &'static str, other: String },
+    #[error("metric name {family:?} has a NUL character, which Prometheus does not read")]
+    InvalidName { family: String },
     #[error("metric name {family:?} is the same as another once it is escaped: {escaped}")]
     CollidingName { family: String, escaped: String },
     #[error(
@@ -90,8 +92,14 @@ pub enum Cause {
         "{metric} has an exemplar whose labels have {chars} characters, but {MAX_LABEL_CHARS} are the most"
     )]
     ExemplarTooLong { metric: String, chars: usize },
-    #[error("{metric} has an exemplar with a label name that is empty or comes twice: {label:?}")]
+    #[error(
+        "{metric} has an exemplar with a label name that is empty, has a NUL character or comes twice: {label:?}"
+    )]
     ExemplarLabel { metric: String, label: String },
+    #[error(
+        "{metric} has an exemplar whose label {label} has a NUL character, which Prometheus does not read"
+    )]
+    ExemplarValue { metric: String, label: String },
 }
 
 impl Cause {
@@ -106,6 +114,7 @@ impl Cause {
             Cause::TooMuchText { .. } => "too_large",
             Cause::DuplicateSeries { .. } => "duplicate_series",
             Cause::KindConflict { .. } | Cause::OwnKindConflict { .. } => "type_conflict",
+            Cause::InvalidName { .. } => "invalid_name",
             Cause::Reserved { .. } => "reserved_name",
             Cause::SuffixOfComposite { .. }
             | Cause::CompositeOverSuffix { .. }
@@ -120,7 +129,9 @@ impl Cause {
             | Cause::CountDiffers { .. }
             | Cause::NoCount { .. }
             | Cause::NativeHistogram { .. } => "invalid_histogram",
-            Cause::ExemplarTooLong { .. } | Cause::ExemplarLabel { .. } => "invalid_exemplar",
+            Cause::ExemplarTooLong { .. } | Cause::ExemplarLabel { .. } | Cause::ExemplarValue { .. } => {
+                "invalid_exemplar"
+            }
         }
     }
 }

@@ -321,8 +321,9 @@ fn exemplars(rows: Vec<ExemplarRow>, len: usize) -> Option<Exemplars> {
             PlaceRow::Bucket(bound) => Place::Bucket(bound),
             PlaceRow::Native => Place::Native,
         };
-        exemplars.insert(series, Placed { place, exemplar: Arc::new(Exemplar { block, value, at }) });
+        exemplars.push(series, Placed { place, exemplar: Arc::new(Exemplar { block, value, at }) });
     }
+    exemplars.sort();
     Some(exemplars)
 }
 

@@ -4,17 +4,17 @@
 //! what the push has: names are looked up in [`Definitions`], and a series can only stand in
 //! another group whose key its own labels spell out.
 
-use std::collections::HashSet;
-
+use crate::model::escaping::Escaping;
 use crate::model::grouping::Grouping;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::pairs;
 use crate::model::labels::write_pair;
-use crate::model::name::{is_legacy_metric_name, underscored_metric_name};
+use crate::model::name::is_legacy_metric_name;
 use crate::model::push::{self, Push};
 use crate::model::rules::{Cause, Refusal};
 use crate::store::definition::{Definitions, Shape, check_suffixes};
 use crate::store::group::{FamilyRule, Group, Plan, Semantics};
+use crate::store::shown_names::ShownNames;
 
 /// Checks the names and types of a push.
 ///
@@ -27,12 +27,18 @@ pub fn check_names(
     definitions: &Definitions,
     semantics: &Semantics,
 ) -> Result<(), Refusal> {
-    check_escaped_within(push)?;
+    let shown = shown_names_of(push)?;
+    let all_are_legacy = shown.is_empty() && definitions.shown().is_empty();
     for pushed in push.families() {
         let name = push.name(pushed);
         let offset = push.series(pushed).first().and_then(|series| series.offset);
         let refuse = |cause| Refusal::at(offset, cause);
         definitions.check_own(name, pushed.kind).map_err(refuse)?;
+        if !is_legacy_metric_name(name) {
+            for scheme in Escaping::CHANGING {
+                definitions.check_own(&scheme.metric_name(name), pushed.kind).map_err(refuse)?;
+            }
+        }
         let live = definitions.live(name);
         if live.is_some_and(|(kind, _)| kind.joined(pushed.kind).is_some()) {
             continue;
@@ -47,27 +53,42 @@ pub fn check_names(
             }
         }
         if live.is_none() {
-            definitions.check_escaped(name).map_err(refuse)?;
+            definitions.check_shown(name).map_err(refuse)?;
         }
-        check_suffixes(name, pushed.kind, |other| kind_after(other, push, group, definitions, semantics))
-            .map_err(refuse)?;
+        let kind_of = |other: &str| kind_after(other, push, group, definitions, semantics);
+        check_suffixes(name, pushed.kind, kind_of).map_err(refuse)?;
+        if all_are_legacy {
+            continue;
+        }
+        // The suffixes go behind the name as it is shown.
+        for (at, scheme) in Escaping::CHANGING.into_iter().enumerate() {
+            let kind_of_shown = |other: &str| {
+                let changed =
+                    [&shown, definitions.shown()].into_iter().find_map(|names| names.find(at, other));
+                changed.and_then(|name| kind_of(name)).or_else(|| kind_of(other))
+            };
+            check_suffixes(&scheme.metric_name(name), pushed.kind, kind_of_shown).map_err(refuse)?;
+        }
     }
     Ok(())
 }
 
-/// Checks that no name of a push that is no legacy name would look like another of the push where a
-/// scrape escapes names.
-fn check_escaped_within(push: &Push) -> Result<(), Refusal> {
-    let mut seen = HashSet::new();
+/// The names of a push that are no legacy names.
+///
+/// # Errors
+///
+/// One that would look like another of the push where a scrape escapes names.
+fn shown_names_of(push: &Push) -> Result<ShownNames, Refusal> {
+    let mut shown = ShownNames::default();
     for pushed in push.families().iter().filter(|pushed| !is_legacy_metric_name(push.name(pushed))) {
-        let family = push.name(pushed).to_owned();
-        let escaped = underscored_metric_name(&family);
-        if push.family(&escaped).is_some() || !seen.insert(escaped.clone()) {
+        let name = push.name(pushed);
+        if let Some(escaped) = shown.collision(name, |legacy| push.family(legacy).is_some()) {
             let offset = push.series(pushed).first().and_then(|series| series.offset);
-            return Err(Refusal::at(offset, Cause::CollidingName { family, escaped }));
+            return Err(Refusal::at(offset, Cause::CollidingName { family: name.to_owned(), escaped }));
         }
+        shown.add(&name.into());
     }
-    Ok(())
+    Ok(shown)
 }
 
 /// Whether a family that no other group has may take the type of the push.

@@ -10,9 +10,9 @@ use foldhash::fast::RandomState;
 
 use crate::model::histogram::Layout;
 use crate::model::kind::{Form, Kind};
-use crate::model::name::{is_legacy_metric_name, underscored_metric_name};
 use crate::model::rules::Cause;
 use crate::store::change::Tracking;
+use crate::store::shown_names::ShownNames;
 
 /// How many bucket layouts of a family are kept for sharing.
 const SHARED_LAYOUTS: usize = 16;
@@ -102,8 +102,7 @@ impl Entry {
 #[derive(Debug, Default)]
 pub struct Definitions {
     families: HashMap<Arc<str>, Entry, RandomState>,
-    /// Live names that are no legacy names, by what they become with underscores.
-    escaped: HashMap<String, Arc<str>, RandomState>,
+    shown: ShownNames,
     own: HashMap<String, OwnFamily, RandomState>,
     tracking: Tracking,
     /// Names that came, went or changed their type since the last commit, with the definitions whose
@@ -125,7 +124,7 @@ impl Definitions {
     pub fn new(own: impl IntoIterator<Item = (String, OwnFamily)>, tracking: Tracking) -> Definitions {
         Definitions {
             families: HashMap::default(),
-            escaped: HashMap::default(),
+            shown: ShownNames::default(),
             own: own.into_iter().collect(),
             tracking,
             changed: HashMap::default(),
@@ -182,12 +181,17 @@ impl Definitions {
     /// # Errors
     ///
     /// What both become.
-    pub fn check_escaped(&self, name: &str) -> Result<(), Cause> {
-        let escaped = underscored_metric_name(name);
-        let is_taken = self.escaped.get(&escaped).is_some_and(|live| **live != *name)
-            || (escaped != name
-                && (self.families.contains_key(&*escaped) || self.own.contains_key(&escaped)));
-        if is_taken { Err(Cause::CollidingName { family: name.to_owned(), escaped }) } else { Ok(()) }
+    pub fn check_shown(&self, name: &str) -> Result<(), Cause> {
+        let is_legacy = |shown: &str| self.families.contains_key(shown) || self.own.contains_key(shown);
+        match self.shown.collision(name, is_legacy) {
+            Some(escaped) => Err(Cause::CollidingName { family: name.to_owned(), escaped }),
+            None => Ok(()),
+        }
+    }
+
+    /// The live names that are no legacy names, as they are shown.
+    pub fn shown(&self) -> &ShownNames {
+        &self.shown
     }
 
     /// The shapes, other than `own`, of the groups that have this family.
@@ -202,9 +206,7 @@ impl Definitions {
             Some(entry) => entry,
             None => {
                 let name: Arc<str> = name.into();
-                if !is_legacy_metric_name(&name) {
-                    self.escaped.insert(underscored_metric_name(&name), name.clone());
-                }
+                self.shown.add(&name);
                 let definition = Arc::new(Definition::new(name.clone(), kind));
                 note_change(self.tracking, &mut self.changed, &definition);
                 self.families.entry(name).or_insert(Entry {
@@ -259,9 +261,7 @@ impl Definitions {
         if entry.shapes.is_empty() {
             note_change(self.tracking, &mut self.changed, &entry.definition);
             self.families.remove(name);
-            if !is_legacy_metric_name(name) {
-                self.escaped.remove(&underscored_metric_name(name));
-            }
+            self.shown.remove(name);
         }
     }
 

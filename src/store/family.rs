@@ -10,12 +10,12 @@ use smallvec::SmallVec;
 
 use crate::model::histogram::Layout;
 use crate::model::kind::Kind;
-use crate::model::labels::pairs;
 use crate::model::push::{self, Push};
 use crate::model::time::Moment;
 use crate::store::change::{FamilyChanges, Tracking};
 use crate::store::definition::{Definition, Definitions, Lease};
 use crate::store::piece::{Meeting, PIECE_ROWS, Piece, RowValue, told_start};
+use crate::store::states::{self, Set, States};
 
 /// Families with more series than this have an index; smaller ones are searched through.
 const INDEXED_FROM: u32 = 8;
@@ -41,6 +41,8 @@ pub struct Family {
     pieces: Pieces,
     len: u32,
     index: Option<Box<Index>>,
+    /// Of a family of state sets, once they were needed.
+    states: Option<Box<States>>,
     changes: Option<Box<FamilyChanges>>,
 }
 
@@ -130,6 +132,7 @@ impl Family {
             pieces: Pieces::new(),
             len: 0,
             index: None,
+            states: None,
             changes: None,
         }
     }
@@ -139,6 +142,7 @@ impl Family {
         self.len = pieces.iter().map(|piece| piece.len() as u32).sum();
         self.pieces = pieces;
         self.index = None;
+        self.states = None;
         self.index_new_series();
     }
 
@@ -332,6 +336,7 @@ impl Family {
         }
         self.len = 0;
         self.index = None;
+        self.states = None;
         self.epoch = epoch;
         let all: Vec<&push::Series> = push.series(pushed).iter().collect();
         self.append(push, pushed, &all, Meeting::Replace, now, layouts);
@@ -355,19 +360,30 @@ impl Family {
     /// that it runs is not stopped too.
     fn turn_off_absent_states(&mut self, push: &Push, pushed: &push::Family) {
         let name = push.name(pushed);
-        let set = |block: &str| -> String {
-            pairs(block).filter(|pair| pair.name() != name).map(|pair| format!("{pair:?}")).collect()
+        let blocks = || push.series(pushed).iter().map(|one| push.block(one));
+        let sets: HashSet<Set<'_>, RandomState> =
+            blocks().filter_map(|block| Some(states::split(name, block)?.0)).collect();
+        let mentioned: HashSet<&str, RandomState> = blocks().collect();
+        let states = self.states.take().unwrap_or_else(|| {
+            Box::new(States::of(name, (0..self.len).map(|position| self.block(position))))
+        });
+        let absent: Vec<u32> = if sets.len() * states.count() < self.len as usize {
+            let blocks = sets.iter().flat_map(|set| states.blocks(*set));
+            blocks
+                .filter(|block| !mentioned.contains(&**block))
+                .filter_map(|block| self.find(&block))
+                .collect()
+        } else {
+            let is_absent = |position: &u32| {
+                let block = self.block(*position);
+                let is_in = |(set, _): (Set<'_>, &str)| sets.contains(&set);
+                !mentioned.contains(block) && states::split(name, block).is_some_and(is_in)
+            };
+            (0..self.len).filter(is_absent).collect()
         };
-        let sets: HashSet<String, RandomState> =
-            push.series(pushed).iter().map(|one| set(push.block(one))).collect();
-        let mentioned: HashSet<&str, RandomState> =
-            push.series(pushed).iter().map(|one| push.block(one)).collect();
-        for position in 0..self.len {
+        self.states = Some(states);
+        for position in absent {
             let (number, row) = (position as usize / PIECE_ROWS, position as usize % PIECE_ROWS);
-            let block = self.block(position);
-            if mentioned.contains(block) || !sets.contains(&set(block)) {
-                continue;
-            }
             if let Some(changes) = &mut self.changes {
                 changes.touch(number as u32, &self.pieces[number]);
             }
@@ -388,6 +404,9 @@ impl Family {
         now: Moment,
         layouts: &[Arc<Layout>],
     ) {
+        if let Some(states) = &mut self.states {
+            fresh.iter().for_each(|one| states.add(push.name(pushed), push.block(one)));
+        }
         while !fresh.is_empty() {
             let used = self.len as usize % PIECE_ROWS;
             if used == 0 {

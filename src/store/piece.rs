@@ -258,21 +258,24 @@ impl Piece {
     /// Adds the exemplars of a pushed series to those of a row.
     #[inline]
     fn add_exemplars(&mut self, at: usize, push: &Push, series: &Series, meeting: Meeting, now: Moment) {
-        if meeting == Meeting::Replace
-            && let Some(exemplars) = &mut self.exemplars
-        {
-            exemplars.clear(at as u32);
-        }
-        for (place, mut exemplar) in push.exemplars(series) {
+        let pushed = push.exemplars(series).map(|(place, mut exemplar)| {
             if meeting == Meeting::Add {
                 // Which is the newest must be known, and Prometheus would take it for a new one at every
                 // scrape.
                 exemplar.at.get_or_insert(now.nanos);
             }
-            let placed = Placed { place, exemplar: Arc::new(exemplar) };
-            self.exemplars.get_or_insert_default().add(at as u32, placed);
+            Placed { place, exemplar: Arc::new(exemplar) }
+        });
+        let mut pushed = pushed.peekable();
+        if pushed.peek().is_none() && (meeting == Meeting::Add || self.exemplars.is_none()) {
+            return;
         }
-        if self.exemplars.as_ref().is_some_and(|exemplars| exemplars.is_empty()) {
+        let exemplars = self.exemplars.get_or_insert_default();
+        match meeting {
+            Meeting::Add => exemplars.add(at as u32, pushed.collect(), now.nanos),
+            Meeting::Replace => exemplars.replace(at as u32, pushed.collect()),
+        }
+        if exemplars.is_empty() {
             self.exemplars = None;
         }
     }

@@ -29,8 +29,19 @@ pub(super) struct Current<'a> {
     pub(super) unit: Option<&'a str>,
     /// Its position in the body, once it has samples.
     pub(super) at: Option<usize>,
-    /// Start times that came apart from their series: where their labels stand, and the times.
-    pub(super) starts: Vec<(Vec<Label<'a>>, i64)>,
+    /// Start times that came apart from their series.
+    pub(super) starts: Vec<SeriesStart<'a>>,
+}
+
+/// When a series began.
+#[derive(Debug)]
+pub(super) struct SeriesStart<'a> {
+    /// The labels of the series.
+    pub(super) labels: Vec<Label<'a>>,
+    /// The time, in nanoseconds since the epoch.
+    pub(super) nanos: i64,
+    /// Whether the line has a timestamp too.
+    pub(super) has_timestamp: bool,
 }
 
 impl<'a> Current<'a> {
@@ -84,9 +95,10 @@ impl<'a> Current<'a> {
             .handles_of(&body.families[family])
             .map(|(handle, series)| (sorted(body.labels_of(series)), handle))
             .collect();
-        for (labels, nanos) in self.starts.drain(..) {
-            if let Some(handle) = handles.get(&sorted(&labels)) {
-                body.push_start(*handle, nanos);
+        for start in self.starts.drain(..) {
+            if let Some(&handle) = handles.get(&sorted(&start.labels)) {
+                body.push_start(handle, start.nanos);
+                body.series_mut(handle).has_timestamp |= start.has_timestamp;
             }
         }
     }
@@ -128,6 +140,7 @@ impl<'a> Seen<'a> {
             return None;
         }
         let Current { help, unit, .. } = *current;
+        let unit = unit.filter(|unit| !unit.is_empty());
         body.families.push(Family { kind: Some(kind), help, unit, ..Family::new(name) });
         current.at = Some(body.families.len() - 1);
         current.at

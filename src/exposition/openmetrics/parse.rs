@@ -5,7 +5,7 @@
 
 use bumpalo::Bump;
 
-use super::family::{Current, Sample, Seen};
+use super::family::{Current, Sample, Seen, SeriesStart};
 use super::name::kind_of;
 use crate::exposition::assembly::{Assembly, Member, Role, duplicate_label};
 use crate::exposition::quote::{quote, quote_byte};
@@ -432,7 +432,7 @@ impl<'a> Parser<'a> {
         if self.assembly.kind(family).form() == Form::Number {
             let labels = self.assembly.body.labels_since(mark).to_vec();
             self.assembly.body.drop_labels(mark);
-            self.current.starts.push((labels, nanos));
+            self.current.starts.push(SeriesStart { labels, nanos, has_timestamp });
             return Ok(());
         }
         let handle = self.assembly.composite(family, mark, start);

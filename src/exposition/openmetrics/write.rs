@@ -2,11 +2,11 @@
 
 use super::name::{Form, form, plain_form};
 use super::number::{mark_float, write_count, write_float, write_time};
-use crate::exposition::escaping::Escaping;
 use crate::exposition::line::Lines;
 use crate::exposition::writer::{Details, Head, Labels};
 use crate::model::count::Count;
-use crate::model::exemplar::{Exemplar, in_bucket, of_value};
+use crate::model::escaping::Escaping;
+use crate::model::exemplar::{Exemplar, OfBuckets, of_value};
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;
 use crate::model::labels::has_quoted_names;
@@ -60,7 +60,7 @@ impl OpenMetricsWriter {
         let type_name = Form { kind: self.kind, ..form }.type_name();
         out.extend_from_slice(format!("# TYPE {shown} {type_name}\n").as_bytes());
         let may_have_unit = !matches!(form.kind, Kind::Info | Kind::StateSet);
-        if let Some(unit) = head.unit.filter(|unit| may_have_unit && has_unit(form.name, unit)) {
+        if let Some(unit) = head.unit_in(form.name).filter(|_| may_have_unit) {
             out.extend_from_slice(format!("# UNIT {shown} {unit}\n").as_bytes());
         }
     }
@@ -114,7 +114,7 @@ impl OpenMetricsWriter {
         let is_float = histogram.is_float();
         let whole = |count: Count| if is_float { Count::Float(count.as_f64()) } else { count };
         let mut label = Vec::new();
-        let mut last = None;
+        let mut exemplars = OfBuckets::new(details.exemplars, histogram.has_one_layout());
         histogram.all_buckets(|text, bound, count| {
             label.clear();
             label.extend_from_slice(text.as_bytes());
@@ -122,10 +122,9 @@ impl OpenMetricsWriter {
             self.lines.series(out, if is_plain { "" } else { "_bucket" }, block, Some(("le", &label)));
             write_count(out, whole(count));
             if !is_plain {
-                self.exemplar(out, in_bucket(details.exemplars, last, bound));
+                self.exemplar(out, exemplars.next(bound));
             }
             out.push(b'\n');
-            last = Some(bound);
         });
         if is_plain {
             return;
@@ -179,9 +178,4 @@ impl OpenMetricsWriter {
         }
         out.push(b'\n');
     }
-}
-
-/// Whether a family of this name may have this unit: its name must end in it.
-fn has_unit(name: &str, unit: &str) -> bool {
-    name.strip_suffix(unit).is_some_and(|base| base.len() > 1 && base.ends_with('_'))
 }

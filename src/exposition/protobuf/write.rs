@@ -5,10 +5,11 @@
 //! counts. Most series are plain numbers with simple labels, whose length needs no writing at all.
 
 use super::wire::{put_double, put_message, put_sint, put_string, put_uint, put_varint, varint_bytes};
-use crate::exposition::escaping::Escaping;
+use crate::exposition::openmetrics::form;
 use crate::exposition::writer::{Details, Head, Labels};
 use crate::model::count::Count;
-use crate::model::exemplar::{Exemplar, in_bucket, of_native, of_value};
+use crate::model::escaping::Escaping;
+use crate::model::exemplar::{Exemplar, OfBuckets, of_native, of_value};
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;
 use crate::model::labels::pairs;
@@ -67,12 +68,13 @@ impl ProtobufWriter {
             put_varint(out, self.length);
         }
         self.put(out, |out| {
-            put_string(out, 1, &escaping.metric_name(head.name));
+            let name = escaping.metric_name(head.name);
+            put_string(out, 1, &name);
             if let Some(help) = head.help {
                 put_string(out, 2, help);
             }
             put_uint(out, 3, kind as u64);
-            if let Some(unit) = head.unit {
+            if let Some(unit) = head.unit_in(form(&name, kind).name) {
                 put_string(out, 5, unit);
             }
         });
@@ -185,7 +187,7 @@ impl ProtobufWriter {
                         put_uint(message, 1, whole(count));
                     }
                     put_double(message, 2, histogram.sum.value());
-                    let mut last = None;
+                    let mut exemplars = OfBuckets::new(details.exemplars, histogram.has_one_layout());
                     histogram.buckets(|_, bound, count| {
                         put_message(message, 3, |message| {
                             if is_float {
@@ -194,11 +196,10 @@ impl ProtobufWriter {
                                 put_uint(message, 1, whole(count));
                             }
                             put_double(message, 2, bound);
-                            if let Some(exemplar) = in_bucket(details.exemplars, last, bound) {
+                            if let Some(exemplar) = exemplars.next(bound) {
                                 put_exemplar(message, 3, exemplar, escaping);
                             }
                         });
-                        last = Some(bound);
                     });
                     if let Some(native) = histogram.native() {
                         put_native(message, &native.encode(is_float), is_float);

@@ -1,8 +1,8 @@
 //! Writing the text format as `expfmt.MetricFamilyToText` does.
 
-use crate::exposition::escaping::Escaping;
 use crate::exposition::line::Lines;
 use crate::exposition::writer::{Head, Labels};
+use crate::model::escaping::Escaping;
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;
 use crate::model::number::{format_f64, write_f64};

@@ -18,7 +18,7 @@ const SECONDS: std::ops::Range<f64> = 946_684_800.0..4_102_444_800.0;
 /// The families of a body that hold start times.
 #[derive(Debug, Default)]
 pub(super) struct Created {
-    /// Their positions in the body.
+    /// Their positions in the body, ascending.
     families: Vec<usize>,
     /// Start times by the handle of the series, in nanoseconds since the epoch.
     starts: HashMap<u32, i64, RandomState>,
@@ -29,10 +29,13 @@ impl Created {
     /// of series with the same labels.
     pub(super) fn of(body: &Body<'_>) -> Created {
         let mut created = Created::default();
+        if !body.families.iter().any(|family| base_of(family).is_some()) {
+            return created;
+        }
+        let bases = body.families.iter().rev().filter_map(|family| Some((base(family)?, family)));
+        let bases: HashMap<&str, &Family<'_>, RandomState> = bases.collect();
         for (at, family) in body.families.iter().enumerate() {
-            let Some(base) = family.name.strip_suffix("_created") else { continue };
-            let is_plain = matches!(family.kind, None | Some(Kind::Gauge | Kind::Untyped));
-            if let Some(of) = body.families.iter().find(|of| is_plain && has_start_in(of, base)) {
+            if let Some(of) = base_of(family).and_then(|base| bases.get(base)) {
                 created.add(body, at, of);
             }
         }
@@ -56,7 +59,7 @@ impl Created {
 
     /// Whether the family at this position holds start times.
     pub(super) fn is_in(&self, family: usize) -> bool {
-        self.families.contains(&family)
+        self.families.binary_search(&family).is_ok()
     }
 
     /// The start time of the series with this handle, in nanoseconds since the epoch.
@@ -65,12 +68,18 @@ impl Created {
     }
 }
 
-/// Whether the start times of a family would be called `base` with `_created` behind it.
-fn has_start_in(family: &Family<'_>, base: &str) -> bool {
+/// What a family of start times, which this may be, is called without `_created`.
+fn base_of<'a>(family: &Family<'a>) -> Option<&'a str> {
+    let is_plain = matches!(family.kind, None | Some(Kind::Gauge | Kind::Untyped));
+    family.name.strip_suffix("_created").filter(|_| is_plain)
+}
+
+/// What the start times of this family would be called without `_created`.
+fn base<'a>(family: &Family<'a>) -> Option<&'a str> {
     match family.kind {
-        Some(Kind::Counter) => family.name.strip_suffix("_total").unwrap_or(family.name) == base,
-        Some(Kind::Histogram | Kind::Summary) => family.name == base,
-        _ => false,
+        Some(Kind::Counter) => Some(family.name.strip_suffix("_total").unwrap_or(family.name)),
+        Some(Kind::Histogram | Kind::Summary) => Some(family.name),
+        _ => None,
     }
 }
 

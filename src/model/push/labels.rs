@@ -4,13 +4,13 @@
 //! overwrite those of the body, and a series that then has no `instance` label gets an empty one.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
 
 use crate::model::body::Label;
+use crate::model::escaping::colliding_label;
 use crate::model::grouping::Grouping;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{escape, has_quoted_names, pairs, write_pair};
-use crate::model::name::{is_reserved_label_name, underscored_label_name};
+use crate::model::labels::{escape, write_pair};
+use crate::model::name::is_unusable_label_name;
 use crate::model::rules::Cause;
 
 /// The grouping labels, written once per push.
@@ -76,7 +76,7 @@ impl<'a> Template<'a> {
         if let Some(pair) = order.windows(2).find(|pair| labels[pair[0]].name == labels[pair[1]].name) {
             return Err(LabelFault::Duplicate(labels[pair[0]].name.to_owned()));
         }
-        if let Some(label) = labels.iter().find(|l| l.name.is_empty() || is_reserved_label_name(l.name)) {
+        if let Some(label) = labels.iter().find(|label| is_unusable_label_name(label.name)) {
             return Err(LabelFault::Invalid(label.name.to_owned()));
         }
         let mut template = Template {
@@ -115,7 +115,7 @@ impl<'a> Template<'a> {
             forced += usize::from(order.is_ge());
         }
         template.text.extend_from_slice(b"}");
-        match colliding_name(&template.text) {
+        match std::str::from_utf8(&template.text).ok().and_then(colliding_label) {
             Some(name) => Err(LabelFault::Colliding(name)),
             None => Ok(template),
         }
@@ -162,17 +162,6 @@ impl LabelFault {
             }
         }
     }
-}
-
-/// A label name of a block that becomes the same as another where a scrape escapes the names that are
-/// no legacy names, by default with underscores.
-fn colliding_name(block: &[u8]) -> Option<String> {
-    let block = std::str::from_utf8(block).ok()?;
-    if !has_quoted_names(block) {
-        return None;
-    }
-    let mut seen = HashSet::new();
-    pairs(block).map(|pair| underscored_label_name(&pair.name())).find(|name| !seen.insert(name.clone()))
 }
 
 /// The label that the text formats give to the samples of a composite series.

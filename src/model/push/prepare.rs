@@ -6,6 +6,7 @@ use super::{Exemplar, Family, GROUP_FAMILIES, NativeAt, Push, Series, Span, Valu
 use crate::model::body::{self, Body};
 use crate::model::by_series::BySeries;
 use crate::model::count::Count;
+use crate::model::escaping::colliding_label;
 use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::grouping::Grouping;
 use crate::model::histogram::Bucket;
@@ -54,6 +55,10 @@ impl Push {
         for (at, family) in body.families.iter().enumerate() {
             if GROUP_FAMILIES.contains(&family.name) || created.is_in(at) {
                 continue;
+            }
+            if family.name.contains('\0') {
+                let offset = body.series_of(family).next().and_then(|series| series.offset);
+                return Err(Refusal::at(offset, Cause::InvalidName { family: family.name.to_owned() }));
             }
             let kind = family.kind.unwrap_or(Kind::Untyped);
             let adds = aggregate && kind.adds(family.name);
@@ -126,6 +131,7 @@ enum ValueFault {
     Native(Fault),
     ExemplarLabels(usize),
     ExemplarLabel(String),
+    ExemplarValue(String),
     /// The value is not of the kind of its family.
     NotA(Kind),
 }
@@ -144,6 +150,7 @@ impl ValueFault {
             ValueFault::Native(fault) => Cause::NativeHistogram { metric, fault },
             ValueFault::ExemplarLabels(chars) => Cause::ExemplarTooLong { metric, chars },
             ValueFault::ExemplarLabel(label) => Cause::ExemplarLabel { metric, label },
+            ValueFault::ExemplarValue(label) => Cause::ExemplarValue { metric, label },
             ValueFault::NotA(kind) => Cause::KindConflict { metric, kind },
         }
     }
@@ -191,8 +198,12 @@ impl<'a> Builder<'_, 'a> {
             labels.sort_unstable_by_key(|label| label.name);
             let is_bad = |pair: &[body::Label<'_>]| pair[0].name == pair[1].name;
             let twice = labels.windows(2).find(|pair| is_bad(pair)).map(|pair| &pair[0]);
-            if let Some(bad) = labels.iter().find(|label| label.name.is_empty()).or(twice) {
+            let is_unusable = |label: &&body::Label<'_>| label.name.is_empty() || label.name.contains('\0');
+            if let Some(bad) = labels.iter().find(is_unusable).or(twice) {
                 return Err(ValueFault::ExemplarLabel(bad.name.to_owned()));
+            }
+            if let Some(bad) = labels.iter().find(|label| label.escaped_value.contains('\0')) {
+                return Err(ValueFault::ExemplarValue(bad.name.to_owned()));
             }
             let chars = |label: &body::Label<'_>| {
                 label.name.chars().count() + unescape(label.escaped_value).chars().count()
@@ -202,6 +213,9 @@ impl<'a> Builder<'_, 'a> {
                 return Err(ValueFault::ExemplarLabels(chars));
             }
             let own = self.raw_block(&labels);
+            if let Some(bad) = std::str::from_utf8(own.of(&self.text)).ok().and_then(colliding_label) {
+                return Err(ValueFault::ExemplarLabel(bad));
+            }
             let exemplar =
                 Exemplar { place: exemplar.place, block: own, value: exemplar.value, at: exemplar.at };
             self.exemplars.push(block.start, exemplar);

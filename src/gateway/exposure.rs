@@ -1,0 +1,284 @@
+//! Writing what a scrape shows, family by family and row by row, whatever the format.
+
+use std::sync::Arc;
+
+use super::clashes::Clashes;
+use super::scrape::{CHUNK_BYTES, ReceiverGone, Source, TimeOf, seconds};
+use crate::exposition::writer::{Details, Head, Labels, Writer};
+use crate::gateway::Gateway;
+use crate::model::count::Count;
+use crate::model::kind::{Form, Kind};
+use crate::model::summary::Summary;
+use crate::model::time::Start;
+use crate::store::order::Entry;
+use crate::store::piece::{Piece, RowValue};
+use crate::store::snapshot::{Snapshot, SnapshotFamily};
+use crate::store::states;
+use crate::telemetry;
+
+/// How many series are looked up before they are written. In the order of a scrape, neighbours lie
+/// far apart in memory; looked up in a row, their cache misses overlap instead of adding up.
+const LOOKAHEAD: usize = 64;
+
+/// Writes a row of a piece; `block` is its label block, which the caller has looked up, and `created` when
+/// the series began if that was pushed as a series.
+#[inline]
+pub(super) fn write_row(
+    writer: &mut Writer,
+    out: &mut Vec<u8>,
+    piece: &Piece,
+    row: usize,
+    block: &str,
+    created: Option<f64>,
+) {
+    let details = Details { exemplars: piece.exemplars(row), created, ..details(piece, row) };
+    let labels = labels(piece, row, block);
+    match piece.value(row) {
+        RowValue::Number(value) => writer.number(out, labels, value, details),
+        RowValue::Summary(summary) => writer.summary(out, labels, summary, details),
+        RowValue::Histogram(histogram) => writer.histogram(out, labels, histogram, details),
+    }
+}
+
+/// Writes a row of a series that adds up as it was before its first push.
+#[cold]
+fn write_empty_row(writer: &mut Writer, out: &mut Vec<u8>, piece: &Piece, row: usize, block: &str) {
+    let labels = labels(piece, row, block);
+    match piece.value(row) {
+        RowValue::Number(_) => writer.number(out, labels, 0.0, details(piece, row)),
+        RowValue::Summary(summary) => {
+            let empty = Summary::new(0.0, Count::ZERO, &summary.quantiles);
+            writer.summary(out, labels, &empty, details(piece, row));
+        }
+        RowValue::Histogram(histogram) => {
+            writer.histogram(out, labels, &histogram.emptied(), details(piece, row));
+        }
+    }
+}
+
+fn labels<'a>(piece: &Piece, row: usize, block: &'a str) -> Labels<'a> {
+    Labels { block, has_quoted_names: piece.has_quoted_names(), simple_labels: piece.simple_labels(row) }
+}
+
+/// What is known of a row, its exemplars aside.
+fn details(piece: &Piece, row: usize) -> Details<'_> {
+    Details { start: piece.start(row).nanos(), ..Details::default() }
+}
+
+/// The series of state sets in the order in which OpenMetrics must have them: those of a set together.
+fn by_set(family: &SnapshotFamily, entries: &[Entry]) -> Arc<Vec<Entry>> {
+    let set_and_state = |entry: &Entry| states::split(family.name(), family.block(*entry));
+    let mut entries = entries.to_vec();
+    entries.sort_by(|a, b| set_and_state(a).cmp(&set_and_state(b)));
+    Arc::new(entries)
+}
+
+/// Which series of a family are written. Prometheus takes all series of a family for native histograms if
+/// the first is one, and then refuses the scrape for a classic one: they can't stand in one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    All,
+    Native,
+    Classic,
+}
+
+impl Part {
+    #[inline]
+    fn has(self, piece: &Piece, row: usize) -> bool {
+        self == Part::All || is_native(piece, row) == (self == Part::Native)
+    }
+}
+
+fn is_native(piece: &Piece, row: usize) -> bool {
+    matches!(piece.value(row), RowValue::Histogram(histogram) if histogram.native().is_some())
+}
+
+/// The parts in which a family must be written.
+fn parts(sources: &[Source<'_>]) -> &'static [Part] {
+    let pushed = sources.iter().filter_map(|source| match source {
+        Source::Pushed(family) if family.kind.form() == Form::Histogram => Some(family),
+        _ => None,
+    });
+    let mut rows = pushed.flat_map(|family| {
+        family.pieces().flat_map(|(piece, rows)| (0..rows).map(move |row| is_native(piece, row)))
+    });
+    match rows.next() {
+        Some(first) if rows.any(|other| other != first) => &[Part::Native, Part::Classic],
+        _ => &[Part::All],
+    }
+}
+
+/// A scrape on its way out.
+pub(super) struct Exposure<'a, D> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) clashes: &'a Clashes<'a>,
+    /// See [`Exposition::lead_start`](super::scrape::Exposition::lead_start).
+    pub(super) lead_start: Option<i64>,
+    pub(super) part: Part,
+    pub(super) writer: Writer,
+    pub(super) out: Vec<u8>,
+    pub(super) deliver: D,
+}
+
+impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
+    /// Writes the sources of a family, which have the same name.
+    pub(super) fn family(&mut self, sources: &[Source<'_>]) -> Result<(), ReceiverGone> {
+        if !self.writer.needs_length() {
+            return self.content(sources);
+        }
+        for part in parts(sources) {
+            self.part = *part;
+            self.writer.measure();
+            self.content(sources)?;
+            self.writer.measured();
+            self.content(sources)?;
+        }
+        self.part = Part::All;
+        Ok(())
+    }
+
+    fn content(&mut self, sources: &[Source<'_>]) -> Result<(), ReceiverGone> {
+        let mut has_begun = false;
+        for source in sources {
+            match source {
+                Source::Own(family) => {
+                    self.begin(&mut has_begun, source, Some(&family.help), None);
+                    self.own_rows(family);
+                }
+                Source::Pushed(family) => {
+                    let mut entries = self.gateway.order_of(family);
+                    if family.kind == Kind::StateSet && matches!(self.writer, Writer::OpenMetrics(_)) {
+                        entries = by_set(family, &entries);
+                    }
+                    if !entries.is_empty() {
+                        self.begin(&mut has_begun, source, family.help(), family.unit());
+                        if self.writer.is_measuring() {
+                            self.measure_rows(family);
+                        } else {
+                            self.rows(family, &entries)?;
+                        }
+                    }
+                }
+                Source::Group(_, help, time) => {
+                    self.begin(&mut has_begun, source, Some(help), None);
+                    self.group_rows(*time)?;
+                }
+            }
+        }
+        self.flush_if_full()
+    }
+
+    fn begin(&mut self, has_begun: &mut bool, source: &Source<'_>, help: Option<&str>, unit: Option<&str>) {
+        if !std::mem::replace(has_begun, true) {
+            let is_plain = self.clashes.is_plain(source.name());
+            let unit = unit.filter(|_| self.gateway.exposition.has_units);
+            let head = Head { unit, is_plain, ..Head::new(source.name(), source.kind(), help) };
+            self.writer.begin(&mut self.out, head);
+        }
+    }
+
+    /// What tells whether a series of this family is shown as it was before its first push.
+    fn is_newborn(&self, family: &SnapshotFamily) -> impl Fn(Start) -> bool + use<D> {
+        let lead_start = self.lead_start.filter(|_| family.kind.adds(family.name()));
+        move |start: Start| {
+            lead_start.is_some_and(|lead| start.accepted_nanos().is_some_and(|start| start > lead))
+        }
+    }
+
+    /// Passes all rows to the writer when only their lengths count, in the order in which they lie in
+    /// memory.
+    fn measure_rows(&mut self, family: &SnapshotFamily) {
+        let is_newborn = self.is_newborn(family);
+        for (piece, rows) in family.pieces() {
+            for row in 0..rows {
+                self.row(piece, row, piece.block(row), &is_newborn, None);
+            }
+        }
+    }
+
+    #[inline]
+    fn row(
+        &mut self,
+        piece: &Piece,
+        row: usize,
+        block: &str,
+        is_newborn: &impl Fn(Start) -> bool,
+        created: Option<f64>,
+    ) {
+        if !self.part.has(piece, row) {
+            return;
+        }
+        if is_newborn(piece.start(row)) {
+            write_empty_row(&mut self.writer, &mut self.out, piece, row, block);
+        } else {
+            write_row(&mut self.writer, &mut self.out, piece, row, block, created);
+        }
+    }
+
+    fn rows(&mut self, family: &SnapshotFamily, entries: &[Entry]) -> Result<(), ReceiverGone> {
+        let is_newborn = self.is_newborn(family);
+        let created = self.clashes.created_of(family.name());
+        let mut rows: Vec<(&Piece, usize)> = Vec::with_capacity(LOOKAHEAD);
+        let mut blocks: Vec<&str> = Vec::with_capacity(LOOKAHEAD);
+        for entries in entries.chunks(LOOKAHEAD) {
+            rows.clear();
+            rows.extend(entries.iter().filter_map(|entry| family.row(*entry)));
+            std::hint::black_box(rows.iter().fold(0, |sum, (piece, _)| sum + piece.len()));
+            blocks.clear();
+            blocks.extend(rows.iter().map(|(piece, row)| piece.block(*row)));
+            let touched = blocks.iter().fold(0, |sum: u8, block| {
+                let bytes = block.as_bytes();
+                sum.wrapping_add(bytes[0]).wrapping_add(bytes[bytes.len() / 2])
+            });
+            std::hint::black_box(touched);
+            for (&(piece, row), block) in rows.iter().zip(&blocks) {
+                let created = created.and_then(|created| created.get(block).copied());
+                self.row(piece, row, block, &is_newborn, created);
+                self.flush_if_full()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn group_rows(&mut self, time: TimeOf) -> Result<(), ReceiverGone> {
+        let groups = &self.snapshot.groups;
+        let order = self.gateway.order_of_groups(groups);
+        for entry in order.iter() {
+            let Some(times) = groups.get(entry.slot) else { continue };
+            let has_quoted_names = times.has_quoted_names();
+            let labels = Labels { has_quoted_names, ..Labels::unquoted(times.block()) };
+            self.writer.number(&mut self.out, labels, seconds(time(times)), Details::default());
+            self.flush_if_full()?;
+        }
+        Ok(())
+    }
+
+    fn own_rows(&mut self, family: &telemetry::Family) {
+        let start = family.kind.has_start().then_some(self.gateway.exposition.started.nanos);
+        let details = Details { start, ..Details::default() };
+        let (writer, out) = (&mut self.writer, &mut self.out);
+        for row in &family.rows {
+            let labels = Labels::unquoted(&row.block);
+            match &row.value {
+                telemetry::RowValue::Number(value) => writer.number(out, labels, *value, details),
+                telemetry::RowValue::Summary(summary) => writer.summary(out, labels, summary, details),
+                telemetry::RowValue::Histogram(histogram) => {
+                    writer.histogram(out, labels, histogram, details);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn flush_if_full(&mut self) -> Result<(), ReceiverGone> {
+        if self.out.len() >= CHUNK_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Hands on what is written.
+    pub(super) fn flush(&mut self) -> Result<(), ReceiverGone> {
+        (self.deliver)(&mut self.out)?;
+        self.out.clear();
+        Ok(())
+    }
+}
