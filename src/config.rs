@@ -130,7 +130,7 @@ pub struct Aggregation {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table of settings")]
 pub struct Exposition {
-    /// Whether only the formats and compressions of the stock gateway are offered; see
+    /// Whether only the formats of the stock gateway are offered and read; see
     /// [`Config::has_stock_formats`].
     pub stock_formats: Option<bool>,
     /// Whether OpenMetrics text has the start times of series, as series of their own.
