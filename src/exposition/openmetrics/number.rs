@@ -1,5 +1,6 @@
 //! Numbers as OpenMetrics has them: those that count are integers, all others show that they are floats.
 
+use crate::exposition::scan::parse_f64;
 use crate::model::count::Count;
 use crate::model::number::write_f64;
 
@@ -40,6 +41,27 @@ pub(super) fn write_time(out: &mut Vec<u8>, nanos: i64) {
     if rest == 0 {
         out.push(b'0');
     }
+}
+
+/// A time in seconds, in nanoseconds. Decimals are read exactly: an `f64` of today's seconds has no room for
+/// nanoseconds.
+pub(super) fn parse_time(token: &[u8]) -> Option<i64> {
+    let seconds = parse_f64(token).filter(|seconds| seconds.is_finite())?;
+    let exact = || {
+        let text = std::str::from_utf8(token).ok()?;
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        if whole.starts_with(['+', '-']) || decimals.len() > 9 {
+            return None;
+        }
+        let whole: i64 = whole.parse().ok()?;
+        let rest: i64 = if decimals.is_empty() { 0 } else { decimals.parse().ok()? };
+        let scale = 10i64.pow(9 - decimals.len() as u32);
+        whole.checked_mul(1_000_000_000)?.checked_add(rest * scale)
+    };
+    exact().or_else(|| {
+        let nanos = seconds * 1e9;
+        (nanos.abs() < i64::MAX as f64).then_some(nanos as i64)
+    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use bumpalo::Bump;
 
 use super::family::{Current, Sample, Seen, SeriesStart};
 use super::name::kind_of;
+use super::number::parse_time;
 use crate::exposition::assembly::{Assembly, Member, Role, duplicate_label};
 use crate::exposition::quote::{quote, quote_byte};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
@@ -338,7 +339,7 @@ impl<'a> Parser<'a> {
             Sample::Value(role) => role,
             Sample::Created => {
                 number(line)?;
-                let nanos = time(token)
+                let nanos = parse_time(token)
                     .ok_or_else(|| line.fault(value_at, format!("invalid start time {}", quote(token))))?;
                 let has_timestamp = self.timestamp(line)?;
                 return self.start(family, mark, start, nanos, has_timestamp);
@@ -378,7 +379,7 @@ impl<'a> Parser<'a> {
         self.blank(line)?;
         let at = line.at;
         let token = line.token();
-        match time(token) {
+        match parse_time(token) {
             Some(_) => Ok(true),
             None => Err(line.fault(at, format!("expected a timestamp, got {}", quote(token)))),
         }
@@ -412,7 +413,7 @@ impl<'a> Parser<'a> {
             self.blank(line)?;
             let time_at = line.at;
             let token = line.token();
-            let time = time(token)
+            let time = parse_time(token)
                 .ok_or_else(|| line.fault(time_at, format!("expected a timestamp, got {}", quote(token))))?;
             at = Some(time);
         }
@@ -498,25 +499,4 @@ impl<'a> Parser<'a> {
         line.at += 1;
         Ok(())
     }
-}
-
-/// A time in seconds, in nanoseconds. Decimals are read exactly: an `f64` of today's seconds has no room for
-/// nanoseconds.
-fn time(token: &[u8]) -> Option<i64> {
-    let seconds = parse_f64(token).filter(|seconds| seconds.is_finite())?;
-    let exact = || {
-        let text = std::str::from_utf8(token).ok()?;
-        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-        if whole.starts_with(['+', '-']) || decimals.len() > 9 {
-            return None;
-        }
-        let whole: i64 = whole.parse().ok()?;
-        let rest: i64 = if decimals.is_empty() { 0 } else { decimals.parse().ok()? };
-        let scale = 10i64.pow(9 - decimals.len() as u32);
-        whole.checked_mul(1_000_000_000)?.checked_add(rest * scale)
-    };
-    exact().or_else(|| {
-        let nanos = seconds * 1e9;
-        (nanos.abs() < i64::MAX as f64).then_some(nanos as i64)
-    })
 }
