@@ -152,6 +152,11 @@ fn a_gauge_that_is_called_like_start_times_is_shown_in_every_format() {
             &["--no-push.aggregate"],
             &["# TYPE x_total counter\nx_total 7\n# TYPE x_created gauge\nx_created{l=\"1\"} 5\n"],
         ),
+        // That is no time.
+        (
+            &["--no-push.aggregate"],
+            &["# TYPE x_total counter\nx_total 7\n# TYPE x_created gauge\nx_created 5\n"],
+        ),
         // Beside a counter that can't have start times.
         (
             &["--no-push.aggregate"],

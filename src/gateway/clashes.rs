@@ -13,6 +13,7 @@ use crate::exposition::openmetrics;
 use crate::gateway::scrape::Source;
 use crate::model::escaping::Escaping;
 use crate::model::kind::{Form, Kind};
+use crate::model::time::can_be_start;
 use crate::store::piece::{Piece, RowValue};
 
 /// When the series of a family began, in seconds since the epoch, by label block.
@@ -54,15 +55,12 @@ impl<'a> Clashes<'a> {
     /// like them.
     fn fold(&mut self, sources: &[Source<'a>], created: &[Source<'a>]) -> bool {
         let ([Source::Pushed(family)], [Source::Pushed(created)]) = (sources, created) else { return false };
-        if created.kind.form() != Form::Number {
-            return false;
-        }
         let rows = created.pieces().flat_map(|(piece, rows)| (0..rows).map(move |row| (piece, row)));
         let time = |(piece, row): (&'a Piece, usize)| match piece.value(row) {
-            RowValue::Number(seconds) => Some((piece.block(row), seconds)),
+            RowValue::Number(seconds) if can_be_start(seconds) => Some((piece.block(row), seconds)),
             _ => None,
         };
-        let times: Created<'a> = rows.filter_map(time).collect();
+        let Some(times) = rows.map(time).collect::<Option<Created<'a>>>() else { return false };
         let blocks = family.pieces().flat_map(|(piece, rows)| (0..rows).map(move |row| piece.block(row)));
         let known = blocks.filter(|block| times.contains_key(block)).count();
         if known < times.len() {

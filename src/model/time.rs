@@ -54,6 +54,12 @@ impl Start {
     }
 }
 
+/// Whether the value of a gauge that is called `*_created` can be when something began, in seconds since the
+/// epoch: other gauges that happen to be called so are hardly ever in the 21st century.
+pub fn can_be_start(seconds: f64) -> bool {
+    (946_684_800.0..4_102_444_800.0).contains(&seconds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -73,15 +73,15 @@ pub(super) struct ValuesRow {
     /// piece counts.
     pub(super) pushed_at: i64,
     values: Values,
-    exemplars: Vec<ExemplarRow>,
+    exemplars: Vec<ExemplarRow<Box<str>>>,
 }
 
 #[derive(Debug, DeriveSerialize, Deserialize)]
-struct ExemplarRow {
+struct ExemplarRow<B> {
     /// The position of the series in the piece.
     series: u32,
     place: PlaceRow,
-    block: Box<str>,
+    block: B,
     value: f64,
     at: Option<i64>,
 }
@@ -299,18 +299,18 @@ impl<I: Iterator<Item: Serialize> + Clone> Serialize for Seq<I> {
     }
 }
 
-fn exemplar_row((series, placed): (u32, &Placed)) -> ExemplarRow {
+fn exemplar_row((series, placed): (u32, &Placed)) -> ExemplarRow<&str> {
     let place = match placed.place {
         Place::Value => PlaceRow::Value,
         Place::Bucket(bound) => PlaceRow::Bucket(bound),
         Place::Native => PlaceRow::Native,
     };
     let Exemplar { block, value, at } = &*placed.exemplar;
-    ExemplarRow { series, place, block: block.clone(), value: *value, at: *at }
+    ExemplarRow { series, place, block, value: *value, at: *at }
 }
 
 /// The exemplars of a piece with so many rows; none where one belongs to a row that is not there.
-fn exemplars(rows: Vec<ExemplarRow>, len: usize) -> Option<Exemplars> {
+fn exemplars(rows: Vec<ExemplarRow<Box<str>>>, len: usize) -> Option<Exemplars> {
     let mut exemplars = Exemplars::default();
     for ExemplarRow { series, place, block, value, at } in rows {
         if series as usize >= len {

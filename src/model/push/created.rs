@@ -10,10 +10,7 @@ use foldhash::fast::RandomState;
 
 use crate::model::body::{Body, Family, Label, Series, Value};
 use crate::model::kind::Kind;
-
-/// The times between which a value can be one of the clock, in seconds since the epoch: a gauge that
-/// happens to be called `*_created` is hardly ever in the 21st century.
-const SECONDS: std::ops::Range<f64> = 946_684_800.0..4_102_444_800.0;
+use crate::model::time::can_be_start;
 
 /// The families of a body that hold start times.
 #[derive(Debug, Default)]
@@ -49,7 +46,7 @@ impl Created {
         let start = |series: &Series| {
             let Value::Number(seconds) = series.value else { return None };
             let handle = handles.get(&sorted_labels(body, series))?;
-            SECONDS.contains(&seconds).then_some((*handle, (seconds * 1e9) as i64))
+            can_be_start(seconds).then_some((*handle, (seconds * 1e9) as i64))
         };
         if let Some(starts) = body.series_of(family).map(start).collect::<Option<Vec<_>>>() {
             self.starts.extend(starts);
