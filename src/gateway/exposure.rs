@@ -69,7 +69,7 @@ fn details(piece: &Piece, row: usize) -> Details<'_> {
 fn by_set(family: &SnapshotFamily, entries: &[Entry]) -> Arc<Vec<Entry>> {
     let set_and_state = |entry: &Entry| states::split(family.name(), family.block(*entry));
     let mut entries = entries.to_vec();
-    entries.sort_by(|a, b| set_and_state(a).cmp(&set_and_state(b)));
+    entries.sort_by_cached_key(set_and_state);
     Arc::new(entries)
 }
 
