@@ -193,12 +193,15 @@ fn plain(shown: &[u8], format: BodyFormat) -> Vec<u8> {
     if format == BodyFormat::Text {
         return text.into_bytes();
     }
-    let plain = |line: &str| match line.rsplit_once(' ') {
-        Some((rest, number)) if !line.starts_with('#') => match number.parse::<f64>() {
-            Ok(number) => format!("{rest} {number:?}\n"),
-            Err(_) => format!("{line}\n"),
-        },
-        _ => format!("{line}\n"),
+    let plain = |line: &str| {
+        let (sample, exemplar) = line.split_at(line.find(" # {").unwrap_or(line.len()));
+        match sample.rsplit_once(' ') {
+            Some((rest, number)) if !line.starts_with('#') => match number.parse::<f64>() {
+                Ok(number) => format!("{rest} {number:?}{exemplar}\n"),
+                Err(_) => format!("{line}\n"),
+            },
+            _ => format!("{line}\n"),
+        }
     };
     text.lines().map(plain).collect::<String>().into_bytes()
 }
