@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub mod access;
 pub mod address;
 mod build;
 pub mod duration;
 pub mod external_url;
 pub mod flags;
 mod layers;
+pub mod web;
 
+pub use access::Access;
 pub use build::{BuildInfo, build_info};
 
 /// Every setting. In TOML each field is a table.
@@ -32,6 +35,8 @@ pub struct Config {
     pub aggregation: Aggregation,
     /// `[exposition]`
     pub exposition: Exposition,
+    /// `[access]`
+    pub access: Access,
     /// `[log]`
     pub log: Log,
     /// The TOML file that was read (`--config.file`), empty if none.
@@ -307,7 +312,7 @@ impl Config {
     /// something and stop, with the value in force.
     #[must_use]
     pub fn startup_flags(&self) -> BTreeMap<String, String> {
-        let Self { web, persistence, push, aggregation, exposition: _, log, config_file } = self;
+        let Self { web, persistence, push, aggregation, exposition: _, access: _, log, config_file } = self;
         [
             ("config.file", config_file.clone()),
             ("web.systemd-socket", web.systemd_socket.to_string()),

@@ -6,16 +6,19 @@
 mod admin;
 mod answer;
 mod api;
+pub mod auth;
 mod body;
 mod delete;
 mod lifecycle;
 pub mod listen;
+pub mod notify;
 mod page;
 pub mod path;
 mod push;
 pub mod route;
 mod scrape;
 mod stream;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -31,6 +34,8 @@ use tokio::time::MissedTickBehavior;
 use crate::config::Config;
 use crate::exposition::negotiation::Offers;
 use crate::gateway::{Gateway, Method};
+use auth::Guard;
+use notify::Pulses;
 use push::GroupPath;
 use route::{Endpoint, Route, Routes};
 
@@ -60,13 +65,22 @@ pub struct State {
     startup_flags: BTreeMap<String, String>,
     started_at: SystemTime,
     quit: Notify,
+    /// Who may do what; nothing where everybody may do everything.
+    guard: Option<Guard>,
+    /// Who has to live for the gateway to serve.
+    pulses: Arc<Pulses>,
 }
 
 impl State {
     /// The state of a gateway that is configured like this.
-    pub fn new(config: &Config, gateway: Gateway) -> State {
+    pub fn new(config: &Config, gateway: Gateway, guard: Option<Guard>) -> State {
+        if guard.is_some() {
+            gateway.telemetry().web().config_read();
+        }
         State {
             gateway,
+            guard,
+            pulses: Arc::default(),
             routes: Routes {
                 prefix: config.web.route_prefix.clone(),
                 metrics_path: config.web.metrics_path(),
@@ -89,14 +103,24 @@ impl State {
         &self.gateway
     }
 
+    /// Who may do what, if not everybody may do everything.
+    pub fn guard(&self) -> Option<&Guard> {
+        self.guard.as_ref()
+    }
+
+    /// The signs of life of what serves.
+    pub fn pulses(&self) -> &Arc<Pulses> {
+        &self.pulses
+    }
+
     /// Waits until a client asks the gateway to stop.
     pub async fn quit_requested(&self) {
         self.quit.notified().await;
     }
 }
 
-/// Serves on these sockets until the server is told to stop; requests in flight then have
-/// `shutdown_timeout` to end.
+/// Serves on these sockets, with TLS if that is configured, until the server is told to stop; requests in
+/// flight then have `shutdown_timeout` to end.
 ///
 /// # Errors
 ///
@@ -107,8 +131,15 @@ pub fn serve(
     shutdown_timeout: Duration,
 ) -> std::io::Result<Server> {
     actix_web::rt::spawn(prepare_scrapes(state.clone()));
+    if let Some(guard) = &state.guard {
+        actix_web::rt::spawn(auth::watch(state.clone()));
+        if guard.has_tls() {
+            return tls::serve::serve(state, listeners, shutdown_timeout);
+        }
+    }
     let state = web::Data::from(state);
     let mut server = HttpServer::new(move || {
+        state.pulses.beat_on_this_thread();
         // One handler for everything: which endpoint answers is decided in `route`, where the stock
         // gateway's rules are, and not by a router with rules of its own.
         App::new().app_data(state.clone()).default_service(web::to(dispatch))
@@ -125,10 +156,12 @@ pub fn serve(
 
 /// Keeps the order of the series up to date while nothing else happens.
 async fn prepare_scrapes(state: Arc<State>) {
+    let pulse = state.pulses.add();
     let mut ticks = tokio::time::interval(PREPARE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        pulse.beat();
         let state = state.clone();
         if web::block(move || state.gateway.prepare_scrape()).await.is_err() {
             return;
@@ -138,9 +171,43 @@ async fn prepare_scrapes(state: Arc<State>) {
 
 async fn dispatch(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> HttpResponse {
     let state = state.into_inner();
+    let payload = payload.into_inner();
+    match &state.guard {
+        None => {
+            let route = state.routes.route(request.method().as_str(), request.uri().path());
+            answer_to(route, &state, &request, payload).await
+        }
+        // In a box, so that those who need no guard don't pay for its size.
+        Some(guard) => Box::pin(guarded(guard, &state, &request, payload)).await,
+    }
+}
+
+/// Answers a request that may do what it asks for.
+async fn guarded(guard: &Guard, state: &Arc<State>, request: &HttpRequest, payload: Payload) -> HttpResponse {
+    let rules = guard.rules();
+    let telemetry = state.gateway.telemetry().web();
+    if let Some(refusal) = guard.limit(&rules, telemetry) {
+        return refusal;
+    }
     let method = request.method().as_str();
-    match state.routes.route(method, request.uri().path()) {
-        Route::Endpoint(endpoint) => answer_of(endpoint, &state, &request, payload.into_inner()).await,
+    let route = state.routes.route(method, request.uri().path());
+    let mut answer = match guard.admit(&rules, telemetry, request, auth::needed(&route, method)).await {
+        Ok(()) => answer_to(route, state, request, payload).await,
+        Err(refusal) => refusal,
+    };
+    auth::set_headers(&rules, answer.headers_mut());
+    answer
+}
+
+async fn answer_to(
+    route: Route<'_>,
+    state: &Arc<State>,
+    request: &HttpRequest,
+    payload: Payload,
+) -> HttpResponse {
+    let method = request.method().as_str();
+    match route {
+        Route::Endpoint(endpoint) => answer_of(endpoint, state, request, payload).await,
         Route::MethodNotAllowed(methods) => {
             let mut answer = answer::error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
             answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(methods));
@@ -148,7 +215,7 @@ async fn dispatch(request: HttpRequest, payload: web::Payload, state: web::Data<
         }
         Route::QuitNeedsPost => lifecycle::quit_needs_post(),
         Route::Options(methods) => HttpResponse::Ok().insert_header((header::ALLOW, methods)).finish(),
-        Route::ApiOptions => api::options(&state),
+        Route::ApiOptions => api::options(state),
         Route::Redirect { code, location } => {
             let query = request.uri().query().unwrap_or_default();
             answer::redirect(code, &location, query, method == "GET")

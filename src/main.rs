@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,9 +11,10 @@ use std::sync::Arc;
 use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
 use tallygate::config::flags::{self, Invocation};
-use tallygate::config::{Config, build_info};
+use tallygate::config::{Config, build_info, duration};
 use tallygate::gateway::{Gateway, StartError, export_stock};
-use tallygate::http::{self, State, listen};
+use tallygate::http::auth::{Guard, LoadError};
+use tallygate::http::{self, State, listen, notify};
 use tallygate::logging;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,11 +27,14 @@ fn main() -> ExitCode {
         std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
     match flags::invocation(std::env::args_os(), variables) {
         Ok(Invocation::Run(config)) => run(&config),
-        Ok(Invocation::Check(text) | Invocation::Print(text)) => {
-            // A reader that has gone, such as `head`, is no error.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
+        Ok(Invocation::Check { config, text }) => match Guard::load(&config) {
+            Ok(_) => print(&text),
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "{}: error: {error}", env!("CARGO_PKG_NAME"));
+                ExitCode::FAILURE
+            }
+        },
+        Ok(Invocation::Print(text)) => print(&text),
         Ok(Invocation::ExportStock { config, to }) => match export(&config, &to) {
             Ok(()) => ExitCode::SUCCESS,
             Err(message) => {
@@ -42,6 +47,12 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+fn print(text: &str) -> ExitCode {
+    // A reader that has gone, such as `head`, is no error.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
 }
 
 /// Writes what the persistence file holds for a stock gateway.
@@ -94,6 +105,8 @@ enum ServeError {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
+    Web(#[from] LoadError),
+    #[error(transparent)]
     Listen(#[from] listen::ListenError),
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -106,21 +119,42 @@ async fn serve(config: &Config) -> Result<(), ServeError> {
     tracing::debug!(url = %config.web.external_url, "external URL");
     tracing::debug!(path = %config.web.external_prefix(), "path prefix used externally");
     tracing::debug!(path = %config.web.route_prefix, "path prefix for internal routing");
-    let state = Arc::new(State::new(config, Gateway::new(config)?));
-    let mut listeners = Vec::new();
-    for address in &config.web.listen_address {
-        let listener = listen::listen(address)?;
-        tracing::info!(address = %listener.local_addr()?, "Listening on");
-        listeners.push(listener);
-    }
-    tracing::info!(http2 = false, "TLS is disabled.");
-    let server = http::serve(state.clone(), listeners, config.web.shutdown_timeout)?;
+    // Before the store, which a gateway that can't serve has no business with.
+    let guard = Guard::load(config)?;
+    let state = Arc::new(State::new(config, Gateway::new(config)?, guard));
+    let server = http::serve(state.clone(), listeners(config, &state)?, config.web.shutdown_timeout)?;
+    actix_web::rt::spawn(notify::keep_informed(state.pulses().clone()));
     actix_web::rt::spawn(stop_when_asked(state.clone(), server.handle())?);
     server.await?;
     // A disk that hangs must not keep a second signal from ending the process.
     let is_saved = actix_web::rt::task::spawn_blocking(move || state.gateway().close()).await;
     tracing::info!("HTTP server stopped");
     if is_saved.is_ok_and(|is_saved| is_saved) { Ok(()) } else { Err(ServeError::Lost) }
+}
+
+/// The sockets, and what the log says of them.
+fn listeners(config: &Config, state: &State) -> Result<Vec<TcpListener>, ServeError> {
+    let listeners = if config.web.systemd_socket {
+        tracing::info!("Listening on systemd activated listeners instead of port listeners.");
+        listen::activated()?
+    } else {
+        let addresses = config.web.listen_address.iter();
+        addresses.map(|address| listen::listen(address)).collect::<Result<_, _>>()?
+    };
+    if let Some(limit) = state.guard().and_then(Guard::rate_limit) {
+        let interval = duration::format(limit.interval);
+        tracing::info!(burst = limit.burst, interval = %interval, "Rate Limiter is enabled.");
+    }
+    for listener in &listeners {
+        let address = listener.local_addr()?;
+        tracing::info!(address = %address, "Listening on");
+        if state.guard().is_some_and(Guard::has_tls) {
+            tracing::info!(http2 = false, address = %address, "TLS is enabled.");
+        } else {
+            tracing::info!(http2 = false, address = %address, "TLS is disabled.");
+        }
+    }
+    Ok(listeners)
 }
 
 /// Stops the server on SIGINT, SIGTERM or `/-/quit`, after the requests in flight; a second signal
@@ -136,6 +170,7 @@ fn stop_when_asked(state: Arc<State>, server: ServerHandle) -> std::io::Result<i
                 tracing::warn!("received termination request via web service, exiting gracefully...");
             }
         }
+        state.pulses().stop();
         let stopping = server.stop(true);
         let stopped = async {
             stopping.await;

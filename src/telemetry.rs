@@ -9,6 +9,7 @@ mod families;
 mod idempotency;
 pub mod persistence;
 mod process;
+pub mod web;
 mod window;
 
 use std::collections::HashMap;
@@ -48,6 +49,7 @@ pub struct Telemetry {
     idempotency: Idempotency,
     commits: persistence::Commits,
     queue: persistence::Queue,
+    web: web::Web,
 }
 
 /// The methods of a push, as labels have them.
@@ -59,7 +61,7 @@ pub fn own_families() -> impl Iterator<Item = (String, OwnFamily)> {
     let own = |is_shared| {
         move |(name, kind): &(&str, Kind)| (name.to_string(), OwnFamily { kind: *kind, is_shared })
     };
-    let ours = OWN.iter().chain(&persistence::FAMILIES).chain(&idempotency::FAMILIES);
+    let ours = OWN.iter().chain(&persistence::FAMILIES).chain(&idempotency::FAMILIES).chain(&web::FAMILIES);
     ours.map(own(false)).chain(process::FAMILIES.iter().map(own(true)))
 }
 
@@ -128,11 +130,13 @@ impl Telemetry {
         ];
         let (idempotency, commits) = (Idempotency::new()?, persistence::Commits::new()?);
         let queue = persistence::Queue::new()?;
+        let web = web::Web::new()?;
         collectors
             .into_iter()
             .chain(idempotency.collectors())
             .chain(commits.collectors())
             .chain(queue.collectors())
+            .chain(web.collectors())
             .try_for_each(|collector| registry.register(collector))?;
         let accepted_pushes = pushes.with_label_values(&["accepted"]);
         pushes.with_label_values(&["refused"]);
@@ -151,6 +155,7 @@ impl Telemetry {
             idempotency,
             commits,
             queue,
+            web,
         })
     }
 
@@ -210,6 +215,11 @@ impl Telemetry {
         &self.queue
     }
 
+    /// The metrics of TLS and logins.
+    pub fn web(&self) -> &web::Web {
+        &self.web
+    }
+
     /// All own families as they are now, sorted by name.
     pub fn families(&self, store: &Store, now: Moment) -> Vec<Family> {
         self.idempotency.show(store.keys(), now);
@@ -260,7 +270,9 @@ mod tests {
             let own = declared.get(&family.name).unwrap_or_else(|| panic!("{} is not declared", family.name));
             assert_eq!(own.kind, family.kind, "{}", family.name);
         }
-        for (name, _) in OWN.into_iter().chain(persistence::FAMILIES).chain(idempotency::FAMILIES) {
+        for (name, _) in
+            OWN.into_iter().chain(persistence::FAMILIES).chain(idempotency::FAMILIES).chain(web::FAMILIES)
+        {
             assert!(exposed.iter().any(|family| family.name == name), "{name} is not exposed");
         }
     }

@@ -152,8 +152,13 @@ const FLAGS: &[Flag] = &[
 pub enum Invocation {
     /// Serve with these settings.
     Run(Box<Config>),
-    /// The settings are valid: print this on stdout and exit with 0.
-    Check(String),
+    /// The settings are valid: if the files that they name are too, print this on stdout and exit with 0.
+    Check {
+        /// The settings.
+        config: Box<Config>,
+        /// What to print.
+        text: String,
+    },
     /// Print this on stdout and exit with 0.
     Print(String),
     /// Write what the persistence file holds to this file, as a stock gateway would have.
@@ -302,7 +307,9 @@ pub fn invocation(
     let file = config_file(&given, &environment);
     match layers::load(&file, &environment, overrides) {
         Err(cause) => Err(StartError::Config { program, cause }),
-        Ok(_) if check_only(&given) => Ok(Invocation::Check(format!("{}\n", valid(&file)))),
+        Ok(config) if check_only(&given) => {
+            Ok(Invocation::Check { config: Box::new(config), text: format!("{}\n", valid(&file)) })
+        }
         Ok(config) if config.persistence.file.is_empty() && command != Command::Run => {
             Err(usage(UsageError::NothingToExport))
         }
@@ -526,8 +533,6 @@ mod tests {
                 &["--web.telemetry-path=/status"][..],
                 "web.telemetry_path: path \"/status\" is taken by the gateway itself",
             ),
-            (&["--web.config.file=x"], "web.config_file: TLS and authentication are not supported yet"),
-            (&["--web.systemd-socket"], "web.systemd_socket: systemd socket activation is not supported yet"),
             (&["--web.listen-address=vsock://:9091"], "web.listen_address: vsock:// is not supported yet"),
             (&["--web.listen-address=x"], "address x: missing port in address, try --help"),
             (&["--web.listen-address=:1,:2"], "address :1,:2: too many colons in address, try --help"),
@@ -618,7 +623,7 @@ mod tests {
     #[test]
     fn the_check_says_whether_settings_are_valid() {
         assert!(
-            matches!(run(&["--config.check"], &[]), Ok(Invocation::Check(text)) if text == "OK: settings are valid\n")
+            matches!(run(&["--config.check"], &[]), Ok(Invocation::Check { text, .. }) if text == "OK: settings are valid\n")
         );
         assert!(matches!(run(&["--no-config.check"], &[]), Ok(Invocation::Run(_))));
         assert!(run(&["--config.check", "--web.telemetry-path=m"], &[]).is_err());

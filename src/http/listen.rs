@@ -3,19 +3,63 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use listenfd::ListenFd;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::config::address::split_host_port;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// An address that can't be listened on.
+/// Why there is no socket to listen on.
 #[derive(Debug, thiserror::Error)]
-#[error("listen tcp {address}: {reason}")]
-pub struct ListenError {
-    address: String,
-    reason: String,
+pub enum ListenError {
+    /// An address can't be listened on.
+    #[error("listen tcp {address}: {reason}")]
+    Address {
+        /// The address as given.
+        address: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// systemd has passed no sockets.
+    #[error("no socket activation file descriptors found")]
+    NothingActivated,
+    /// systemd has passed something else.
+    #[error("socket {number} from systemd can't be listened on: {reason}")]
+    Activated {
+        /// Which one, from 1.
+        number: usize,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The sockets that systemd listens on for the gateway. Can be asked once.
+///
+/// # Errors
+///
+/// When there are none, or one is no TCP socket that listens.
+pub fn activated() -> Result<Vec<TcpListener>, ListenError> {
+    let mut passed = ListenFd::from_env();
+    if passed.len() == 0 {
+        return Err(ListenError::NothingActivated);
+    }
+    let count = passed.len();
+    let mut take = |at| -> io::Result<TcpListener> {
+        let missing = || io::Error::other("it is not there");
+        let listener = passed.take_tcp_listener(at)?.ok_or_else(missing)?;
+        let socket = SockRef::from(&listener);
+        if socket.peer_addr().is_ok() {
+            return Err(io::Error::other("it is a connection, as with Accept=yes; use Accept=no"));
+        }
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        Ok(listener)
+    };
+    let reason =
+        |at: usize, error: io::Error| ListenError::Activated { number: at + 1, reason: error.to_string() };
+    (0..count).map(|at| take(at).map_err(|error| reason(at, error))).collect()
 }
 
 /// Listens on `host:port`. Without a host that is every address of the machine, of IPv6 and IPv4.
@@ -24,7 +68,7 @@ pub struct ListenError {
 ///
 /// When the address is malformed or unknown, or another process has it.
 pub fn listen(address: &str) -> Result<TcpListener, ListenError> {
-    let error = |reason: String| ListenError { address: address.to_owned(), reason };
+    let error = |reason: String| ListenError::Address { address: address.to_owned(), reason };
     let (host, port) = split_host_port(address).map_err(|e| error(e.to_string()))?;
     let candidates: Vec<SocketAddr> = if host.is_empty() {
         vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()]

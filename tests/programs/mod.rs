@@ -69,6 +69,11 @@ pub(crate) fn curl() -> Option<PathBuf> {
     available("curl", command("curl").arg("--version").output()).map(|_| "curl".into())
 }
 
+/// openssl, for certificates and for handshakes that no good client would do.
+pub(crate) fn openssl() -> Option<PathBuf> {
+    available("openssl", command("openssl").arg("version").output()).map(|_| "openssl".into())
+}
+
 /// The Prometheus server.
 pub(crate) fn prometheus() -> Option<PathBuf> {
     let program = named("PROMETHEUS", "prometheus");

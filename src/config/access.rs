@@ -1,0 +1,250 @@
+//! Who may do what: the table `[access]`.
+//!
+//! Users come from the web configuration file, tokens from here. Where the table says nothing, whoever is
+//! authenticated may do everything, and so may everyone where there is nobody to authenticate, as in the
+//! stock gateway.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
+
+/// The table `[access]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table of settings")]
+pub struct Access {
+    /// What each user of the web configuration file may do. Once one is named here, those that are not may do
+    /// nothing; without any, all may do everything.
+    pub users: BTreeMap<String, Permissions>,
+    /// Bearer tokens.
+    pub tokens: Vec<Token>,
+    /// What may be done without a login; not set: everything where there are no users and tokens, else nothing.
+    pub anonymous: Option<Permissions>,
+}
+
+/// A bearer token, which comes in the header `Authorization: Bearer …`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "TokenTable")]
+pub struct Token {
+    /// What answers and the log call it.
+    pub name: String,
+    /// Where the token is known from.
+    pub source: TokenSource,
+    /// What it may do.
+    pub allow: Permissions,
+}
+
+/// Where a token is known from. It is never in the settings itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// A file that holds the token, and is read again when it changes.
+    File(PathBuf),
+    /// The SHA-256 hash of the token.
+    Sha256([u8; 32]),
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a token such as { name = \"ci\", file = \"ci.token\", allow = [\"push\"] }"
+)]
+struct TokenTable {
+    name: String,
+    file: Option<PathBuf>,
+    sha256: Option<String>,
+    allow: Permissions,
+}
+
+impl TryFrom<TokenTable> for Token {
+    type Error = String;
+
+    fn try_from(table: TokenTable) -> Result<Token, String> {
+        let TokenTable { name, file, sha256, allow } = table;
+        let source = match (file, sha256) {
+            (Some(file), None) if !file.as_os_str().is_empty() => TokenSource::File(file),
+            (None, Some(hash)) => TokenSource::Sha256(hash_of(&hash).ok_or_else(|| {
+                format!("token {name:?}: sha256 is no SHA-256 hash, expected 64 hexadecimal digits")
+            })?),
+            _ => return Err(format!("token {name:?} needs either file or sha256")),
+        };
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err("the name of a token is empty or has control characters".to_owned());
+        }
+        Ok(Token { name, source, allow })
+    }
+}
+
+fn hash_of(digits: &str) -> Option<[u8; 32]> {
+    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut hash = [0; 32];
+    for (byte, at) in hash.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
+    }
+    Some(hash)
+}
+
+/// One thing that somebody may or may not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Push to groups.
+    Push,
+    /// Scrape, and read the page and the query API.
+    Scrape,
+    /// Delete groups.
+    Delete,
+    /// Wipe everything, and stop the gateway.
+    Admin,
+}
+
+const ALL: [Permission; 4] = [Permission::Push, Permission::Scrape, Permission::Delete, Permission::Admin];
+
+impl Permission {
+    /// The name in settings and answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Permission::Push => "push",
+            Permission::Scrape => "scrape",
+            Permission::Delete => "delete",
+            Permission::Admin => "admin",
+        }
+    }
+}
+
+/// A set of permissions.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Permissions(u8);
+
+impl Permissions {
+    /// None of them.
+    pub const NONE: Permissions = Permissions(0);
+    /// All of them.
+    pub const ALL: Permissions = Permissions(0b1111);
+
+    /// Whether this one is among them.
+    #[must_use]
+    pub fn include(self, permission: Permission) -> bool {
+        self.0 & bit(permission) != 0
+    }
+}
+
+impl FromIterator<Permission> for Permissions {
+    fn from_iter<I: IntoIterator<Item = Permission>>(permissions: I) -> Permissions {
+        Permissions(permissions.into_iter().fold(0, |set, permission| set | bit(permission)))
+    }
+}
+
+fn bit(permission: Permission) -> u8 {
+    1 << permission as u8
+}
+
+impl fmt::Debug for Permissions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = ALL.iter().filter(|permission| self.include(**permission)).map(|one| one.name());
+        formatter.debug_list().entries(names).finish()
+    }
+}
+
+impl<'de> Deserialize<'de> for Permissions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Permissions, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Permissions;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of permissions such as [\"push\", \"scrape\"]")
+            }
+
+            /// The environment has no lists.
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Permissions, E> {
+                let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+                names.map(|name| named(name).map_err(E::custom)).collect()
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Permissions, A::Error> {
+                let mut permissions = Vec::new();
+                while let Some(name) = sequence.next_element::<String>()? {
+                    permissions.push(named(&name).map_err(A::Error::custom)?);
+                }
+                Ok(permissions.into_iter().collect())
+            }
+        }
+
+        deserializer.deserialize_any(List)
+    }
+}
+
+fn named(name: &str) -> Result<Permission, String> {
+    super::choose(name, &ALL.map(|permission| (permission.name(), permission)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(text: &str) -> Result<Access, String> {
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn everything() {
+        let hash = "00".repeat(31) + "fF";
+        let access = access(&format!(
+            "anonymous = [\"scrape\"]\nusers = {{ ci = [\"push\"], \"b o b\" = [], all = \"push, scrape,delete,admin\" }}\n\
+             tokens = [{{ name = \"a\", file = \"/t\", allow = [\"delete\"] }}, {{ name = \"b\", sha256 = \"{hash}\", allow = [] }}]"
+        ))
+        .unwrap();
+        assert_eq!(access.anonymous, Some([Permission::Scrape].into_iter().collect()));
+        assert_eq!(access.users["all"], Permissions::ALL);
+        assert_eq!(access.users["b o b"], Permissions::NONE);
+        assert!(
+            access.users["ci"].include(Permission::Push) && !access.users["ci"].include(Permission::Admin)
+        );
+        assert_eq!(access.tokens[0].source, TokenSource::File("/t".into()));
+        let TokenSource::Sha256(hash) = access.tokens[1].source else { panic!("no hash") };
+        assert_eq!((hash[0], hash[31]), (0, 255));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, error) in [
+            (
+                "users = { ci = [\"write\"] }",
+                "unknown value \"write\", expected \"push\" or \"scrape\" or \"delete\" or \"admin\"",
+            ),
+            (
+                "users = { ci = 1 }",
+                "invalid type: integer `1`, expected a list of permissions such as [\"push\", \"scrape\"]",
+            ),
+            ("tokens = [{ name = \"a\", allow = [] }]", "token \"a\" needs either file or sha256"),
+            (
+                "tokens = [{ name = \"a\", file = \"\", allow = [] }]",
+                "token \"a\" needs either file or sha256",
+            ),
+            (
+                "tokens = [{ name = \"a\", file = \"x\", sha256 = \"y\", allow = [] }]",
+                "token \"a\" needs either file or sha256",
+            ),
+            (
+                "tokens = [{ name = \"a\", sha256 = \"secret\", allow = [] }]",
+                "token \"a\": sha256 is no SHA-256 hash, expected 64 hexadecimal digits",
+            ),
+            (
+                "tokens = [{ name = \"\", file = \"x\", allow = [] }]",
+                "the name of a token is empty or has control characters",
+            ),
+            ("tokens = [{ name = \"a\", file = \"x\" }]", "missing field `allow`"),
+            (
+                "tokens = [{ name = \"a\", token = \"secret\", allow = [] }]",
+                "unknown field `token`, expected one of `name`, `file`, `sha256`, `allow`",
+            ),
+        ] {
+            assert_eq!(access(text).unwrap_err(), error, "{text}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Which texts are bcrypt hashes.
+
+/// The length of a hash without a character that some tools leave out, which Go accepts.
+const SHORTEST: usize = 59;
+
+/// Checks a hash as Go's bcrypt does, and with its words, and then whether it can be verified against.
+/// Never says what the text is: it may be a password by mistake.
+pub(super) fn check(hash: &str) -> Result<(), String> {
+    if hash.len() < SHORTEST {
+        return Err("crypto/bcrypt: hashedSecret too short to be a bcrypted password".to_owned());
+    }
+    if !hash.starts_with('$') {
+        return Err("crypto/bcrypt: bcrypt hashes must start with '$'".to_owned());
+    }
+    if !hash.starts_with("$2") {
+        return Err(
+            "crypto/bcrypt: this bcrypt algorithm version is unknown, expected one of $2a$, $2b$, $2y$"
+                .to_owned(),
+        );
+    }
+    let parts = hash.parse::<bcrypt::HashParts>().map_err(|_| {
+        "crypto/bcrypt: the hash is malformed, expected 60 characters such as $2y$10$...".to_owned()
+    })?;
+    let cost = parts.get_cost();
+    if !(4..=31).contains(&cost) {
+        return Err(format!("crypto/bcrypt: cost {cost} is outside allowed range (4,31)"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_checked_without_being_shown() {
+        let tail = "QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
+        for start in ["$2a$10$", "$2b$04$", "$2y$31$", "$2x$12$"] {
+            assert_eq!(check(&format!("{start}{tail}")), Ok(()), "{start}");
+        }
+        for (hash, words) in [
+            (String::new(), "hashedSecret too short"),
+            ("hunter2".to_owned(), "hashedSecret too short"),
+            (format!("x2y$10$x{tail}"), "must start with '$'"),
+            (format!("$5$rounds${tail}"), "algorithm version is unknown"),
+            (format!("$2y$03${tail}"), "cost 3 is outside allowed range (4,31)"),
+            (format!("$2y$99${tail}"), "cost 99 is outside"),
+            (format!("$2y$aa${tail}"), "malformed"),
+            (format!("$2y$10${tail}x"), "malformed"),
+            (format!("$2y$10${}", "€".repeat(20)), "malformed"),
+        ] {
+            let error = check(&hash).unwrap_err();
+            assert!(error.contains(words), "{hash}: {error}");
+            assert!(!error.contains(tail) && !error.contains("hunter2"), "{error}");
+        }
+    }
+}

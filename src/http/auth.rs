@@ -1,0 +1,137 @@
+//! Who may do what: every request goes through here before it is looked at, where that is configured.
+//!
+//! The order is that of the exporter toolkit: the rate limit, the headers, the login; then the permission.
+//! The rules are read again when a file changes, and the last good ones stay in force while it is wrong.
+
+mod limiter;
+mod login;
+mod passwords;
+mod permission;
+mod reload;
+mod rules;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::answer;
+use crate::config::Config;
+use crate::config::access::Permission;
+use crate::config::web::RateLimit;
+use crate::telemetry::web::{Denial, Web};
+use login::{Identity, Login};
+use passwords::Passwords;
+pub(super) use permission::needed;
+pub(super) use reload::watch;
+pub use rules::LoadError;
+use rules::{Rules, Sources};
+
+/// The rules in force, and what is needed to keep to them.
+#[derive(Debug)]
+pub struct Guard {
+    sources: Sources,
+    rules: RwLock<Arc<Rules>>,
+    passwords: Passwords,
+}
+
+impl Guard {
+    /// Reads the rules; none if everybody may do everything, in the clear.
+    ///
+    /// # Errors
+    ///
+    /// When the web configuration or a file that it or the table `[access]` names can't be used.
+    pub fn load(config: &Config) -> Result<Option<Guard>, LoadError> {
+        let Some(sources) = Sources::of(config) else { return Ok(None) };
+        let rules = sources.read()?;
+        let passwords = Passwords::new().ok_or(LoadError::NoRandomness)?;
+        Ok(Some(Guard { sources, rules: RwLock::new(Arc::new(rules)), passwords }))
+    }
+
+    /// Whether connections are encrypted. That does not change while the gateway runs.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        self.rules().tls.is_some()
+    }
+
+    /// The limit of requests, if there is one.
+    #[must_use]
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        self.rules().rate_limit()
+    }
+
+    /// The rules as they are now.
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    /// Lets a request through that may do what it needs permission for, or gives the answer to it. What needs
+    /// no permission needs a login all the same.
+    pub(super) async fn admit(
+        &self,
+        rules: &Rules,
+        telemetry: &Web,
+        request: &HttpRequest,
+        needed: Option<Permission>,
+    ) -> Result<(), HttpResponse> {
+        let identity = match Login::of(request.headers()) {
+            _ if !rules.has_logins() => Some(Identity::Anonymous),
+            Login::None => Some(Identity::Anonymous),
+            Login::Unknown => None,
+            Login::Token(token) => rules.token(&token),
+            Login::Basic { user, password } => {
+                let is_right = self.passwords.are_right(rules.users(), &user, password).await;
+                is_right.then_some(Identity::User(user))
+            }
+        };
+        let Some(identity) = identity else {
+            telemetry.denied(Denial::Unauthorized);
+            return Err(unauthorized(rules));
+        };
+        if rules.permits(&identity, needed) {
+            return Ok(());
+        }
+        if identity == Identity::Anonymous && rules.has_logins() {
+            telemetry.denied(Denial::Unauthorized);
+            return Err(unauthorized(rules));
+        }
+        telemetry.denied(Denial::Forbidden);
+        let needed = needed.map_or("anything", Permission::name);
+        tracing::debug!(who = %identity, needed, "request without the permission");
+        let message = format!("Forbidden: {identity} does not have the permission {needed:?}");
+        Err(answer::error(StatusCode::FORBIDDEN, &message))
+    }
+
+    /// The answer to a request that is one too many, if it is.
+    pub(super) fn limit(&self, rules: &Rules, telemetry: &Web) -> Option<HttpResponse> {
+        if rules.allows_another() {
+            return None;
+        }
+        telemetry.denied(Denial::RateLimited);
+        Some(answer::error(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"))
+    }
+}
+
+/// Sets the headers of the web configuration.
+pub(super) fn set_headers(rules: &Rules, headers: &mut HeaderMap) {
+    for (name, value) in rules.headers() {
+        headers.insert(name.clone(), value.clone());
+    }
+}
+
+fn unauthorized(rules: &Rules) -> HttpResponse {
+    let mut answer = answer::error(StatusCode::UNAUTHORIZED, "Unauthorized");
+    let headers = answer.headers_mut();
+    if rules.has_users() {
+        headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+    }
+    if rules.has_tokens() {
+        headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    answer
+}

@@ -1,0 +1,185 @@
+//! Passwords against their bcrypt hashes.
+//!
+//! A check is slow on purpose, so that they are done one at a time, off the workers, and remembered. What is
+//! remembered is a keyed hash of user, bcrypt hash and password, under a key that only this process has; a
+//! changed bcrypt hash makes it useless. Right and wrong ones are remembered apart, so that no amount of
+//! guessing makes the gateway forget who its users are. Users that don't exist take as long as those that do.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix_web::web;
+use ring::hmac;
+use ring::rand::SystemRandom;
+
+use crate::config::web::Secret;
+
+/// How many right logins are remembered.
+const RIGHT_ONES: usize = 1000;
+
+/// How many wrong ones.
+const WRONG_ONES: usize = 100;
+
+/// A bcrypt hash without its cost, of no password that anybody knows.
+const DUMMY: &str = "QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
+
+/// The cost of a check where there are no users to take it from.
+const USUAL_COST: u32 = 10;
+
+type Digest = [u8; 32];
+
+/// What checks passwords.
+#[derive(Debug)]
+pub(super) struct Passwords {
+    key: hmac::Key,
+    remembered: Mutex<Remembered>,
+    /// Held by the check that is being done.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    right: HashSet<Digest>,
+    wrong: HashSet<Digest>,
+}
+
+impl Remembered {
+    fn verdict(&self, login: &Digest) -> Option<bool> {
+        if self.right.contains(login) {
+            return Some(true);
+        }
+        self.wrong.contains(login).then_some(false)
+    }
+
+    fn add(&mut self, login: Digest, is_right: bool) {
+        let (set, capacity) =
+            if is_right { (&mut self.right, RIGHT_ONES) } else { (&mut self.wrong, WRONG_ONES) };
+        if set.len() >= capacity {
+            // In the order of a hash set that is in no order: any one goes.
+            let some = set.iter().next().copied();
+            some.map(|one| set.remove(&one));
+        }
+        set.insert(login);
+    }
+}
+
+impl Passwords {
+    /// None if the system has no randomness.
+    pub(super) fn new() -> Option<Passwords> {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok()?;
+        Some(Passwords { key, remembered: Mutex::default(), turn: Arc::default() })
+    }
+
+    /// Whether there is such a user and this is the password.
+    pub(super) async fn are_right(
+        &self,
+        users: &BTreeMap<String, Secret>,
+        user: &str,
+        password: Vec<u8>,
+    ) -> bool {
+        let known = users.get(user);
+        let hash = match known {
+            Some(hash) => hash.expose().to_owned(),
+            None => self.dummy(users, user),
+        };
+        let login = self.digest(user, &hash, &password);
+        if let Some(is_right) = self.verdict(&login) {
+            return is_right;
+        }
+        let turn = self.turn.clone().lock_owned().await;
+        // The one before may have been the same.
+        if let Some(is_right) = self.verdict(&login) {
+            return is_right;
+        }
+        let is_known = known.is_some();
+        let checked = web::block(move || {
+            let is_right = bcrypt::verify(password, &hash).unwrap_or(false) && is_known;
+            // The turn ends with the check, also where the client has gone meanwhile.
+            (is_right, turn)
+        });
+        // The pool only fails while the server goes down.
+        let Ok((is_right, _turn)) = checked.await else { return false };
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).add(login, is_right);
+        is_right
+    }
+
+    fn verdict(&self, login: &Digest) -> Option<bool> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).verdict(login)
+    }
+
+    fn digest(&self, user: &str, hash: &str, password: &[u8]) -> Digest {
+        let mut context = hmac::Context::with_key(&self.key);
+        // With their lengths, so that no two logins are the same bytes.
+        for part in [user.as_bytes(), hash.as_bytes(), password] {
+            context.update(&(part.len() as u64).to_le_bytes());
+            context.update(part);
+        }
+        let mut digest = Digest::default();
+        digest.copy_from_slice(context.sign().as_ref());
+        digest
+    }
+
+    /// The hash for a user who does not exist: of the same cost as that of some user, always the same one for
+    /// the same name, so that time does not tell.
+    fn dummy(&self, users: &BTreeMap<String, Secret>, user: &str) -> String {
+        let digest = self.digest(user, "", b"");
+        let at =
+            usize::from(u16::from_le_bytes([digest[0], digest[1]])).checked_rem(users.len()).unwrap_or(0);
+        let hash = users.values().nth(at).and_then(|hash| hash.expose().parse::<bcrypt::HashParts>().ok());
+        let cost = hash.map_or(USUAL_COST, |hash| hash.get_cost());
+        format!("$2y${cost:02}${DUMMY}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_differ_wherever_logins_do() {
+        let passwords = Passwords::new().unwrap();
+        let digests: HashSet<Digest> = [
+            passwords.digest("a", "h", b"p"),
+            passwords.digest("ah", "", b"p"),
+            passwords.digest("a", "hp", b""),
+            passwords.digest("", "ah", b"p"),
+            Passwords::new().unwrap().digest("a", "h", b"p"),
+        ]
+        .into();
+        assert_eq!(digests.len(), 5);
+        assert_eq!(passwords.digest("a", "h", b"p"), passwords.digest("a", "h", b"p"));
+    }
+
+    #[test]
+    fn wrong_logins_never_push_out_right_ones() {
+        let mut remembered = Remembered::default();
+        let login = |number: u32| {
+            let mut digest = Digest::default();
+            digest[..4].copy_from_slice(&number.to_le_bytes());
+            digest
+        };
+        remembered.add(login(0), true);
+        (1..1000).for_each(|number| remembered.add(login(number), false));
+        assert_eq!(remembered.verdict(&login(0)), Some(true));
+        assert_eq!(remembered.verdict(&login(999)), Some(false));
+        assert_eq!(remembered.wrong.len(), WRONG_ONES);
+        (1000..4000).for_each(|number| remembered.add(login(number), true));
+        assert_eq!(remembered.right.len(), RIGHT_ONES);
+    }
+
+    #[test]
+    fn the_dummy_costs_what_the_users_cost() {
+        let passwords = Passwords::new().unwrap();
+        let hash = |cost: u32| serde_json::from_str(&format!("\"$2y${cost:02}${DUMMY}\"")).unwrap();
+        let users: BTreeMap<String, Secret> = [("a".to_owned(), hash(4)), ("b".to_owned(), hash(7))].into();
+        let mut costs: HashSet<u32> = HashSet::new();
+        for number in 0..200 {
+            let name = format!("nobody{number}");
+            let dummy = passwords.dummy(&users, &name);
+            assert_eq!(dummy, passwords.dummy(&users, &name));
+            costs.insert(dummy.parse::<bcrypt::HashParts>().unwrap().get_cost());
+        }
+        assert_eq!(costs, [4, 7].into());
+        assert!(passwords.dummy(&BTreeMap::new(), "x").starts_with("$2y$10$"));
+    }
+}

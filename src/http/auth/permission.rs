@@ -1,0 +1,18 @@
+//! What a request needs permission for.
+
+use super::super::route::{Endpoint, Route};
+use crate::config::access::Permission;
+
+/// The permission for a request; nothing where any login will do, as for health, and for what does nothing.
+pub(in crate::http) fn needed(route: &Route<'_>, method: &str) -> Option<Permission> {
+    let Route::Endpoint(endpoint) = route else { return None };
+    match endpoint {
+        Endpoint::Group { .. } if method == "DELETE" => Some(Permission::Delete),
+        Endpoint::Group { .. } => Some(Permission::Push),
+        Endpoint::Metrics | Endpoint::Page | Endpoint::ApiStatus | Endpoint::ApiMetrics => {
+            Some(Permission::Scrape)
+        }
+        Endpoint::Quit | Endpoint::ApiWipe => Some(Permission::Admin),
+        Endpoint::Healthy | Endpoint::Ready => None,
+    }
+}

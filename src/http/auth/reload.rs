@@ -1,0 +1,107 @@
+//! Reading the rules again when a file changes.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web;
+use tokio::time::MissedTickBehavior;
+
+use super::Guard;
+use super::rules::LoadError;
+use crate::http::State;
+
+/// How often the files are looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A file as it was when it was last read.
+#[derive(Debug)]
+pub(super) struct Watched {
+    path: PathBuf,
+    seen: Option<Seen>,
+}
+
+/// What changes with the content of a file, also where a link is put in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Watched {
+    /// To be called before the file is read, so that a change meanwhile is noticed later.
+    pub(super) fn new(path: &Path) -> Watched {
+        Watched { path: path.to_owned(), seen: Seen::of(path) }
+    }
+
+    fn is_unchanged(&self) -> bool {
+        self.seen == Seen::of(&self.path)
+    }
+}
+
+impl Seen {
+    fn of(path: &Path) -> Option<Seen> {
+        let file = std::fs::metadata(path).ok()?;
+        Some(Seen {
+            inode: file.ino(),
+            size: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        })
+    }
+}
+
+/// Keeps the rules up to date while the gateway runs.
+pub(in crate::http) async fn watch(state: Arc<State>) {
+    let mut problem = None;
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let looking = state.clone();
+        let before = problem.take();
+        match web::block(move || looking.guard.as_ref().and_then(|guard| look(&looking, guard, before))).await
+        {
+            Ok(after) => problem = after,
+            // The pool only fails while the server goes down.
+            Err(_) => return,
+        }
+    }
+}
+
+/// Reads the rules if a file has changed. Gives what is wrong now, after what was wrong at the last look; as
+/// long as something is, every look is a try, since the cause may be outside of the files.
+fn look(state: &State, guard: &Guard, before: Option<String>) -> Option<String> {
+    let old = guard.rules();
+    let telemetry = state.gateway.telemetry().web();
+    if old.files.iter().all(Watched::is_unchanged) {
+        if before.is_some() {
+            telemetry.config_read();
+            tracing::info!("the web configuration is what it was again");
+        }
+        return None;
+    }
+    let read = guard.sources.read().and_then(|rules| match (&rules.tls, &old.tls) {
+        (Some(_), None) | (None, Some(_)) => Err(LoadError::TlsSwitched),
+        _ => Ok(rules),
+    });
+    match read {
+        Ok(rules) => {
+            guard.replace(rules.with_limiter_of(&old));
+            telemetry.config_read();
+            tracing::info!("the web configuration has changed and is in force");
+            None
+        }
+        Err(error) => {
+            let problem = error.to_string();
+            telemetry.config_refused();
+            if before.as_ref() != Some(&problem) {
+                tracing::error!(err = %problem, "Unable to parse configuration; the last good one stays in force");
+            }
+            Some(problem)
+        }
+    }
+}

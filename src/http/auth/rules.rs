@@ -1,0 +1,224 @@
+//! The rules: what the web configuration and the table `[access]` say, with the files that they name read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::http::header::{HeaderName, HeaderValue};
+use ring::digest::{SHA256, digest};
+use rustls::ServerConfig;
+use subtle::{Choice, ConstantTimeEq};
+
+use super::limiter::Limiter;
+use super::login::Identity;
+use super::reload::Watched;
+use crate::config::Config;
+use crate::config::access::{Access, Permission, Permissions, TokenSource};
+use crate::config::web::{RateLimit, Secret, WebConfig, WebConfigError, system_error};
+use crate::http::tls::{self, TlsError};
+
+/// A token may have no fewer characters: unlike passwords, tokens are checked as fast as they come.
+const SHORTEST_TOKEN: usize = 16;
+
+/// Why there are no rules. One sentence that says which file, where and what.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The web configuration file.
+    #[error(transparent)]
+    WebConfig(#[from] WebConfigError),
+    /// What it says of TLS.
+    #[error("web config file {path:?}: {error}")]
+    Tls {
+        /// The web configuration file.
+        path: PathBuf,
+        /// What is wrong.
+        error: TlsError,
+    },
+    /// The file of a token.
+    #[error("access.tokens: token {name:?}: {reason}")]
+    Token {
+        /// The name of the token.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// TLS came or went while the gateway runs.
+    #[error("tls_server_config can't be added or taken away while the gateway runs: restart it")]
+    TlsSwitched,
+    /// The system has no randomness for the key of remembered passwords.
+    #[error("the system has no randomness")]
+    NoRandomness,
+}
+
+/// Where the rules come from.
+#[derive(Debug)]
+pub(super) struct Sources {
+    web_config: Option<PathBuf>,
+    access: Access,
+}
+
+impl Sources {
+    /// Nothing where there is nothing to read and no rule.
+    pub(super) fn of(config: &Config) -> Option<Sources> {
+        let file = &config.web.config_file;
+        let web_config = (!file.is_empty()).then(|| PathBuf::from(file));
+        let access = config.access.clone();
+        (web_config.is_some() || access != Access::default()).then_some(Sources { web_config, access })
+    }
+
+    /// Reads all files.
+    pub(super) fn read(&self) -> Result<Rules, LoadError> {
+        let mut files: Vec<Watched> = self.web_config.iter().map(|path| Watched::new(path)).collect();
+        let web = match &self.web_config {
+            Some(path) => WebConfig::load(path)?,
+            None => WebConfig::default(),
+        };
+        files.extend(web.files().into_iter().map(Watched::new));
+        let tls =
+            web.tls.as_ref().map(tls::server_config).transpose().map_err(|error| LoadError::Tls {
+                path: self.web_config.clone().unwrap_or_default(),
+                error,
+            })?;
+        let mut tokens = Vec::new();
+        for token in &self.access.tokens {
+            let hash = match &token.source {
+                TokenSource::Sha256(hash) => *hash,
+                TokenSource::File(path) => {
+                    files.push(Watched::new(path));
+                    hash_of_file(path)
+                        .map_err(|reason| LoadError::Token { name: token.name.clone(), reason })?
+                }
+            };
+            tokens.push(Token { name: token.name.clone(), hash, allow: token.allow });
+        }
+        // Where users have permissions but the file with the users is not there, nothing is open.
+        let has_logins = !(web.users.is_empty() && tokens.is_empty() && self.access.users.is_empty());
+        let for_all = if has_logins { Permissions::NONE } else { Permissions::ALL };
+        for name in self.access.users.keys().filter(|name| !web.users.contains_key(*name)) {
+            tracing::warn!(user = %name, "access.users names a user who is not in the web configuration file");
+        }
+        Ok(Rules {
+            headers: web.headers.iter().filter_map(|(name, value)| header(name, value)).collect(),
+            users: web.users,
+            tokens,
+            permissions: self.access.users.clone(),
+            anonymous: self.access.anonymous.unwrap_or(for_all),
+            limiter: web.rate_limit.map(|limit| Arc::new(Limiter::new(limit, Instant::now()))),
+            tls,
+            files,
+        })
+    }
+}
+
+/// A value is bytes to us, as it is to Go.
+fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+    Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+}
+
+fn hash_of_file(path: &Path) -> Result<[u8; 32], String> {
+    let content = std::fs::read(path).map_err(|error| system_error("open", path, &error))?;
+    let token = content.trim_ascii();
+    if token.len() < SHORTEST_TOKEN || !token.iter().all(u8::is_ascii_graphic) {
+        return Err(format!(
+            "{}: expected a token of at least {SHORTEST_TOKEN} visible ASCII characters",
+            path.display()
+        ));
+    }
+    Ok(sha256(token))
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
+/// Who may do what, how often, and under which headers.
+#[derive(Debug)]
+pub(in crate::http) struct Rules {
+    headers: Vec<(HeaderName, HeaderValue)>,
+    users: BTreeMap<String, Secret>,
+    tokens: Vec<Token>,
+    permissions: BTreeMap<String, Permissions>,
+    anonymous: Permissions,
+    limiter: Option<Arc<Limiter>>,
+    /// TLS, if it is on.
+    pub(in crate::http) tls: Option<Arc<ServerConfig>>,
+    /// All files that were read.
+    pub(super) files: Vec<Watched>,
+}
+
+#[derive(Debug)]
+struct Token {
+    name: String,
+    hash: [u8; 32],
+    allow: Permissions,
+}
+
+impl Rules {
+    pub(super) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
+    }
+
+    pub(super) fn users(&self) -> &BTreeMap<String, Secret> {
+        &self.users
+    }
+
+    pub(super) fn has_users(&self) -> bool {
+        !self.users.is_empty()
+    }
+
+    pub(super) fn has_tokens(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
+    /// Whether there is anything that a request could prove to be.
+    pub(super) fn has_logins(&self) -> bool {
+        self.has_users() || self.has_tokens()
+    }
+
+    pub(super) fn rate_limit(&self) -> Option<RateLimit> {
+        self.limiter.as_ref().map(|limiter| limiter.limit)
+    }
+
+    pub(super) fn allows_another(&self) -> bool {
+        self.limiter.as_ref().is_none_or(|limiter| limiter.allows(Instant::now()))
+    }
+
+    /// Goes on counting where the limit has not changed.
+    pub(super) fn with_limiter_of(mut self, old: &Rules) -> Rules {
+        if self.rate_limit() == old.rate_limit() {
+            self.limiter = old.limiter.clone();
+        }
+        self
+    }
+
+    /// Whose token this is. All are compared, in full.
+    pub(super) fn token(&self, token: &[u8]) -> Option<Identity> {
+        let hash = sha256(token);
+        let mut found = None;
+        for (at, known) in self.tokens.iter().enumerate() {
+            let is_it: Choice = known.hash.ct_eq(&hash);
+            if bool::from(is_it) && found.is_none() {
+                found = Some(Identity::Token(at, known.name.clone()));
+            }
+        }
+        found
+    }
+
+    /// Whether somebody may do something, or anything if nothing particular is asked for.
+    pub(super) fn permits(&self, identity: &Identity, needed: Option<Permission>) -> bool {
+        let permissions = match identity {
+            Identity::Anonymous => self.anonymous,
+            Identity::User(_) if self.permissions.is_empty() => Permissions::ALL,
+            Identity::User(name) => self.permissions.get(name).copied().unwrap_or_default(),
+            Identity::Token(at, _) => self.tokens.get(*at).map(|token| token.allow).unwrap_or_default(),
+        };
+        match needed {
+            Some(needed) => permissions.include(needed),
+            None => *identity != Identity::Anonymous || permissions != Permissions::NONE,
+        }
+    }
+}

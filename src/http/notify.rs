@@ -1,0 +1,148 @@
+//! Telling the service manager how the gateway does: that it serves, that it lives, that it stops.
+//!
+//! Without a service manager that wants to know (`NOTIFY_SOCKET`) nothing is sent.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
+
+/// How often a worker shows that it lives.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Signs of life of everything that has to live for the gateway to serve.
+#[derive(Debug)]
+pub struct Pulses {
+    started: Instant,
+    pulses: Mutex<Vec<Weak<AtomicU64>>>,
+    first: Notify,
+    is_stopping: AtomicBool,
+}
+
+/// The sign of life of one of them; it counts until it is dropped.
+#[derive(Debug)]
+pub struct Pulse {
+    started: Instant,
+    millis: Arc<AtomicU64>,
+}
+
+impl Default for Pulses {
+    fn default() -> Pulses {
+        Pulses {
+            started: Instant::now(),
+            pulses: Mutex::default(),
+            first: Notify::new(),
+            is_stopping: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Pulses {
+    /// One more that has to live.
+    pub(super) fn add(&self) -> Pulse {
+        let pulse = Pulse { started: self.started, millis: Arc::default() };
+        pulse.beat();
+        self.pulses.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&pulse.millis));
+        pulse
+    }
+
+    /// Lets the event loop of this thread beat from now on, and say that it serves.
+    pub(super) fn beat_on_this_thread(self: &Arc<Self>) {
+        let pulses = self.clone();
+        actix_web::rt::spawn(async move {
+            let pulse = pulses.add();
+            pulses.first.notify_one();
+            let mut ticks = tokio::time::interval(BEAT);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                pulse.beat();
+            }
+        });
+    }
+
+    /// Says that the gateway stops. What ends then is not missed.
+    pub fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+        notify(&[NotifyState::Stopping]);
+    }
+
+    /// Whether everything has shown a sign of life within this time.
+    fn is_alive(&self, within: Duration, now: Instant) -> bool {
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return true;
+        }
+        let mut pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
+        pulses.retain(|pulse| pulse.strong_count() > 0);
+        let now = now.saturating_duration_since(self.started);
+        let lives = |pulse: &Weak<AtomicU64>| {
+            pulse.upgrade().is_none_or(|millis| {
+                let last = Duration::from_millis(millis.load(Ordering::Relaxed));
+                now.saturating_sub(last) <= within
+            })
+        };
+        !pulses.is_empty() && pulses.iter().all(lives)
+    }
+}
+
+impl Pulse {
+    /// Still here.
+    pub(super) fn beat(&self) {
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.millis.store(millis, Ordering::Relaxed);
+    }
+}
+
+/// Says that the gateway is ready once it serves, and then that it lives, as often as the service manager wants
+/// to hear it, as long as everything that serves shows signs of life.
+pub async fn keep_informed(pulses: Arc<Pulses>) {
+    pulses.first.notified().await;
+    notify(&[NotifyState::Ready]);
+    let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else { return };
+    let mut ticks = tokio::time::interval(limit / 2);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // Beats come at intervals of their own.
+        if pulses.is_alive(limit.max(BEAT * 2), Instant::now()) {
+            notify(&[NotifyState::Watchdog]);
+        } else {
+            tracing::error!(
+                "a worker shows no sign of life; the service manager is not told that all is well"
+            );
+        }
+    }
+}
+
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(err = %error, "can't tell the service manager how the gateway does");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_must_live_until_the_gateway_stops() {
+        let pulses = Pulses::default();
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        assert!(!pulses.is_alive(second, now), "nobody serves");
+        let first = pulses.add();
+        let late = now + second * 60;
+        assert!(pulses.is_alive(second, now) && !pulses.is_alive(second, late));
+        let second_one = pulses.add();
+        second_one.millis.store(60_000, Ordering::Relaxed);
+        assert!(!pulses.is_alive(second, late), "one of two is not enough");
+        drop(first);
+        assert!(pulses.is_alive(second, late), "what has ended is not missed");
+        drop(second_one);
+        assert!(!pulses.is_alive(second, late));
+        pulses.is_stopping.store(true, Ordering::Relaxed);
+        assert!(pulses.is_alive(second, late));
+    }
+}

@@ -1,0 +1,109 @@
+//! Metrics of TLS and logins.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus::core::Collector;
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts};
+
+use crate::model::kind::Kind;
+
+/// The families that are declared here.
+pub(super) const FAMILIES: [(&str, Kind); 4] = [
+    ("tallygate_web_config_last_reload_successful", Kind::Gauge),
+    ("tallygate_web_config_last_reload_success_timestamp_seconds", Kind::Gauge),
+    ("tallygate_denied_requests_total", Kind::Counter),
+    ("tallygate_tls_handshake_failures_total", Kind::Counter),
+];
+
+/// Metrics of TLS, logins and the web configuration file.
+#[derive(Clone, Debug)]
+pub struct Web {
+    is_current: IntGauge,
+    read_at: Gauge,
+    denied: IntCounterVec,
+    handshake_failures: IntCounter,
+}
+
+/// Why a request was turned away before anything was done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// 401: it has no login, or a wrong one.
+    Unauthorized,
+    /// 403: its login may not do that.
+    Forbidden,
+    /// 429: there were too many.
+    RateLimited,
+}
+
+impl Denial {
+    fn reason(self) -> &'static str {
+        match self {
+            Denial::Unauthorized => "unauthorized",
+            Denial::Forbidden => "forbidden",
+            Denial::RateLimited => "rate_limited",
+        }
+    }
+}
+
+impl Web {
+    pub(super) fn new() -> prometheus::Result<Web> {
+        let denied = IntCounterVec::new(
+            Opts::new(
+                "tallygate_denied_requests_total",
+                "Requests that were turned away: without a valid login, without the permission, or above the rate limit.",
+            ),
+            &["reason"],
+        )?;
+        for denial in [Denial::Unauthorized, Denial::Forbidden, Denial::RateLimited] {
+            denied.with_label_values(&[denial.reason()]);
+        }
+        let is_current = IntGauge::new(
+            "tallygate_web_config_last_reload_successful",
+            "Whether the web configuration file and the files that it names, as they are now, are in force.",
+        )?;
+        is_current.set(1);
+        Ok(Web {
+            is_current,
+            read_at: Gauge::new(
+                "tallygate_web_config_last_reload_success_timestamp_seconds",
+                "When the web configuration that is in force was read, 0 if there is none.",
+            )?,
+            denied,
+            handshake_failures: IntCounter::new(
+                "tallygate_tls_handshake_failures_total",
+                "Connections that ended before they were encrypted.",
+            )?,
+        })
+    }
+
+    pub(super) fn collectors(&self) -> [Box<dyn Collector>; 4] {
+        [
+            Box::new(self.is_current.clone()),
+            Box::new(self.read_at.clone()),
+            Box::new(self.denied.clone()),
+            Box::new(self.handshake_failures.clone()),
+        ]
+    }
+
+    /// Notes that the web configuration was read and is in force.
+    pub fn config_read(&self) {
+        self.is_current.set(1);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.read_at.set(now.as_secs_f64());
+    }
+
+    /// Notes that the web configuration changed to something that can't be used.
+    pub fn config_refused(&self) {
+        self.is_current.set(0);
+    }
+
+    /// Counts a request that was turned away.
+    pub fn denied(&self, denial: Denial) {
+        self.denied.with_label_values(&[denial.reason()]).inc();
+    }
+
+    /// Counts a connection whose TLS handshake failed.
+    pub fn handshake_failed(&self) {
+        self.handshake_failures.inc();
+    }
+}

@@ -1,0 +1,470 @@
+//! Users, tokens, permissions, headers and the rate limit.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
+
+mod programs;
+mod support;
+
+use std::collections::BTreeSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use programs::ask_until;
+use support::{Directory, Gateway, Response, run};
+
+/// A hash that costs little.
+fn hash(password: &str) -> String {
+    bcrypt::hash(password, 4).unwrap()
+}
+
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// A web configuration of this text.
+fn web_config(folder: &Directory, text: &str) -> String {
+    format!("--web.config.file={}", folder.write("web.yml", text))
+}
+
+fn users(users: &[(&str, &str)]) -> String {
+    users.iter().fold("basic_auth_users:\n".to_owned(), |text, (user, password)| {
+        format!("{text}  {user:?}: {}\n", hash(password))
+    })
+}
+
+fn get(gateway: &Gateway, path: &str, authorization: &str) -> Response {
+    gateway.request("GET", path, &[("Authorization", authorization)], b"")
+}
+
+#[track_caller]
+fn assert_unauthorized(response: &Response) {
+    assert_eq!((response.status, response.text().as_str()), (401, "Unauthorized\n"));
+    assert_eq!(response.header("WWW-Authenticate"), Some("Basic"));
+    assert_eq!(response.header("Content-Type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(response.header("X-Content-Type-Options"), Some("nosniff"));
+}
+
+#[test]
+fn users_come_in_with_their_password_only() {
+    let folder = Directory::new();
+    let text = users(&[("alice", "wonder:land"), ("böb", ""), ("long", &"x".repeat(72))]);
+    let gateway = Gateway::start(&[&web_config(&folder, &text)]);
+    // Everything twice: the second time from memory.
+    for _ in 0..2 {
+        for (user, password) in [("alice", "wonder:land"), ("böb", ""), ("long", &"x".repeat(72))] {
+            let response = get(&gateway, "/-/healthy", &basic(user, password));
+            assert_eq!((response.status, response.text().as_str()), (200, "OK"), "{user}");
+        }
+        let alice = basic("alice", "wonder:land").replacen("Basic", "bASIC", 1);
+        assert_eq!(get(&gateway, "/-/healthy", &alice).status, 200);
+        for authorization in [
+            basic("alice", "wonder:lane"),
+            basic("alice", ""),
+            basic("alice", "wonder:land\0"),
+            basic("Alice", "wonder:land"),
+            basic("alice ", "wonder:land"),
+            basic("", "wonder:land"),
+            // The password that the toolkit's own dummy is the hash of.
+            basic("nobody", "fakepassword"),
+            basic("böb", "wonder:land"),
+            format!("Basic {}", STANDARD.encode("alice")),
+            "Basic ???".to_owned(),
+            "Basic".to_owned(),
+            "Bearer wonder:land".to_owned(),
+            "Digest username=\"alice\"".to_owned(),
+            STANDARD.encode("alice:wonder:land"),
+            String::new(),
+        ] {
+            assert_unauthorized(&get(&gateway, "/-/healthy", &authorization));
+        }
+        assert_unauthorized(&gateway.get("/-/healthy"));
+    }
+    let denied =
+        gateway.request("GET", "/metrics", &[("Authorization", &basic("alice", "wonder:land"))], b"");
+    assert!(denied.text().contains("\ntallygate_denied_requests_total{reason=\"unauthorized\"} 32\n"));
+}
+
+#[test]
+fn the_login_covers_every_path_and_method() {
+    let folder = Directory::new();
+    let text = users(&[("alice", "secret")]);
+    let gateway =
+        Gateway::start(&["--web.enable-lifecycle", "--web.enable-admin-api", &web_config(&folder, &text)]);
+    for (method, path) in [
+        ("GET", "/"),
+        ("GET", "/status"),
+        ("GET", "/metrics"),
+        ("HEAD", "/-/healthy"),
+        ("GET", "/-/ready"),
+        ("PUT", "/-/quit"),
+        ("GET", "/-/quit"),
+        ("POST", "/metrics/job/a"),
+        ("PUT", "/metrics/job/a"),
+        ("DELETE", "/metrics/job/a"),
+        ("OPTIONS", "/metrics/job/a"),
+        ("OPTIONS", "/api/v1/metrics"),
+        ("GET", "/api/v1/status"),
+        ("PUT", "/api/v1/admin/wipe"),
+        ("GET", "/static/x"),
+        ("GET", "/nowhere"),
+        ("GET", "//metrics"),
+        ("GET", "/%zz"),
+        ("BREW", "/metrics"),
+    ] {
+        let response = gateway.request(method, path, &[], b"");
+        assert_eq!(response.status, 401, "{method} {path}");
+        assert_eq!(response.header("WWW-Authenticate"), Some("Basic"));
+    }
+    let alice = basic("alice", "secret");
+    let response = gateway.request("POST", "/metrics/job/a", &[("Authorization", &alice)], b"m 1\n");
+    assert_eq!(response.status, 200);
+    let groups = get(&gateway, "/api/v1/metrics", &alice).text();
+    assert!(groups.contains("\"job\":\"a\""), "{groups}");
+    assert_eq!(get(&gateway, "/nowhere", &alice).status, 404);
+    assert_eq!(gateway.request("PUT", "/-/quit", &[("Authorization", &alice)], b"").status, 200);
+    assert_eq!(gateway.wait().status.code(), Some(0));
+}
+
+#[test]
+fn a_large_body_is_not_read_without_a_login() {
+    let folder = Directory::new();
+    let gateway = Gateway::start(&[&web_config(&folder, &users(&[("alice", "secret")]))]);
+    let mut connection = gateway.connect();
+    connection
+        .send(b"POST /metrics/job/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\nm")
+        .unwrap();
+    assert_unauthorized(&connection.read_response("POST").unwrap());
+}
+
+#[test]
+fn many_wrong_logins_at_once_get_their_answers() {
+    let folder = Directory::new();
+    let gateway = Gateway::start(&[&web_config(&folder, &users(&[("alice", "secret")]))]);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                for number in 0..20 {
+                    let wrong = basic("alice", &format!("{thread}-{number}"));
+                    assert_unauthorized(&get(gateway, "/-/healthy", &wrong));
+                    assert_eq!(get(gateway, "/-/healthy", &basic("alice", "secret")).status, 200);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn users_change_while_the_gateway_runs() {
+    let folder = Directory::new();
+    let flag = web_config(&folder, &users(&[("alice", "old"), ("bob", "builder")]));
+    let gateway = Gateway::start(&[&flag]);
+    let comes_in =
+        |user: &str, password: &str| get(&gateway, "/-/healthy", &basic(user, password)).status == 200;
+    assert!(comes_in("alice", "old") && comes_in("bob", "builder") && !comes_in("alice", "new"));
+    let wait_until = |what: &str, is_so: &dyn Fn() -> bool| {
+        ask_until(what, || if is_so() { Ok(()) } else { Err("not yet".to_owned()) });
+    };
+    // A changed password and a user who is gone, both remembered from before; and one who is new.
+    web_config(&folder, &users(&[("alice", "new"), ("carol", "singer")]));
+    wait_until("the new password", &|| comes_in("alice", "new"));
+    assert!(!comes_in("alice", "old") && !comes_in("bob", "builder") && comes_in("carol", "singer"));
+    // What is wrong changes nothing.
+    web_config(&folder, "basic_auth_users:\n  alice: plain\n");
+    gateway.wait_for_log("hashedSecret too short to be a bcrypted password");
+    assert!(comes_in("alice", "new") && !gateway.stderr().contains("plain"));
+    let metrics = get(&gateway, "/metrics", &basic("alice", "new")).text();
+    assert!(metrics.contains("\ntallygate_web_config_last_reload_successful 0\n"), "{metrics}");
+    // Without users everybody is let in, as in the stock gateway.
+    web_config(&folder, "http_server_config:\n  headers:\n    X-Frame-Options: deny\n");
+    wait_until("no login", &|| gateway.get("/-/healthy").status == 200);
+    assert_eq!(gateway.get("/").header("X-Frame-Options"), Some("deny"));
+    assert_eq!(get(&gateway, "/-/healthy", "nonsense").status, 200);
+    assert!(gateway.scrape().contains("\ntallygate_web_config_last_reload_successful 1\n"));
+}
+
+#[test]
+fn headers_are_on_every_answer_that_is_not_about_the_rate_limit() {
+    let folder = Directory::new();
+    let headers = [
+        ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Frame-Options", "sameorigin"),
+        ("X-XSS-Protection", "1"),
+        ("Content-Security-Policy", "default-src 'self'"),
+    ];
+    let lines: String = headers.iter().map(|(name, value)| format!("    {name}: \"{value}\"\n")).collect();
+    let text = format!(
+        "{}http_server_config:\n  headers:\n{lines}rate_limit:\n  interval: 1h\n  burst: 6\n",
+        users(&[("alice", "secret")])
+    );
+    let gateway = Gateway::start(&[&web_config(&folder, &text)]);
+    assert!(gateway.stderr().contains("msg=\"Rate Limiter is enabled.\" burst=6 interval=1h0m0s"));
+    let alice = basic("alice", "secret");
+    for (method, path, authorization, status) in [
+        ("GET", "/", &*alice, 200),
+        ("GET", "/metrics", &alice, 200),
+        ("GET", "/nowhere", &alice, 404),
+        ("OPTIONS", "/api/v1/x", &alice, 200),
+        ("POST", "/metrics/job/a", &alice, 200),
+        ("GET", "/metrics", "", 401),
+    ] {
+        let response = gateway.request(method, path, &[("Authorization", authorization)], b"");
+        assert_eq!(response.status, status, "{method} {path}");
+        for (name, value) in headers {
+            let all: Vec<_> =
+                response.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name)).collect();
+            assert_eq!(all.len(), 1, "{method} {path} {name}");
+            assert_eq!(all[0].1, value, "{method} {path}");
+        }
+    }
+    for authorization in [&*alice, ""] {
+        let response = get(&gateway, "/metrics", authorization);
+        assert_eq!((response.status, response.text().as_str()), (429, "Too Many Requests\n"));
+        assert_eq!(response.header("X-Frame-Options"), None);
+        assert_eq!(response.header("WWW-Authenticate"), None);
+    }
+    // A change of something else does not fill the bucket; one of the limit does.
+    let text = text.replace("sameorigin", "deny");
+    web_config(&folder, &text);
+    gateway.wait_for_log("the web configuration has changed and is in force");
+    assert_eq!(get(&gateway, "/metrics", &alice).status, 429);
+    web_config(&folder, &text.replace("burst: 6", "burst: 1000"));
+    ask_until("the new limit", || match get(&gateway, "/metrics", &alice).status {
+        200 => Ok(()),
+        status => Err(status.to_string()),
+    });
+}
+
+#[test]
+fn a_burst_of_nothing_lets_nothing_through() {
+    let folder = Directory::new();
+    let gateway = Gateway::start(&[&web_config(&folder, "rate_limit:\n  interval: 1ns\n")]);
+    assert_eq!(gateway.get("/-/healthy").status, 429);
+    let gateway = Gateway::start(&[&web_config(&folder, "rate_limit:\n  interval: 0\n  burst: 0\n")]);
+    assert_eq!(gateway.get("/-/healthy").status, 200);
+}
+
+/// Every kind of request with what it needs.
+const REQUESTS: [(&str, &str, &str); 19] = [
+    ("POST", "/metrics/job/a", "push"),
+    ("PUT", "/metrics/job/a", "push"),
+    ("PUT", "/metrics/job@base64/YQ/b/c", "push"),
+    ("DELETE", "/metrics/job/a", "delete"),
+    ("GET", "/metrics", "scrape"),
+    ("HEAD", "/metrics", "scrape"),
+    ("GET", "/", "scrape"),
+    ("GET", "/status", "scrape"),
+    ("GET", "/api/v1/status", "scrape"),
+    ("GET", "/api/v1/metrics", "scrape"),
+    ("PUT", "/api/v1/admin/wipe", "admin"),
+    ("GET", "/-/healthy", ""),
+    ("GET", "/-/ready", ""),
+    ("OPTIONS", "/metrics", ""),
+    ("OPTIONS", "/api/v1/metrics", ""),
+    ("GET", "/-/quit", ""),
+    ("PATCH", "/metrics", ""),
+    ("GET", "/nowhere", ""),
+    ("PUT", "/-/quit", "admin"),
+];
+
+#[test]
+fn permissions_are_separate() {
+    let folder = Directory::new();
+    let permissions = ["push", "scrape", "delete", "admin"];
+    let token = |name: &str| format!("token-of-{name}-0123456789");
+    let tokens: Vec<String> = permissions
+        .iter()
+        .chain(&["none"])
+        .map(|name| {
+            let file = folder.write(name, format!("  {}\n", token(name)));
+            let allow = if *name == "none" { String::new() } else { format!("{name:?}") };
+            format!("{{ name = \"{name}\", file = {file:?}, allow = [{allow}] }}")
+        })
+        .collect();
+    let config = format!("access.tokens = [{}]\n", tokens.join(", "));
+    let flags = ["--web.enable-lifecycle", "--web.enable-admin-api"];
+    let gateway = Gateway::start_with_config(&config, &flags);
+    for name in permissions.iter().chain(&["none"]) {
+        for (method, path, needed) in REQUESTS {
+            // The one that ends it all comes last.
+            if (path, *name) == ("/-/quit", "admin") && method == "PUT" {
+                continue;
+            }
+            let bearer = format!("Bearer {}", token(name));
+            let response = gateway.request(method, path, &[("Authorization", &bearer)], b"");
+            let text = response.text();
+            if needed.is_empty() || needed == *name {
+                assert!(![401, 403].contains(&response.status), "{name}: {method} {path}: {text}");
+            } else {
+                assert_eq!(response.status, 403, "{name}: {method} {path}: {text}");
+                let message =
+                    format!("Forbidden: token \"{name}\" does not have the permission \"{needed}\"\n");
+                assert_eq!(text, if method == "HEAD" { "" } else { &message }, "{method} {path}");
+                assert_eq!(response.header("WWW-Authenticate"), None);
+            }
+        }
+    }
+    let response = gateway.get("/metrics");
+    assert_eq!((response.status, response.header("WWW-Authenticate")), (401, Some("Bearer")));
+    for wrong in [token("pus"), token("push").to_uppercase(), String::new(), format!("{}x", token("push"))] {
+        assert_eq!(get(&gateway, "/-/healthy", &format!("Bearer {wrong}")).status, 401);
+    }
+    assert_eq!(get(&gateway, "/-/healthy", &basic("push", &token("push"))).status, 401);
+    let admin = format!("bearer {}", token("admin"));
+    assert_eq!(gateway.request("PUT", "/-/quit", &[("Authorization", &admin)], b"").status, 200);
+    let finished = gateway.wait();
+    assert!(!finished.stderr.contains("token-of"), "{}", finished.stderr);
+}
+
+#[test]
+fn every_permission_is_needed_by_something() {
+    let needed: BTreeSet<&str> = REQUESTS.iter().map(|(.., needed)| *needed).collect();
+    assert_eq!(needed, ["", "admin", "delete", "push", "scrape"].into());
+}
+
+#[test]
+fn users_and_tokens_go_together() {
+    let folder = Directory::new();
+    let text = users(&[("Alice.A", "secret"), ("bob", "secret"), ("carol", "secret")]);
+    let web_config = web_config(&folder, &text);
+    // SHA-256 of "a-token-that-is-hashed".
+    let token = "a-token-that-is-hashed";
+    let sha256 = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+    let sha256: String = sha256.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let config = format!(
+        "[access]\nusers = {{ \"Alice.A\" = [\"push\", \"scrape\"], bob = [] }}\n\
+         tokens = [{{ name = \"ci\", sha256 = \"{sha256}\", allow = [\"push\"] }}]\n"
+    );
+    let gateway = Gateway::start_with_config(&config, &["--log.level=debug", &web_config]);
+    let push = |authorization: &str| {
+        gateway.request("POST", "/metrics/job/a", &[("Authorization", authorization)], b"m 1\n")
+    };
+    assert_eq!(push(&basic("Alice.A", "secret")).status, 200);
+    assert_eq!(push(&format!("Bearer {token}")).status, 200);
+    // One who may do nothing, and one who is not named.
+    for user in ["bob", "carol"] {
+        let response = push(&basic(user, "secret"));
+        let message = format!("Forbidden: user \"{user}\" does not have the permission \"push\"\n");
+        assert_eq!((response.status, response.text()), (403, message));
+        assert_eq!(get(&gateway, "/-/healthy", &basic(user, "secret")).status, 200);
+    }
+    let response = gateway.get("/metrics");
+    let schemes: Vec<_> =
+        response.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("WWW-Authenticate")).collect();
+    assert_eq!(schemes.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["Basic", "Bearer"]);
+    let status = get(&gateway, "/api/v1/status", &basic("Alice.A", "secret"));
+    for secret in [token, &sha256, "$2b$"] {
+        assert!(!status.text().contains(secret) && !gateway.stderr().contains(secret), "{secret}");
+    }
+    let metrics = get(&gateway, "/metrics", &basic("Alice.A", "secret")).text();
+    assert!(metrics.contains("\ntallygate_denied_requests_total{reason=\"forbidden\"} 2\n"), "{metrics}");
+}
+
+#[test]
+fn a_token_changes_while_the_gateway_runs() {
+    let folder = Directory::new();
+    let file = folder.write("token", "the-first-token-of-all");
+    let config = format!("access.tokens = [{{ name = \"ci\", file = {file:?}, allow = [\"scrape\"] }}]\n");
+    let gateway = Gateway::start_with_config(&config, &[]);
+    assert_eq!(get(&gateway, "/metrics", "Bearer the-first-token-of-all").status, 200);
+    folder.write("token", "short");
+    gateway.wait_for_log("expected a token of at least 16 visible ASCII characters");
+    assert_eq!(get(&gateway, "/metrics", "Bearer the-first-token-of-all").status, 200);
+    folder.write("token", "the-second-token-of-all\n");
+    ask_until("the new token", || match get(&gateway, "/metrics", "Bearer the-second-token-of-all").status {
+        200 => Ok(()),
+        status => Err(status.to_string()),
+    });
+    assert_eq!(get(&gateway, "/metrics", "Bearer the-first-token-of-all").status, 401);
+}
+
+#[test]
+fn some_things_can_be_open_to_all() {
+    let folder = Directory::new();
+    let text = users(&[("alice", "secret")]);
+    let gateway =
+        Gateway::start_with_config("access.anonymous = [\"scrape\"]\n", &[&web_config(&folder, &text)]);
+    assert_eq!(gateway.get("/metrics").status, 200);
+    assert_eq!(gateway.get("/-/ready").status, 200);
+    assert_unauthorized(&gateway.post("/metrics/job/a", "m 1\n"));
+    // A wrong login is not as good as none.
+    assert_unauthorized(&get(&gateway, "/metrics", &basic("alice", "wrong")));
+    let alice = basic("alice", "secret");
+    assert_eq!(gateway.request("POST", "/metrics/job/a", &[("Authorization", &alice)], b"m 1\n").status, 200);
+    // Without anybody to log in, what is not open is closed.
+    let gateway = Gateway::start_with_config("access.anonymous = [\"scrape\", \"push\"]\n", &[]);
+    gateway.push("/metrics/job/a", "m 1\n");
+    let response = gateway.delete("/metrics/job/a");
+    let message = "Forbidden: a request without a login does not have the permission \"delete\"\n";
+    assert_eq!((response.status, response.text().as_str()), (403, message));
+    // Permissions of users who are not there do not open anything.
+    let gateway = Gateway::start_with_config("access.users = { alice = [\"push\"] }\n", &[]);
+    assert_eq!(gateway.get("/metrics").status, 403);
+    assert!(gateway.stderr().contains("access.users names a user who is not in the web configuration file"));
+}
+
+#[test]
+fn a_start_with_a_wrong_file_fails_and_says_where() {
+    let folder = Directory::new();
+    for (text, error) in [
+        ("foo: 1\n", "line 1, column 1: field foo not found in type web.Config"),
+        (
+            "basic_auth_users:\n  alice: password\n",
+            "line 2, column 10: basic_auth_users: user \\\"alice\\\": crypto/bcrypt: hashedSecret too short to be a bcrypted password",
+        ),
+        (
+            "http_server_config:\n  headers:\n    X-Foo: 1\n",
+            "line 3, column 12: HTTP header \\\"X-Foo\\\" can not be configured",
+        ),
+        (
+            "http_server_config:\n  headers:\n    X-Frame-Options: allow\n",
+            "invalid value for X-Frame-Options. Expected one of: [\\\"deny\\\" \\\"sameorigin\\\"], but got: \\\"allow\\\"",
+        ),
+        ("rate_limit: 1\n", "line 1, column 13: "),
+        ("a: b: c\n", "line 1, column "),
+    ] {
+        let flag = web_config(&folder, text);
+        let finished = run(&["--web.listen-address=127.0.0.1:0", &flag]);
+        assert_eq!(finished.status.code(), Some(1), "{text}");
+        let line = finished.stderr.lines().last().unwrap();
+        assert!(line.contains("msg=\"HTTP server stopped\"") && line.contains(error), "{line}");
+        assert!(!line.contains("password") || line.contains("hashedSecret"), "{line}");
+        let checked = run(&["--config.check", &flag]);
+        assert_eq!((checked.status.code(), checked.stdout.as_str()), (Some(1), ""), "{text}");
+        assert!(checked.stderr.contains(&error.replace('\\', "")), "{}", checked.stderr);
+    }
+    let finished = run(&["--web.listen-address=127.0.0.1:0", "--web.config.file=/nonexistent/web.yml"]);
+    assert_eq!(finished.status.code(), Some(1));
+    assert!(
+        finished.stderr.contains("open /nonexistent/web.yml: no such file or directory"),
+        "{}",
+        finished.stderr
+    );
+    let config = folder.write(
+        "tallygate.toml",
+        "access.tokens = [{ name = \"ci\", file = \"/nonexistent/token\", allow = [] }]\n",
+    );
+    let finished = run(&["--config.check", &format!("--config.file={config}")]);
+    assert_eq!(finished.status.code(), Some(1));
+    assert!(
+        finished
+            .stderr
+            .contains("access.tokens: token \"ci\": open /nonexistent/token: no such file or directory")
+    );
+}
+
+#[test]
+fn an_empty_file_changes_nothing() {
+    let folder = Directory::new();
+    for text in ["", "# nothing yet\n", "{}\n"] {
+        let gateway = Gateway::start(&[&web_config(&folder, text)]);
+        gateway.wait_for_log("msg=\"TLS is disabled.\" http2=false address=127.0.0.1:");
+        gateway.push("/metrics/job/a", "m 1\n");
+    }
+    assert!(
+        Gateway::start(&[])
+            .scrape()
+            .contains("\ntallygate_web_config_last_reload_success_timestamp_seconds 0\n")
+    );
+}
