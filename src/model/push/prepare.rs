@@ -269,19 +269,20 @@ impl<'a> Builder<'_, 'a> {
                     all.reserve(composite.bucket_count());
                     all.extend(body.buckets_of(composite).filter(keeps));
                 });
-                let counts = self.buckets[buckets.start as usize..].iter().map(|bucket| bucket.count);
-                // A scrape would show them, and text that has them can't be read.
-                if let Some(bad) = counts.chain(composite.count).find(|count| count.as_f64() < 0.0) {
-                    return Err(ValueFault::Count(bad));
-                }
                 let native = self.native(composite, adds)?;
                 let mut count = composite.count;
                 if let Some(native) = native.as_ref().filter(|_| self.aggregate) {
                     count = count.or_else(|| Some(native.population()));
                 }
+                let pushed = &mut self.buckets[buckets.start as usize..];
                 let total = if adds {
-                    check_histogram(&mut self.buckets[buckets.start as usize..], sum, count)?
+                    check_histogram(pushed, sum, count)?
                 } else {
+                    // A scrape would show them, and text that has them can't be read.
+                    let mut counts = pushed.iter().map(|bucket| bucket.count).chain(count);
+                    if let Some(bad) = counts.find(|count| count.as_f64() < 0.0) {
+                        return Err(ValueFault::Count(bad));
+                    }
                     count.unwrap_or(Count::ZERO)
                 };
                 if let Some(native) = native.as_ref().filter(|_| self.aggregate) {
