@@ -132,7 +132,9 @@ pub fn serve(
 ) -> std::io::Result<Server> {
     actix_web::rt::spawn(prepare_scrapes(state.clone()));
     if let Some(guard) = &state.guard {
-        actix_web::rt::spawn(auth::watch(state.clone()));
+        if guard.reads_files() {
+            actix_web::rt::spawn(auth::watch(state.clone()));
+        }
         if guard.has_tls() {
             return tls::serve::serve(state, listeners, shutdown_timeout);
         }

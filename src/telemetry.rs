@@ -61,8 +61,12 @@ pub fn own_families() -> impl Iterator<Item = (String, OwnFamily)> {
     let own = |is_shared| {
         move |(name, kind): &(&str, Kind)| (name.to_string(), OwnFamily { kind: *kind, is_shared })
     };
-    let ours = OWN.iter().chain(&persistence::FAMILIES).chain(&idempotency::FAMILIES).chain(&web::FAMILIES);
-    ours.map(own(false)).chain(process::FAMILIES.iter().map(own(true)))
+    ours().map(own(false)).chain(process::FAMILIES.iter().map(own(true)))
+}
+
+/// The families that no other program has.
+fn ours() -> impl Iterator<Item = &'static (&'static str, Kind)> {
+    OWN.iter().chain(&persistence::FAMILIES).chain(&idempotency::FAMILIES).chain(&web::FAMILIES)
 }
 
 const OWN: [(&str, Kind); 8] = [
@@ -270,10 +274,8 @@ mod tests {
             let own = declared.get(&family.name).unwrap_or_else(|| panic!("{} is not declared", family.name));
             assert_eq!(own.kind, family.kind, "{}", family.name);
         }
-        for (name, _) in
-            OWN.into_iter().chain(persistence::FAMILIES).chain(idempotency::FAMILIES).chain(web::FAMILIES)
-        {
-            assert!(exposed.iter().any(|family| family.name == name), "{name} is not exposed");
+        for (name, _) in ours() {
+            assert!(exposed.iter().any(|family| family.name == *name), "{name} is not exposed");
         }
     }
 }

@@ -27,6 +27,14 @@ fn start_with_socket(socket: OwnedFd, flags: &[&str]) -> Child {
         .unwrap()
 }
 
+/// What a service manager listens on, and its path.
+fn notify_socket(folder: &Directory) -> (UnixDatagram, String) {
+    let path = folder.path_of("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    (socket, path)
+}
+
 /// A process that does not outlive its test.
 struct Process(Child);
 
@@ -87,9 +95,7 @@ fn without_a_usable_socket_the_start_fails() {
 #[test]
 fn systemd_is_told_of_start_life_and_stop() {
     let folder = Directory::new();
-    let path = folder.path_of("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (socket, path) = notify_socket(&folder);
     let next = || {
         let mut message = [0; 1000];
         let length = socket.recv(&mut message).expect("a message");
@@ -109,9 +115,7 @@ fn systemd_is_told_of_start_life_and_stop() {
 #[test]
 fn the_watchdog_is_fed_where_it_is_asked_for_only() {
     let folder = Directory::new();
-    let path = folder.path_of("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (socket, path) = notify_socket(&folder);
     // The time is meant for another process.
     let environment = [("NOTIFY_SOCKET", path.as_str()), ("WATCHDOG_USEC", "1000"), ("WATCHDOG_PID", "1")];
     let gateway = Gateway::start_with(&[], &environment);
@@ -130,8 +134,7 @@ fn the_watchdog_is_fed_where_it_is_asked_for_only() {
 #[test]
 fn a_start_that_fails_is_never_ready() {
     let folder = Directory::new();
-    let path = folder.path_of("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
+    let (socket, path) = notify_socket(&folder);
     let flags = ["--web.listen-address=127.0.0.1:0", "--web.config.file=/nonexistent"];
     let finished = run_with(&flags, &[("NOTIFY_SOCKET", &path)]);
     assert_eq!(finished.status.code(), Some(1));

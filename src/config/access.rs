@@ -123,7 +123,7 @@ impl Permissions {
     /// None of them.
     pub const NONE: Permissions = Permissions(0);
     /// All of them.
-    pub const ALL: Permissions = Permissions(0b1111);
+    pub const ALL: Permissions = Permissions((1 << ALL.len()) - 1);
 
     /// Whether this one is among them.
     #[must_use]

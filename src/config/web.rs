@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::Spanned;
 
 use super::duration;
 use error::Problem;
@@ -114,7 +114,7 @@ impl WebConfig {
         let users = basic_auth_users.unwrap_or_default();
         for (name, password) in &users {
             hash::check(password.value.expose()).map_err(|reason| {
-                at(&password.referenced, format!("basic_auth_users: user {name:?}: {reason}"))
+                Problem::at(&password.referenced, format!("basic_auth_users: user {name:?}: {reason}"))
             })?;
         }
         let headers = http_server_config.unwrap_or_default().headers.unwrap_or_default();
@@ -140,10 +140,6 @@ impl WebConfig {
             })
             .collect()
     }
-}
-
-fn at(location: &Location, message: String) -> Problem {
-    Problem::at(location, message)
 }
 
 #[derive(Default, Deserialize)]
@@ -218,14 +214,14 @@ impl TlsTable {
         let client_ca = pem(self.client_ca_file, self.client_ca, folder);
         let auth_type = self.client_auth_type.filter(|name| !name.value.is_empty());
         let version = |given: Option<Spanned<String>>, default| match given {
-            Some(name) => TlsVersion::named(&name.value).map_err(|error| at(&name.referenced, error)),
+            Some(name) => meaning(&name, TlsVersion::named),
             None => Ok(default),
         };
         let minimum = self.min_version.as_ref().map(|name| name.referenced);
         let min_version = version(self.min_version, TlsVersion::Tls12)?;
         let max_version = version(self.max_version, TlsVersion::Tls13)?;
         if let Some(location) = minimum.filter(|_| min_version > max_version) {
-            return Err(at(
+            return Err(Problem::at(
                 &location,
                 "min_version is above max_version, which leaves no version".to_owned(),
             ));
@@ -239,11 +235,11 @@ impl TlsTable {
         let key = key.ok_or_else(|| Problem::somewhere("missing one of key or key_file"))?;
         let location = auth_type.as_ref().map(|name| name.referenced);
         let auth_problem = |message: &str| match location {
-            Some(location) => at(&location, message.to_owned()),
+            Some(location) => Problem::at(&location, message.to_owned()),
             None => Problem::somewhere(message),
         };
         let client_auth = match &auth_type {
-            Some(name) => ClientAuth::named(&name.value).map_err(|error| at(&name.referenced, error))?,
+            Some(name) => meaning(name, ClientAuth::named)?,
             None => ClientAuth::None,
         };
         match (client_auth, &client_ca) {
@@ -286,12 +282,16 @@ fn pem(file: Option<String>, inline: Option<Secret>, folder: &Path) -> Option<Pe
     file.or_else(|| inline.filter(|text| !text.expose().is_empty()).map(Pem::Inline))
 }
 
+/// What a name means, or where the name is that means nothing.
+fn meaning<T>(name: &Spanned<String>, named: impl Fn(&str) -> Result<T, String>) -> Result<T, Problem> {
+    named(&name.value).map_err(|error| Problem::at(&name.referenced, error))
+}
+
 fn each<T>(
     names: Option<Vec<Spanned<String>>>,
-    meaning: impl Fn(&str) -> Result<T, String>,
+    named: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Vec<T>, Problem> {
-    let names = names.unwrap_or_default();
-    names.iter().map(|name| meaning(&name.value).map_err(|error| at(&name.referenced, error))).collect()
+    names.unwrap_or_default().iter().map(|name| meaning(name, &named)).collect()
 }
 
 /// The headers that may be set, and their values where those are few.
@@ -304,7 +304,7 @@ const HEADERS: [(&str, &[&str]); 5] = [
 ];
 
 fn header((name, value): (String, Spanned<String>)) -> Result<(&'static str, String), Problem> {
-    let problem = |message| Err(at(&value.referenced, message));
+    let problem = |message| Err(Problem::at(&value.referenced, message));
     let Some((known, values)) = HEADERS.iter().find(|(known, _)| *known == name) else {
         return problem(format!("HTTP header {name:?} can not be configured"));
     };

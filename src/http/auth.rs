@@ -55,6 +55,11 @@ impl Guard {
         self.rules().tls.is_some()
     }
 
+    /// Whether the rules can change while the gateway runs.
+    pub(super) fn reads_files(&self) -> bool {
+        self.sources.has_files()
+    }
+
     /// The limit of requests, if there is one.
     #[must_use]
     pub fn rate_limit(&self) -> Option<RateLimit> {

@@ -67,6 +67,12 @@ impl Sources {
         (web_config.is_some() || access != Access::default()).then_some(Sources { web_config, access })
     }
 
+    /// Whether there is anything to read.
+    pub(super) fn has_files(&self) -> bool {
+        let mut tokens = self.access.tokens.iter();
+        self.web_config.is_some() || tokens.any(|token| matches!(token.source, TokenSource::File(_)))
+    }
+
     /// Reads all files.
     pub(super) fn read(&self) -> Result<Rules, LoadError> {
         let mut files: Vec<Watched> = self.web_config.iter().map(|path| Watched::new(path)).collect();
