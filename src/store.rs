@@ -244,7 +244,7 @@ impl Store {
 
     /// When the latest push was accepted, in nanoseconds since the epoch; 0 for never.
     pub fn newest_push(&self) -> i64 {
-        self.groups.iter().map(|group| group.pushed_at).max().unwrap_or(0)
+        self.groups.iter().map(|group| group.times.pushed_at).max().unwrap_or(0)
     }
 
     /// A number that grows when groups, families or series come or go.
@@ -297,7 +297,7 @@ impl Store {
     /// Notes that a push to a group was refused.
     fn fail(&self, group: &mut Group, now: Moment) {
         self.track(group);
-        group.failed_at = now.nanos;
+        group.times.failed_at = now.nanos;
     }
 
     /// Begins to note the changes of a group.
@@ -417,7 +417,7 @@ impl Store {
         }
         match self.created(grouping, now, structure) {
             Some(mut group) => {
-                group.failed_at = now.nanos;
+                group.times.failed_at = now.nanos;
                 self.insert(group);
             }
             None => {

@@ -18,6 +18,7 @@ use crate::model::time::Moment;
 use crate::persistence::stock_file::{StockFamily, StockFile, StockGroup};
 use crate::store::family::Metadata;
 use crate::store::group::Semantics;
+use crate::store::change::Times;
 use crate::store::{FamilyView, GroupView, Store};
 
 /// Protobuf with the names as they are.
@@ -56,8 +57,7 @@ pub(super) fn import(file: &StockFile, store: &Store, aggregate: bool) -> Vec<St
                 left_out.push(format!("family {} of group {}: {cause}", family.name, grouping.key()));
             }
         }
-        let (created_at, pushed_at, failed_at) = times(group);
-        if !store.restore_times(&grouping, Moment { nanos: created_at }, pushed_at, failed_at) {
+        if !store.restore_times(&grouping, times(group)) {
             left_out.push(format!(
                 "group {}: another differs from it only in an empty instance label",
                 grouping.key()
@@ -85,17 +85,19 @@ fn import_family(
 }
 
 /// When a group was created, last pushed to, and last failed. The stock gateway keeps these as families
-/// of the group; their times are more exact than their values.
-fn times(group: &StockGroup) -> (i64, i64, i64) {
+/// of the group; their times are more exact than their values. It counts no pushes of a
+/// group.
+fn times(group: &StockGroup) -> Times {
     let of = |name| {
         let Some(family) = group.families.iter().find(|family| family.name == name) else { return (0, 0) };
         // Before the first push, or without any that failed, the value is zero.
         let happened = family.message.as_deref().and_then(single_value).is_some_and(|value| value != 0.0);
         (family.pushed_at, if happened { family.pushed_at } else { 0 })
     };
-    let ((first_pushed, pushed), (first_failed, failed)) = (of(PUSH_TIME), of(PUSH_FAILURE_TIME));
+    let ((first_pushed, pushed_at), (first_failed, failed_at)) = (of(PUSH_TIME), of(PUSH_FAILURE_TIME));
     let created = [first_pushed, first_failed].into_iter().filter(|time| *time != 0).min();
-    (created.unwrap_or_else(|| now().nanos), pushed, failed)
+    let created_at = created.unwrap_or_else(|| now().nanos);
+    Times { created_at, pushed_at, failed_at, pushes: 0 }
 }
 
 /// A stream of this message alone.
@@ -122,7 +124,7 @@ pub(super) fn export(groups: &[GroupView]) -> Vec<StockGroup> {
 }
 
 fn export_group(group: &GroupView) -> StockGroup {
-    let first = |nanos: i64| if nanos == 0 { group.created_at } else { nanos };
+    let first = |nanos: i64| if nanos == 0 { group.times.created_at } else { nanos };
     let own = |name: &str, help: &str, nanos: i64| StockFamily {
         name: name.to_owned(),
         pushed_at: first(nanos),
@@ -132,8 +134,8 @@ fn export_group(group: &GroupView) -> StockGroup {
         })),
     };
     let mut families: Vec<StockFamily> = group.families.iter().map(export_family).collect();
-    families.push(own(PUSH_TIME, PUSH_TIME_HELP, group.pushed_at));
-    families.push(own(PUSH_FAILURE_TIME, PUSH_FAILURE_TIME_HELP, group.failed_at));
+    families.push(own(PUSH_TIME, PUSH_TIME_HELP, group.times.pushed_at));
+    families.push(own(PUSH_FAILURE_TIME, PUSH_FAILURE_TIME_HELP, group.times.failed_at));
     families.sort_by(|a, b| a.name.cmp(&b.name));
     let labels = group.labels.labels.iter().map(|(name, value)| (name.to_string(), value.to_string()));
     StockGroup { labels: labels.collect(), families }

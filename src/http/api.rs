@@ -148,12 +148,12 @@ fn group_object(group: &GroupView) -> BTreeMap<&str, Member<'_>> {
         let metrics = vec![Metric::Number { labels: labels_of(&labels.series_block), value }];
         Member::Family(Family { time_stamp: timestamp(since), kind: Kind::Gauge.upper_name(), help, metrics })
     };
-    let first = |nanos: i64| if nanos == 0 { group.created_at } else { nanos };
+    let first = |nanos: i64| if nanos == 0 { group.times.created_at } else { nanos };
     let mut members = BTreeMap::from([
         ("labels", Member::Labels(labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect())),
         ("last_push_successful", Member::LastPushSuccessful(group.last_push_successful())),
-        ("push_time_seconds", own(group.pushed_at, first(group.pushed_at), PUSH_TIME_HELP)),
-        ("push_failure_time_seconds", own(group.failed_at, first(group.failed_at), PUSH_FAILURE_TIME_HELP)),
+        ("push_time_seconds", own(group.times.pushed_at, first(group.times.pushed_at), PUSH_TIME_HELP)),
+        ("push_failure_time_seconds", own(group.times.failed_at, first(group.times.failed_at), PUSH_FAILURE_TIME_HELP)),
     ]);
     members
         .extend(group.families.iter().map(|family| (&*family.name, Member::Family(family_object(family)))));

@@ -90,13 +90,11 @@ impl Loader {
         };
         let grouping = Grouping::new(labels.into_iter().map(label).collect());
         let row = self.value(key.value()).map_err(|e| fault(&e))?;
-        let values: GroupValuesRow = postcard::from_bytes(row.1.value()).map_err(|e| fault(&text(e)))?;
+        let values = GroupValuesRow::read(row.1.value()).map_err(|e| fault(&text(e)))?;
         let mut group = GroupView {
             epoch,
             labels: Arc::new(GroupLabels::of(&grouping)),
-            created_at: values.created_at,
-            pushed_at: values.pushed_at,
-            failed_at: values.failed_at,
+            times: values.times,
             is_small: values.small.is_some(),
             families: Vec::new(),
         };

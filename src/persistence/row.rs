@@ -28,14 +28,22 @@ pub(super) struct GroupRow<'a> {
     pub(super) labels: Vec<(&'a str, &'a str)>,
 }
 
-/// The times of a group, in nanoseconds since the epoch, and of a small group all values.
-#[derive(Debug, Deserialize)]
+/// The times of a group, in nanoseconds since the epoch, of a small group all values, and how many pushes
+/// were accepted. Read with [`GroupValuesRow::read`].
+#[derive(Debug)]
 pub(super) struct GroupValuesRow {
-    pub(super) created_at: i64,
-    pub(super) pushed_at: i64,
-    pub(super) failed_at: i64,
+    pub(super) times: Times,
     /// By the numbers of the families, ascending; none where the values have rows of their own.
     pub(super) small: Option<Vec<(u32, ValuesRow)>>,
+}
+
+impl GroupValuesRow {
+    /// Reads what [`GroupValuesRef`] writes. The first files have no count of pushes at the end.
+    pub(super) fn read(bytes: &[u8]) -> postcard::Result<GroupValuesRow> {
+        let ((created_at, pushed_at, failed_at, small), rest) = postcard::take_from_bytes(bytes)?;
+        let pushes = if rest.is_empty() { 0 } else { postcard::from_bytes(rest)? };
+        Ok(GroupValuesRow { times: Times { created_at, pushed_at, failed_at, pushes }, small })
+    }
 }
 
 /// The name of a family and what is told about it.
@@ -246,11 +254,12 @@ impl Serialize for GroupValuesRef<'_> {
             let piece = family.pieces().first().map(|piece| &**piece);
             (family.number, ValuesRef { pushed_at: family.pushed_at, piece })
         });
-        let mut row = serializer.serialize_tuple(4)?;
+        let mut row = serializer.serialize_tuple(5)?;
         row.serialize_element(&self.times.created_at)?;
         row.serialize_element(&self.times.pushed_at)?;
         row.serialize_element(&self.times.failed_at)?;
         row.serialize_element(&self.small.map(|_| Seq(values)))?;
+        row.serialize_element(&self.times.pushes)?;
         row.end()
     }
 }
@@ -508,6 +517,20 @@ mod tests {
         let values: ValuesRow = postcard::from_bytes(&values).unwrap();
         assert_eq!(values.pushed_at, 7);
         super::piece(&postcard::from_bytes(&labels).unwrap(), values, &mut Layouts::default()).unwrap()
+    }
+
+    #[test]
+    fn the_pushes_of_a_group_are_read_back_and_none_where_they_were_not_written() {
+        for small in [None, Some(&[][..])] {
+            let times = Times { created_at: 1, pushed_at: -2, failed_at: i64::MAX, pushes: 300 };
+            let row = postcard::to_allocvec(&GroupValuesRef { times, small }).unwrap();
+            let read = |row: &[u8]| GroupValuesRow::read(row).map(|row| (row.times, row.small.is_some()));
+            assert_eq!(read(&row), Ok((times, small.is_some())));
+            // The first files end here; 300 takes two bytes.
+            let first = &row[..row.len() - 2];
+            assert_eq!(read(first), Ok((Times { pushes: 0, ..times }, small.is_some())));
+            assert!(read(&row[..row.len() - 1]).is_err());
+        }
     }
 
     proptest! {

@@ -118,8 +118,8 @@ pub enum Change<'a> {
     },
 }
 
-/// The times of a group, in nanoseconds since the epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The times of a group, in nanoseconds since the epoch, and how often it was pushed to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
     /// When the first request came.
     pub created_at: i64,
@@ -127,6 +127,15 @@ pub struct Times {
     pub pushed_at: i64,
     /// The latest refused push; 0 for never.
     pub failed_at: i64,
+    /// How many pushes were accepted since the group is there.
+    pub pushes: u64,
+}
+
+impl Times {
+    /// Whether the latest push that could be parsed was accepted.
+    pub fn last_push_successful(&self) -> bool {
+        self.failed_at <= self.pushed_at
+    }
 }
 
 /// A piece of a family of a group.
@@ -293,8 +302,8 @@ impl FamilyVersion {
 pub struct GroupChanges {
     /// Whether the group was not there before.
     pub is_new: bool,
-    /// The published times of the group: accepted and refused.
-    pub times_before: (i64, i64),
+    /// The published times of the group.
+    pub times_before: Times,
     /// The families that have gone and were there before: their numbers, and where published versions
     /// are kept the families themselves.
     pub gone: Vec<(u32, Option<Family>)>,

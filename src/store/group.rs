@@ -9,7 +9,7 @@ use crate::model::labels::has_quoted_names;
 use crate::model::push::{self, Push};
 use crate::model::rules::{Cause, Refusal};
 use crate::model::time::Moment;
-use crate::store::change::{GroupChanges, Tracking};
+use crate::store::change::{GroupChanges, Times, Tracking};
 use crate::store::definition::{Definitions, Shape};
 use crate::store::family::{Family, NEW, Placement, Positions};
 use crate::store::piece::Meeting;
@@ -121,12 +121,8 @@ pub fn shape_of(grouping: &Grouping<'_>) -> Shape {
 pub struct Group {
     /// Its labels.
     pub labels: Arc<GroupLabels>,
-    /// When the first request for it came, in nanoseconds since the epoch.
-    pub created_at: i64,
-    /// When the latest push was accepted, in nanoseconds since the epoch; 0 for never.
-    pub pushed_at: i64,
-    /// When the latest push was refused, in nanoseconds since the epoch; 0 for never.
-    pub failed_at: i64,
+    /// When it was pushed to, and how often.
+    pub times: Times,
     /// The number of this group among all, dense and reused.
     pub slot: u32,
     /// Differs from that of any group that was ever there; names the group on disk.
@@ -173,9 +169,7 @@ impl Group {
     pub fn new(labels: Arc<GroupLabels>, slot: u32, epoch: u64, now: Moment) -> Group {
         Group {
             labels,
-            created_at: now.nanos,
-            pushed_at: 0,
-            failed_at: 0,
+            times: Times { created_at: now.nanos, ..Times::default() },
             slot,
             epoch,
             families: Vec::new(),
@@ -213,8 +207,7 @@ impl Group {
     pub fn track(&mut self, tracking: Tracking) -> bool {
         let begins = self.changes.is_none() && tracking != Tracking::Nothing;
         if begins {
-            let times_before = (self.pushed_at, self.failed_at);
-            self.changes = Some(Box::new(GroupChanges { times_before, ..GroupChanges::default() }));
+            self.changes = Some(Box::new(GroupChanges { times_before: self.times, ..GroupChanges::default() }));
         }
         begins
     }
@@ -224,6 +217,12 @@ impl Group {
         if tracking != Tracking::Nothing {
             self.changes = Some(Box::new(GroupChanges { is_new: true, ..GroupChanges::default() }));
         }
+    }
+
+    /// Notes that a push was accepted.
+    fn accepted(&mut self, now: Moment) {
+        self.times.pushed_at = now.nanos;
+        self.times.pushes += 1;
     }
 
     /// What has changed, the families aside.
@@ -244,14 +243,13 @@ impl Group {
         self.families.iter_mut().for_each(Family::settle);
     }
 
-    /// The published times of the latest accepted and the latest refused push; none where the group is
-    /// not published yet.
-    pub fn published_times(&self, tracking: Tracking) -> Option<(i64, i64)> {
+    /// The published times; none where the group is not published yet.
+    pub fn published_times(&self, tracking: Tracking) -> Option<Times> {
         match self.changes.as_deref() {
             Some(changes) if tracking == Tracking::Versions => {
                 (!changes.is_new).then_some(changes.times_before)
             }
-            _ => Some((self.pushed_at, self.failed_at)),
+            _ => Some(self.times),
         }
     }
 
@@ -372,7 +370,7 @@ impl Group {
                 change(family, push, pushed, &step.placement, semantics.rule(pushed), now, 0, &[]);
             }
         }
-        self.pushed_at = now.nanos;
+        self.accepted(now);
     }
 
     /// Applies a plan that adds, removes or retypes families or series.
@@ -443,7 +441,7 @@ impl Group {
         self.families.append(&mut added);
         self.families.sort_by(|a, b| a.definition.name().cmp(b.definition.name()));
         self.families.shrink_to_fit();
-        self.pushed_at = now.nanos;
+        self.accepted(now);
     }
 
     /// Gives back the names of all families, before the group goes.

@@ -58,18 +58,11 @@ impl Store {
 
     /// Gives a group the times that it had before. One that is not there yet is created for it.
     /// False where it can't be there beside another.
-    pub fn restore_times(
-        &self,
-        grouping: &Grouping<'_>,
-        created: Moment,
-        pushed_at: i64,
-        failed_at: i64,
-    ) -> bool {
-        self.push_failed(grouping, created);
+    pub fn restore_times(&self, grouping: &Grouping<'_>, times: Times) -> bool {
+        self.push_failed(grouping, Moment { nanos: times.created_at });
         match self.groups.get_mut(grouping.key()) {
             Some(mut group) => {
-                group.created_at = created.nanos;
-                (group.pushed_at, group.failed_at) = (pushed_at, failed_at);
+                group.times = times;
                 true
             }
             None => false,
@@ -234,10 +227,10 @@ impl Store {
 
     fn restore_into(&self, view: GroupView, structure: &mut Structure) {
         structure.next_epoch = structure.next_epoch.max(view.epoch);
-        let created = Moment { nanos: view.created_at };
+        let created = Moment { nanos: view.times.created_at };
         let shape = view.labels.shape.clone();
         let mut group = Group::new(view.labels, structure.slot(), view.epoch, created);
-        (group.pushed_at, group.failed_at) = (view.pushed_at, view.failed_at);
+        group.times = view.times;
         group.set_small(view.is_small);
         let mut families = view.families;
         families.sort_by(|a, b| a.name.cmp(&b.name));
@@ -281,10 +274,6 @@ fn pending_keys(group: &Group) -> impl Iterator<Item = u64> {
     group.changes().into_iter().flat_map(|changes| changes.keys.iter().copied())
 }
 
-fn times(group: &Group) -> Times {
-    Times { created_at: group.created_at, pushed_at: group.pushed_at, failed_at: group.failed_at }
-}
-
 fn header(group: u64, family: &Family) -> Change<'_> {
     Change::Family {
         group,
@@ -322,10 +311,10 @@ fn group_changes(group: &mut Group, each: &mut impl FnMut(Change<'_>)) {
         }
     }
     if group.is_small() {
-        each(Change::Small { group: epoch, times: times(group), families: group.families() });
+        each(Change::Small { group: epoch, times: group.times, families: group.families() });
         return;
     }
-    each(Change::Times { group: epoch, times: times(group) });
+    each(Change::Times { group: epoch, times: group.times });
     for family in group.families() {
         if outgrows {
             all_values(epoch, family, each);
@@ -354,9 +343,9 @@ fn whole_group(group: &mut Group, each: &mut impl FnMut(Change<'_>)) {
         }
     }
     if group.is_small() {
-        each(Change::Small { group: epoch, times: times(group), families: group.families() });
+        each(Change::Small { group: epoch, times: group.times, families: group.families() });
     } else {
-        each(Change::Times { group: epoch, times: times(group) });
+        each(Change::Times { group: epoch, times: group.times });
         group.families().iter().for_each(|family| all_values(epoch, family, each));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use crate::model::kind::Kind;
-use crate::store::change::Tracking;
+use crate::store::change::{Times, Tracking};
 use crate::store::definition::Definition;
 use crate::store::family::Pieces;
 use crate::store::group::{Group, GroupLabels};
@@ -169,7 +169,7 @@ pub struct SnapshotBuilder {
 impl SnapshotBuilder {
     /// Adds what is published of a group.
     pub fn add(&mut self, group: &Group, tracking: Tracking) {
-        let Some((pushed_at, failed_at)) = group.published_times(tracking) else { return };
+        let Some(Times { pushed_at, failed_at, .. }) = group.published_times(tracking) else { return };
         let times = GroupTimes { labels: group.labels.clone(), pushed_at, failed_at };
         self.snapshot.groups.set(group.slot, Extent { epoch: group.epoch, len: 1 }, times);
         for family in group.published_families() {

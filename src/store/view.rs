@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::model::kind::Kind;
 use crate::store::Store;
+use crate::store::change::Times;
 use crate::store::family::{Family, Metadata, Pieces};
 use crate::store::group::{Group, GroupLabels};
 
@@ -14,12 +15,8 @@ pub struct GroupView {
     pub epoch: u64,
     /// The labels.
     pub labels: Arc<GroupLabels>,
-    /// When the first request came, in nanoseconds since the epoch.
-    pub created_at: i64,
-    /// When the latest push was accepted, in nanoseconds since the epoch; 0 for never.
-    pub pushed_at: i64,
-    /// When the latest push was refused, in nanoseconds since the epoch; 0 for never.
-    pub failed_at: i64,
+    /// When it was pushed to, and how often.
+    pub times: Times,
     /// Whether its values lie together on disk.
     pub is_small: bool,
     /// The families. Those that the API shows are sorted by name.
@@ -46,7 +43,7 @@ pub struct FamilyView {
 impl GroupView {
     /// Whether the latest push that could be parsed was accepted.
     pub fn last_push_successful(&self) -> bool {
-        self.failed_at <= self.pushed_at
+        self.times.last_push_successful()
     }
 }
 
@@ -74,16 +71,14 @@ impl Store {
                 pieces: published.pieces,
             })
         };
-        let (pushed_at, failed_at) = group.published_times(self.tracking)?;
+        let times = group.published_times(self.tracking)?;
         let mut families: Vec<FamilyView> = group.published_families().filter_map(family).collect();
         // Those that have gone since come last.
         families.sort_by(|a, b| a.name.cmp(&b.name));
         Some(GroupView {
             epoch: group.epoch,
             labels: group.labels.clone(),
-            created_at: group.created_at,
-            pushed_at,
-            failed_at,
+            times,
             is_small: group.is_small(),
             families,
         })
