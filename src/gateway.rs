@@ -3,6 +3,7 @@
 //! Owns what a request means: which rules apply to a push, when it counts, what is told and logged
 //! of it. Only the gateway changes the store. Knows neither HTTP nor how formats look.
 
+pub mod browse;
 mod clashes;
 mod commit;
 mod exposure;

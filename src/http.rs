@@ -256,5 +256,8 @@ async fn answer_of(
         Endpoint::ApiStatus => api::status(state, method),
         Endpoint::ApiMetrics => api::metrics(state, method),
         Endpoint::ApiWipe => admin::wipe(state).await,
+        Endpoint::ApiGroups => api::groups(state, request).await,
+        Endpoint::ApiGroup { id } => api::group(state, request, id).await,
+        Endpoint::ApiSeries { id } => api::series(state, request, id).await,
     }
 }

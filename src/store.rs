@@ -37,7 +37,7 @@ use crate::store::order::Orders;
 use crate::store::snapshot::{Snapshot, SnapshotBuilder};
 
 pub use settle::Doubt;
-pub use view::{FamilyView, GroupView};
+pub use view::{FamilySeries, FamilySummary, FamilyView, GroupAt, GroupView};
 
 /// So many that a snapshot, which visits them one by one, holds up few pushes at a time.
 const SHARDS: usize = 256;

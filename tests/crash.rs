@@ -318,6 +318,7 @@ fn nothing_acknowledged_is_lost_or_repeated_however_often_the_gateway_is_killed(
         (gateway, sent)
     });
     check(&gateway.scrape(), &sent);
+    check_pushes(&gateway, &sent);
     // A last kill, with nothing on its way.
     let before = pushed_lines(&gateway.scrape());
     drop(gateway);
@@ -340,6 +341,25 @@ fn check(scrape: &str, sent: &[Sent]) {
         let count = value(&format!("keyless_total{{client=\"{client}\",instance=\"\",job=\"keyless\"}}"));
         let (acknowledged, all) = sent.without_key;
         assert!((acknowledged..=all).contains(&count), "{count} of {acknowledged} to {all}");
+    }
+}
+
+/// Each group knows how often it was pushed to.
+fn check_pushes(gateway: &Gateway, sent: &[Sent]) {
+    let groups = gateway.get("/api/v1/groups?limit=500");
+    let groups: serde_json::Value = serde_json::from_slice(&groups.body).unwrap();
+    let pushes = |job: &str, label: &str, value: usize| {
+        let labels = serde_json::json!([["job", job], [label, value.to_string()]]);
+        let groups = groups["data"]["groups"].as_array().unwrap();
+        let group = groups.iter().find(|group| group["labels"] == labels);
+        group.map_or(0, |group| group["pushes"].as_u64().unwrap())
+    };
+    for group in 0..SHARED_GROUPS as usize {
+        let all: u64 = sent.iter().map(|sent| sent.shared[group]).sum();
+        assert_eq!(pushes("shared", "group", group), all, "shared {group}");
+    }
+    for (client, sent) in sent.iter().enumerate() {
+        assert_eq!(pushes("own", "client", client), sent.own, "own {client}");
     }
 }
 

@@ -123,7 +123,7 @@ impl Request {
 
 // What a gateway shows.
 
-/// The lines of a scrape that are not of the gateway itself.
+/// The lines of a scrape that are not of the gateway itself, and how often each group was pushed to.
 fn shown(gateway: &Gateway) -> Vec<String> {
     const OWN: [&str; 3] = ["pushgateway_", "process_", "tallygate_"];
     let mut text = Vec::new();
@@ -136,7 +136,10 @@ fn shown(gateway: &Gateway) -> Vec<String> {
         let name = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE ")).unwrap_or(line);
         OWN.iter().any(|own| name.starts_with(own))
     };
-    String::from_utf8(text).unwrap().lines().filter(|line| !is_own(line)).map(str::to_owned).collect()
+    let text = String::from_utf8(text).unwrap();
+    let pushes = gateway.groups();
+    let pushes = pushes.iter().map(|group| format!("{}: {} pushes", group.labels.key, group.times.pushes));
+    text.lines().filter(|line| !is_own(line)).map(str::to_owned).chain(pushes).collect()
 }
 
 /// The same without the times of the groups.

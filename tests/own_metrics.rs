@@ -101,6 +101,11 @@ fn requests_are_counted_by_handler_method_and_code() {
     gateway.get("/-/ready");
     gateway.get("/api/v1/status");
     gateway.get("/api/v1/metrics");
+    gateway.get("/api/v1/groups");
+    gateway.request("HEAD", "/api/v1/groups", &[], b"");
+    gateway.get("/api/v1/groups?limit=x");
+    gateway.get("/api/v1/groups/unknown");
+    gateway.get("/api/v1/groups/unknown/series?family=m");
     gateway.request("OPTIONS", "/api/v1/anything", &[], b"");
     gateway.put("/api/v1/admin/wipe", "");
     let scrape = gateway.scrape();
@@ -114,6 +119,11 @@ fn requests_are_counted_by_handler_method_and_code() {
         (200, "ready", "get", 1.0),
         (200, "api/v1/status", "get", 1.0),
         (200, "api/v1/metrics", "get", 1.0),
+        (200, "api/v1/groups", "get", 1.0),
+        (200, "api/v1/groups", "head", 1.0),
+        (400, "api/v1/groups", "get", 1.0),
+        (404, "api/v1/groups/id", "get", 1.0),
+        (404, "api/v1/groups/id/series", "get", 1.0),
         (200, "api/v1/options", "options", 1.0),
         (202, "wipe", "put", 1.0),
     ] {

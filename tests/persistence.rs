@@ -48,7 +48,10 @@ fn start_in_vain(file: &str) -> Finished {
 /// Everything that a restart must bring back.
 fn state(gateway: &Gateway) -> Value {
     let keys = gateway.sample("tallygate_idempotency_keys").unwrap();
-    serde_json::json!({ "groups": gateway.api()["data"], "shown": gateway.pushed(), "keys": keys })
+    let listed: Value = serde_json::from_slice(&gateway.get("/api/v1/groups?limit=500").body).unwrap();
+    serde_json::json!({
+        "groups": gateway.api()["data"], "listed": listed, "shown": gateway.pushed(), "keys": keys
+    })
 }
 
 /// Metrics of every type.

@@ -16,9 +16,9 @@ use crate::model::name::is_unusable_label_name;
 use crate::model::push::{GROUP_FAMILIES, Push};
 use crate::model::time::Moment;
 use crate::persistence::stock_file::{StockFamily, StockFile, StockGroup};
+use crate::store::change::Times;
 use crate::store::family::Metadata;
 use crate::store::group::Semantics;
-use crate::store::change::Times;
 use crate::store::{FamilyView, GroupView, Store};
 
 /// Protobuf with the names as they are.

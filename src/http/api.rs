@@ -1,5 +1,8 @@
 //! `/api/v1/`: what the gateway is and holds, as JSON in the form of the stock gateway.
 
+mod groups;
+mod query;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +25,7 @@ use crate::model::number::format_f64_signed;
 use crate::model::summary::Summary;
 use crate::store::piece::{Piece, RowValue};
 use crate::store::{FamilyView, GroupView};
+pub(super) use groups::{group, groups, series};
 
 /// An answer with the headers that let a page of another origin read it.
 fn with_cors(mut answer: HttpResponseBuilder) -> HttpResponseBuilder {
@@ -153,7 +157,10 @@ fn group_object(group: &GroupView) -> BTreeMap<&str, Member<'_>> {
         ("labels", Member::Labels(labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect())),
         ("last_push_successful", Member::LastPushSuccessful(group.last_push_successful())),
         ("push_time_seconds", own(group.times.pushed_at, first(group.times.pushed_at), PUSH_TIME_HELP)),
-        ("push_failure_time_seconds", own(group.times.failed_at, first(group.times.failed_at), PUSH_FAILURE_TIME_HELP)),
+        (
+            "push_failure_time_seconds",
+            own(group.times.failed_at, first(group.times.failed_at), PUSH_FAILURE_TIME_HELP),
+        ),
     ]);
     members
         .extend(group.families.iter().map(|family| (&*family.name, Member::Family(family_object(family)))));

@@ -35,6 +35,18 @@ pub enum Endpoint<'a> {
     ApiMetrics,
     /// Removes all groups.
     ApiWipe,
+    /// Some of the groups as JSON, a page at a time.
+    ApiGroups,
+    /// One group as JSON.
+    ApiGroup {
+        /// Its identity, still escaped.
+        id: &'a str,
+    },
+    /// Series of one group as JSON, a page at a time.
+    ApiSeries {
+        /// The identity of the group, still escaped.
+        id: &'a str,
+    },
 }
 
 /// What becomes of a request.
@@ -132,17 +144,26 @@ impl Routes {
         }
     }
 
-    fn api_route<'a>(&self, method: &str, path: &str, rest: &[u8]) -> Route<'a> {
+    fn api_route<'a>(&self, method: &str, path: &'a str, rest: &[u8]) -> Route<'a> {
         let endpoint = match rest {
             b"" => return Route::Redirect { code: 307, location: format!("{path}/") },
             b"/status" => Endpoint::ApiStatus,
             b"/metrics" => Endpoint::ApiMetrics,
             b"/admin/wipe" if self.has_admin_api => Endpoint::ApiWipe,
+            b"/groups" => Endpoint::ApiGroups,
             _ if method == "OPTIONS" => return Route::ApiOptions,
-            b"/status/" | b"/metrics/" if method == "GET" => {
+            b"/status/" | b"/metrics/" | b"/groups/" if method == "GET" => {
                 return Route::Redirect { code: 301, location: path.trim_end_matches('/').to_owned() };
             }
-            _ => return Route::NotFound,
+            _ => match (group_of_api(path, rest), path.strip_suffix('/')) {
+                (Some(endpoint), _) => endpoint,
+                (None, Some(shorter))
+                    if method == "GET" && group_of_api(shorter, &rest[..rest.len() - 1]).is_some() =>
+                {
+                    return Route::Redirect { code: 301, location: shorter.to_owned() };
+                }
+                _ => return Route::NotFound,
+            },
         };
         match method {
             "OPTIONS" => Route::ApiOptions,
@@ -234,6 +255,22 @@ impl Routes {
     }
 }
 
+/// The group that a path below the API names, or its series.
+fn group_of_api<'a>(path: &'a str, rest: &[u8]) -> Option<Endpoint<'a>> {
+    let below = rest.strip_prefix(b"/groups/")?;
+    let mut components = path.rsplit('/');
+    let (id, endpoint): (_, fn(&'a str) -> Endpoint<'a>) = match below.strip_suffix(b"/series") {
+        Some(id) => {
+            components.next();
+            (id, |id| Endpoint::ApiSeries { id })
+        }
+        None => (below, |id| Endpoint::ApiGroup { id }),
+    };
+    // A slash that is escaped belongs to no identity.
+    let escaped = components.next().filter(|escaped| decode(escaped).as_deref() == Some(id))?;
+    (!id.is_empty() && !id.contains(&b'/')).then(|| endpoint(escaped))
+}
+
 const BASE64: &str = "@base64";
 
 /// What follows `prefix` in a path that is still escaped, where the prefix may be escaped too.
@@ -286,6 +323,24 @@ mod tests {
             ("POST /api/v1/admin/wipe", Route::MethodNotAllowed("OPTIONS, PUT")),
             ("OPTIONS /api/v1/nope", Route::ApiOptions),
             ("GET /api/v1/nope", Route::NotFound),
+            ("GET /api/v1/groups", Route::Endpoint(Endpoint::ApiGroups)),
+            ("HEAD /api/v1/groups/e30", Route::Endpoint(Endpoint::ApiGroup { id: "e30" })),
+            ("GET /api/v1/groups/e3%30", Route::Endpoint(Endpoint::ApiGroup { id: "e3%30" })),
+            ("GET /api/v1/groups/series", Route::Endpoint(Endpoint::ApiGroup { id: "series" })),
+            ("GET /api/v1/groups/e30/series", Route::Endpoint(Endpoint::ApiSeries { id: "e30" })),
+            ("GET /api/v1/groups/series/series", Route::Endpoint(Endpoint::ApiSeries { id: "series" })),
+            ("POST /api/v1/groups", Route::MethodNotAllowed("GET, HEAD, OPTIONS")),
+            ("DELETE /api/v1/groups/e30", Route::MethodNotAllowed("GET, HEAD, OPTIONS")),
+            ("PUT /api/v1/groups/e30/series", Route::MethodNotAllowed("GET, HEAD, OPTIONS")),
+            ("OPTIONS /api/v1/groups/e30/series", Route::ApiOptions),
+            ("GET /api/v1/group", Route::NotFound),
+            ("GET /api/v1/groupse30", Route::NotFound),
+            ("GET /api/v1/groups/e30/other", Route::NotFound),
+            ("GET /api/v1/groups/e30/series/0", Route::NotFound),
+            ("GET /api/v1/groups/e%2F30", Route::NotFound),
+            ("GET /api/v1/groups/e30%2Fseries", Route::NotFound),
+            ("POST /api/v1/groups/", Route::NotFound),
+            ("POST /api/v1/groups/e30/", Route::NotFound),
             ("GET /nope", Route::NotFound),
             ("POST /metrics/jobs/x", Route::NotFound),
             ("POST /metrics/job", Route::NotFound),
@@ -309,6 +364,11 @@ mod tests {
             ("PUT /Metrics/JOB/Abc", redirect(307, "/metrics/job/Abc")),
             ("POST //metrics/job/a", redirect(307, "/metrics/job/a")),
             ("GET /api/v1", redirect(307, "/api/v1/")),
+            ("GET /api/v1/metrics/", redirect(301, "/api/v1/metrics")),
+            ("GET /api/v1/groups/", redirect(301, "/api/v1/groups")),
+            ("GET /api/v1/groups/e30/", redirect(301, "/api/v1/groups/e30")),
+            ("GET /api/v1/groups/e30/series/", redirect(301, "/api/v1/groups/e30/series")),
+            ("GET /api/v1/groups//series", redirect(307, "/api/v1/groups/series")),
         ] {
             let (method, path) = request.split_once(' ').unwrap();
             assert_eq!(routes.route(method, path), route, "{request}");
@@ -326,5 +386,8 @@ mod tests {
         let group = Endpoint::Group { encoding: JobEncoding::Plain, job: "a", labels: "/b/c" };
         assert_eq!(routes.route("POST", "/p/%71/metrics/job/a/b/c"), Route::Endpoint(group));
         assert_eq!(routes.route("GET", "/p/q/api/v1/status"), Route::Endpoint(Endpoint::ApiStatus));
+        let series = Endpoint::ApiSeries { id: "e30" };
+        assert_eq!(routes.route("GET", "/p/%71/api/v1/groups/e30/series"), Route::Endpoint(series));
+        assert_eq!(routes.route("GET", "/api/v1/groups"), Route::NotFound);
     }
 }

@@ -132,6 +132,11 @@ fn values(name: &str, name_bytes: &[bool; 256]) -> String {
     out
 }
 
+/// What [`unescape_values`] makes this label name of, whatever it is.
+pub fn escape_values(name: &str) -> String {
+    values(name, &LABEL_NAME_BYTES)
+}
+
 /// A name that was escaped under [`Escaping::Values`], as the path of a push may have it: `U__` in
 /// front, `__` for `_` and `_HEX_` for other characters. Anything else is left as it is.
 pub fn unescape_values(name: &str) -> Cow<'_, str> {

@@ -202,6 +202,15 @@ impl Family {
         }
     }
 
+    /// How many series the published version has; none where there was no family before.
+    pub fn published_len(&self, tracking: Tracking) -> Option<u32> {
+        match self.changes.as_deref() {
+            Some(FamilyChanges { is_new: true, .. }) if tracking == Tracking::Versions => None,
+            Some(FamilyChanges { before: Some(before), .. }) => Some(before.len),
+            _ => Some(self.len),
+        }
+    }
+
     /// How many series there are.
     pub fn series_count(&self) -> u32 {
         self.len

@@ -207,7 +207,8 @@ impl Group {
     pub fn track(&mut self, tracking: Tracking) -> bool {
         let begins = self.changes.is_none() && tracking != Tracking::Nothing;
         if begins {
-            self.changes = Some(Box::new(GroupChanges { times_before: self.times, ..GroupChanges::default() }));
+            self.changes =
+                Some(Box::new(GroupChanges { times_before: self.times, ..GroupChanges::default() }));
         }
         begins
     }

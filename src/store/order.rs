@@ -57,6 +57,32 @@ impl Orders {
         known.entries
     }
 
+    /// How many series of this slot, which has this extent, stand in no order yet.
+    pub fn unordered(&self, name: &str, slot: u32, extent: Extent) -> u32 {
+        extent.len - self.lock().get(name).map_or(0, |known| known.len_of(slot, extent))
+    }
+
+    /// Those series of one slot that `is_wanted`, by position, in order. Does not keep the order of those that
+    /// are new.
+    pub fn of_slot<'a>(
+        &self,
+        name: &str,
+        slot: u32,
+        extent: Extent,
+        is_wanted: impl Fn(u32) -> bool,
+        block: impl Fn(u32) -> &'a str,
+    ) -> Vec<Entry> {
+        let known = self.lock().get(name).map(|known| (known.len_of(slot, extent), known.entries.clone()));
+        let (known, entries) = known.unwrap_or_default();
+        let is_kept =
+            |entry: &&Entry| entry.slot == slot && entry.position < known && is_wanted(entry.position);
+        let kept: Vec<Entry> = entries.iter().filter(is_kept).copied().collect();
+        let fresh = (known..extent.len).filter(|position| is_wanted(*position));
+        let fresh = fresh.map(|position| Entry { slot, position }).collect();
+        let block = |entry: Entry| block(entry.position);
+        merged(&kept, &sorted(fresh, block), block)
+    }
+
     /// Forgets the families that `is_live` does not know.
     pub fn retain(&self, is_live: impl Fn(&str) -> bool) {
         self.lock().retain(|name, _| is_live(name));
@@ -68,12 +94,16 @@ impl Orders {
 }
 
 impl Known {
-    fn brought_up_to<'a>(&self, extents: &[Extent], block: impl Fn(Entry) -> &'a str) -> Known {
-        let still_known = |slot: usize| match (self.extents.get(slot), extents.get(slot)) {
-            (Some(old), Some(now)) if old.epoch == now.epoch && old.len <= now.len => old.len,
+    /// How many series of this slot, which has this extent, are in the order.
+    fn len_of(&self, slot: u32, extent: Extent) -> u32 {
+        match self.extents.get(slot as usize) {
+            Some(known) if known.epoch == extent.epoch && known.len <= extent.len => known.len,
             _ => 0,
-        };
-        let known: Vec<u32> = (0..extents.len()).map(still_known).collect();
+        }
+    }
+
+    fn brought_up_to<'a>(&self, extents: &[Extent], block: impl Fn(Entry) -> &'a str) -> Known {
+        let known: Vec<u32> = (0..).zip(extents).map(|(slot, extent)| self.len_of(slot, *extent)).collect();
         let mut kept: Vec<Entry> = self
             .entries
             .iter()
@@ -111,7 +141,8 @@ fn merged<'a>(kept: &[Entry], fresh: &[Entry], block: impl Fn(Entry) -> &'a str)
     out
 }
 
-fn sorted<'a>(entries: Vec<Entry>, block: impl Fn(Entry) -> &'a str) -> Vec<Entry> {
+/// `entries` in the order of a scrape.
+pub fn sorted<'a>(entries: Vec<Entry>, block: impl Fn(Entry) -> &'a str) -> Vec<Entry> {
     let mut keys =
         Keys { bytes: Vec::with_capacity(entries.len() * 48), ends: Vec::with_capacity(entries.len()) };
     for &entry in &entries {
@@ -211,6 +242,37 @@ mod tests {
                 let order = orders.of(name, &[extent], |entry| &blocks[entry.position as usize]);
                 let got: Vec<&str> = order.iter().map(|entry| &*blocks[entry.position as usize]).collect();
                 let mut expected: Vec<&str> = blocks[..len].iter().map(|b| &**b).collect();
+                expected.sort_by(|a, b| scrape_order(a, b));
+                prop_assert_eq!(got, expected);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn one_slot_is_listed_in_the_order_of_all(
+            blocks in blocks(), ordered in 0usize..40, wanted in prop::collection::vec(any::<bool>(), 40),
+        ) {
+            let name = "m";
+            let orders = Orders::default();
+            let ordered = ordered.min(blocks.len());
+            // Slots 0 and 1 are in the order, slot 0 has grown since.
+            let known = [ordered as u32, 3].map(|len| Extent { epoch: 1, len });
+            let others = ["{a=\"\"}", "{a=\"b\"}", "{z=\"a\"}"];
+            orders.of(name, &known, |entry| match entry.slot {
+                0 => &blocks[entry.position as usize],
+                _ => others[entry.position as usize],
+            });
+            let extent = Extent { epoch: 1, len: blocks.len() as u32 };
+            prop_assert_eq!(orders.unordered(name, 0, extent), (blocks.len() - ordered) as u32);
+            for (slot, epoch) in [(0, 1), (0, 2), (5, 1)] {
+                let extent = Extent { epoch, ..extent };
+                let block = |position: u32| &*blocks[position as usize];
+                let got = orders.of_slot(name, slot, extent, |position| wanted[position as usize], block);
+                prop_assert!(got.iter().all(|entry| entry.slot == slot));
+                let got: Vec<&str> = got.iter().map(|entry| block(entry.position)).collect();
+                let expected = blocks.iter().zip(&wanted).filter(|(_, wanted)| **wanted);
+                let mut expected: Vec<&str> = expected.map(|(block, _)| &**block).collect();
                 expected.sort_by(|a, b| scrape_order(a, b));
                 prop_assert_eq!(got, expected);
             }

@@ -176,6 +176,11 @@ impl Piece {
         self.has_quoted_names
     }
 
+    /// The label blocks of all rows, one after the other.
+    pub fn blocks(&self) -> &str {
+        &self.labels
+    }
+
     /// The label block of a row.
     pub fn block(&self, at: usize) -> &str {
         match &self.rows {

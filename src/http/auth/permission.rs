@@ -9,9 +9,13 @@ pub(in crate::http) fn needed(route: &Route<'_>, method: &str) -> Option<Permiss
     match endpoint {
         Endpoint::Group { .. } if method == "DELETE" => Some(Permission::Delete),
         Endpoint::Group { .. } => Some(Permission::Push),
-        Endpoint::Metrics | Endpoint::Page | Endpoint::ApiStatus | Endpoint::ApiMetrics => {
-            Some(Permission::Scrape)
-        }
+        Endpoint::Metrics
+        | Endpoint::Page
+        | Endpoint::ApiStatus
+        | Endpoint::ApiMetrics
+        | Endpoint::ApiGroups
+        | Endpoint::ApiGroup { .. }
+        | Endpoint::ApiSeries { .. } => Some(Permission::Scrape),
         Endpoint::Quit | Endpoint::ApiWipe => Some(Permission::Admin),
         Endpoint::Healthy | Endpoint::Ready => None,
     }

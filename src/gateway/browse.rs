@@ -1,0 +1,280 @@
+//! Looking around in the store a page at a time: groups, what a group has, and the series of one family.
+//!
+//! What is asked for is found by a look at all groups or at all series of the family; only what is on the
+//! page is copied.
+
+mod words;
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use crate::gateway::Gateway;
+use crate::model::labels::Pair;
+use crate::store::change::Times;
+use crate::store::group::GroupLabels;
+use crate::store::order::{Entry, sorted};
+use crate::store::piece::{PIECE_ROWS, Piece};
+use crate::store::{FamilySeries, FamilySummary};
+
+use words::own_labels;
+pub use words::{GroupWords, MAX_WORDS, SeriesWords, TooManyWords};
+
+/// Up to this many series are sorted for one page; the order of more is kept, as for scrapes.
+const SORTED_AT_ONCE: usize = 2048;
+
+/// Which groups, and in which order.
+#[derive(Debug)]
+pub struct GroupQuery {
+    /// What they must match.
+    pub words: GroupWords,
+    /// What they are sorted by. Groups that are alike in it are sorted by key.
+    pub sort: GroupSort,
+    /// Whether the largest come first.
+    pub is_descending: bool,
+    /// Which part of them.
+    pub window: Window,
+}
+
+/// A part of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// How many are left out before it.
+    pub offset: usize,
+    /// How many are in it at most.
+    pub limit: usize,
+}
+
+/// What was asked for is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// There is no such group.
+    #[error("there is no such group: it was deleted, or never there")]
+    Group,
+    /// The group has no such family.
+    #[error("the group has no family of this name")]
+    Family,
+}
+
+/// What groups are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupSort {
+    /// Their key.
+    Name,
+    /// The latest accepted push.
+    Pushed,
+    /// The number of series.
+    Size,
+    /// The number of accepted pushes.
+    Pushes,
+}
+
+/// What a list shows of a group.
+#[derive(Debug)]
+pub struct GroupSummary {
+    /// The labels.
+    pub labels: Arc<GroupLabels>,
+    /// When it was pushed to, and how often.
+    pub times: Times,
+    /// How many families it has.
+    pub families: u64,
+    /// How many series it has, without its own two.
+    pub series: u64,
+}
+
+/// A page of a list of groups.
+#[derive(Debug, Default)]
+pub struct GroupPage {
+    /// How many groups there are.
+    pub total: u64,
+    /// How many match.
+    pub matching: u64,
+    /// How many series all groups have.
+    pub total_series: u64,
+    /// How many series those that match have.
+    pub series: u64,
+    /// The groups on the page.
+    pub groups: Vec<GroupSummary>,
+}
+
+/// A page of the series of a family of a group.
+#[derive(Debug)]
+pub struct SeriesPage {
+    family: FamilySeries,
+    /// How many series match.
+    pub matching: u64,
+    positions: Vec<u32>,
+}
+
+impl SeriesPage {
+    /// What a list shows of the family.
+    pub fn family(&self) -> &FamilySummary {
+        &self.family.summary
+    }
+
+    /// The series, in the order of a scrape: as pieces with a row.
+    pub fn rows(&self) -> impl Iterator<Item = (&Piece, usize)> {
+        self.positions.iter().map(|&position| row_at(&self.family, position))
+    }
+
+    /// The labels of a series of the page without what all series of its group have.
+    pub fn labels_of<'a>(&'a self, block: &'a str) -> impl Iterator<Item = Pair<'a>> {
+        own_labels(&self.family.group, block)
+    }
+}
+
+fn row_at(family: &FamilySeries, position: u32) -> (&Piece, usize) {
+    (&family.pieces[position as usize / PIECE_ROWS], position as usize % PIECE_ROWS)
+}
+
+/// Cuts the window out of a list and sorts no more than that.
+fn cut<T>(mut items: Vec<T>, window: Window, mut compare: impl FnMut(&T, &T) -> Ordering) -> Vec<T> {
+    let end = window.offset.saturating_add(window.limit).min(items.len());
+    let start = window.offset.min(end);
+    if end < items.len() {
+        items.select_nth_unstable_by(end, &mut compare);
+        items.truncate(end);
+    }
+    if start > 0 && start < end {
+        items.select_nth_unstable_by(start, &mut compare);
+    }
+    let mut page = items.split_off(start);
+    page.sort_unstable_by(compare);
+    page
+}
+
+impl GroupQuery {
+    fn compare(&self, a: &GroupSummary, b: &GroupSummary) -> Ordering {
+        let by_key = || a.labels.key.cmp(&b.labels.key);
+        let order = match self.sort {
+            GroupSort::Name => by_key(),
+            GroupSort::Pushed => a.times.pushed_at.cmp(&b.times.pushed_at),
+            GroupSort::Size => a.series.cmp(&b.series),
+            GroupSort::Pushes => a.times.pushes.cmp(&b.times.pushes),
+        };
+        if self.is_descending { order.reverse() } else { order }.then_with(by_key)
+    }
+}
+
+impl Gateway {
+    /// The groups of a page.
+    pub fn browse_groups(&self, query: &GroupQuery) -> GroupPage {
+        let mut page = GroupPage::default();
+        let mut matcher = query.words.matcher();
+        self.store.visit_groups(|group| {
+            let count = |(families, series), (_, len)| (families + 1, series + u64::from(len));
+            let (families, series) = group.families().fold((0u64, 0u64), count);
+            page.total += 1;
+            page.total_series += series;
+            if matcher.matches(group.labels(), group.families().map(|(name, _)| &**name)) {
+                page.matching += 1;
+                page.series += series;
+                let (labels, times) = (group.labels().clone(), group.times);
+                page.groups.push(GroupSummary { labels, times, families, series });
+            }
+        });
+        page.groups = cut(page.groups, query.window, |a, b| query.compare(a, b));
+        page
+    }
+
+    /// The group with this key and its families, sorted by name; none where it is not there.
+    pub fn browse_group(&self, key: &str) -> Option<(GroupSummary, Vec<FamilySummary>)> {
+        self.store.visit_group(key, |group| {
+            let families = group.summaries();
+            let summary = GroupSummary {
+                labels: group.labels().clone(),
+                times: group.times,
+                families: families.len() as u64,
+                series: families.iter().map(|family| u64::from(family.series)).sum(),
+            };
+            (summary, families)
+        })
+    }
+
+    /// Series of a family of the group with this key.
+    ///
+    /// # Errors
+    ///
+    /// Where group or family are not there.
+    pub fn browse_series(
+        &self,
+        key: &str,
+        family: &str,
+        words: &SeriesWords,
+        window: Window,
+    ) -> Result<SeriesPage, Missing> {
+        let family = self.store.visit_group(key, |group| group.family(family));
+        let family = family.ok_or(Missing::Group)?.ok_or(Missing::Family)?;
+        let matching = (!words.is_empty()).then(|| matching(&family, words));
+        let count = matching.as_ref().map_or(family.extent.len as usize, Vec::len);
+        let positions = if window.limit == 0 || window.offset >= count {
+            Vec::new()
+        } else {
+            self.in_order(&family, matching, count)
+        };
+        let positions = positions.iter().skip(window.offset).take(window.limit);
+        let positions = positions.map(|entry| entry.position).collect();
+        Ok(SeriesPage { family, matching: count as u64, positions })
+    }
+
+    /// The series of these ascending positions, or all, in the order of a scrape.
+    fn in_order(&self, family: &FamilySeries, positions: Option<Vec<u32>>, count: usize) -> Vec<Entry> {
+        let FamilySeries { slot, extent, .. } = *family;
+        let name = &*family.summary.name;
+        let block = |position| {
+            let (piece, row) = row_at(family, position);
+            piece.block(row)
+        };
+        if count <= SORTED_AT_ONCE {
+            let positions = positions.unwrap_or_else(|| (0..extent.len).collect());
+            let entries = positions.into_iter().map(|position| Entry { slot, position }).collect();
+            return sorted(entries, |entry| block(entry.position));
+        }
+        let orders = self.store.orders();
+        if orders.unordered(name, slot, extent) as usize > SORTED_AT_ONCE {
+            // What the next scrape would sort is sorted once for both.
+            let snapshot = self.store.snapshot();
+            if let Ok(at) = snapshot.families.binary_search_by(|family| (**family.name()).cmp(name)) {
+                self.order_of(&snapshot.families[at]);
+            }
+        }
+        let is_wanted: Option<Vec<bool>> = positions.map(|positions| {
+            let mut is_wanted = vec![false; extent.len as usize];
+            positions.iter().for_each(|&position| is_wanted[position as usize] = true);
+            is_wanted
+        });
+        let is_wanted = |position: u32| is_wanted.as_ref().is_none_or(|wanted| wanted[position as usize]);
+        orders.of_slot(name, slot, extent, is_wanted, block)
+    }
+}
+
+/// The positions of the series that match, ascending.
+fn matching(family: &FamilySeries, words: &SeriesWords) -> Vec<u32> {
+    let mut matcher = words.matcher(&family.group);
+    let mut positions = Vec::new();
+    for (first, piece) in (0..).step_by(PIECE_ROWS).zip(&family.pieces) {
+        matcher.rows(piece, |row| positions.push(first + row as u32));
+    }
+    // As everywhere, how many there are is what the extent says.
+    positions.truncate(positions.partition_point(|position| *position < family.extent.len));
+    positions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_window_is_what_sorting_all_would_show(
+            items in prop::collection::vec(any::<(u8, u8)>(), 0..60),
+            offset in prop_oneof![0usize..70, Just(usize::MAX)],
+            limit in prop_oneof![0usize..70, Just(usize::MAX)],
+        ) {
+            let mut all = items.clone();
+            all.sort();
+            let expected: Vec<_> = all.into_iter().skip(offset).take(limit).collect();
+            prop_assert_eq!(cut(items, Window { offset, limit }, Ord::cmp), expected);
+        }
+    }
+}

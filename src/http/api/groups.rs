@@ -1,0 +1,390 @@
+//! `/api/v1/groups`: what the page shows, a page at a time.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+
+use super::query::{self, BadParameter};
+use super::{Success, count_text, json, timestamp, to_json, with_cors};
+use crate::exposition::text::Names;
+use crate::gateway::browse::{GroupPage, GroupSummary, Missing, SeriesPage};
+use crate::http::State;
+use crate::http::path::decode;
+use crate::model::escaping::escape_values;
+use crate::model::histogram::Histogram;
+use crate::model::name::is_legacy_label_name;
+use crate::model::number::format_f64_signed;
+use crate::store::FamilySummary;
+use crate::store::group::GroupLabels;
+use crate::store::piece::{Piece, RowValue};
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    BadParameter(#[from] BadParameter),
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    #[error("the answer could not be written")]
+    Stopped,
+}
+
+impl Error {
+    fn code(&self) -> StatusCode {
+        match self {
+            Error::BadParameter(_) => StatusCode::BAD_REQUEST,
+            Error::Missing(_) => StatusCode::NOT_FOUND,
+            Error::Stopped => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The word for it that clients of Prometheus know.
+    fn kind(&self) -> &'static str {
+        match self {
+            Error::BadParameter(_) => "bad_data",
+            Error::Missing(_) => "not_found",
+            Error::Stopped => "internal",
+        }
+    }
+}
+
+/// Some of the groups.
+pub(in crate::http) async fn groups(state: &Arc<State>, request: &HttpRequest) -> HttpResponse {
+    answer(state, request, "api/v1/groups", |state, query| {
+        let query = query::groups(query)?;
+        let page = state.gateway.browse_groups(&query);
+        Ok(to_json(&Success { status: "success", data: Page::of(&page, state.gateway.names()) }))
+    })
+    .await
+}
+
+/// One group.
+pub(in crate::http) async fn group(state: &Arc<State>, request: &HttpRequest, id: &str) -> HttpResponse {
+    let key = key_of(id);
+    answer(state, request, "api/v1/groups/id", move |state, _| {
+        let (group, families) = key.and_then(|key| state.gateway.browse_group(&key)).ok_or(Missing::Group)?;
+        let data = WholeGroup {
+            group: Group::of(&group, state.gateway.names()),
+            families_list: families.iter().map(Family::of).collect(),
+        };
+        Ok(to_json(&Success { status: "success", data }))
+    })
+    .await
+}
+
+/// Some series of one family of one group.
+pub(in crate::http) async fn series(state: &Arc<State>, request: &HttpRequest, id: &str) -> HttpResponse {
+    let key = key_of(id);
+    answer(state, request, "api/v1/groups/id/series", move |state, query| {
+        let query = query::series(query)?;
+        let key = key.ok_or(Missing::Group)?;
+        let page = state.gateway.browse_series(&key, &query.family, &query.words, query.window)?;
+        let series = page.rows().map(|(piece, row)| Series::of(&page, piece, row)).collect();
+        let data = SeriesList { family: Family::of(page.family()), matching: page.matching, series };
+        Ok(to_json(&Success { status: "success", data }))
+    })
+    .await
+}
+
+/// Answers with the JSON that `write` gives for the query of the request, on a thread where it may take its
+/// time.
+async fn answer(
+    state: &Arc<State>,
+    request: &HttpRequest,
+    handler: &str,
+    write: impl FnOnce(&State, &str) -> Result<String, Error> + Send + 'static,
+) -> HttpResponse {
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let written = {
+        let state = state.clone();
+        web::block(move || write(&state, &query)).await.unwrap_or(Err(Error::Stopped))
+    };
+    let code = written.as_ref().map_or_else(Error::code, |_| StatusCode::OK);
+    state.gateway.telemetry().request(handler, request.method().as_str(), code.as_u16());
+    match written {
+        Ok(body) => json().body(body),
+        Err(error) => {
+            let body = Failure { status: "error", error_type: error.kind(), error: error.to_string() };
+            with_cors(HttpResponse::build(code)).content_type("application/json").body(to_json(&body))
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Failure {
+    status: &'static str,
+    #[serde(rename = "errorType")]
+    error_type: &'static str,
+    error: String,
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    total: u64,
+    matching: u64,
+    total_series: u64,
+    series: u64,
+    groups: Vec<Group<'a>>,
+}
+
+#[derive(Serialize)]
+struct Group<'a> {
+    id: String,
+    labels: Vec<(&'a str, &'a str)>,
+    path: String,
+    pushed_at: Option<String>,
+    failed_at: Option<String>,
+    last_push_successful: bool,
+    pushes: u64,
+    families: u64,
+    series: u64,
+}
+
+#[derive(Serialize)]
+struct WholeGroup<'a> {
+    #[serde(flatten)]
+    group: Group<'a>,
+    families_list: Vec<Family<'a>>,
+}
+
+#[derive(Serialize)]
+struct Family<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: String,
+    help: &'a str,
+    unit: &'a str,
+    pushed_at: Option<String>,
+    series: u32,
+}
+
+#[derive(Serialize)]
+struct SeriesList<'a> {
+    family: Family<'a>,
+    matching: u64,
+    series: Vec<Series<'a>>,
+}
+
+type Labels<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Series<'a> {
+    Number {
+        labels: Labels<'a>,
+        value: String,
+    },
+    Summary {
+        labels: Labels<'a>,
+        count: String,
+        sum: String,
+        quantiles: Vec<(String, String)>,
+    },
+    Histogram {
+        labels: Labels<'a>,
+        count: String,
+        sum: String,
+        /// Upper bounds and cumulative counts.
+        buckets: Option<Vec<(String, String)>>,
+        native: Option<Native>,
+    },
+}
+
+#[derive(Serialize)]
+struct Native {
+    schema: i32,
+    zero_threshold: String,
+    /// Lower bound, upper bound and population, ascending.
+    buckets: Vec<(String, String, String)>,
+}
+
+impl<'a> Page<'a> {
+    fn of(page: &'a GroupPage, names: Names) -> Page<'a> {
+        Page {
+            total: page.total,
+            matching: page.matching,
+            total_series: page.total_series,
+            series: page.series,
+            groups: page.groups.iter().map(|group| Group::of(group, names)).collect(),
+        }
+    }
+}
+
+impl<'a> Group<'a> {
+    fn of(group: &'a GroupSummary, names: Names) -> Group<'a> {
+        let labels = job_first(&group.labels);
+        Group {
+            id: URL_SAFE_NO_PAD.encode(&*group.labels.key),
+            path: path_of(&labels, names),
+            labels,
+            pushed_at: time(group.times.pushed_at),
+            failed_at: time(group.times.failed_at),
+            last_push_successful: group.times.last_push_successful(),
+            pushes: group.times.pushes,
+            families: group.families,
+            series: group.series,
+        }
+    }
+}
+
+impl<'a> Family<'a> {
+    fn of(family: &'a FamilySummary) -> Family<'a> {
+        Family {
+            name: &family.name,
+            kind: family.kind.upper_name().to_ascii_lowercase(),
+            help: family.metadata.help.as_deref().unwrap_or_default(),
+            unit: family.metadata.unit.as_deref().unwrap_or_default(),
+            pushed_at: time(family.pushed_at),
+            series: family.series,
+        }
+    }
+}
+
+impl<'a> Series<'a> {
+    fn of(page: &'a SeriesPage, piece: &'a Piece, row: usize) -> Series<'a> {
+        let labels = page.labels_of(piece.block(row)).map(|pair| (pair.name(), pair.value())).collect();
+        match piece.value(row) {
+            RowValue::Number(value) => Series::Number { labels, value: format_f64_signed(value) },
+            RowValue::Summary(summary) => {
+                let quantiles = summary.quantiles.iter();
+                Series::Summary {
+                    labels,
+                    count: count_text(summary.count, false),
+                    sum: format_f64_signed(summary.sum.value()),
+                    quantiles: quantiles
+                        .map(|q| (format_f64_signed(q.quantile), format_f64_signed(q.value)))
+                        .collect(),
+                }
+            }
+            RowValue::Histogram(histogram) => Series::Histogram {
+                labels,
+                count: count_text(histogram.count(), histogram.is_float()),
+                sum: format_f64_signed(histogram.sum.value()),
+                buckets: classic_buckets(histogram),
+                native: native_buckets(histogram),
+            },
+        }
+    }
+}
+
+/// The classic buckets; none where only native ones hold all observations.
+fn classic_buckets(histogram: &Histogram) -> Option<Vec<(String, String)>> {
+    if histogram.native_part().is_some_and(|native| native.is_alone) {
+        return None;
+    }
+    let mut buckets = Vec::new();
+    histogram.all_buckets(|bound, _, count| {
+        buckets.push((bound.to_owned(), count_text(count, histogram.is_float())));
+    });
+    Some(buckets)
+}
+
+fn native_buckets(histogram: &Histogram) -> Option<Native> {
+    let native = histogram.native()?;
+    let buckets = native.buckets().into_iter().map(|bucket| {
+        let [lower, upper] = [bucket.lower, bucket.upper].map(format_f64_signed);
+        (lower, upper, count_text(bucket.count, histogram.is_float()))
+    });
+    Some(Native {
+        schema: native.schema(),
+        zero_threshold: format_f64_signed(native.zero_threshold()),
+        buckets: buckets.collect(),
+    })
+}
+
+fn time(nanos: i64) -> Option<String> {
+    (nanos != 0).then(|| timestamp(nanos))
+}
+
+/// The key of the group with this identity, which is still escaped; none where no group can have it.
+fn key_of(id: &str) -> Option<String> {
+    let key = URL_SAFE_NO_PAD.decode(decode(id)?).ok()?;
+    String::from_utf8(key).ok()
+}
+
+fn job_first(group: &GroupLabels) -> Vec<(&str, &str)> {
+    let mut labels: Vec<(&str, &str)> =
+        group.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
+    // Stable: the others stay sorted.
+    labels.sort_by_key(|(name, _)| *name != "job");
+    labels
+}
+
+/// The path of the group below `/metrics/`. Values are always base64, with a sign that makes an empty one a
+/// component, as the page of the stock gateway writes them.
+fn path_of(labels: &[(&str, &str)], names: Names) -> String {
+    let component = |(name, value): &(&str, &str)| {
+        format!("{}@base64/{}=", name_in_path(name, names), URL_SAFE_NO_PAD.encode(value))
+    };
+    labels.iter().map(component).collect::<Vec<_>>().join("/")
+}
+
+/// A label name as a path must have it to mean this name.
+fn name_in_path(name: &str, names: Names) -> Cow<'_, str> {
+    let means_itself = is_legacy_label_name(name) && (names == Names::Legacy || !name.starts_with("U__"));
+    if means_itself { Cow::Borrowed(name) } else { Cow::Owned(escape_values(name)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::path::{JobEncoding, grouping};
+    use crate::model::grouping::{Grouping, GroupingLabel};
+    use proptest::prelude::*;
+
+    fn group(labels: &[(String, String)]) -> GroupLabels {
+        let label = |(name, value): &(String, String)| GroupingLabel {
+            name: name.clone().into(),
+            value: value.clone().into(),
+        };
+        GroupLabels::of(&Grouping::new(labels.iter().map(label).collect()))
+    }
+
+    fn grouping_of(path: &str, names: Names) -> Grouping<'_> {
+        let rest = path.strip_prefix("job@base64/").unwrap();
+        let (job, labels) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        grouping(JobEncoding::Base64, job, labels, names).unwrap()
+    }
+
+    #[test]
+    fn paths_are_those_of_the_stock_page() {
+        let labels = [("instance", "x"), ("empty", ""), ("job", "a"), ("U__x", "?>")];
+        let labels = group(&labels.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let labels = job_first(&labels);
+        let rest = "@base64/Pz4=/empty@base64/=/instance@base64/eA=";
+        assert_eq!(path_of(&labels, Names::Legacy), format!("job@base64/YQ=/U__x{rest}"));
+        assert_eq!(path_of(&labels, Names::Utf8), format!("job@base64/YQ=/U__U____x{rest}"));
+    }
+
+    proptest! {
+        #[test]
+        fn identity_and_path_name_the_group(
+            job in "\\PC{1,5}",
+            labels in prop::collection::btree_map("(U__)?[a/@%ä_.\"\n]{1,8}(@base64)?", "\\PC{0,5}", 0..4),
+        ) {
+            let is_usable = |name: &str| !crate::model::name::is_unusable_label_name(name) && !name.starts_with("__");
+            let mut labels: Vec<(String, String)> = labels.into_iter().filter(|(name, _)| is_usable(name)).collect();
+            labels.push(("job".to_owned(), job));
+            let group = group(&labels);
+            prop_assume!(crate::model::escaping::colliding_label(&group.key).is_none());
+            let path = path_of(&job_first(&group), Names::Utf8);
+            let named = grouping_of(&path, Names::Utf8);
+            prop_assert_eq!(named.key(), &*group.key);
+            let key = key_of(&URL_SAFE_NO_PAD.encode(&*group.key));
+            prop_assert_eq!(key.as_deref(), Some(&*group.key));
+        }
+    }
+
+    #[test]
+    fn what_is_no_identity_names_no_group() {
+        for id in ["e30=", "e3 0", "%zz", "_w", "a"] {
+            assert_eq!(key_of(id), None, "{id}");
+        }
+        assert_eq!(key_of("e3%30").as_deref(), Some("{}"));
+    }
+}
