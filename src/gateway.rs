@@ -325,6 +325,11 @@ impl Gateway {
         Pending::Done(result.map_err(Failure::from))
     }
 
+    /// How many groups and how many series there are.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.store.group_count().unsigned_abs(), self.store.series_count().unsigned_abs())
+    }
+
     /// All groups, sorted by key.
     pub fn groups(&self) -> Vec<GroupView> {
         self.store.groups()

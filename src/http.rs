@@ -6,6 +6,7 @@
 mod admin;
 mod answer;
 mod api;
+mod assets;
 pub mod auth;
 mod body;
 mod delete;
@@ -249,7 +250,8 @@ async fn answer_of(
             }
         }
         Endpoint::Metrics => scrape::scrape(state, request),
-        Endpoint::Page => page::page(state, method),
+        Endpoint::Page => page::page(state, request),
+        Endpoint::Static(file) => assets::file(state, request, file),
         Endpoint::Healthy => lifecycle::healthy(state, method),
         Endpoint::Ready => lifecycle::ready(state, method),
         Endpoint::Quit => lifecycle::quit(state),

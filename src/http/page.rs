@@ -1,39 +1,140 @@
-//! The page: a plain list of the groups.
+//! The page: what stands in it before its scripts fill it.
+//!
+//! The markup is `assets/page.html`, with `{{names}}` for what differs from gateway to gateway.
 
 use std::fmt::Write;
 
-use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
 
-use super::State;
-use crate::store::GroupView;
+use super::{State, assets};
+use crate::config::build_info;
 
-/// Lists the groups and their families.
-pub(super) fn page(state: &State, method: &str) -> HttpResponse {
-    state.gateway.telemetry().request("status", method, 200);
-    let groups = state.gateway.groups();
-    let mut html = String::from(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"robots\" content=\"noindex,nofollow\">\n<title>Tallygate</title>\n</head>\n<body>\n<h1>Tallygate</h1>\n",
-    );
-    let metrics = escape(&format!("{}{}", state.external_prefix, state.telemetry_path));
-    let _ =
-        writeln!(html, "<p><a href=\"{metrics}\">Metrics</a></p>\n<h2>Groups: {}</h2>\n<ul>", groups.len());
-    groups.iter().for_each(|group| item(&mut html, group));
-    html.push_str("</ul>\n</body>\n</html>\n");
-    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(html)
+const SHELL: &str = include_str!("assets/page.html");
+
+/// Nothing but the page's own files: no script in the markup, no other site, no frame around it, and no
+/// text that becomes markup.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+    img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'";
+
+const WIPE: &str = "<button id=\"wipe\" class=\"danger\" type=\"button\" disabled>Delete All Groups</button>";
+
+/// Answers with the page.
+pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
+    state.gateway.telemetry().request("status", request.method().as_str(), 200);
+    // As the stock gateway: below the external URL where there is one, and relative where there is none.
+    let base = if state.external_prefix.is_empty() { "." } else { &*state.external_prefix };
+    let path = if request.path().ends_with("/status") { "status" } else { "" };
+    let (groups, series) = state.gateway.counts();
+    let values = [
+        ("base", escape(base)),
+        ("path", path.to_owned()),
+        ("assets", escape(&format!("{base}/static/{}", assets::version()))),
+        ("metrics", escape(&format!("{base}/{}", state.telemetry_path.trim_start_matches('/')))),
+        ("groups", if groups == 1 { "1 group".to_owned() } else { format!("{groups} groups") }),
+        ("series", series.to_string()),
+        ("wipe", if state.routes.has_admin_api { WIPE.to_owned() } else { String::new() }),
+        ("status", status(state)),
+    ];
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::X_FRAME_OPTIONS, "DENY"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .body(filled(SHELL, &values))
 }
 
-fn item(html: &mut String, group: &GroupView) {
-    let failed = if group.last_push_successful() { "" } else { " <strong>Last push failed!</strong>" };
-    let _ = write!(html, "<li><code>{}</code>{failed}<ul>", escape(&group.labels.key));
-    for family in &group.families {
-        let series: usize = family.pieces.iter().map(|piece| piece.len()).sum();
-        let kind = family.kind.upper_name().to_lowercase();
-        let _ = write!(html, "<li><code>{}</code> ({kind}, {series} series)</li>", escape(&family.name));
+/// The tables of the status, as the stock gateway has them.
+fn status(state: &State) -> String {
+    let build = build_info();
+    let started = humantime::format_rfc3339_seconds(state.started_at).to_string();
+    let mut html = String::from("<h2 id=\"runtime\">Runtime information</h2>\n");
+    let time = format!("<time id=\"started\" datetime=\"{started}\">{started}</time>");
+    table(&mut html, "runtime", [("Started", time)].into_iter());
+    html.push_str("<h2 id=\"build\">Build information</h2>\n");
+    let rows = [
+        ("branch", build.branch),
+        ("buildDate", build.build_date),
+        ("buildUser", build.build_user),
+        ("rustVersion", build.rust_version),
+        ("revision", build.revision),
+        ("version", build.version),
+    ];
+    table(&mut html, "build", rows.iter().map(|(name, value)| (*name, escape(value))));
+    html.push_str("<h2 id=\"flags\">Startup flags</h2>\n");
+    table(&mut html, "flags", state.startup_flags.iter().map(|(name, value)| (&**name, escape(value))));
+    html
+}
+
+/// A table of names and values, where the values are markup.
+fn table<'a>(html: &mut String, heading: &str, rows: impl Iterator<Item = (&'a str, String)>) {
+    let _ = write!(html, "<table class=\"status\" aria-labelledby=\"{heading}\">\n<tbody>\n");
+    for (name, value) in rows {
+        let _ = writeln!(html, "<tr><th scope=\"row\">{}</th><td>{value}</td></tr>", escape(name));
     }
-    html.push_str("</ul></li>\n");
+    html.push_str("</tbody>\n</table>\n");
 }
 
+/// The template with markup for each `{{name}}`.
+fn filled(template: &str, values: &[(&str, String)]) -> String {
+    let mut html = String::with_capacity(template.len() + 8192);
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        html.push_str(before);
+        let (name, after) = after.split_once("}}").unwrap_or((after, ""));
+        html.push_str(values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value));
+        rest = after;
+    }
+    html.push_str(rest);
+    html
+}
+
+/// A text as markup that shows it, within an element or in the quotes of an attribute.
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;")
+    let mut html = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&#34;"),
+            '\'' => html.push_str("&#39;"),
+            other => html.push(other),
+        }
+    }
+    html
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_no_markup() {
+        assert_eq!(
+            escape("<script>alert(\"1\") & 'x'"),
+            "&lt;script&gt;alert(&#34;1&#34;) &amp; &#39;x&#39;"
+        );
+        let mut html = String::new();
+        table(&mut html, "flags", [("<b>", escape("<i>"))].into_iter());
+        assert!(html.contains("<th scope=\"row\">&lt;b&gt;</th><td>&lt;i&gt;</td>"), "{html}");
+    }
+
+    #[test]
+    fn a_value_is_put_in_once() {
+        let values = [("a", "{{b}}".to_owned()), ("b", "x".to_owned())];
+        assert_eq!(filled("1{{a}}2{{b}}3", &values), "1{{b}}2x3");
+    }
+
+    #[test]
+    fn every_name_in_the_page_has_a_value() {
+        let known = ["base", "path", "assets", "metrics", "groups", "series", "wipe", "status"];
+        let names: Vec<_> =
+            SHELL.split("{{").skip(1).map(|after| after.split_once("}}").unwrap().0).collect();
+        assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
+        assert!(known.iter().all(|name| names.contains(name)), "{names:?}");
+    }
 }

@@ -23,6 +23,8 @@ pub enum Endpoint<'a> {
     },
     /// The page.
     Page,
+    /// A file of the page, by what follows `/static/` in the path.
+    Static(&'a str),
     /// Health.
     Healthy,
     /// Readiness.
@@ -182,7 +184,10 @@ impl Routes {
             b"/-/healthy" => Some(Endpoint::Healthy),
             b"/-/ready" => Some(Endpoint::Ready),
             b"/-/quit" => Some(Endpoint::Quit),
-            _ => self.group(path),
+            _ => match strip_escaped_prefix(path, &self.prefix)?.strip_prefix("/static/") {
+                Some(file) => Some(Endpoint::Static(file)),
+                None => self.group(path),
+            },
         }
     }
 
@@ -308,6 +313,12 @@ mod tests {
             ("GET /metrics", Route::Endpoint(Endpoint::Metrics)),
             ("HEAD /metrics", Route::Endpoint(Endpoint::Metrics)),
             ("GET /", Route::Endpoint(Endpoint::Page)),
+            ("GET /status", Route::Endpoint(Endpoint::Page)),
+            ("GET /static/v/page.js", Route::Endpoint(Endpoint::Static("v/page.js"))),
+            ("HEAD /static/", Route::Endpoint(Endpoint::Static(""))),
+            ("POST /static/page.js", Route::MethodNotAllowed("GET, HEAD, OPTIONS")),
+            ("OPTIONS /static/page.js", Route::Options("GET, HEAD, OPTIONS")),
+            ("GET /static", Route::NotFound),
             ("PUT /metrics/job/a", group(JobEncoding::Plain, "a", "")),
             ("POST /metrics/job/a/", group(JobEncoding::Plain, "a", "/")),
             ("DELETE /metrics/job@base64/YQ/b/c", group(JobEncoding::Base64, "YQ", "/b/c")),
@@ -364,6 +375,7 @@ mod tests {
             ("PUT /Metrics/JOB/Abc", redirect(307, "/metrics/job/Abc")),
             ("POST //metrics/job/a", redirect(307, "/metrics/job/a")),
             ("GET /api/v1", redirect(307, "/api/v1/")),
+            ("GET /static/../metrics", redirect(307, "/metrics")),
             ("GET /api/v1/metrics/", redirect(301, "/api/v1/metrics")),
             ("GET /api/v1/groups/", redirect(301, "/api/v1/groups")),
             ("GET /api/v1/groups/e30/", redirect(301, "/api/v1/groups/e30")),
@@ -380,6 +392,8 @@ mod tests {
         let routes = routes("/p/q");
         assert_eq!(routes.route("GET", "/p/q/"), Route::Endpoint(Endpoint::Page));
         assert_eq!(routes.route("GET", "/p/q/metrics"), Route::Endpoint(Endpoint::Metrics));
+        assert_eq!(routes.route("GET", "/p/q/static/a"), Route::Endpoint(Endpoint::Static("a")));
+        assert_eq!(routes.route("GET", "/static/a"), Route::NotFound);
         assert_eq!(routes.route("GET", "/metrics"), Route::NotFound);
         assert_eq!(routes.route("GET", "/p/q"), redirect(301, "/p/q/"));
         assert_eq!(routes.route("GET", "/p/q/-/quit"), Route::MethodNotAllowed("OPTIONS, POST, PUT"));

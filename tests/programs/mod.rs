@@ -10,6 +10,7 @@
 //! | `TALLYGATE_TEST_NODE_MODULES` | the folder that holds `prom-client` (default: where Node finds it) |
 //! | `TALLYGATE_TEST_GOPATH` | a GOPATH with `client_golang` (default: where Debian installs it) |
 //! | `PROMETHEUS`, `PROMTOOL` | the programs (default: those on the PATH) |
+//! | `CHROMEDRIVER` | the program that drives Chromium (default: `chromedriver` on the PATH) |
 //! | `STOCK` | the stock gateway (default: `pushgateway` on the PATH) |
 
 #![allow(dead_code, reason = "each test file uses its own part")]
@@ -90,6 +91,13 @@ pub(crate) fn promtool() -> Option<PathBuf> {
 pub(crate) fn stock() -> Option<PathBuf> {
     let program = named("STOCK", "pushgateway");
     available("stock Pushgateway", command(&program).arg("--version").output()).map(|_| program)
+}
+
+/// The driver of a Chromium that is installed beside it.
+pub(crate) fn chromedriver() -> Option<PathBuf> {
+    let program = named("CHROMEDRIVER", "chromedriver");
+    available("chromedriver", command(&program).arg("--version").output())?;
+    available("Chromium", command("chromium").arg("--version").output()).map(|_| program)
 }
 
 /// A command that runs in the project's folder and reaches this machine without a proxy.

@@ -11,6 +11,7 @@ pub(in crate::http) fn needed(route: &Route<'_>, method: &str) -> Option<Permiss
         Endpoint::Group { .. } => Some(Permission::Push),
         Endpoint::Metrics
         | Endpoint::Page
+        | Endpoint::Static(_)
         | Endpoint::ApiStatus
         | Endpoint::ApiMetrics
         | Endpoint::ApiGroups

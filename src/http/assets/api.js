@@ -1,0 +1,88 @@
+// Requests to the gateway.
+
+const { base } = document.documentElement.dataset;
+
+/** How many groups and series come at once. */
+export const GROUPS = 50;
+export const SERIES = 100;
+
+/** The most that the gateway gives at once. */
+const MOST_GROUPS = 500;
+const MOST_SERIES = 1000;
+
+/** What went wrong with a request, in a sentence for the user. */
+export class Problem extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+
+  get isGone() {
+    return this.status === 404;
+  }
+}
+
+let ahead = 0;
+
+/** The time by the gateway's clock, in ms: "12 s ago" must not depend on how the reader's is set. */
+export const now = () => Date.now() + ahead;
+
+async function request(method, path, signal) {
+  let answer;
+  try {
+    answer = await fetch(`${base}/${path}`, { method, signal, cache: "no-store", credentials: "same-origin" });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem("The gateway does not answer.", 0);
+  }
+  const date = Date.parse(answer.headers.get("date"));
+  // The header has whole seconds; smaller differences are none.
+  if (date && Math.abs(date - now()) > 2000) ahead = date - Date.now();
+  if (answer.ok) return answer;
+  throw new Problem(await reason(answer), answer.status);
+}
+
+async function reason(answer) {
+  if (answer.status === 401) return "You are not logged in. Reload the page to log in.";
+  if (answer.status === 403) return "You have no permission for this.";
+  let said = (await answer.text().catch(() => "")).trim();
+  try {
+    said = JSON.parse(said).error || said;
+  } catch {
+    // A plain text, or what a proxy says.
+  }
+  if (said.startsWith("<") || said.length > 400) said = "";
+  return `The gateway answers ${answer.status}${said ? `: ${said}` : "."}`;
+}
+
+async function get(path, words, signal) {
+  const query = words ? `?${new URLSearchParams(words)}` : "";
+  const answer = await request("GET", `api/v1/${path}${query}`, signal);
+  try {
+    return (await answer.json()).data;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem("The gateway's answer is not complete.", 0);
+  }
+}
+
+/** Some of the groups that match, and the counts of all. */
+export const groups = ({ q, sort, order }, offset, limit, signal) =>
+  get("groups", { q, sort, order, offset, limit: Math.min(limit, MOST_GROUPS) }, signal);
+
+/** One group with its families. */
+export const group = (id, signal) => get(`groups/${encodeURIComponent(id)}`, null, signal);
+
+/** Some of the series of a family. */
+export const series = (id, family, q, offset, limit, signal) =>
+  get(
+    `groups/${encodeURIComponent(id)}/series`,
+    { family, q, offset, limit: Math.min(limit, MOST_SERIES) },
+    signal,
+  );
+
+/** Deletes the group of this path. */
+export const deleteGroup = (path) => request("DELETE", `metrics/${path}`);
+
+/** Deletes all groups. */
+export const wipe = () => request("PUT", "api/v1/admin/wipe");

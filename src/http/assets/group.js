@@ -1,0 +1,279 @@
+// One group of the list: its row, and when it is open its families.
+
+import * as api from "./api.js";
+import { arrange, element, newId, say, setAttribute, setText } from "./dom.js";
+import { ago, count, counted, moment, selector } from "./format.js";
+import { SeriesList, labelList } from "./series.js";
+
+/** A time that stays "12 s ago". */
+function clock(name) {
+  return element("time", { class: name });
+}
+
+function setClock(node, time) {
+  setAttribute(node, "datetime", time);
+  setAttribute(node, "title", time ? moment(time) : null);
+  tell(node);
+}
+
+function tell(node) {
+  setText(node, ago(node.getAttribute("datetime"), api.now()));
+}
+
+/** Brings every "12 s ago" up to date. */
+export function tellTimes(within) {
+  for (const node of within.querySelectorAll("time")) tell(node);
+}
+
+/** A button that opens and closes something. */
+function toggle(labelledBy, controls, act) {
+  const arrow = element("span", { class: "arrow", "aria-hidden": "true" });
+  return element(
+    "button",
+    {
+      type: "button",
+      class: "toggle",
+      "aria-expanded": "false",
+      "aria-labelledby": labelledBy,
+      "aria-controls": controls,
+      onclick: act,
+    },
+    arrow,
+  );
+}
+
+/** Runs `act` for a click anywhere in a row, but not for one that ends a selection or is for a control. */
+function onRowClick(act) {
+  return (event) => {
+    const selection = document.getSelection();
+    const selects = selection && !selection.isCollapsed && event.currentTarget.contains(selection.anchorNode);
+    if (!selects && !event.target.closest("button, a, input, summary")) act();
+  };
+}
+
+export class GroupRow {
+  isOpen = false;
+  /** Names of the open families. */
+  openFamilies = new Set();
+  #families = new Map();
+  #hooks;
+  #detail = null;
+
+  /** `hooks`: `changed()` after opening and closing, `remove(row)` to delete the group. */
+  constructor(group, hooks) {
+    this.#hooks = hooks;
+    this.id = group.id;
+    this.group = group;
+    const [labels, body] = [newId(), newId()];
+    this.labels = labelList(group.labels);
+    this.labels.id = labels;
+    this.button = toggle(labels, body, () => this.toggle());
+    this.failed = element("span", { class: "failed", hidden: true }, "Last push failed");
+    this.pushed = clock("pushed");
+    this.pushes = element("span", { class: "pushes" });
+    this.series = element("span", { class: "size" });
+    this.remove = element(
+      "button",
+      {
+        type: "button",
+        class: "quiet remove",
+        title: "Delete this group",
+        "aria-label": `Delete group ${selector(group.labels)}`,
+        onclick: () => hooks.remove(this),
+      },
+      "Delete",
+    );
+    const row = element(
+      "div",
+      { class: "row", onclick: onRowClick(() => this.toggle()) },
+      this.button,
+      element("h2", {}, this.labels, this.failed),
+      this.pushed,
+      this.pushes,
+      this.series,
+      this.remove,
+    );
+    this.facts = element("p", { class: "muted note" });
+    this.state = element("p", { class: "quietly", role: "status" }, "Loading the families");
+    this.list = element("ul", { class: "families", "aria-label": `Families of ${selector(group.labels)}` });
+    this.body = element("div", { id: body, class: "group-body", hidden: true }, this.facts, this.state, this.list);
+    this.element = element("li", { class: "group", "data-id": group.id }, row, this.body);
+    this.update(group);
+  }
+
+  /** The words for what is asked before it is deleted. */
+  get question() {
+    return `Do you really want to delete all metrics of group ${selector(this.group.labels)}?`;
+  }
+
+  get countText() {
+    return `${counted(this.group.families, "family", "families")}, ${counted(this.group.series, "series", "series")}`;
+  }
+
+  /** Shows what is new; true if the open families may have changed. */
+  update(group) {
+    const changed = ["pushes", "pushed_at", "failed_at", "series", "families"].some(
+      (name) => group[name] !== this.group[name],
+    );
+    this.group = group;
+    setClock(this.pushed, group.pushed_at);
+    setText(this.pushes, count(group.pushes));
+    setAttribute(this.pushes, "data-unit", group.pushes === 1 ? "push" : "pushes");
+    setText(this.series, count(group.series));
+    this.failed.hidden = group.last_push_successful;
+    setAttribute(this.failed, "title", group.failed_at ? `A push was refused at ${moment(group.failed_at)}` : null);
+    const refused = group.failed_at ? ` · Last refused push ${moment(group.failed_at)}` : "";
+    setText(this.facts, `Last push ${moment(group.pushed_at)}${refused} · ${this.countText}`);
+    return changed;
+  }
+
+  toggle() {
+    if (this.isOpen) this.close();
+    else this.open();
+    this.#hooks.changed();
+  }
+
+  /** Opens the group, and these families in it. */
+  open(families = []) {
+    for (const name of families) this.openFamilies.add(name);
+    this.isOpen = true;
+    this.button.setAttribute("aria-expanded", "true");
+    this.body.hidden = false;
+    this.element.classList.add("open");
+    return this.refresh();
+  }
+
+  close() {
+    this.isOpen = false;
+    this.button.setAttribute("aria-expanded", "false");
+    this.body.hidden = true;
+    this.element.classList.remove("open");
+  }
+
+  /** Loads the families again, and the series of those that are open and have changed. */
+  async refresh() {
+    let detail;
+    try {
+      detail = await api.group(this.id);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    this.state.hidden = detail.families_list.length > 0;
+    this.state.textContent = "The group has no metrics.";
+    this.update(detail);
+    this.showGone(false);
+    this.#detail = detail;
+    const families = new Map();
+    for (const family of detail.families_list) {
+      const row = this.#families.get(family.name) || new FamilyRow(this.id, family, this);
+      families.set(family.name, row);
+    }
+    this.#families = families;
+    arrange(this.list, [...families.values()].map((row) => row.element));
+    await Promise.all(
+      detail.families_list.map((family) => families.get(family.name).update(family, this.openFamilies)),
+    );
+  }
+
+  #fail(error) {
+    if (error.isGone) {
+      this.showGone(true);
+      return;
+    }
+    // What was loaded before stays.
+    if (this.#detail) return;
+    this.state.hidden = false;
+    const retry = element("button", { type: "button", onclick: () => this.refresh() }, "Try again");
+    this.state.replaceChildren(`The families could not be loaded. ${error.message} `, retry);
+  }
+
+  /** Marks a group that somebody has deleted while it is open here. */
+  showGone(isGone) {
+    this.element.classList.toggle("gone", isGone);
+    this.remove.disabled = isGone;
+    if (!isGone) return;
+    this.state.hidden = false;
+    this.state.textContent = "This group is gone: it was deleted.";
+    this.list.replaceChildren();
+    this.#families.clear();
+    this.#detail = null;
+  }
+
+  get isGone() {
+    return this.element.classList.contains("gone");
+  }
+
+  /** A family was opened or closed. */
+  familyToggled(name, isOpen) {
+    if (isOpen) this.openFamilies.add(name);
+    else this.openFamilies.delete(name);
+    this.#hooks.changed();
+  }
+
+  /** Opens and closes families so that exactly these are open. */
+  setFamilies(names) {
+    this.openFamilies = new Set(names);
+    for (const [name, row] of this.#families) row.setOpen(names.has(name));
+  }
+}
+
+class FamilyRow {
+  #series = null;
+  #group;
+
+  constructor(id, family, group) {
+    this.id = id;
+    this.#group = group;
+    this.family = family;
+    const [name, body] = [newId(), newId()];
+    this.button = toggle(name, body, () => this.#toggle());
+    this.help = element("span", { class: "help" });
+    this.type = element("span", { class: "type" });
+    this.size = element("span", { class: "size" });
+    this.pushed = clock("pushed");
+    const row = element(
+      "div",
+      { class: "row", onclick: onRowClick(() => this.#toggle()) },
+      this.button,
+      element("h3", {}, element("span", { id: name }, family.name), " ", this.type),
+      this.pushed,
+      this.size,
+      this.help,
+    );
+    this.body = element("div", { id: body, hidden: true });
+    this.element = element("li", { class: "family", "data-name": family.name }, row, this.body);
+  }
+
+  get isOpen() {
+    return this.#series !== null;
+  }
+
+  async update(family, open) {
+    const changed = family.pushed_at !== this.family.pushed_at || family.series !== this.family.series;
+    this.family = family;
+    setText(this.help, family.help);
+    this.help.hidden = !family.help;
+    setText(this.type, family.unit ? `${family.type}, ${family.unit}` : family.type);
+    setText(this.size, counted(family.series, "series", "series"));
+    setClock(this.pushed, family.pushed_at);
+    if (open.has(family.name) && !this.isOpen) await this.setOpen(true);
+    else if (this.isOpen && changed) await this.#series.refresh();
+  }
+
+  #toggle() {
+    this.setOpen(!this.isOpen);
+    this.#group.familyToggled(this.family.name, this.isOpen);
+    say(this.isOpen ? `${this.family.name}: ${counted(this.family.series, "series", "series")}` : "");
+  }
+
+  async setOpen(isOpen) {
+    if (isOpen === this.isOpen) return;
+    this.button.setAttribute("aria-expanded", String(isOpen));
+    this.body.hidden = !isOpen;
+    this.element.classList.toggle("open", isOpen);
+    this.#series = isOpen ? new SeriesList(this.id, this.family) : null;
+    this.body.replaceChildren(...(isOpen ? [this.#series.element] : []));
+    if (isOpen) await this.#series.refresh();
+  }
+}

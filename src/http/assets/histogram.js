@@ -1,0 +1,151 @@
+// The picture of a histogram: a bar for each bucket, and the same as a table.
+
+import { element, shape } from "./dom.js";
+import { number, plain } from "./format.js";
+
+/** A gap between native buckets is drawn as wide as it is, but not wider than this many buckets. */
+const WIDEST_GAP = 12;
+/** Bounds at the axis are at least this far apart, in percent of its width. */
+const NEAREST = 13;
+const WIDTH = 100;
+const HEIGHT = 100;
+
+/** The buckets of a series of the API: bounds as texts, own population as a number. */
+export function bucketsOf(series) {
+  if (series.native) {
+    return series.native.buckets.map(([lower, upper, text]) => ({ lower, upper, text, count: number(text) }));
+  }
+  let below = 0;
+  let lower = "-Inf";
+  return (series.buckets || []).map(([upper, text]) => {
+    const upTo = number(text);
+    // Without aggregation a client may push counts that fall.
+    const bucket = { lower, upper, text, count: Math.max(0, upTo - below) };
+    lower = upper;
+    below = upTo;
+    return bucket;
+  });
+}
+
+/** How many empty bars lie between two native buckets. */
+function gap(native, before, after) {
+  if (!before || !native || before.upper === after.lower) return 0;
+  const [from, to] = [number(before.upper), number(after.lower)];
+  // Bounds of the caller's own choice, or the way to or from the zero bucket: a gap, of no known width.
+  if (native.schema < -4 || from === 0 || to === 0 || Math.sign(from) !== Math.sign(to)) return 1;
+  const steps = Math.abs(Math.log2(to / from)) * 2 ** native.schema;
+  return Math.min(WIDEST_GAP, Math.max(1, Math.round(steps)));
+}
+
+const range = ({ lower, upper }) => {
+  if (lower === "-Inf") return `up to ${plain(upper)}`;
+  if (upper === "+Inf") return `above ${plain(lower)}`;
+  return `${plain(lower)} to ${plain(upper)}`;
+};
+
+const share = (part, whole) => (whole > 0 ? `${((100 * part) / whole).toFixed(1).replace(/\.0$/, "")} %` : "0 %");
+
+const shown = (value) => (Number.isInteger(value) ? String(value) : value.toPrecision(6).replace(/\.?0+$/, ""));
+
+/** What the picture says, for those who can't see it. */
+export function description(buckets) {
+  const total = buckets.reduce((sum, bucket) => sum + bucket.count, 0);
+  if (total === 0) return "Histogram without observations";
+  const fullest = buckets.reduce((most, bucket) => (bucket.count > most.count ? bucket : most));
+  return (
+    `Histogram of ${buckets.length} buckets; the fullest, ${range(fullest)}, ` +
+    `has ${shown(fullest.count)} of ${shown(total)} (${share(fullest.count, total)})`
+  );
+}
+
+/** A figure of this series. */
+export function picture(series) {
+  const buckets = bucketsOf(series);
+  if (buckets.length === 0) return element("p", { class: "muted" }, "No buckets.");
+  const total = buckets.reduce((sum, bucket) => sum + bucket.count, 0);
+  const most = Math.max(...buckets.map((bucket) => bucket.count), 0);
+  const columns = [];
+  let at = 0;
+  for (const [index, bucket] of buckets.entries()) {
+    at += gap(series.native, buckets[index - 1], bucket);
+    columns.push({ ...bucket, at });
+    at += 1;
+  }
+  const svg = shape("svg", {
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+    preserveAspectRatio: "none",
+    role: "img",
+    "aria-label": description(buckets),
+  });
+  const step = WIDTH / at;
+  // A hair's breadth between the bars, but not where there are too many of them.
+  const width = at > 60 ? step : step * 0.94;
+  for (const column of columns) {
+    const left = column.at * step;
+    const title = `${range(column)}: ${shown(column.count)} (${share(column.count, total)})`;
+    // One in a million is seen too.
+    const height = column.count > 0 ? Math.max((column.count / most) * HEIGHT, 1.5) : 0;
+    svg.append(
+      shape(
+        "g",
+        {},
+        shape("title", {}, title),
+        shape("rect", { x: left, width: step, y: 0, height: HEIGHT, class: "whole" }),
+        shape("rect", { x: left + (step - width) / 2, width, y: HEIGHT - height, height, class: "bar" }),
+      ),
+    );
+  }
+  const axis = element("div", { class: "axis", "aria-hidden": "true" });
+  for (const { text, place } of ticks(columns, at)) {
+    const tick = element("span", {}, text);
+    tick.style.left = `${place}%`;
+    axis.append(tick);
+  }
+  return element("div", { class: "picture" }, svg, axis);
+}
+
+/** Bounds along the axis, each at the edge of a bar, and none so near to another that they overlap. */
+function ticks(columns, width) {
+  const edges = [];
+  columns.forEach((column, index) => {
+    const before = columns[index - 1];
+    if (column.lower !== "-Inf" && (!before || before.upper !== column.lower || before.at + 1 !== column.at)) {
+      edges.push({ text: column.lower, at: column.at });
+    }
+    edges.push({ text: column.upper, at: column.at + 1 });
+  });
+  const ticks = [];
+  for (const { text, at } of edges) {
+    const place = (100 * at) / width;
+    const last = ticks.length > 0 ? ticks[ticks.length - 1].place : -NEAREST;
+    if (place - last >= NEAREST) ticks.push({ text: short(text), place });
+  }
+  return ticks;
+}
+
+const short = (text) => {
+  const value = number(text);
+  if (!Number.isFinite(value) || value === 0) return text;
+  return plain(String(Number(value.toPrecision(3))));
+};
+
+/** The same numbers as a table. */
+export function bucketTable(series) {
+  const buckets = bucketsOf(series);
+  const total = buckets.reduce((sum, bucket) => sum + bucket.count, 0);
+  const isClassic = !series.native;
+  const names = isClassic ? ["Values ≤", "Count", "In the bucket"] : ["Above", "Up to", "Count"];
+  const head = [...names, "Share"];
+  const rows = buckets.map((bucket) => {
+    const cells = isClassic
+      ? [plain(bucket.upper), plain(bucket.text), shown(bucket.count)]
+      : [plain(bucket.lower), plain(bucket.upper), plain(bucket.text)];
+    return element("tr", {}, ...[...cells, share(bucket.count, total)].map((text) => element("td", {}, text)));
+  });
+  return element(
+    "table",
+    { class: "numbers" },
+    element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))),
+    element("tbody", {}, ...rows),
+  );
+}

@@ -1,0 +1,197 @@
+// What ties the page together: the address, the filter, the order, and the refresh while it is looked at.
+
+import * as address from "./address.js";
+import * as api from "./api.js";
+import { byId, element } from "./dom.js";
+import { ago, moment } from "./format.js";
+import { Groups } from "./groups.js";
+import * as keyboard from "./keyboard.js";
+import "./theme-switch.js";
+
+const INTERVAL = 5000;
+/** While the gateway does not answer it is asked less often. */
+const SLOWEST = 30000;
+const TYPING = 150;
+const LIVE = "tallygate-live";
+
+const root = document.documentElement;
+const [filter, live] = [byId("filter"), byId("live")];
+
+let state = address.read();
+/** How far each view is scrolled, to come back to. */
+const places = { groups: 0, status: 0 };
+let isTyping = false;
+let wait = INTERVAL;
+let timer = 0;
+
+const groups = new Groups(() => {
+  state.open = groups.open;
+  address.show(state, true);
+  showLinks();
+});
+
+function showView() {
+  root.dataset.view = state.view;
+  for (const name of ["groups", "status"]) {
+    const link = byId(`to-${name}`);
+    if (name === state.view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+/** The way back from the status leads to the same filter and groups. */
+function showLinks() {
+  byId("to-groups").setAttribute("href", address.write({ ...state, view: "groups" }));
+  byId("to-status").setAttribute("href", address.write({ ...state, view: "status" }));
+}
+
+function showSort() {
+  for (const button of byId("sort").children) {
+    const isChosen = button.dataset.sort === state.sort;
+    const isUp = state.order === "asc";
+    button.setAttribute("aria-pressed", String(isChosen));
+    button.dataset.order = isChosen ? state.order : "";
+    const name = button.firstChild.textContent;
+    button.title = isChosen ? `${name}: ${isUp ? "ascending" : "descending"}` : `Sort by ${name.toLowerCase()}`;
+  }
+}
+
+/** Shows the state that the address names, as after the back button. */
+async function follow() {
+  const before = state;
+  state = address.read();
+  if (filter.value !== state.q) filter.value = state.q;
+  places[before.view] = scrollY;
+  showAll();
+  if (before.view !== state.view) scrollTo({ top: places[state.view], behavior: "instant" });
+  const isSameList = ["q", "sort", "order"].every((name) => state[name] === before[name]);
+  if (!isSameList || !groups.setOpen(state)) await groups.show(state, true);
+}
+
+function showAll() {
+  showView();
+  showLinks();
+  showSort();
+}
+
+/** Shows another filter or order; nothing stays open but what is still among the first groups. */
+async function change() {
+  showAll();
+  const isShown = await groups.show(state, false);
+  if (!isShown) return;
+  state.open = groups.open;
+  address.show(state, false);
+  showLinks();
+}
+
+let typing = 0;
+
+function filtered() {
+  clearTimeout(typing);
+  typing = setTimeout(() => {
+    if (filter.value === state.q) return;
+    // One step back takes back all that was typed in one go.
+    const isStep = !isTyping;
+    isTyping = true;
+    state.q = filter.value;
+    state.open = new Map();
+    address.show(state, isStep);
+    change();
+  }, TYPING);
+}
+
+function clear() {
+  if (!filter.value) {
+    filter.blur();
+    return;
+  }
+  filter.value = "";
+  filtered();
+}
+
+function sort(event) {
+  const wanted = event.target.closest("button")?.dataset.sort;
+  if (!wanted) return;
+  // The newest and the largest are what one looks for.
+  const first = wanted === "name" ? "asc" : "desc";
+  state.order = state.sort !== wanted ? first : state.order === "asc" ? "desc" : "asc";
+  state.sort = wanted;
+  state.open = new Map();
+  address.show(state, true);
+  change();
+}
+
+const isLive = () => live.getAttribute("aria-pressed") === "true";
+
+function setLive(isOn) {
+  live.setAttribute("aria-pressed", String(isOn));
+  live.title = isOn ? "Refreshed every 5 seconds" : "Not refreshed by itself";
+}
+
+async function refresh() {
+  clearTimeout(timer);
+  const before = root.dataset.view;
+  if (before === "groups") {
+    const isDone = await groups.refresh();
+    groups.tellTimes();
+    wait = isDone ? INTERVAL : Math.min(2 * wait, SLOWEST);
+    live.classList.toggle("failing", !isDone);
+  }
+  tellStart();
+  schedule();
+}
+
+function schedule() {
+  clearTimeout(timer);
+  if (isLive() && !document.hidden) timer = setTimeout(refresh, wait);
+}
+
+/** The start of the gateway in the reader's zone, and how long ago that is. */
+function tellStart() {
+  const node = byId("started");
+  const time = node?.getAttribute("datetime");
+  if (!time) return;
+  node.replaceChildren(moment(time), element("span", { class: "muted" }, ` ${ago(time, api.now())}`));
+}
+
+filter.addEventListener("input", filtered);
+filter.addEventListener("blur", () => {
+  isTyping = false;
+});
+byId("sort").addEventListener("click", sort);
+live.addEventListener("click", () => {
+  setLive(!isLive());
+  try {
+    localStorage.setItem(LIVE, isLive() ? "on" : "off");
+  } catch {
+    // Where storage is forbidden the choice lasts as long as the page.
+  }
+  if (isLive()) refresh();
+  else clearTimeout(timer);
+});
+byId("show-keys").addEventListener("click", () => byId("keys").showModal());
+byId("keys-close").addEventListener("click", () => byId("keys").close());
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) clearTimeout(timer);
+  else if (isLive()) refresh();
+});
+addEventListener("online", refresh);
+addEventListener("popstate", follow);
+keyboard.listen({ remove: (node) => groups.askDelete(groups.rowOf(node)), refresh, clear });
+
+try {
+  setLive(localStorage.getItem(LIVE) !== "off");
+} catch {
+  setLive(true);
+}
+async function open() {
+  filter.value = state.q;
+  showAll();
+  tellStart();
+  await groups.show(state, true);
+  if (state.open.size > 0) groups.reveal();
+  root.dataset.ready = "true";
+  schedule();
+}
+
+open();

@@ -1,0 +1,29 @@
+// The switch between the system's colours, light and dark. `theme.js` applies the choice when the page opens.
+
+import { byId } from "./dom.js";
+
+const KEY = "tallygate-theme";
+const NEXT = { system: "light", light: "dark", dark: "system" };
+
+const root = document.documentElement;
+const button = byId("theme");
+const current = () => root.dataset.theme || "system";
+
+function show() {
+  button.textContent = { system: "Auto", light: "Light", dark: "Dark" }[current()];
+  button.setAttribute("aria-label", `Colours: ${current()}. Switch to ${NEXT[current()]}`);
+}
+
+button.addEventListener("click", () => {
+  const theme = NEXT[current()];
+  if (theme === "system") delete root.dataset.theme;
+  else root.dataset.theme = theme;
+  try {
+    if (theme === "system") localStorage.removeItem(KEY);
+    else localStorage.setItem(KEY, theme);
+  } catch {
+    // Where storage is forbidden the choice lasts as long as the page.
+  }
+  show();
+});
+show();

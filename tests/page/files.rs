@@ -1,0 +1,60 @@
+//! The page and its files over plain HTTP.
+
+use crate::support::Gateway;
+
+/// The address of a file, as the page has it.
+fn linked(page: &str, name: &str) -> String {
+    let end = page.find(name).unwrap_or_else(|| panic!("no {name} in the page")) + name.len();
+    let start = page[..end].rfind('"').unwrap() + 1;
+    page[start..end].to_owned()
+}
+
+#[test]
+fn the_page_allows_its_own_files_only() {
+    let gateway = Gateway::start(&[]);
+    for path in ["/", "/status"] {
+        let page = gateway.get(path);
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
+        assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
+        let html = page.text();
+        assert!(html.contains("<meta name=\"robots\" content=\"noindex,nofollow\">"));
+        assert!(!html.contains("<style") && !html.contains(" style=") && !html.contains("://"), "{html}");
+        assert!(!html.contains("id=\"wipe\""));
+    }
+    let head = gateway.request("HEAD", "/", &[], b"");
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    let gateway = Gateway::start(&["--web.enable-admin-api"]);
+    assert!(gateway.get("/").text().contains("id=\"wipe\""));
+}
+
+#[test]
+fn the_files_are_kept_by_browsers_and_counted() {
+    let gateway = Gateway::start(&["--web.route-prefix=/p"]);
+    let page = gateway.get("/p/").text();
+    for (name, kind) in
+        [("page.js", "text/javascript"), ("page.css", "text/css"), ("favicon.svg", "image/svg+xml")]
+    {
+        let link = linked(&page, name);
+        let path = format!("/p/{}", link.strip_prefix("./").expect("a relative address"));
+        let file = gateway.get(&path);
+        assert_eq!(file.status, 200, "{path}");
+        assert!(file.header("content-type").unwrap().starts_with(kind));
+        assert!(file.header("cache-control").unwrap().contains("immutable"));
+        let tag = file.header("etag").unwrap();
+        assert_eq!(gateway.request("GET", &path, &[("If-None-Match", tag)], b"").status, 304);
+        let head = gateway.request("HEAD", &path, &[], b"");
+        assert_eq!((head.status, head.header("content-length")), (200, Some(&*file.body.len().to_string())));
+    }
+    assert_eq!(gateway.get("/p/static/nothing").status, 404);
+    assert_eq!(gateway.get("/static/page.js").status, 404);
+    assert_eq!(gateway.post("/p/static/page.js", "").status, 405);
+    let metrics = gateway.get("/p/metrics").text();
+    for (code, method, count) in [(200, "get", 3), (304, "get", 3), (200, "head", 3), (404, "get", 1)] {
+        let line = format!(
+            "pushgateway_http_requests_total{{code=\"{code}\",handler=\"static\",method=\"{method}\"}} {count}\n"
+        );
+        assert!(metrics.contains(&line), "no {line}");
+    }
+}
