@@ -16,10 +16,12 @@ pub mod duration;
 pub mod external_url;
 pub mod flags;
 mod layers;
+pub mod limits;
 pub mod web;
 
 pub use access::Access;
 pub use build::{BuildInfo, build_info};
+pub use limits::Limits;
 
 /// Every setting. In TOML each field is a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -37,6 +39,8 @@ pub struct Config {
     pub exposition: Exposition,
     /// `[access]`
     pub access: Access,
+    /// `[limits]`
+    pub limits: Limits,
     /// `[log]`
     pub log: Log,
     /// The TOML file that was read (`--config.file`), empty if none.
@@ -312,7 +316,17 @@ impl Config {
     /// something and stop, with the value in force.
     #[must_use]
     pub fn startup_flags(&self) -> BTreeMap<String, String> {
-        let Self { web, persistence, push, aggregation, exposition: _, access: _, log, config_file } = self;
+        let Self {
+            web,
+            persistence,
+            push,
+            aggregation,
+            exposition: _,
+            access: _,
+            limits: _,
+            log,
+            config_file,
+        } = self;
         [
             ("config.file", config_file.clone()),
             ("web.systemd-socket", web.systemd_socket.to_string()),

@@ -9,6 +9,7 @@ mod commit;
 mod exposure;
 pub mod idempotency;
 mod interval;
+mod limits;
 mod pending;
 pub mod scrape;
 mod start;
@@ -24,6 +25,7 @@ use bumpalo::Bump;
 use crate::config::PutMode;
 use crate::exposition::{openmetrics, protobuf, text};
 use crate::model::grouping::Grouping;
+use crate::model::limits::{Limit, PushLimits};
 use crate::model::push::Push;
 use crate::model::rules::{Cause, Refusal};
 use crate::model::time::Moment;
@@ -44,6 +46,7 @@ pub struct Gateway {
     store: Arc<Store>,
     telemetry: Telemetry,
     rules: Rules,
+    limits: PushLimits,
     exposition: scrape::Exposition,
     prepared: scrape::Prepared,
     keeping: Keeping,
@@ -145,6 +148,16 @@ pub enum PushError {
     /// The protobuf can't be parsed.
     #[error(transparent)]
     Protobuf(#[from] protobuf::ParseError),
+    /// The push holds more of something than it may.
+    #[error("more than {most} {} in one push ({}){}", what(*.limit), .limit.setting(), Place(*.place))]
+    TooMuch {
+        /// The limit.
+        limit: Limit,
+        /// How much it may hold.
+        most: usize,
+        /// Line and column in a text body where it is too much.
+        place: Option<(usize, usize)>,
+    },
     /// The push breaks a rule or contradicts what is there.
     #[error("pushed metrics are invalid or inconsistent with existing metrics: {cause}{}", Place(*.place))]
     Refused {
@@ -156,6 +169,10 @@ pub enum PushError {
     /// It was not applied for another reason.
     #[error(transparent)]
     Failed(Failure),
+}
+
+fn what(limit: Limit) -> &'static str {
+    if limit == Limit::LabelPairsPerPush { "labels" } else { "samples" }
 }
 
 /// Line and column behind a message.
@@ -181,6 +198,11 @@ impl Gateway {
         self.rules.names
     }
 
+    /// What a push may hold.
+    pub fn push_limits(&self) -> PushLimits {
+        self.limits
+    }
+
     /// Takes a push: parses it, checks it and applies it whole, or not at all. What becomes of it is to
     /// be passed to [`Gateway::conclude`].
     ///
@@ -191,19 +213,21 @@ impl Gateway {
         let PushRequest { method, grouping, format, body, .. } = *push;
         let arena = Bump::new();
         let parsed = match format {
-            BodyFormat::Text => text::parse(body, self.rules.names, &arena).map_err(PushError::from),
-            BodyFormat::OpenMetrics => {
-                openmetrics::parse(body, self.rules.names, &arena).map_err(PushError::from)
+            BodyFormat::Text => {
+                text::parse_within(body, self.rules.names, self.limits, &arena).map_err(PushError::from)
             }
-            BodyFormat::Protobuf => protobuf::parse(body, &arena).map_err(PushError::from),
+            BodyFormat::OpenMetrics => openmetrics::parse_within(body, self.rules.names, self.limits, &arena)
+                .map_err(PushError::from),
+            BodyFormat::Protobuf => {
+                protobuf::parse_within(body, self.limits, &arena).map_err(PushError::from)
+            }
         };
-        let parsed = parsed.inspect_err(|error| {
-            self.telemetry.push_malformed();
+        let parsed = parsed.map_err(|error| self.not_parsed(error)).inspect_err(|error| {
             tracing::debug!(source = %grouping.key(), err = %error, "failed to parse push");
         })?;
         let key = push.key();
         let semantics = self.rules.semantics(method);
-        Ok(match Push::prepare(&parsed, grouping, self.rules.aggregate) {
+        Ok(match Push::prepare_within(&parsed, grouping, self.rules.aggregate, self.limits) {
             Ok(prepared) => match &self.keeping {
                 Keeping::Before(writer) => {
                     let grouping = grouping.to_static();
@@ -261,6 +285,9 @@ impl Gateway {
             }
             Err(Failure::Rejected(Rejection::Refused(refusal))) => Err(self.refused(push, refusal)),
             Err(failure) => {
+                if let Failure::Rejected(Rejection::Full(full)) = &failure {
+                    self.telemetry.limits().hit(full.limit);
+                }
                 self.telemetry.push_refused(failure.reason());
                 Err(PushError::Failed(failure))
             }
@@ -335,10 +362,32 @@ impl Gateway {
         self.store.groups()
     }
 
+    /// Counts a body that can't be parsed, or of which there is too much.
+    #[cold]
+    fn not_parsed(&self, error: PushError) -> PushError {
+        let (limit, place) = match &error {
+            PushError::Text(text::ParseError { limit: Some(limit), line, column, .. })
+            | PushError::OpenMetrics(openmetrics::ParseError { limit: Some(limit), line, column, .. }) => {
+                (*limit, Some((*line, *column)))
+            }
+            PushError::Protobuf(protobuf::ParseError::TooMuch(limit)) => (*limit, None),
+            _ => {
+                self.telemetry.push_malformed();
+                return error;
+            }
+        };
+        self.telemetry.limits().hit(limit);
+        self.telemetry.push_refused(limit.name());
+        PushError::TooMuch { limit, most: self.limits.most(limit), place }
+    }
+
     #[cold]
     fn refused(&self, push: &PushRequest<'_>, refusal: Refusal) -> PushError {
         let place = refusal.offset.map(|offset| text::position(push.body, offset as usize));
         self.telemetry.push_refused(refusal.cause.reason());
+        if let Some(limit) = refusal.cause.limit() {
+            self.telemetry.limits().hit(limit);
+        }
         tracing::error!(
             method = push.method.name(),
             source = %push.grouping.key(),

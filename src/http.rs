@@ -9,7 +9,9 @@ mod api;
 mod assets;
 pub mod auth;
 mod body;
+mod connection;
 mod delete;
+mod descriptors;
 mod lifecycle;
 pub mod listen;
 pub mod notify;
@@ -18,37 +20,37 @@ pub mod path;
 mod push;
 pub mod route;
 mod scrape;
+mod serve;
 mod stream;
 mod tls;
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::num::NonZeroUsize;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::AtomicUsize;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
 
-use actix_web::dev::{Payload, Server};
-use actix_web::http::{KeepAlive, StatusCode, header};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use tokio::sync::Notify;
-use tokio::time::MissedTickBehavior;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::dev::Payload;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use tokio::sync::{Notify, Semaphore};
 
-use crate::config::Config;
+use crate::config::limits::most;
+use crate::config::{Config, Limits};
 use crate::exposition::negotiation::Offers;
 use crate::gateway::{Gateway, Method};
+use crate::model::limits::Limit;
+use crate::telemetry::limits::{Quota, Share};
 use auth::Guard;
+use connection::{Answering, Watch};
 use notify::Pulses;
 use push::GroupPath;
 use route::{Endpoint, Route, Routes};
-
-/// Idle connections are kept this long: longer than any usual scrape interval, so that scrapers and
-/// pushers rarely meet a connection that is just being closed.
-const KEEP_ALIVE: Duration = Duration::from_secs(180);
-
-/// How long a client may take to send the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How often the gateway looks whether the next scrape can be prepared.
-const PREPARE_INTERVAL: Duration = Duration::from_millis(250);
+pub use serve::serve;
 
 /// What every handler can reach.
 #[derive(Debug)]
@@ -70,6 +72,16 @@ pub struct State {
     guard: Option<Guard>,
     /// Who has to live for the gateway to serve.
     pulses: Arc<Pulses>,
+    limits: Limits,
+    connections: Quota,
+    requests: Quota,
+    scrapes: Quota,
+    bodies: Quota,
+    /// Large and compressed pushes are parsed by as many threads as there are processors: more would not be
+    /// faster, and each takes memory.
+    parsing: Arc<Semaphore>,
+    /// Clients that are being told that there are too many.
+    refusing: AtomicUsize,
 }
 
 impl State {
@@ -78,7 +90,18 @@ impl State {
         if guard.is_some() {
             gateway.telemetry().web().config_read();
         }
+        let limits = &config.limits;
+        let connections = descriptors::affordable(most(limits.connections));
+        let quota = |limit, value| gateway.telemetry().limits().quota(limit, most(value));
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         State {
+            limits: limits.clone(),
+            connections: quota(Limit::Connections, connections),
+            requests: quota(Limit::RequestsInFlight, limits.requests_in_flight),
+            scrapes: quota(Limit::ScrapesInFlight, limits.scrapes_in_flight),
+            bodies: quota(Limit::BodyBytesInFlight, limits.body_bytes_in_flight),
+            parsing: Arc::new(Semaphore::new(processors)),
+            refusing: AtomicUsize::new(0),
             gateway,
             guard,
             pulses: Arc::default(),
@@ -120,81 +143,64 @@ impl State {
     }
 }
 
-/// Serves on these sockets, with TLS if that is configured, until the server is told to stop; requests in
-/// flight then have `shutdown_timeout` to end.
-///
-/// # Errors
-///
-/// When a socket can't be used.
-pub fn serve(
-    state: Arc<State>,
-    listeners: Vec<TcpListener>,
-    shutdown_timeout: Duration,
-) -> std::io::Result<Server> {
-    actix_web::rt::spawn(prepare_scrapes(state.clone()));
-    if let Some(guard) = &state.guard {
-        if guard.reads_files() {
-            actix_web::rt::spawn(auth::watch(state.clone()));
-        }
-        if guard.has_tls() {
-            return tls::serve::serve(state, listeners, shutdown_timeout);
-        }
-    }
-    let state = web::Data::from(state);
-    let mut server = HttpServer::new(move || {
-        state.pulses.beat_on_this_thread();
-        // One handler for everything: which endpoint answers is decided in `route`, where the stock
-        // gateway's rules are, and not by a router with rules of its own.
-        App::new().app_data(state.clone()).default_service(web::to(dispatch))
-    })
-    .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
-    .client_request_timeout(HEAD_TIMEOUT)
-    .shutdown_timeout(shutdown_timeout.as_secs().max(1))
-    .disable_signals();
-    for listener in listeners {
-        server = server.listen(listener)?;
-    }
-    Ok(server.run())
-}
-
-/// Keeps the order of the series up to date while nothing else happens.
-async fn prepare_scrapes(state: Arc<State>) {
-    let pulse = state.pulses.add();
-    let mut ticks = tokio::time::interval(PREPARE_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        pulse.beat();
-        let state = state.clone();
-        if web::block(move || state.gateway.prepare_scrape()).await.is_err() {
-            return;
-        }
-    }
-}
-
 async fn dispatch(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> HttpResponse {
-    let state = state.into_inner();
-    let payload = payload.into_inner();
-    match &state.guard {
-        None => {
-            let route = state.routes.route(request.method().as_str(), request.uri().path());
-            answer_to(route, &state, &request, payload).await
-        }
+    let (state, payload) = (state.into_inner(), payload.into_inner());
+    let answering = request.conn_data::<Rc<Watch>>().map(Watch::answering);
+    let route = state.routes.route(request.method().as_str(), request.uri().path());
+    // Whether it lives, a gateway says however much it has to do.
+    let is_free = matches!(route, Route::Endpoint(Endpoint::Healthy | Endpoint::Ready));
+    let share = if is_free { None } else { state.requests.take(1) };
+    if share.is_none() && !is_free {
+        return answer::busy(state.requests.limit());
+    }
+    let answer = match &state.guard {
+        None => answer_to(route, &state, &request, payload).await,
         // In a box, so that those who need no guard don't pay for its size.
-        Some(guard) => Box::pin(guarded(guard, &state, &request, payload)).await,
+        Some(guard) => Box::pin(guarded(guard, route, &state, &request, payload)).await,
+    };
+    if answer.body().size() != BodySize::Stream {
+        return answer;
+    }
+    answer.map_body(|_, body| Answered { body, _answering: answering, _share: share }.boxed())
+}
+
+/// The body of an answer that goes on being written.
+struct Answered<B> {
+    body: B,
+    _answering: Option<Answering>,
+    _share: Option<Share>,
+}
+
+impl<B: MessageBody + Unpin> MessageBody for Answered<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<web::Bytes, B::Error>>> {
+        Pin::new(&mut self.body).poll_next(context)
     }
 }
 
 /// Answers a request that may do what it asks for.
-async fn guarded(guard: &Guard, state: &Arc<State>, request: &HttpRequest, payload: Payload) -> HttpResponse {
+async fn guarded(
+    guard: &Guard,
+    route: Route<'_>,
+    state: &Arc<State>,
+    request: &HttpRequest,
+    payload: Payload,
+) -> HttpResponse {
     let rules = guard.rules();
     let telemetry = state.gateway.telemetry().web();
     if let Some(refusal) = guard.limit(&rules, telemetry) {
         return refusal;
     }
-    let method = request.method().as_str();
-    let route = state.routes.route(method, request.uri().path());
-    let mut answer = match guard.admit(&rules, telemetry, request, auth::needed(&route, method)).await {
+    let needed = auth::needed(&route, request.method().as_str());
+    let mut answer = match guard.admit(&rules, telemetry, request, needed).await {
         Ok(()) => answer_to(route, state, request, payload).await,
         Err(refusal) => refusal,
     };

@@ -12,6 +12,7 @@ pub mod grouping;
 pub mod histogram;
 pub mod kind;
 pub mod labels;
+pub mod limits;
 pub mod name;
 pub mod native_histogram;
 pub mod number;

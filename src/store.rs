@@ -10,6 +10,7 @@ pub mod definition;
 pub mod family;
 pub mod group;
 pub mod idempotency;
+mod limits;
 pub mod order;
 pub mod piece;
 mod settle;
@@ -19,13 +20,14 @@ pub mod states;
 mod view;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
 use crate::model::grouping::Grouping;
+use crate::model::limits::{StoreFull, StoreLimits};
 use crate::model::push::Push;
 use crate::model::rules::Refusal;
 use crate::model::time::Moment;
@@ -54,6 +56,10 @@ pub struct Store {
     touched: Mutex<Vec<Arc<str>>>,
     group_count: AtomicI64,
     series_count: AtomicI64,
+    /// See [`group::Group::bytes`].
+    bytes: AtomicI64,
+    /// None while what was there before is put back.
+    limits: OnceLock<StoreLimits>,
     generation: AtomicU64,
 }
 
@@ -96,6 +102,9 @@ pub enum Rejection {
     /// The push breaks a rule or contradicts what is there.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It would bring the store over a limit.
+    #[error(transparent)]
+    Full(#[from] StoreFull),
     /// Its idempotency key came with another request before.
     #[error(
         "the idempotency key was used before with another body: send what was sent then, or use a new key"
@@ -128,6 +137,8 @@ impl Store {
             touched: Mutex::default(),
             group_count: AtomicI64::new(0),
             series_count: AtomicI64::new(0),
+            bytes: AtomicI64::new(0),
+            limits: OnceLock::new(),
             generation: AtomicU64::new(0),
         }
     }
@@ -156,8 +167,15 @@ impl Store {
             match group.plan(push, semantics) {
                 Ok(plan) if plan.is_structural => {}
                 Ok(plan) => {
+                    if let Some(full) = self.is_too_large_for(&group, push, &plan) {
+                        self.fail(&mut group, now);
+                        return Err(full.into());
+                    }
                     self.track(&mut group);
-                    group.apply(push, &plan, semantics, now, self.tracking);
+                    let grown = group.apply(push, &plan, semantics, now, self.tracking);
+                    if grown != 0 {
+                        self.bytes.fetch_add(grown, Ordering::Relaxed);
+                    }
                     if let Some(key) = key {
                         group.track_key(self.number_of(key, now));
                     }
@@ -170,7 +188,14 @@ impl Store {
             }
         }
         let mut structure = self.lock();
-        match self.check(grouping, push, semantics, &structure.definitions) {
+        let plan = self
+            .check(grouping, push, semantics, &structure.definitions)
+            .map_err(Rejection::from)
+            .and_then(|plan| {
+                self.check_limits(grouping, push, &plan, semantics, &structure.definitions)?;
+                Ok(plan)
+            });
+        match plan {
             Ok(plan) => {
                 self.restructure(grouping, push, &plan, semantics, now, &mut structure);
                 if let Some(key) = key {
@@ -178,9 +203,9 @@ impl Store {
                 }
                 Ok(Outcome::Applied)
             }
-            Err(refusal) => {
+            Err(rejection) => {
                 self.note_failure(grouping, now, &mut structure);
-                Err(refusal.into())
+                Err(rejection)
             }
         }
     }
@@ -240,6 +265,11 @@ impl Store {
     /// How many series there are, without the two of each group.
     pub fn series_count(&self) -> i64 {
         self.series_count.load(Ordering::Relaxed)
+    }
+
+    /// The size of everything in bytes, roughly: what the limit counts.
+    pub fn bytes(&self) -> i64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// When the latest push was accepted, in nanoseconds since the epoch; 0 for never.
@@ -373,21 +403,21 @@ impl Store {
             next_epoch: &mut structure.next_epoch,
             tracking: self.tracking,
         };
-        let change = match created {
+        match created {
             Some(mut group) => {
                 group.restructure(push, plan, semantics, now, &mut with);
-                let series = group.series();
                 self.insert(group);
-                series as i64
             }
-            None => self.groups.get_mut(grouping.key()).map_or(0, |mut group| {
-                let before = group.series() as i64;
-                self.track(&mut group);
-                group.restructure(push, plan, semantics, now, &mut with);
-                group.series() as i64 - before
-            }),
-        };
-        self.series_count.fetch_add(change, Ordering::Relaxed);
+            None => {
+                if let Some(mut group) = self.groups.get_mut(grouping.key()) {
+                    let (series, bytes) = (group.series() as i64, group.bytes() as i64);
+                    self.track(&mut group);
+                    group.restructure(push, plan, semantics, now, &mut with);
+                    self.series_count.fetch_add(group.series() as i64 - series, Ordering::Relaxed);
+                    self.bytes.fetch_add(group.bytes() as i64 - bytes, Ordering::Relaxed);
+                }
+            }
+        }
     }
 
     /// A new group, where there is none with this key.
@@ -405,6 +435,8 @@ impl Store {
     }
 
     fn insert(&self, group: Group) {
+        self.series_count.fetch_add(group.series() as i64, Ordering::Relaxed);
+        self.bytes.fetch_add(group.bytes() as i64, Ordering::Relaxed);
         self.groups.insert(group.labels.key.clone(), group);
         self.group_count.fetch_add(1, Ordering::Relaxed);
     }
@@ -413,6 +445,9 @@ impl Store {
     /// does, unless its own series would stand in its twin too.
     fn note_failure(&self, grouping: &Grouping<'_>, now: Moment, structure: &mut Structure) {
         if check::check_twin(grouping, |key| self.groups.contains_key(key)).is_err() {
+            return;
+        }
+        if !self.may_create(grouping) {
             return;
         }
         match self.created(grouping, now, structure) {

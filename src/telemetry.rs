@@ -7,6 +7,7 @@
 
 mod families;
 mod idempotency;
+pub mod limits;
 pub mod persistence;
 mod process;
 pub mod web;
@@ -47,6 +48,7 @@ pub struct Telemetry {
     refusals: IntCounterVec,
     /// Requests with an idempotency key.
     idempotency: Idempotency,
+    limits: limits::Limits,
     commits: persistence::Commits,
     queue: persistence::Queue,
     web: web::Web,
@@ -66,7 +68,11 @@ pub fn own_families() -> impl Iterator<Item = (String, OwnFamily)> {
 
 /// The families that no other program has.
 fn ours() -> impl Iterator<Item = &'static (&'static str, Kind)> {
-    OWN.iter().chain(&persistence::FAMILIES).chain(&idempotency::FAMILIES).chain(&web::FAMILIES)
+    OWN.iter()
+        .chain(&persistence::FAMILIES)
+        .chain(&idempotency::FAMILIES)
+        .chain(&limits::FAMILIES)
+        .chain(&web::FAMILIES)
 }
 
 const OWN: [(&str, Kind); 8] = [
@@ -135,12 +141,14 @@ impl Telemetry {
         let (idempotency, commits) = (Idempotency::new()?, persistence::Commits::new()?);
         let queue = persistence::Queue::new()?;
         let web = web::Web::new()?;
+        let limits = limits::Limits::new()?;
         collectors
             .into_iter()
             .chain(idempotency.collectors())
             .chain(commits.collectors())
             .chain(queue.collectors())
             .chain(web.collectors())
+            .chain(limits.collectors())
             .try_for_each(|collector| registry.register(collector))?;
         let accepted_pushes = pushes.with_label_values(&["accepted"]);
         pushes.with_label_values(&["refused"]);
@@ -157,6 +165,7 @@ impl Telemetry {
             accepted_pushes,
             refusals,
             idempotency,
+            limits,
             commits,
             queue,
             web,
@@ -209,6 +218,11 @@ impl Telemetry {
         self.idempotency.conflicts.inc();
     }
 
+    /// The metrics of limits.
+    pub fn limits(&self) -> &limits::Limits {
+        &self.limits
+    }
+
     /// The metrics of commits.
     pub fn commits(&self) -> &persistence::Commits {
         &self.commits
@@ -229,6 +243,7 @@ impl Telemetry {
         self.idempotency.show(store.keys(), now);
         self.groups.set(store.group_count());
         self.series.set(store.series_count());
+        self.limits.show(store.bytes());
         families::from_registry(&self.registry)
     }
 }

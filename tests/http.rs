@@ -162,7 +162,7 @@ fn a_large_scrape_is_the_same_with_and_without_compression() {
 
 #[test]
 fn a_large_value_survives() {
-    let gateway = Gateway::start(&[]);
+    let gateway = Gateway::start_with_config("[limits]\nlabel_value_length = 2_000_000\n", &[]);
     let value = "0123456789".repeat(200_000);
     gateway.push("/metrics/job/a", &format!("# TYPE g gauge\ng{{l=\"{value}\"}} 1\n"));
     assert_eq!(gateway.sample(&format!("g{{instance=\"\",job=\"a\",l=\"{value}\"}}")), Some(1.0));

@@ -7,6 +7,7 @@ mod certificates;
 mod programs;
 mod support;
 
+use std::io::Write;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -120,6 +121,40 @@ fn a_request_in_the_clear_is_told_so() {
     ask_until("both failures", || {
         let (_, text) = curl(&certificates, &gateway, "/metrics", &[])?;
         if text.contains("\ntallygate_tls_handshake_failures_total 2\n") { Ok(()) } else { Err(text) }
+    });
+}
+
+#[test]
+fn clients_that_are_slow_or_too_many_are_turned_away() {
+    let certificates = with_programs!();
+    let slow =
+        Gateway::start_with_config("[limits]\nhead_timeout = \"300ms\"\n", &[&certificates.web_config("")]);
+    // One that never begins a handshake, and one that never ends the head of a request.
+    assert_eq!(slow.connect().read_to_end().unwrap(), b"");
+    let mut command = programs::command("openssl");
+    command.args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{}", slow.port())]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut openssl = command.spawn().unwrap();
+    let mut input = openssl.stdin.take().unwrap();
+    input.write_all(b"GET /metrics HTTP/1.1\r\n").unwrap();
+    let answer = openssl.wait_with_output().unwrap();
+    assert!(answer.stdout.starts_with(b"HTTP/1.1 408 Request Timeout\r\n"), "{}", programs::text_of(&answer));
+    drop(input);
+    let (_, text) = curl(&certificates, &slow, "/metrics", &[]).unwrap();
+    assert!(text.contains("\ntallygate_limit_hits_total{limit=\"head_timeout\"} 1\n"), "{text}");
+    assert!(text.contains("\ntallygate_tls_handshake_failures_total 1\n"), "{text}");
+
+    let few = Gateway::start_with_config("[limits]\nconnections = 2\n", &[&certificates.web_config("")]);
+    let held = [few.connect(), few.connect()];
+    ask_until("a connection too many", || match curl(&certificates, &few, "/-/healthy", &[]) {
+        Ok(answer) => Err(format!("{answer:?}")),
+        Err(_) => Ok(()),
+    });
+    drop(held);
+    ask_until("room for a connection", || {
+        let (_, text) = curl(&certificates, &few, "/metrics", &[])?;
+        let hits = "\ntallygate_limit_hits_total{limit=\"connections\"} ";
+        if text.contains(hits) && !text.contains(&format!("{hits}0\n")) { Ok(()) } else { Err(text) }
     });
 }
 

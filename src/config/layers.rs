@@ -306,10 +306,11 @@ mod tests {
         assert_eq!(toml::from_str::<Config>(&enabled).unwrap(), Config::default());
         let settings: toml::Table = toml::from_str(&enabled).unwrap();
         let count = |table: &str| settings[table].as_table().unwrap().len();
-        let counts = ["web", "persistence", "push", "aggregation", "exposition", "access", "log"].map(count);
+        let counts =
+            ["web", "persistence", "push", "aggregation", "exposition", "access", "limits", "log"].map(count);
         // Two settings have a default that depends on others, and are no lines that could be used as they are.
         assert!(sample.contains("\n# stock_formats =") && sample.contains("\n# anonymous ="));
-        assert_eq!(counts, [10, 3, 4, 1, 2, 2, 2], "a setting is missing in config/tallygate.toml");
+        assert_eq!(counts, [10, 3, 4, 1, 2, 2, 16, 2], "a setting is missing in config/tallygate.toml");
     }
 
     #[test]
@@ -422,7 +423,7 @@ mod tests {
                 "unknown-table",
                 "[webb]\nx = 1\n",
                 "line 1, column 2, key webb: unknown field `webb`, expected one of `web`, `persistence`, `push`, \
-                 `aggregation`, `exposition`, `access`, `log`",
+                 `aggregation`, `exposition`, `access`, `limits`, `log`",
             ),
             (
                 "boolean",

@@ -12,6 +12,7 @@ use crate::model::body::{Body, Label, Value};
 use crate::model::count::Count;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
+use crate::model::limits::PushLimits;
 use crate::model::summary::Quantile;
 
 /// What a sample is of its series.
@@ -41,10 +42,11 @@ pub(super) struct Assembly<'a> {
 }
 
 impl<'a> Assembly<'a> {
-    /// An empty body with room for what a text of `bytes` bytes typically holds.
-    pub(super) fn with_capacity_for(bytes: usize) -> Assembly<'a> {
+    /// An empty body with room for what a text of `bytes` bytes typically holds, and for no more than `limits`
+    /// says.
+    pub(super) fn within(limits: PushLimits, bytes: usize) -> Assembly<'a> {
         Assembly {
-            body: Body::with_capacity_for(bytes),
+            body: Body::with_capacity_for(bytes).within(limits),
             composites: HashTable::new(),
             last_composite: None,
             hasher: RandomState::default(),

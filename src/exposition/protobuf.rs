@@ -8,7 +8,7 @@ mod read;
 mod wire;
 mod write;
 
-pub use read::{ParseError, parse};
+pub use read::{ParseError, parse, parse_within};
 pub use write::ProtobufWriter;
 
 /// Appends a message with its length in front.

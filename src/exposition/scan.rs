@@ -6,6 +6,7 @@ use bumpalo::Bump;
 
 use crate::exposition::quote::{quote, quote_byte};
 use crate::model::labels::{closing_quote, unescape};
+use crate::model::limits::{Limit, TooMuch};
 use crate::model::name::{LABEL_NAME_BYTES, METRIC_NAME_BYTES};
 
 /// A position in the body, and what stands there.
@@ -26,6 +27,8 @@ pub(super) struct Cursor<'a> {
 pub(super) struct Fault {
     pub(super) offset: usize,
     pub(super) message: String,
+    /// The body has more of something than it may.
+    pub(super) limit: Option<Limit>,
 }
 
 impl<'a> Cursor<'a> {
@@ -155,7 +158,13 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn fault(&self, offset: usize, message: impl Into<String>) -> Fault {
-        Fault { offset, message: message.into() }
+        Fault { offset, message: message.into(), limit: None }
+    }
+
+    /// The body has too much of something here.
+    #[cold]
+    pub(super) fn too_much(&self, offset: usize, TooMuch(limit): TooMuch) -> Fault {
+        Fault { offset, message: format!("too much for one push ({})", limit.setting()), limit: Some(limit) }
     }
 
     /// A metric name, bare or quoted; empty where none stands here.

@@ -6,5 +6,5 @@ mod parse;
 mod targets;
 mod write;
 
-pub use parse::{Names, ParseError, parse, position};
+pub use parse::{Names, ParseError, parse, parse_within, position};
 pub use write::TextWriter;

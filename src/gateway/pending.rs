@@ -26,6 +26,7 @@ impl Failure {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Failure::Rejected(Rejection::Refused(refusal)) => refusal.cause.reason(),
+            Failure::Rejected(Rejection::Full(full)) => full.limit.name(),
             Failure::Rejected(Rejection::KeyReused) => "key_reused",
             Failure::NotKept => "not_kept",
             Failure::QueueFull => "queue_full",

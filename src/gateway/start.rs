@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::commit::{Committer, Health};
 use super::interval::Interval;
 use super::writer::Writer;
-use super::{Gateway, Keeping, Rules, now, scrape, stock};
+use super::{Gateway, Keeping, Rules, limits, now, scrape, stock};
 use crate::config::{Config, Persistence, Sync};
 use crate::exposition::text;
 use crate::persistence::disk::{Disk, Folder};
@@ -67,6 +67,8 @@ impl Gateway {
         } else {
             keeping(&config.persistence, config.aggregation.enabled, disk, &store, &telemetry, &health)?
         };
+        // What was there before is there again, even if it is more.
+        store.limit(limits::of_store(&config.limits));
         let newest_push = store.newest_push();
         Ok(Gateway {
             store,
@@ -84,6 +86,7 @@ impl Gateway {
                 put: config.push.put,
                 names: if config.push.enable_utf8_names { text::Names::Utf8 } else { text::Names::Legacy },
             },
+            limits: limits::of_push(&config.limits, config.web.max_body_bytes),
             keeping,
             health,
         })

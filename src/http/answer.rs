@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 
 use crate::gateway::Failure;
+use crate::model::limits::Limit;
 use crate::store::{Outcome, Rejection};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -41,14 +42,32 @@ pub(super) fn concluded(code: StatusCode, result: Result<Outcome, Failure>) -> H
 pub(super) fn failure(failure: &Failure) -> HttpResponse {
     let code = match failure {
         Failure::Rejected(Rejection::Refused(_)) => StatusCode::BAD_REQUEST,
+        Failure::Rejected(Rejection::Full(_)) => StatusCode::TOO_MANY_REQUESTS,
         Failure::Rejected(Rejection::KeyReused) => StatusCode::UNPROCESSABLE_ENTITY,
         Failure::NotKept | Failure::QueueFull | Failure::Closing => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let mut answer = error(code, &failure.to_string());
-    if code == StatusCode::SERVICE_UNAVAILABLE {
-        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    match code {
+        StatusCode::SERVICE_UNAVAILABLE => unavailable(&failure.to_string()),
+        code => error(code, &failure.to_string()),
     }
+}
+
+/// The answer to a request that is worth another try.
+fn unavailable(message: &str) -> HttpResponse {
+    let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, message);
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     answer
+}
+
+/// The answer where there is too much of something at the moment.
+pub(super) fn busy(limit: Limit) -> HttpResponse {
+    let what = match limit {
+        Limit::Connections => "connections are open",
+        Limit::RequestsInFlight => "requests are being answered",
+        Limit::BodyBytesInFlight => "large pushes are being read",
+        _ => "scrapes are being sent",
+    };
+    unavailable(&format!("too many {what} ({}): try again later", limit.setting()))
 }
 
 /// A text without a line feed, as the stock gateway's own handlers write it.

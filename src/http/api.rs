@@ -76,10 +76,10 @@ pub(super) fn status(state: &State, method: &str) -> HttpResponse {
 /// All groups with everything in them, group by group so that a large store needs little memory.
 pub(super) fn metrics(state: &Arc<State>, method: &str) -> HttpResponse {
     state.gateway.telemetry().request("api/v1/metrics", method, 200);
-    let state = state.clone();
-    stream::answer(json(), move |send| {
+    let theirs = state.clone();
+    stream::answer(state, json(), move |send| {
         let mut chunk = br#"{"status":"success","data":["#.to_vec();
-        for (at, group) in state.gateway.groups().iter().enumerate() {
+        for (at, group) in theirs.gateway.groups().iter().enumerate() {
             if at > 0 {
                 chunk.push(b',');
             }

@@ -1,6 +1,7 @@
 //! Request bodies: read and inflated within limits.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
@@ -8,6 +9,9 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Bytes, BytesMut};
 use flate2::bufread::MultiGzDecoder;
 use futures_core::Stream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::telemetry::limits::{Quota, Share};
 
 /// Why a body was not read.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +19,12 @@ pub(super) enum BodyError {
     /// It is larger than allowed, before or after decompression.
     #[error("the request body is larger than {limit} bytes (web.max_body_bytes)")]
     TooLarge { limit: u64 },
+    /// It came too slowly.
+    #[error("the request body came too slowly (limits.body_timeout)")]
+    TooSlow,
+    /// There are too many large ones at the moment.
+    #[error("too many large pushes are being read")]
+    Busy,
     /// It ended early, or the connection broke.
     #[error("unexpected EOF")]
     Incomplete(#[source] PayloadError),
@@ -36,6 +46,9 @@ pub(super) enum Encoding {
     /// reads such bodies.
     Zstd,
 }
+
+/// Room that an inflated body has to begin with, in bytes.
+const INFLATED_ROOM: u64 = 64 * 1024;
 
 /// What a zstd frame begins with (RFC 8878, 3.1.1).
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -61,8 +74,19 @@ impl Encoding {
     }
 }
 
-/// Reads a body of at most `limit` bytes.
-pub(super) async fn read(payload: &mut Payload, headers: &HeaderMap, limit: u64) -> Result<Bytes, BodyError> {
+/// How much of a body has to come within the time for it.
+const PROGRESS_BYTES: usize = 256 * 1024;
+
+/// Reads a body of at most `limit` bytes. Each part of [`PROGRESS_BYTES`] has to come within `time`. Memory
+/// is taken from `share` for what does not come at once.
+pub(super) async fn read(
+    payload: &mut Payload,
+    headers: &HeaderMap,
+    limit: u64,
+    time: Duration,
+    share: &mut Option<Share>,
+    quota: &Quota,
+) -> Result<Bytes, BodyError> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
@@ -70,28 +94,41 @@ pub(super) async fn read(payload: &mut Payload, headers: &HeaderMap, limit: u64)
     if announced.is_some_and(|length| length > limit) {
         return Err(BodyError::TooLarge { limit });
     }
-    let Some(first) = next_chunk(payload).await? else { return Ok(Bytes::new()) };
+    let mut deadline = Instant::now() + time;
+    let Some(first) = next_chunk(payload, deadline).await? else { return Ok(Bytes::new()) };
     if announced == Some(first.len() as u64) {
         return Ok(first);
     }
-    let mut body =
-        BytesMut::with_capacity(announced.unwrap_or(0).clamp(first.len() as u64 * 2, 1 << 20) as usize);
+    let share = share.insert(quota.take(0).ok_or(BodyError::Busy)?);
+    let mut body = BytesMut::new();
     let mut chunk = Some(first);
+    let mut since = 0;
     while let Some(bytes) = chunk {
-        if (body.len() + bytes.len()) as u64 > limit {
+        let length = body.len() + bytes.len();
+        if length as u64 > limit {
             return Err(BodyError::TooLarge { limit });
         }
+        if length > body.capacity() {
+            // Up to 1 MiB as announced, from then on twice as much as there is.
+            let wanted = announced.unwrap_or(0).min(1 << 20).max(2 * length as u64).min(limit) as usize;
+            if !share.grow_to(wanted as u64) {
+                return Err(BodyError::Busy);
+            }
+            body.reserve(wanted - body.len());
+        }
         body.extend_from_slice(&bytes);
-        chunk = next_chunk(payload).await?;
+        if length - since >= PROGRESS_BYTES {
+            (since, deadline) = (length, Instant::now() + time);
+        }
+        chunk = next_chunk(payload, deadline).await?;
     }
     Ok(body.freeze())
 }
 
-async fn next_chunk(payload: &mut Payload) -> Result<Option<Bytes>, BodyError> {
-    std::future::poll_fn(|context| std::pin::Pin::new(&mut *payload).poll_next(context))
-        .await
-        .transpose()
-        .map_err(BodyError::Incomplete)
+async fn next_chunk(payload: &mut Payload, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
+    let chunk = std::future::poll_fn(|context| std::pin::Pin::new(&mut *payload).poll_next(context));
+    let chunk = timeout_at(deadline, chunk).await.map_err(|_| BodyError::TooSlow)?;
+    chunk.transpose().map_err(BodyError::Incomplete)
 }
 
 /// Whether a body can be one of zstd.
@@ -101,18 +138,26 @@ pub(super) fn is_zstd(body: &[u8]) -> bool {
 }
 
 /// Inflates a body to at most `limit` bytes.
-pub(super) fn inflate(body: Bytes, encoding: Encoding, limit: u64) -> Result<Bytes, BodyError> {
+pub(super) fn inflate(
+    body: Bytes,
+    encoding: Encoding,
+    limit: u64,
+    share: &mut Share,
+) -> Result<Bytes, BodyError> {
+    let mut read_all = |decoder: &mut dyn Read, words: &dyn Fn(&io::Error) -> &'static str| {
+        read_all(decoder, limit, words, share)
+    };
     match encoding {
         Encoding::Identity => Ok(body),
         Encoding::Gzip if body.is_empty() => Err(BodyError::Encoding("EOF")),
-        Encoding::Gzip => read_all(MultiGzDecoder::new(&body[..]), limit, |error| match error.kind() {
+        Encoding::Gzip => read_all(&mut MultiGzDecoder::new(&body[..]), &|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => "unexpected EOF",
             io::ErrorKind::InvalidInput if error.to_string().contains("header") => "gzip: invalid header",
             _ if error.to_string().contains("checksum") => "gzip: invalid checksum",
             _ => "gzip: invalid data",
         }),
         Encoding::Snappy => {
-            read_all(snap::read::FrameDecoder::new(&body[..]), limit, |_| "snappy: corrupt input")
+            read_all(&mut snap::read::FrameDecoder::new(&body[..]), &|_| "snappy: corrupt input")
         }
         Encoding::Zstd if !is_zstd(&body) => Ok(body),
         Encoding::Zstd => {
@@ -120,7 +165,7 @@ pub(super) fn inflate(body: Bytes, encoding: Encoding, limit: u64) -> Result<Byt
             let mut decoder = zstd::stream::read::Decoder::with_buffer(&body[..])
                 .map_err(|_| BodyError::Encoding(UNREADABLE))?;
             decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(|_| BodyError::Encoding(UNREADABLE))?;
-            read_all(decoder, limit, |error| match error.kind() {
+            read_all(&mut decoder, &|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => "unexpected EOF",
                 _ => UNREADABLE,
             })
@@ -129,21 +174,37 @@ pub(super) fn inflate(body: Bytes, encoding: Encoding, limit: u64) -> Result<Byt
 }
 
 fn read_all(
-    decoder: impl Read,
+    decoder: &mut dyn Read,
     limit: u64,
-    words: impl Fn(&io::Error) -> &'static str,
+    words: &dyn Fn(&io::Error) -> &'static str,
+    share: &mut Share,
 ) -> Result<Bytes, BodyError> {
     let mut out = Vec::new();
-    match decoder.take(limit + 1).read_to_end(&mut out) {
-        Ok(length) if length as u64 > limit => Err(BodyError::TooLarge { limit }),
-        Ok(_) => Ok(out.into()),
-        Err(error) => Err(BodyError::Encoding(words(&error))),
+    let mut room: u64 = INFLATED_ROOM;
+    loop {
+        room = room.min(limit.saturating_add(1));
+        if !share.grow_by(room.saturating_sub(out.capacity() as u64)) {
+            return Err(BodyError::Busy);
+        }
+        out.reserve_exact((room as usize).saturating_sub(out.len()));
+        while (out.len() as u64) < room {
+            let left = room - out.len() as u64;
+            match decoder.take(left.min(INFLATED_ROOM)).read_to_end(&mut out) {
+                Ok(0) => return Ok(out.into()),
+                Ok(_) if out.len() as u64 > limit => return Err(BodyError::TooLarge { limit }),
+                Ok(_) => {}
+                Err(error) => return Err(BodyError::Encoding(words(&error))),
+            }
+        }
+        room = room.saturating_mul(2);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::limits::Limit;
+    use crate::telemetry::Telemetry;
     use std::io::Write;
 
     fn gzip(text: &[u8]) -> Vec<u8> {
@@ -153,7 +214,11 @@ mod tests {
     }
 
     fn inflated(body: Vec<u8>, encoding: Encoding) -> Result<Vec<u8>, String> {
-        inflate(body.into(), encoding, 100).map(|bytes| bytes.to_vec()).map_err(|error| error.to_string())
+        let quota = Telemetry::new().unwrap().limits().quota(Limit::BodyBytesInFlight, 1 << 20);
+        let mut share = quota.take(0).unwrap();
+        inflate(body.into(), encoding, 100, &mut share)
+            .map(|bytes| bytes.to_vec())
+            .map_err(|error| error.to_string())
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::exposition::quote::quote;
 use crate::exposition::text::Names;
 use crate::model::escaping::{colliding_label, unescape_values};
 use crate::model::grouping::{Grouping, GroupingLabel};
+use crate::model::limits::{Limit, PushLimits};
 use crate::model::name::{is_legacy_label_name, is_reserved_label_name, is_unusable_label_name};
 
 /// Marks a path component whose value is base64.
@@ -32,6 +33,42 @@ pub enum PathError {
     CollidingNames { name: String },
     #[error("the value of label {name} is not UTF-8: {value}")]
     NotUtf8 { name: String, value: String },
+}
+
+/// A grouping label that is longer than it may be.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {what} of a grouping label has {length} bytes, but {most} are the most ({})", .limit.setting())]
+pub struct TooLong {
+    what: &'static str,
+    length: usize,
+    most: usize,
+    limit: Limit,
+}
+
+impl TooLong {
+    /// The limit.
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+}
+
+/// Checks the length of grouping labels.
+///
+/// # Errors
+///
+/// The first that is too long.
+pub fn check_lengths(grouping: &Grouping<'_>, limits: PushLimits) -> Result<(), TooLong> {
+    for label in grouping.labels() {
+        for (what, text, limit) in
+            [("name", &label.name, Limit::NameLength), ("value", &label.value, Limit::LabelValueLength)]
+        {
+            let most = limits.most(limit);
+            if text.len() > most {
+                return Err(TooLong { what, length: text.len(), most, limit });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Resolves the percent escapes of `text`; `None` where one is malformed.

@@ -1,5 +1,6 @@
 //! `POST` and `PUT` on a group.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,17 +13,31 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::State;
 use super::answer;
 use super::body::{self, BodyError, Encoding};
+use super::connection::Watch;
 use super::path::{self, JobEncoding, PathError};
+use crate::config::limits::longest;
 use crate::exposition::negotiation::Offers;
 use crate::exposition::quote::quote;
 use crate::gateway::idempotency::{self, BadKey};
 use crate::gateway::{BodyFormat, Gateway, Method, Pending, PushError, PushRequest};
 use crate::model::grouping::Grouping;
+use crate::model::limits::Limit;
 use crate::store::Outcome;
+use crate::telemetry::limits::Share;
 
 /// Bodies up to this size are parsed where they were read; larger ones, and compressed ones, would
 /// hold up the other connections of the worker.
 const INLINE_BYTES: usize = 256 * 1024;
+
+/// The labels of the group come to every series, so the same holds for this product of their length and that of
+/// the body.
+const INLINE_TEXT_BYTES: usize = 64 * 1024 * 1024;
+
+/// The tag of field 4 of a `MetricFamily`, of which each is a series.
+const METRIC_TAG: u8 = 4 << 3 | 2;
+
+/// What parsing takes for a line of a body beside the text of its labels, in bytes.
+const PARSED_LINE_BYTES: usize = 250;
 
 /// The headers that an idempotency key comes in. Go's transport repeats a request by itself when it has
 /// either.
@@ -70,10 +85,21 @@ async fn accept(
         Ok(grouping) => grouping,
         Err(error) => return answer::error(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    let limit = state.max_body_bytes;
-    let body = match body::read(payload, request.headers(), limit).await {
+    if let Err(error) = path::check_lengths(&grouping, state.gateway.push_limits()) {
+        state.gateway.telemetry().limits().hit(error.limit());
+        return answer::error(StatusCode::BAD_REQUEST, &error.to_string());
+    }
+    let (limit, time) = (state.max_body_bytes, longest(state.limits.body_timeout));
+    // Taken where the body is large, and held until it is answered.
+    let mut share = None;
+    let body = match body::read(payload, request.headers(), limit, time, &mut share, &state.bodies).await {
         Ok(body) => body,
-        Err(error) => return refuse_body(&error),
+        Err(error) => {
+            if let (BodyError::TooSlow, Some(watch)) = (&error, request.conn_data::<Rc<Watch>>()) {
+                watch.end();
+            }
+            return refuse_body(state, &error);
+        }
     };
     let key = match idempotency_key(request.headers()) {
         Ok(key) => key,
@@ -83,10 +109,11 @@ async fn accept(
     let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
     let format = body_format(request, state.offers);
     let push = PushRequest { content_type, key, ..PushRequest::new(method, &grouping, format, &body) };
-    let result = if encoding == Encoding::Identity && body.len() <= INLINE_BYTES {
+    let is_small = body.len() <= INLINE_BYTES && body.len() * grouping.key().len() <= INLINE_TEXT_BYTES;
+    let result = if encoding == Encoding::Identity && is_small {
         Ok(conclude(state, &push, state.gateway.push(&push)).await)
     } else {
-        push_elsewhere(state, &push, body.clone(), encoding).await
+        push_elsewhere(state, &push, body.clone(), encoding, share).await
     };
     match result {
         Ok(Ok(outcome)) => {
@@ -94,13 +121,18 @@ async fn accept(
             answer::applied(code, outcome)
         }
         // Without the check the stock gateway has answered before it finds out.
-        Ok(Err(PushError::Refused { .. })) if state.answers_unchecked => HttpResponse::Accepted().finish(),
+        Ok(Err(PushError::Refused { cause, .. })) if state.answers_unchecked && cause.limit().is_none() => {
+            HttpResponse::Accepted().finish()
+        }
+        Ok(Err(error @ PushError::TooMuch { .. })) => {
+            answer::error(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string())
+        }
         Ok(Err(PushError::Failed(failure))) => answer::failure(&failure),
         Ok(Err(error)) => {
             let note = not_undone(request, &body).filter(|_| !matches!(error, PushError::Refused { .. }));
             answer::error(StatusCode::BAD_REQUEST, &format!("{error}{}", note.unwrap_or_default()))
         }
-        Err(error) => refuse_body(&error),
+        Err(error) => refuse_body(state, &error),
     }
 }
 
@@ -120,25 +152,43 @@ async fn push_elsewhere(
     push: &PushRequest<'_>,
     body: Bytes,
     encoding: Encoding,
+    share: Option<Share>,
 ) -> Result<Result<Outcome, PushError>, BodyError> {
     let theirs = state.clone();
     let grouping = push.grouping.to_static();
     let (method, format) = (push.method, push.format);
     let content_type = push.content_type.to_vec();
     let key = push.key.map(<[u8]>::to_vec);
+    let mut share = share.or_else(|| state.bodies.take(0)).ok_or(BodyError::Busy)?;
+    // The semaphore is never closed.
+    let parsing = state.parsing.clone().acquire_owned().await.ok();
     let pushed = web::block(move || {
-        let body = body::inflate(body, encoding, theirs.max_body_bytes)?;
+        let _parsing = parsing;
+        let body = body::inflate(body, encoding, theirs.max_body_bytes, &mut share)?;
+        // One that needs more than there is goes alone.
+        if !share.grow_within(parsed_bytes(&body, format, &grouping)) {
+            return Err(BodyError::Busy);
+        }
         let push = PushRequest {
             content_type: &content_type,
             key: key.as_deref(),
             ..PushRequest::new(method, &grouping, format, &body)
         };
         let pending = theirs.gateway.push(&push);
-        Ok((body, pending))
+        Ok((body, pending, share))
     });
     // The pool only fails while the server goes down.
-    let (body, pending) = pushed.await.unwrap_or(Err(BodyError::Encoding("the gateway is shutting down")))?;
+    let (body, pending, _share) =
+        pushed.await.unwrap_or(Err(BodyError::Encoding("the gateway is shutting down")))?;
     Ok(conclude(state, &PushRequest { body: &body, ..*push }, pending).await)
+}
+
+/// About how much memory parsing a body takes.
+fn parsed_bytes(body: &[u8], format: BodyFormat, grouping: &Grouping<'_>) -> u64 {
+    // In protobuf every series begins with the tag of its field.
+    let mark = if format == BodyFormat::Protobuf { METRIC_TAG } else { b'\n' };
+    let lines = memchr::memchr_iter(mark, body).count() + 1;
+    (body.len() + lines.saturating_mul(PARSED_LINE_BYTES + grouping.key().len())) as u64
 }
 
 /// The idempotency key of a request.
@@ -152,9 +202,18 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, BadK
     idempotency::parse(first.as_bytes()).map(Some)
 }
 
-fn refuse_body(error: &BodyError) -> HttpResponse {
+fn refuse_body(state: &State, error: &BodyError) -> HttpResponse {
+    let limits = state.gateway.telemetry().limits();
     let code = match error {
-        BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::TooLarge { .. } => {
+            limits.hit(Limit::MaxBodyBytes);
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
+        BodyError::TooSlow => {
+            limits.hit(Limit::BodyTimeout);
+            StatusCode::REQUEST_TIMEOUT
+        }
+        BodyError::Busy => return answer::busy(state.bodies.limit()),
         BodyError::Incomplete(_) | BodyError::Encoding(_) => StatusCode::BAD_REQUEST,
     };
     answer::error(code, &error.to_string())

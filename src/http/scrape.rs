@@ -41,10 +41,10 @@ pub(super) fn scrape(state: &Arc<State>, request: &HttpRequest) -> HttpResponse 
             Ok(())
         });
         debug_assert!(written.is_ok(), "a vector takes everything");
-        return answer.body(body);
+        return stream::whole(state, answer, body);
     }
-    let state = state.clone();
-    stream::answer(answer, move |send| write(&state.gateway, format, compression, send))
+    let gateway = state.clone();
+    stream::answer(state, answer, move |send| write(&gateway.gateway, format, compression, send))
 }
 
 fn write(

@@ -1,15 +1,23 @@
 //! Bodies that another thread writes while the client reads.
 
-use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpResponse, HttpResponseBuilder};
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::time::{Instant, timeout_at};
 
+use super::{State, answer};
+use crate::config::limits::longest;
 use crate::gateway::scrape::ReceiverGone;
+use crate::model::limits::Limit;
+use crate::telemetry::limits::{Limits, Share};
 
 /// Chunks that wait for the client before the writer does.
 const QUEUED_CHUNKS: usize = 4;
@@ -17,28 +25,69 @@ const QUEUED_CHUNKS: usize = 4;
 /// Hands a chunk to the client, and waits while it is slow.
 pub(super) type Send<'a> = &'a mut dyn FnMut(Bytes) -> Result<(), ReceiverGone>;
 
-/// An answer whose body `write` sends chunk by chunk, on a thread where it may block.
+/// An answer whose body `write` sends chunk by chunk, on a thread where it may block. There are only so many
+/// of them at a time, and only for so long: each has a thread and a snapshot of the store.
 pub(super) fn answer(
+    state: &Arc<State>,
     mut answer: HttpResponseBuilder,
     write: impl FnOnce(Send<'_>) -> Result<(), ReceiverGone> + std::marker::Send + 'static,
 ) -> HttpResponse {
+    let Some(share) = state.scrapes.take(1) else { return answer::busy(state.scrapes.limit()) };
+    // Until both the thread and the client are done with it.
+    let share = Arc::new(share);
     let (sender, receiver) = mpsc::channel(QUEUED_CHUNKS);
+    let is_whole = Arc::new(AtomicBool::new(false));
+    let is_late = Arc::new(AtomicBool::new(false));
+    let body = Chunks {
+        receiver,
+        is_whole: is_whole.clone(),
+        is_late: is_late.clone(),
+        limits: state.gateway.telemetry().limits().clone(),
+        _share: share.clone(),
+    };
+    let deadline = Instant::now() + longest(state.limits.send_timeout);
     // Nobody waits for the writer: it stops when the client has gone, and the body ends with it.
     drop(web::block(move || {
-        let mut send = |chunk| sender.blocking_send(chunk).map_err(|_| ReceiverGone);
-        if write(&mut send).is_err() {
-            tracing::debug!("the client went away before its answer was written");
+        let mut send = |chunk| match sender.try_send(chunk) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(_)) => Err(ReceiverGone),
+            Err(TrySendError::Full(chunk)) => {
+                match Handle::current().block_on(timeout_at(deadline, sender.send(chunk))) {
+                    Ok(sent) => sent.map_err(|_| ReceiverGone),
+                    Err(_) => {
+                        is_late.store(true, Ordering::Release);
+                        Err(ReceiverGone)
+                    }
+                }
+            }
+        };
+        match write(&mut send) {
+            Ok(()) => is_whole.store(true, Ordering::Release),
+            Err(ReceiverGone) => tracing::debug!("the client went away before its answer was written"),
         }
+        drop((sender, share));
     }));
-    answer.body(Chunks { receiver })
+    answer.body(body)
+}
+
+/// An answer with a body that is there already, which counts as one of those that are being sent.
+pub(super) fn whole(state: &State, mut answer: HttpResponseBuilder, body: Vec<u8>) -> HttpResponse {
+    match state.scrapes.take(1) {
+        Some(share) => answer.body(Whole { body: Some(body.into()), _share: share }),
+        None => answer::busy(state.scrapes.limit()),
+    }
 }
 
 struct Chunks {
     receiver: mpsc::Receiver<Bytes>,
+    is_whole: Arc<AtomicBool>,
+    is_late: Arc<AtomicBool>,
+    limits: Limits,
+    _share: Arc<Share>,
 }
 
 impl MessageBody for Chunks {
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn size(&self) -> BodySize {
         BodySize::Stream
@@ -47,7 +96,35 @@ impl MessageBody for Chunks {
     fn poll_next(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Infallible>>> {
-        self.receiver.poll_recv(context).map(|chunk| chunk.map(Ok))
+    ) -> Poll<Option<Result<Bytes, io::Error>>> {
+        self.receiver.poll_recv(context).map(|chunk| match chunk {
+            Some(chunk) => Some(Ok(chunk)),
+            None if self.is_whole.load(Ordering::Acquire) => None,
+            // A client must not take a part for the whole.
+            None => {
+                // Where the client reads nothing at all this is not reached, and its connection counts it.
+                if self.is_late.load(Ordering::Acquire) {
+                    self.limits.hit(Limit::SendTimeout);
+                }
+                Some(Err(io::Error::other("the answer was not written to its end")))
+            }
+        })
+    }
+}
+
+struct Whole {
+    body: Option<Bytes>,
+    _share: Share,
+}
+
+impl MessageBody for Whole {
+    type Error = io::Error;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.body.as_ref().map_or(0, Bytes::len) as u64)
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
+        Poll::Ready(self.body.take().map(Ok))
     }
 }

@@ -6,7 +6,6 @@
 mod accept;
 mod client;
 mod pem;
-pub(super) mod serve;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{CipherSuite, Error, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 
 use crate::config::web::{Curve, Tls, TlsVersion};
+pub(super) use accept::admit;
 
 /// Why TLS can't be used as configured. Words of the exporter toolkit are kept.
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,7 @@ use crate::model::count::Count;
 use crate::model::exemplar::Place;
 use crate::model::histogram::Bucket;
 use crate::model::kind::Kind;
+use crate::model::limits::{Limit, PushLimits, TooMuch};
 use crate::model::native_histogram::Encoded;
 use crate::model::summary::Quantile;
 
@@ -26,6 +27,8 @@ pub struct Body<'a> {
     natives: Vec<Encoded>,
     exemplars: BySeries<Exemplar>,
     starts: BySeries<i64>,
+    samples: usize,
+    limits: PushLimits,
 }
 
 /// One family of a body.
@@ -190,7 +193,14 @@ impl<'a> Body<'a> {
             natives: Vec::new(),
             exemplars: BySeries::default(),
             starts: BySeries::default(),
+            samples: 0,
+            limits: PushLimits::NONE,
         }
+    }
+
+    /// The same body with limits of what it may hold.
+    pub fn within(self, limits: PushLimits) -> Body<'a> {
+        Body { limits, ..self }
     }
 
     /// How many series the body has.
@@ -254,9 +264,39 @@ impl<'a> Body<'a> {
         follow(&self.quantiles, composite.quantiles).map(|(_, quantile)| *quantile)
     }
 
+    /// Counts a sample, before it is added.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many.
+    #[inline]
+    pub fn count_sample(&mut self) -> Result<(), TooMuch> {
+        self.samples += 1;
+        if self.samples > self.limits.samples { Err(TooMuch(Limit::SamplesPerPush)) } else { Ok(()) }
+    }
+
+    /// Checks the number of families, each of which may come without samples.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many.
+    pub fn check_families(&self) -> Result<(), TooMuch> {
+        let is_too_much = self.families.len() > self.limits.samples;
+        if is_too_much { Err(TooMuch(Limit::SamplesPerPush)) } else { Ok(()) }
+    }
+
     /// Adds a label; the labels added since [`Body::label_mark`] are those of one series.
-    pub fn push_label(&mut self, label: Label<'a>) {
+    ///
+    /// # Errors
+    ///
+    /// When there are too many.
+    #[inline]
+    pub fn push_label(&mut self, label: Label<'a>) -> Result<(), TooMuch> {
+        if self.labels.len() >= self.limits.label_pairs {
+            return Err(TooMuch(Limit::LabelPairsPerPush));
+        }
         self.labels.push(label);
+        Ok(())
     }
 
     /// Where the next label will stand.

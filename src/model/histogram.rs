@@ -102,6 +102,10 @@ impl Counts {
 /// number, and must not make every scrape slower than the last.
 const MAX_LAYOUTS: usize = 16;
 
+/// What a layout takes beside its buckets, and a bucket with its bound, in bytes.
+const PART_BYTES: usize = 64;
+const BUCKET_BYTES: usize = 32;
+
 /// What was pushed with one layout.
 #[derive(Clone, Debug)]
 pub struct Part {
@@ -253,6 +257,22 @@ impl Histogram {
         let total = self.count();
         self.first = Part { layout: Arc::new(Layout::new(&shown)), counts: Counts::new(&shown), total };
         self.others.clear();
+    }
+
+    /// How much memory so many buckets of one layout take, in bytes, roughly.
+    pub fn size_of(buckets: usize) -> usize {
+        PART_BYTES + buckets * BUCKET_BYTES
+    }
+
+    /// How much memory the buckets take, in bytes, roughly.
+    pub fn size(&self) -> usize {
+        let classic: usize = self.parts().map(|part| Histogram::size_of(part.layout.bounds.len())).sum();
+        classic + self.native.as_ref().map_or(0, |part| part.histogram.size())
+    }
+
+    /// Whether a push with these buckets needs no more memory than there is.
+    pub fn has_room_for(&self, buckets: &[Bucket]) -> bool {
+        self.parts().any(|part| part.layout.fits(buckets))
     }
 
     /// The number of observations.

@@ -151,6 +151,11 @@ impl Push {
         family.unit.map(|span| self.str(span))
     }
 
+    /// Whether any series has an exemplar.
+    pub fn has_exemplars(&self) -> bool {
+        !self.exemplars.is_empty()
+    }
+
     /// The exemplars of a series.
     pub fn exemplars(&self, series: &Series) -> impl Iterator<Item = (Place, exemplar::Exemplar)> {
         let exemplar = |exemplar: &Exemplar| {

@@ -6,6 +6,7 @@ use crate::model::count::Count;
 use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::kind::Kind;
 use crate::model::labels::pairs;
+use crate::model::limits::Limit;
 use crate::model::native_histogram::Fault;
 use crate::model::number::format_f64;
 use crate::model::push::Value;
@@ -68,6 +69,12 @@ pub enum Cause {
         "the labels of the push come to more than {limit} bytes with those of its group: push less at a time"
     )]
     TooMuchText { limit: usize },
+    #[error("{what} has {length} bytes, but {most} are the most (limits.name_length): {name}...")]
+    LongName { what: &'static str, name: String, length: usize, most: usize },
+    #[error(
+        "the value of label {label} has {length} bytes, but {most} are the most (limits.label_value_length)"
+    )]
+    LongValue { label: String, length: usize, most: usize },
     #[error("{metric} has labels whose names are the same once they are escaped: {label}")]
     CollidingLabelNames { metric: String, label: String },
     #[error("{metric} has the value {}, but a counter only adds numbers from 0 up", format_f64(*.value))]
@@ -103,6 +110,15 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// The limit that is passed, if that is what is wrong.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Cause::LongName { .. } => Some(Limit::NameLength),
+            Cause::LongValue { .. } => Some(Limit::LabelValueLength),
+            _ => None,
+        }
+    }
+
     /// A short name for metrics.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -112,6 +128,8 @@ impl Cause {
             | Cause::CollidingLabelNames { .. }
             | Cause::ExplicitLabel { .. } => "invalid_labels",
             Cause::TooMuchText { .. } => "too_large",
+            Cause::LongName { .. } => Limit::NameLength.name(),
+            Cause::LongValue { .. } => Limit::LabelValueLength.name(),
             Cause::DuplicateSeries { .. } => "duplicate_series",
             Cause::KindConflict { .. } | Cause::OwnKindConflict { .. } => "type_conflict",
             Cause::InvalidName { .. } => "invalid_name",

@@ -23,6 +23,9 @@ const INDEXED_FROM: u32 = 8;
 /// The pieces of a family. Most families have one.
 pub type Pieces = SmallVec<[Arc<Piece>; 1]>;
 
+/// What a family takes beside its texts and series, in bytes.
+const FAMILY_BYTES: u64 = 256;
+
 /// A family of one group.
 #[derive(Debug)]
 pub struct Family {
@@ -40,6 +43,8 @@ pub struct Family {
     pub number: u32,
     pieces: Pieces,
     len: u32,
+    /// See [`Piece::row_bytes`].
+    bytes: u64,
     index: Option<Box<Index>>,
     /// Of a family of state sets, once they were needed.
     states: Option<Box<States>>,
@@ -131,6 +136,7 @@ impl Family {
             number,
             pieces: Pieces::new(),
             len: 0,
+            bytes: 0,
             index: None,
             states: None,
             changes: None,
@@ -140,6 +146,7 @@ impl Family {
     /// Gives a family without series those that it had before. All pieces but the last must be full.
     pub fn restore(&mut self, pieces: Pieces) {
         self.len = pieces.iter().map(|piece| piece.len() as u32).sum();
+        self.bytes = pieces.iter().flat_map(|piece| (0..piece.len()).map(|at| piece.row_bytes(at))).sum();
         self.pieces = pieces;
         self.index = None;
         self.states = None;
@@ -214,6 +221,27 @@ impl Family {
     /// How many series there are.
     pub fn series_count(&self) -> u32 {
         self.len
+    }
+
+    /// The size of everything in bytes, roughly.
+    pub fn bytes(&self) -> u64 {
+        let told = [&self.metadata.help, &self.metadata.unit].into_iter().flatten();
+        let texts: usize = told.map(|text| text.len()).sum();
+        FAMILY_BYTES + (self.definition.name().len() + texts) as u64 + self.bytes
+    }
+
+    /// The size of the series in bytes, roughly.
+    pub fn series_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether a push to series that are there would need more memory.
+    pub fn swells(&self, push: &Push, pushed: &push::Family, placement: &Placement) -> bool {
+        let known = push.series(pushed).iter().zip(&placement.positions).filter(|(_, at)| **at != NEW);
+        known.into_iter().any(|(one, &at)| {
+            let piece = &self.pieces[at as usize / PIECE_ROWS];
+            piece.swells(at as usize % PIECE_ROWS, push, one)
+        })
     }
 
     /// The pieces, in order.
@@ -303,12 +331,13 @@ impl Family {
                 changes.touch(number as u32, &self.pieces[number]);
             }
             let piece = Arc::make_mut(&mut self.pieces[number]);
-            piece.update(position as usize % PIECE_ROWS, push, one, meeting, now);
+            let mut grown = piece.update(position as usize % PIECE_ROWS, push, one, meeting, now);
             while let Some((one, position)) =
                 rest.next_if(|(_, p)| **p != NEW && **p as usize / PIECE_ROWS == number)
             {
-                piece.update(*position as usize % PIECE_ROWS, push, one, meeting, now);
+                grown += piece.update(*position as usize % PIECE_ROWS, push, one, meeting, now);
             }
+            self.bytes = self.bytes.saturating_add_signed(grown);
         }
         if pushed.kind == Kind::StateSet && series.len() < self.len as usize + placement.new {
             self.turn_off_absent_states(push, pushed);
@@ -344,6 +373,7 @@ impl Family {
             changes.replace_all(pieces);
         }
         self.len = 0;
+        self.bytes = 0;
         self.index = None;
         self.states = None;
         self.epoch = epoch;
@@ -430,7 +460,9 @@ impl Family {
                 }
                 let piece = Arc::make_mut(piece);
                 piece.reserve(first.len(), first.iter().map(|one| push.block(one).len()).sum());
+                let before = piece.len();
                 first.iter().for_each(|one| piece.append(push, one, meeting, now, layouts));
+                self.bytes += (before..piece.len()).map(|at| piece.row_bytes(at)).sum::<u64>();
             }
             self.len += first.len() as u32;
             fresh = later;

@@ -138,6 +138,9 @@ pub struct Group {
 /// Up to this many series the values of a group are written together: one row costs less than many.
 const SMALL_SERIES: u64 = 64;
 
+/// What a group takes beside its labels and families, in bytes.
+const GROUP_BYTES: u64 = 512;
+
 /// Where everything of a push belongs in its group.
 #[derive(Debug)]
 pub struct Plan {
@@ -270,6 +273,63 @@ impl Group {
         self.families.iter().map(|family| u64::from(family.series_count())).sum()
     }
 
+    /// The size of everything in bytes, roughly; see [`crate::store::piece::Piece::row_bytes`].
+    pub fn bytes(&self) -> u64 {
+        // The labels are there as labels, as keys, as the block of the own series and in indexes.
+        let labels = GROUP_BYTES + 4 * self.labels.key.len() as u64;
+        labels + self.families.iter().map(Family::bytes).sum::<u64>()
+    }
+
+    /// Whether a push to series that are there would need more memory.
+    pub fn swells(&self, push: &Push, plan: &Plan) -> bool {
+        push.families().iter().zip(&plan.steps).any(|(pushed, step)| {
+            let family = step.family.and_then(|at| self.families.get(at));
+            family.is_some_and(|family| family.swells(push, pushed, &step.placement))
+        })
+    }
+
+    /// By how many series a plan changes the group, and by how many bytes at most.
+    pub fn growth(
+        &self,
+        push: &Push,
+        plan: &Plan,
+        semantics: &Semantics,
+        definitions: &Definitions,
+    ) -> (i64, i64) {
+        let (mut series, mut bytes) = (0, 0);
+        if semantics.absent != Absent::Keep {
+            for family in self.absent_families(push, semantics) {
+                series -= i64::from(family.series_count());
+                bytes -= family.bytes() as i64;
+            }
+        }
+        for (pushed, step) in push.families().iter().zip(&plan.steps) {
+            let texts = [push.help(pushed), push.unit(pushed)].into_iter().flatten();
+            bytes += texts.map(|text| text.len() as i64).sum::<i64>();
+            let family = step.family.and_then(|at| self.families.get(at));
+            let is_replaced = family.is_some_and(|family| {
+                let kind = family.definition.kind();
+                let name = push.name(pushed);
+                let after = definitions
+                    .live(name)
+                    .map_or(pushed.kind, |(live, _)| semantics.kind_after(live, name, pushed.kind));
+                kind.adds(name) != after.adds(name) || semantics.rule(pushed) == FamilyRule::Replace
+            });
+            match family {
+                Some(family) if is_replaced => {
+                    series += push.series(pushed).len() as i64 - i64::from(family.series_count());
+                    bytes += pushed_bytes(push, pushed, |_| true) - family.bytes() as i64;
+                }
+                _ => {
+                    let is_new = |at: usize| step.placement.positions.get(at).is_none_or(|at| *at == NEW);
+                    series += step.placement.new as i64;
+                    bytes += pushed_bytes(push, pushed, is_new);
+                }
+            }
+        }
+        (series, bytes)
+    }
+
     fn position(&self, name: &str) -> Result<usize, usize> {
         self.families.binary_search_by(|family| (**family.definition.name()).cmp(name))
     }
@@ -356,7 +416,7 @@ impl Group {
         })
     }
 
-    /// Applies a plan that changes values only.
+    /// Applies a plan that changes values only. Gives by how many bytes the group grows.
     pub fn apply(
         &mut self,
         push: &Push,
@@ -364,14 +424,18 @@ impl Group {
         semantics: &Semantics,
         now: Moment,
         tracking: Tracking,
-    ) {
+    ) -> i64 {
+        let mut grown = 0;
         for (pushed, step) in push.families().iter().zip(&plan.steps) {
             if let Some(family) = step.family.and_then(|at| self.families.get_mut(at)) {
                 family.track(tracking);
+                let before = family.series_bytes();
                 change(family, push, pushed, &step.placement, semantics.rule(pushed), now, 0, &[]);
+                grown += family.series_bytes() as i64 - before as i64;
             }
         }
         self.accepted(now);
+        grown
     }
 
     /// Applies a plan that adds, removes or retypes families or series.
@@ -472,6 +536,22 @@ fn change(
         FamilyRule::Replace => family.replace(push, pushed, placement, now, epoch, layouts),
     }
     family.pushed_at = now.nanos;
+}
+
+/// What the series of a pushed family come to, those that `counts` takes by their position.
+fn pushed_bytes(push: &Push, pushed: &push::Family, counts: impl Fn(usize) -> bool) -> i64 {
+    let series = push.series(pushed).iter().enumerate().filter(|(at, _)| counts(*at));
+    series.map(|(_, series)| crate::store::piece::pushed_bytes(push, series) as i64).sum()
+}
+
+/// By how many series and bytes a push to a group that is not there adds.
+pub fn growth_of_new_group(push: &Push, key: &str) -> (i64, i64) {
+    let series = push.families().iter().map(|pushed| push.series(pushed).len() as i64).sum();
+    let families = push.families().iter().map(|pushed| {
+        let texts = [push.help(pushed), push.unit(pushed)].into_iter().flatten();
+        pushed_bytes(push, pushed, |_| true) + texts.map(|text| text.len() as i64).sum::<i64>()
+    });
+    (series, families.sum::<i64>() + GROUP_BYTES as i64 + 4 * key.len() as i64)
 }
 
 /// The plan of a push to a group that is not there.

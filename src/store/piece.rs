@@ -17,6 +17,12 @@ use crate::model::time::{Moment, Start};
 /// How many series a piece holds at most. Every piece of a family but the last is full.
 pub const PIECE_ROWS: usize = 32;
 
+/// What a row takes beside its labels and what can grow, in bytes.
+const ROW_BYTES: usize = 64;
+
+/// What an exemplar takes, in bytes.
+const EXEMPLAR_BYTES: usize = 256;
+
 /// Some series of one family of one group, in the order in which they arrived.
 #[derive(Clone, Debug)]
 pub struct Piece {
@@ -190,6 +196,27 @@ impl Piece {
         }
     }
 
+    /// The size of a row in bytes, roughly: as the limit of the store counts it. Bucket bounds count in
+    /// every series that has them, although series share those that are the same.
+    pub fn row_bytes(&self, at: usize) -> u64 {
+        (ROW_BYTES + self.block(at).len() + self.growing_bytes(at)) as u64
+    }
+
+    /// The part of [`Piece::row_bytes`] that grows with what is pushed.
+    pub fn growing_bytes(&self, at: usize) -> usize {
+        let value = match &self.rows {
+            Rows::Numbers(_) => 0,
+            Rows::Summaries(rows) => size_of_val(&*rows[at].value.quantiles),
+            Rows::Histograms(rows) => rows[at].value.size(),
+        };
+        value + self.exemplars(at).len() * EXEMPLAR_BYTES
+    }
+
+    /// Whether rows can grow when a push without exemplars is added.
+    pub fn has_growing_values(&self) -> bool {
+        !matches!(self.rows, Rows::Numbers(_))
+    }
+
     /// How many labels a row has, if they are simple ones; see [`simple_labels`].
     pub fn simple_labels(&self, at: usize) -> u16 {
         match &self.rows {
@@ -285,9 +312,37 @@ impl Piece {
         }
     }
 
-    /// Lets a pushed series meet the row that it belongs to.
+    /// Whether a pushed series would need more memory than its row has.
+    pub fn swells(&self, at: usize, push: &Push, series: &Series) -> bool {
+        let grows = match (&self.rows, series.value) {
+            (Rows::Summaries(rows), Value::Summary { quantiles, .. }) => {
+                push.quantiles(quantiles).len() > rows[at].value.quantiles.len()
+            }
+            (Rows::Histograms(rows), Value::Histogram { buckets, native, .. }) => {
+                let histogram = &rows[at].value;
+                let is_new_native = histogram.native().is_none() && push.native(native).is_some();
+                is_new_native || !histogram.has_room_for(push.buckets(buckets))
+            }
+            _ => false,
+        };
+        grows || push.exemplars(series).count() > self.exemplars(at).len()
+    }
+
+    /// Lets a pushed series meet the row that it belongs to. Gives by how many bytes it grows.
     #[inline]
-    pub fn update(&mut self, at: usize, push: &Push, series: &Series, meeting: Meeting, now: Moment) {
+    pub fn update(&mut self, at: usize, push: &Push, series: &Series, meeting: Meeting, now: Moment) -> i64 {
+        // Numbers don't grow, but for their exemplars.
+        if !self.has_growing_values() && self.exemplars.is_none() && !push.has_exemplars() {
+            self.meet(at, push, series, meeting, now);
+            return 0;
+        }
+        let before = self.growing_bytes(at);
+        self.meet(at, push, series, meeting, now);
+        self.growing_bytes(at) as i64 - before as i64
+    }
+
+    #[inline]
+    fn meet(&mut self, at: usize, push: &Push, series: &Series, meeting: Meeting, now: Moment) {
         self.add_exemplars(at, push, series, meeting, now);
         match (&mut self.rows, series.value) {
             (Rows::Numbers(rows), Value::Number(value)) => match meeting {
@@ -331,6 +386,19 @@ impl Piece {
             Rows::Histograms(rows) => rows[at].start = start,
         }
     }
+}
+
+/// What [`Piece::row_bytes`] of a pushed series will be, at most.
+pub fn pushed_bytes(push: &Push, series: &Series) -> usize {
+    let value = match series.value {
+        Value::Number(_) => 0,
+        Value::Summary { quantiles, .. } => size_of_val(push.quantiles(quantiles)),
+        Value::Histogram { buckets, native, .. } => {
+            Histogram::size_of(push.buckets(buckets).len())
+                + push.native(native).map_or(0, |native| native.size())
+        }
+    };
+    ROW_BYTES + push.block(series).len() + value + push.exemplars(series).count() * EXEMPLAR_BYTES
 }
 
 /// When a pushed series that replaces another, or none, says that it began.

@@ -247,7 +247,6 @@ impl Store {
             restored.share_layout(&mut structure.definitions);
             group.restore(restored);
         }
-        self.series_count.fetch_add(group.series() as i64, Ordering::Relaxed);
         self.insert(group);
     }
 
@@ -257,6 +256,7 @@ impl Store {
         structure.free_slots.push(group.slot);
         self.group_count.fetch_sub(1, Ordering::Relaxed);
         self.series_count.fetch_sub(group.series() as i64, Ordering::Relaxed);
+        self.bytes.fetch_sub(group.bytes() as i64, Ordering::Relaxed);
     }
 }
 

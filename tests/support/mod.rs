@@ -72,9 +72,11 @@ impl Gateway {
         let mut process = spawn(program, flags, environment);
         let stdout = Output::collect(process.stdout.take().unwrap());
         let stderr = Output::collect(process.stderr.take().unwrap());
-        stderr.wait_for("the listeners", |log| log.matches("Listening on").count() >= wanted);
-        let addresses = listen_addresses(&stderr.text());
-        Gateway { process, addresses, stdout, stderr }
+        // From here on it is ended with the test, also when it never listens.
+        let mut gateway = Gateway { process, addresses: Vec::new(), stdout, stderr };
+        gateway.stderr.wait_for("the listeners", |log| log.matches("Listening on").count() >= wanted);
+        gateway.addresses = listen_addresses(&gateway.stderr.text());
+        gateway
     }
 
     /// Starts the binary with these flags where it may refuse to start: gives what it left behind then.

@@ -16,6 +16,7 @@ use crate::model::body::{Body, Label};
 use crate::model::exemplar::Place;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::unescape;
+use crate::model::limits::{Limit, PushLimits};
 use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
 
 /// Why a body in OpenMetrics can't be parsed.
@@ -26,6 +27,8 @@ pub struct ParseError {
     pub line: usize,
     /// The column in bytes, from 1.
     pub column: usize,
+    /// The limit that the body is over, if that is what is wrong.
+    pub limit: Option<Limit>,
     /// What is wrong.
     pub message: String,
 }
@@ -37,11 +40,25 @@ pub struct ParseError {
 ///
 /// The first fault in the order of the body; nothing of a faulty body is returned.
 pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<'a>, ParseError> {
+    parse_within(input, names, PushLimits::NONE, arena)
+}
+
+/// The same for a body that may hold no more than `limits` says.
+///
+/// # Errors
+///
+/// As [`parse`], and what there is too much of.
+pub fn parse_within<'a>(
+    input: &'a [u8],
+    names: Names,
+    limits: PushLimits,
+    arena: &'a Bump,
+) -> Result<Body<'a>, ParseError> {
     let mut parser = Parser {
         input,
         arena,
         names,
-        assembly: Assembly::with_capacity_for(input.len()),
+        assembly: Assembly::within(limits, input.len()),
         seen: Seen::default(),
         current: Current::new(""),
         last: None,
@@ -56,7 +73,7 @@ pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<
         }
         Err(fault) => {
             let (line, column) = position(input, fault.offset);
-            Err(ParseError { line, column, message: fault.message })
+            Err(ParseError { line, column, limit: fault.limit, message: fault.message })
         }
     }
 }
@@ -265,7 +282,7 @@ impl<'a> Parser<'a> {
                     return Err(line.fault(value_at, format!("duplicate label {special}")));
                 }
             } else {
-                self.assembly.body.push_label(label);
+                self.assembly.body.push_label(label).map_err(|much| line.too_much(value_at, much))?;
             }
         }
         line.at += 1;
@@ -328,6 +345,7 @@ impl<'a> Parser<'a> {
         member: Member,
     ) -> Result<(), Fault> {
         self.blank(line)?;
+        self.assembly.body.count_sample().map_err(|much| line.too_much(start, much))?;
         let value_at = line.at;
         let token = line.token();
         let number = |line: &Cursor<'a>| {
@@ -397,8 +415,8 @@ impl<'a> Parser<'a> {
         line.at += 4;
         let mark = self.assembly.body.label_mark();
         while line.peek() != b'}' {
-            let (label, _) = self.label(line)?;
-            self.assembly.body.push_label(label);
+            let (label, at) = self.label(line)?;
+            self.assembly.body.push_label(label).map_err(|much| line.too_much(at, much))?;
         }
         line.at += 1;
         self.check_labels(line, start, mark)?;

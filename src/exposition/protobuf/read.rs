@@ -12,6 +12,7 @@ use crate::model::exemplar::Place;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::escape;
+use crate::model::limits::{Limit, PushLimits, TooMuch};
 use crate::model::native_histogram::{Encoded, Span};
 use crate::model::summary::Quantile;
 
@@ -27,6 +28,9 @@ pub enum ParseError {
     /// The bytes are no message of the schema.
     #[error("proto: cannot parse invalid wire-format data")]
     Invalid,
+    /// The body has more of something than it may.
+    #[error("too much for one push ({})", .0.setting())]
+    TooMuch(Limit),
     /// A family has no name.
     #[error("metric family without a name (family {family} of the body)")]
     NoName {
@@ -53,6 +57,12 @@ pub enum ParseError {
     },
 }
 
+impl From<TooMuch> for ParseError {
+    fn from(TooMuch(limit): TooMuch) -> ParseError {
+        ParseError::TooMuch(limit)
+    }
+}
+
 impl From<WireError> for ParseError {
     fn from(error: WireError) -> ParseError {
         match error {
@@ -70,7 +80,21 @@ impl From<WireError> for ParseError {
 ///
 /// The first fault; nothing of a faulty body is returned.
 pub fn parse<'a>(input: &'a [u8], arena: &'a Bump) -> Result<Body<'a>, ParseError> {
-    let mut reader = Reader { body: Body::with_capacity_for(input.len()), arena, number: 0 };
+    parse_within(input, PushLimits::NONE, arena)
+}
+
+/// The same for a body that may hold no more than `limits` says.
+///
+/// # Errors
+///
+/// As [`parse`], and what there is too much of.
+pub fn parse_within<'a>(
+    input: &'a [u8],
+    limits: PushLimits,
+    arena: &'a Bump,
+) -> Result<Body<'a>, ParseError> {
+    let body = Body::with_capacity_for(input.len()).within(limits);
+    let mut reader = Reader { body, arena, number: 0 };
     let mut rest = input;
     while !rest.is_empty() {
         reader.number += 1;
@@ -133,6 +157,7 @@ impl<'a> Reader<'a> {
             .ok_or_else(|| ParseError::UnknownType { name: quote(name.as_bytes()), number })?;
         let at = self.body.families.len();
         let unit = unit.filter(|unit| !unit.is_empty());
+        self.body.check_families()?;
         self.body.families.push(body::Family { kind: Some(kind), help, unit, ..body::Family::new(name) });
         fields(message, |field, content| {
             if field == 4 {
@@ -143,6 +168,7 @@ impl<'a> Reader<'a> {
     }
 
     fn metric(&mut self, message: &'a [u8], family: usize, kind: Kind) -> Result<(), ParseError> {
+        self.body.count_sample()?;
         let mark = self.body.label_mark();
         let member_field = match kind {
             Kind::Gauge | Kind::Info | Kind::StateSet => 2,
@@ -205,6 +231,7 @@ impl<'a> Reader<'a> {
     }
 
     fn exemplar(&mut self, content: Field<'a>, handle: u32, place: Place) -> Result<(), ParseError> {
+        self.body.count_sample()?;
         let mark = self.body.label_mark();
         let (mut value, mut at) = (0.0, None);
         fields(content.bytes()?, |field, content| {
@@ -230,7 +257,7 @@ impl<'a> Reader<'a> {
             }
             Ok::<(), ParseError>(())
         })?;
-        self.body.push_label(Label { name, escaped_value: self.keep(escape(value)) });
+        self.body.push_label(Label { name, escaped_value: self.keep(escape(value)) })?;
         Ok(())
     }
 
@@ -243,6 +270,7 @@ impl<'a> Reader<'a> {
                 2 => new_sum = Some(content.double()?),
                 3 => {
                     let (quantile, value) = doubles(content, 1, 2)?;
+                    self.body.count_sample()?;
                     self.body.push_quantile(handle, Quantile { quantile, value });
                 }
                 4 => start = Some(timestamp(content)?),
@@ -267,6 +295,7 @@ impl<'a> Reader<'a> {
                 2 => new_sum = Some(content.double()?),
                 3 => {
                     let (bucket, exemplar) = bucket(content)?;
+                    self.body.count_sample()?;
                     self.body.push_bucket(handle, bucket);
                     if let Some(exemplar) = exemplar {
                         self.exemplar(exemplar, handle, Place::Bucket(bucket.bound))?;

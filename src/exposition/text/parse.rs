@@ -11,6 +11,7 @@ use crate::exposition::scan::{Cursor, Fault, parse_f64};
 use crate::model::body::{Body, Label};
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::unescape;
+use crate::model::limits::{Limit, PushLimits};
 use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
 
 /// Which metric and label names a push may use.
@@ -30,6 +31,8 @@ pub struct ParseError {
     pub line: usize,
     /// The column in bytes, from 1.
     pub column: usize,
+    /// The limit that the body is over, if that is what is wrong.
+    pub limit: Option<Limit>,
     /// What is wrong, in the words of the stock gateway.
     pub message: String,
 }
@@ -41,7 +44,21 @@ pub struct ParseError {
 ///
 /// The first fault in the order of the body; nothing of a faulty body is returned.
 pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<'a>, ParseError> {
-    let mut parser = Parser::new(input, names, arena);
+    parse_within(input, names, PushLimits::NONE, arena)
+}
+
+/// The same for a body that may hold no more than `limits` says.
+///
+/// # Errors
+///
+/// As [`parse`], and what there is too much of.
+pub fn parse_within<'a>(
+    input: &'a [u8],
+    names: Names,
+    limits: PushLimits,
+    arena: &'a Bump,
+) -> Result<Body<'a>, ParseError> {
+    let mut parser = Parser::new(input, names, limits, arena);
     match parser.lines() {
         Ok(()) => {
             let mut body = parser.assembly.body;
@@ -50,7 +67,7 @@ pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<
         }
         Err(fault) => {
             let (line, column) = position(input, fault.offset);
-            Err(ParseError { line, column, message: fault.message })
+            Err(ParseError { line, column, limit: fault.limit, message: fault.message })
         }
     }
 }
@@ -81,8 +98,8 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(input: &'a [u8], names: Names, arena: &'a Bump) -> Parser<'a> {
-        let assembly = Assembly::with_capacity_for(input.len());
+    fn new(input: &'a [u8], names: Names, limits: PushLimits, arena: &'a Bump) -> Parser<'a> {
+        let assembly = Assembly::within(limits, input.len());
         Parser { input, arena, names, assembly, targets: Targets::new() }
     }
 
@@ -127,7 +144,9 @@ impl<'a> Parser<'a> {
                     return Err(line.fault(line.at, "invalid metric name in comment"));
                 }
                 self.check_metric_name(line, name_at, name)?;
-                self.targets.target(&mut self.assembly.body, name)
+                let target = self.targets.target(&mut self.assembly.body, name);
+                self.assembly.body.check_families().map_err(|much| line.too_much(name_at, much))?;
+                target
             }
         };
         if !line.is_at_end_of_line() && !matches!(line.peek(), b' ' | b'\t') {
@@ -272,7 +291,10 @@ impl<'a> Parser<'a> {
                 _ => None,
             };
             match special {
-                None => self.assembly.body.push_label(Label { name, escaped_value: value }),
+                None => {
+                    let label = Label { name, escaped_value: value };
+                    self.assembly.body.push_label(label).map_err(|much| line.too_much(name_at, much))?;
+                }
                 Some(label) => {
                     let Some(number) = parse_f64(value.as_bytes()) else {
                         let value = quote(unescape(value).as_bytes());
@@ -307,6 +329,7 @@ impl<'a> Parser<'a> {
         mark: usize,
         member: Member,
     ) -> Result<(), Fault> {
+        self.assembly.body.count_sample().map_err(|much| line.too_much(start, much))?;
         let value_at = line.at;
         let token = line.token();
         let Some(value) = parse_f64(token) else {

@@ -13,8 +13,8 @@ use super::query::{self, BadParameter};
 use super::{Success, count_text, json, timestamp, to_json, with_cors};
 use crate::exposition::text::Names;
 use crate::gateway::browse::{GroupPage, GroupSummary, Missing, SeriesPage};
-use crate::http::State;
 use crate::http::path::decode;
+use crate::http::{State, stream};
 use crate::model::escaping::escape_values;
 use crate::model::histogram::Histogram;
 use crate::model::name::is_legacy_label_name;
@@ -22,6 +22,9 @@ use crate::model::number::format_f64_signed;
 use crate::store::FamilySummary;
 use crate::store::group::GroupLabels;
 use crate::store::piece::{Piece, RowValue};
+
+/// Larger answers count as large ones while they are sent.
+const SMALL: usize = 64 * 1024;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +110,7 @@ async fn answer(
     let code = written.as_ref().map_or_else(Error::code, |_| StatusCode::OK);
     state.gateway.telemetry().request(handler, request.method().as_str(), code.as_u16());
     match written {
+        Ok(body) if body.len() > SMALL => stream::whole(state, json(), body.into_bytes()),
         Ok(body) => json().body(body),
         Err(error) => {
             let body = Failure { status: "error", error_type: error.kind(), error: error.to_string() };

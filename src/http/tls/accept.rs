@@ -6,18 +6,14 @@ use std::time::Duration;
 
 use actix_web::rt::net::TcpStream;
 use rustls::ServerConfig;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// How long a client may take for the handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How much is read of a request that was not encrypted, and how long: closing a connection with something
-/// unread would take the answer from the client.
-const DRAINED_BYTES: usize = 64 * 1024;
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+use crate::config::limits::longest;
+use crate::http::State;
+use crate::http::connection::{Watched, turn_away};
+use crate::http::serve::Admitted;
 
 /// The first byte of a handshake.
 const HANDSHAKE_RECORD: u8 = 22;
@@ -28,7 +24,7 @@ const NOT_ENCRYPTED: &[u8] =
 
 /// Why there is no encrypted connection.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AcceptError {
+enum AcceptError {
     /// The handshake failed, or the connection did.
     #[error("{0}")]
     Handshake(#[from] io::Error),
@@ -36,41 +32,44 @@ pub(super) enum AcceptError {
     #[error("client sent an HTTP request to an HTTPS server")]
     NotEncrypted,
     /// The client sent nothing, or not all.
-    #[error("the handshake took more than {} s", HANDSHAKE_TIMEOUT.as_secs())]
+    #[error("the handshake took longer than limits.head_timeout")]
     TimedOut,
 }
 
+/// Lets a connection in after its handshake, with the configuration that is in force now, if there are not too
+/// many. A client that comes too late is told nothing: it would take an answer for a broken handshake.
+pub(in crate::http) async fn admit(
+    state: Arc<State>,
+    stream: TcpStream,
+) -> Result<Admitted<TlsStream<TcpStream>>, ()> {
+    let share = state.connections.take(1).ok_or(())?;
+    let peer = stream.peer_addr().ok();
+    let config = state.guard.as_ref().and_then(|guard| guard.rules().tls.clone()).ok_or(())?;
+    match accept(stream, config, longest(state.limits.head_timeout)).await {
+        Ok(stream) => Ok((Watched::new(&state, stream, share), peer)),
+        Err(error) => {
+            state.gateway.telemetry().web().handshake_failed();
+            let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
+            tracing::debug!(client = %peer, err = %error, "TLS handshake error");
+            Err(())
+        }
+    }
+}
+
 /// Does the handshake.
-pub(super) async fn accept(
+async fn accept(
     stream: TcpStream,
     config: Arc<ServerConfig>,
+    longest: Duration,
 ) -> Result<TlsStream<TcpStream>, AcceptError> {
     let handshake = async {
         let mut first = [0];
         stream.peek(&mut first).await?;
         if first[0] != HANDSHAKE_RECORD && first[0].is_ascii_alphabetic() {
-            refuse(stream).await;
+            turn_away(stream, NOT_ENCRYPTED).await;
             return Err(AcceptError::NotEncrypted);
         }
         Ok(TlsAcceptor::from(config).accept(stream).await?)
     };
-    timeout(HANDSHAKE_TIMEOUT, handshake).await.unwrap_or(Err(AcceptError::TimedOut))
-}
-
-/// Says that the request should have been encrypted. What goes wrong then is the client's loss.
-async fn refuse(mut stream: TcpStream) {
-    let mut unread = vec![0; 4096];
-    let exchange = async {
-        stream.write_all(NOT_ENCRYPTED).await?;
-        stream.shutdown().await?;
-        let mut drained = 0;
-        while drained < DRAINED_BYTES {
-            match stream.read(&mut unread).await? {
-                0 => break,
-                count => drained += count,
-            }
-        }
-        io::Result::Ok(())
-    };
-    let _ = timeout(DRAIN_TIMEOUT, exchange).await;
+    timeout(longest, handshake).await.unwrap_or(Err(AcceptError::TimedOut))
 }

@@ -41,6 +41,11 @@ impl<'g> ForcedLabels<'g> {
         ForcedLabels { labels, text, default_instance }
     }
 
+    /// The length of their text.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
     fn name(&self, at: usize) -> Option<&'g str> {
         self.labels.get(at).map(|(name, _)| *name)
     }

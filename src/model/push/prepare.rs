@@ -12,13 +12,10 @@ use crate::model::grouping::Grouping;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::{unescape, write_pair};
+use crate::model::limits::PushLimits;
 use crate::model::native_histogram::{Fault, MAX_BUCKETS, NativeHistogram};
 use crate::model::rules::{Cause, Refusal, describe};
 use crate::model::summary::Quantile;
-
-/// How much text the labels of a push may come to, with those of its group on every series. Bounds
-/// the memory that a push takes, and keeps positions in the text within 32 bits.
-const MAX_TEXT_BYTES: usize = 512 * 1024 * 1024;
 
 impl Push {
     /// Gives the series of `body` the labels of `grouping` and checks them. With `aggregate`, values
@@ -31,10 +28,26 @@ impl Push {
     ///
     /// The first series that breaks a rule.
     pub fn prepare(body: &Body<'_>, grouping: &Grouping<'_>, aggregate: bool) -> Result<Push, Refusal> {
+        Push::prepare_within(body, grouping, aggregate, PushLimits::NONE)
+    }
+
+    /// The same where names and values may be as long as `limits` says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Push::prepare`], and what is too long.
+    pub fn prepare_within(
+        body: &Body<'_>,
+        grouping: &Grouping<'_>,
+        aggregate: bool,
+        limits: PushLimits,
+    ) -> Result<Push, Refusal> {
         let count = body.series_count();
         let mut builder = Builder {
             body,
             aggregate,
+            limits,
+            longest_value: u32::try_from(limits.label_value_length).unwrap_or(u32::MAX),
             forced: ForcedLabels::of(grouping),
             text: Vec::with_capacity(count * 64 + 256),
             buckets: Vec::new(),
@@ -43,6 +56,9 @@ impl Push {
             exemplars: BySeries::default(),
             template: Template::default(),
         };
+        if count.saturating_mul(builder.forced.len()) > limits.text {
+            return Err(Refusal::of(Cause::TooMuchText { limit: limits.text }));
+        }
         let created = if aggregate { Created::of(body) } else { Created::default() };
         let mut starts = BySeries::default();
         let mut families = Vec::with_capacity(body.families.len());
@@ -59,6 +75,10 @@ impl Push {
             if family.name.contains('\0') {
                 let offset = body.series_of(family).next().and_then(|series| series.offset);
                 return Err(Refusal::at(offset, Cause::InvalidName { family: family.name.to_owned() }));
+            }
+            if family.name.len() > limits.name_length {
+                let offset = body.series_of(family).next().and_then(|series| series.offset);
+                return Err(Refusal::at(offset, too_long("a metric name", family.name, limits.name_length)));
             }
             let kind = family.kind.unwrap_or(Kind::Untyped);
             let adds = aggregate && kind.adds(family.name);
@@ -107,6 +127,13 @@ impl Push {
         push.by_name = by_name;
         Ok(push)
     }
+}
+
+/// How much of a name that is too long is shown.
+const SHOWN_CHARS: usize = 64;
+
+fn too_long(what: &'static str, name: &str, most: usize) -> Cause {
+    Cause::LongName { what, name: name.chars().take(SHOWN_CHARS).collect(), length: name.len(), most }
 }
 
 fn span_of<T>(items: &mut Vec<T>, fill: impl FnOnce(&mut Vec<T>)) -> Span {
@@ -159,6 +186,9 @@ impl ValueFault {
 struct Builder<'b, 'a> {
     body: &'b Body<'a>,
     aggregate: bool,
+    limits: PushLimits,
+    /// How long a label value may be, if that fits a text of a push.
+    longest_value: u32,
     forced: ForcedLabels<'b>,
     text: Vec<u8>,
     buckets: Vec<Bucket>,
@@ -173,17 +203,39 @@ impl<'a> Builder<'_, 'a> {
     fn block(&mut self, family: &str, kind: Kind, series: &body::Series) -> Result<Span, Refusal> {
         let labels = self.body.labels_of(series);
         if !self.template.fits(kind, labels) {
+            let most = self.limits.name_length;
+            if let Some(label) = labels.iter().find(|label| label.name.len() > most) {
+                return Err(Refusal::at(series.offset, too_long("a label name", label.name, most)));
+            }
             self.template = Template::new(kind, labels, &self.forced).map_err(|fault| {
                 let block = self.raw_block(labels);
                 let metric = self.describe(family, kind, block, series);
                 Refusal::at(series.offset, fault.cause(metric))
             })?;
         }
-        if self.text.len() > MAX_TEXT_BYTES {
-            return Err(Refusal::at(series.offset, Cause::TooMuchText { limit: MAX_TEXT_BYTES }));
+        if self.text.len() > self.limits.text {
+            return Err(Refusal::at(series.offset, Cause::TooMuchText { limit: self.limits.text }));
         }
         let template = &self.template;
-        Ok(span_of(&mut self.text, |text| template.write(text, labels)))
+        let block = span_of(&mut self.text, |text| template.write(text, labels));
+        // Mostly all of it is shorter than a value may be.
+        if block.end - block.start > self.longest_value {
+            self.check_values(series, labels)?;
+        }
+        Ok(block)
+    }
+
+    #[cold]
+    fn check_values(&self, series: &body::Series, labels: &[body::Label<'_>]) -> Result<(), Refusal> {
+        let most = self.limits.label_value_length;
+        let values = labels.iter().map(|label| (label.name, unescape(label.escaped_value).len()));
+        match values.into_iter().find(|(_, length)| *length > most) {
+            Some((label, length)) => {
+                let label = label.chars().take(SHOWN_CHARS).collect();
+                Err(Refusal::at(series.offset, Cause::LongValue { label, length, most }))
+            }
+            None => Ok(()),
+        }
     }
 
     fn add_text(&mut self, text: &str) -> Span {

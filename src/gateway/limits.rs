@@ -1,0 +1,30 @@
+//! The limits of pushes and of the store, as they are configured.
+
+use crate::config::limits::{Limits, most};
+use crate::model::limits::{MAX_TEXT_BYTES, PushLimits, StoreLimits};
+
+/// How much text the labels of a push may come to, as a multiple of the largest body: those of the group come
+/// to each of its series.
+const TEXT_PER_BODY: u64 = 4;
+
+/// What one push may hold.
+pub(super) fn of_push(limits: &Limits, max_body_bytes: u64) -> PushLimits {
+    let most = |value| usize::try_from(most(value)).unwrap_or(usize::MAX);
+    PushLimits {
+        samples: most(limits.samples_per_push),
+        label_pairs: most(limits.label_pairs_per_push),
+        name_length: most(limits.name_length),
+        label_value_length: most(limits.label_value_length),
+        text: (max_body_bytes.saturating_mul(TEXT_PER_BODY)).clamp(1 << 20, MAX_TEXT_BYTES as u64) as usize,
+    }
+}
+
+/// What the store may hold.
+pub(super) fn of_store(limits: &Limits) -> StoreLimits {
+    StoreLimits {
+        series: most(limits.series),
+        series_per_group: most(limits.series_per_group),
+        groups: most(limits.groups),
+        bytes: most(limits.store_bytes),
+    }
+}

@@ -1,0 +1,383 @@
+//! Connections: how many there are, and how long a client may take.
+//!
+//! actix bounds the time for the first head of a connection only. Here every head has its time, and so has
+//! reading an answer; and from a client that does not read, nothing is read either: it could send requests
+//! whose answers pile up.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use actix_web::rt::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
+
+use super::State;
+use super::serve::Admitted;
+use crate::config::Limits;
+use crate::config::limits::longest;
+use crate::model::limits::Limit;
+use crate::telemetry::limits::Share;
+
+/// How many refused clients get the time to read why.
+const MAX_REFUSING: usize = 256;
+
+/// How much of what a refused client sends is read, and how long: closing a connection with something unread
+/// would take the answer from the client.
+const DRAINED_BYTES: usize = 64 * 1024;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Retry-After: 5\r\nConnection: close\r\nContent-Length: 68\r\n\r\n\
+    too many connections are open (limits.connections): try again later\n";
+
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// A connection that is watched.
+#[derive(Debug)]
+pub(super) struct Watched<S> {
+    stream: S,
+    watch: Rc<Watch>,
+    _share: Share,
+}
+
+/// What is known about a connection. Times are those of [`Warden::now`], 0 for none.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Since when the head of a request has been on its way.
+    head_since: Cell<u64>,
+    /// Since when the client has not read what waits for it.
+    blocked_since: Cell<u64>,
+    /// Whether something was to be read meanwhile.
+    has_read_waiting: Cell<bool>,
+    /// Requests that are being answered.
+    answering: Cell<u32>,
+    /// When the last of them was answered.
+    answered_at: Cell<u64>,
+    /// Whether the connection ends with the answer, although more of the request may come.
+    is_ending: Cell<bool>,
+    verdict: Cell<Option<Verdict>>,
+    is_told: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    warden: Rc<Warden>,
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The head of a request did not come in time.
+    SlowHead,
+    /// An answer was not read in time.
+    SlowReading,
+    /// Nothing is to be expected any more.
+    Over,
+}
+
+/// Lasts while a request is being answered.
+#[derive(Debug)]
+pub(super) struct Answering(Rc<Watch>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answering.set(self.0.answering.get() - 1);
+        self.0.answered_at.set(self.0.warden.now.get());
+        if self.0.is_ending.get() && self.0.answering.get() == 0 {
+            self.0.verdict.set(self.0.verdict.get().or(Some(Verdict::Over)));
+            self.0.wake();
+        }
+    }
+}
+
+impl Watch {
+    /// A request has come whole, or its head has, and is answered from now on.
+    pub(super) fn answering(self: &Rc<Watch>) -> Answering {
+        self.answering.set(self.answering.get() + 1);
+        self.head_since.set(0);
+        Answering(self.clone())
+    }
+
+    /// Ends the connection with the answer that is being given. actix waits for the rest of a body that comes in
+    /// chunks.
+    pub(super) fn end(&self) {
+        self.is_ending.set(true);
+    }
+
+    fn judge(&self, now: u64, times: &Times) {
+        let is_over = |since: u64, longest: u64| since != 0 && now.saturating_sub(since) >= longest;
+        let is_waiting = self.answering.get() == 0 && self.blocked_since.get() == 0;
+        let (verdict, limit) = if is_over(self.blocked_since.get(), times.send) {
+            (Verdict::SlowReading, Some(Limit::SendTimeout))
+        } else if is_waiting && is_over(self.head_since.get(), times.head) {
+            (Verdict::SlowHead, Some(Limit::HeadTimeout))
+        } else if is_waiting && self.head_since.get() == 0 && is_over(self.answered_at.get(), times.idle) {
+            (Verdict::Over, None)
+        } else {
+            return;
+        };
+        if self.verdict.replace(Some(verdict)).is_none()
+            && let Some(limit) = limit
+        {
+            self.warden.state.gateway.telemetry().limits().hit(limit);
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let waker = self.waker.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn wait(&self, context: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if waker.as_ref().is_none_or(|known| !known.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+    }
+}
+
+/// Looks after the connections of one thread.
+#[derive(Debug)]
+struct Warden {
+    /// Milliseconds, from 1 on; as exact as the ticks.
+    now: Cell<u64>,
+    connections: RefCell<Vec<Weak<Watch>>>,
+    state: Arc<State>,
+}
+
+/// How long what may take, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    head: u64,
+    send: u64,
+    idle: u64,
+}
+
+/// How much later than actix idle connections are closed here: it does not see all of them.
+const IDLE_SLACK: Duration = Duration::from_secs(1);
+
+impl Times {
+    fn of(limits: &Limits) -> Times {
+        let millis = |time| u64::try_from(longest(time).as_millis()).unwrap_or(u64::MAX);
+        Times {
+            head: millis(limits.head_timeout),
+            send: millis(limits.send_timeout),
+            idle: millis(longest(limits.idle_timeout) + IDLE_SLACK),
+        }
+    }
+
+    /// How exact times have to be.
+    fn tick(self) -> Duration {
+        Duration::from_millis((self.head.min(self.send) / 8).clamp(10, 500))
+    }
+}
+
+thread_local! {
+    static WARDEN: RefCell<Option<Rc<Warden>>> = const { RefCell::new(None) };
+}
+
+/// The warden of this thread, which begins with the first connection.
+fn warden(state: &Arc<State>) -> Rc<Warden> {
+    WARDEN.with_borrow_mut(|warden| {
+        let begin = || {
+            let warden =
+                Rc::new(Warden { now: Cell::new(1), connections: RefCell::default(), state: state.clone() });
+            actix_web::rt::spawn(watch(warden.clone()));
+            warden
+        };
+        warden.get_or_insert_with(begin).clone()
+    })
+}
+
+async fn watch(warden: Rc<Warden>) {
+    let times = Times::of(&warden.state.limits);
+    let began = Instant::now();
+    let mut ticks = tokio::time::interval(times.tick());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
+        warden.now.set(now);
+        let judged =
+            |watch: &Weak<Watch>| watch.upgrade().inspect(|watch| watch.judge(now, &times)).is_some();
+        let mut connections = warden.connections.borrow_mut();
+        connections.retain(judged);
+        if connections.capacity() > 4 * connections.len() + 1024 {
+            connections.shrink_to_fit();
+        }
+    }
+}
+
+/// Lets a connection in, if there are not too many.
+pub(super) async fn admit(state: Arc<State>, stream: TcpStream) -> Result<Admitted<TcpStream>, ()> {
+    let peer = stream.peer_addr().ok();
+    match state.connections.take(1) {
+        Some(share) => Ok((Watched::new(&state, stream, share), peer)),
+        None => {
+            refuse(&state.refusing, stream).await;
+            Err(())
+        }
+    }
+}
+
+impl<S> Watched<S> {
+    /// A connection of this stream, which lasts as long as its share.
+    pub(super) fn new(state: &Arc<State>, stream: S, share: Share) -> Watched<S> {
+        let warden = warden(state);
+        let watch = Rc::new(Watch {
+            head_since: Cell::new(warden.now.get()),
+            blocked_since: Cell::new(0),
+            has_read_waiting: Cell::new(false),
+            answering: Cell::new(0),
+            answered_at: Cell::new(0),
+            is_ending: Cell::new(false),
+            verdict: Cell::new(None),
+            is_told: Cell::new(false),
+            waker: RefCell::default(),
+            warden: warden.clone(),
+        });
+        warden.connections.borrow_mut().push(Rc::downgrade(&watch));
+        Watched { stream, watch, _share: share }
+    }
+
+    /// What is known about the connection.
+    pub(super) fn watch(&self) -> &Rc<Watch> {
+        &self.watch
+    }
+}
+
+/// Tells a client that there are too many connections.
+async fn refuse(refusing: &AtomicUsize, mut stream: TcpStream) {
+    struct Leaves<'a>(&'a AtomicUsize);
+    impl Drop for Leaves<'_> {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+    let has_time = refusing.fetch_add(1, Ordering::Relaxed) < MAX_REFUSING;
+    let _leaves = Leaves(refusing);
+    if has_time {
+        turn_away(stream, TOO_MANY).await;
+    } else {
+        let _ = timeout(DRAIN_TIMEOUT, stream.write_all(TOO_MANY)).await;
+    }
+}
+
+/// Gives a client this answer and closes the connection. What goes wrong then is the client's loss.
+pub(super) async fn turn_away(mut stream: TcpStream, answer: &[u8]) {
+    let exchange = async {
+        stream.write_all(answer).await?;
+        stream.shutdown().await?;
+        let mut unread = [0; 1024];
+        let mut drained = 0;
+        while drained < DRAINED_BYTES {
+            match stream.read(&mut unread).await? {
+                0 => break,
+                count => drained += count,
+            }
+        }
+        io::Result::Ok(())
+    };
+    let _ = timeout(DRAIN_TIMEOUT, exchange).await;
+}
+
+fn too_slow() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the client is too slow")
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let watch = &this.watch;
+        match watch.verdict.get() {
+            None => {}
+            Some(Verdict::SlowHead) => {
+                if !watch.is_told.replace(true) {
+                    // A client that does not read it gets nothing.
+                    let _ = Pin::new(&mut this.stream).poll_write(context, TOO_SLOW);
+                }
+                return Poll::Ready(Ok(()));
+            }
+            Some(Verdict::Over) => return Poll::Ready(Ok(())),
+            Some(Verdict::SlowReading) => return Poll::Ready(Err(too_slow())),
+        }
+        if watch.blocked_since.get() != 0 {
+            watch.has_read_waiting.set(true);
+            watch.wait(context);
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+        if read.is_pending() {
+            watch.wait(context);
+        } else if buffer.filled().len() > before && watch.answering.get() == 0 && watch.head_since.get() == 0
+        {
+            watch.head_since.set(watch.warden.now.get());
+        }
+        read
+    }
+}
+
+impl<S> Watched<S> {
+    /// Notes whether the client takes what is sent.
+    fn note<T>(&self, context: &mut Context<'_>, written: &Poll<io::Result<T>>) {
+        let watch = &self.watch;
+        if written.is_pending() {
+            if watch.blocked_since.get() == 0 {
+                watch.blocked_since.set(watch.warden.now.get());
+            }
+            watch.wait(context);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.watch.verdict.get() == Some(Verdict::SlowReading) {
+            return Poll::Ready(Err(too_slow()));
+        }
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.note(context, &written);
+        written
+    }
+
+    /// actix flushes once all that it has is written.
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        this.note(context, &flushed);
+        if flushed.is_ready() && this.watch.blocked_since.replace(0) != 0 {
+            if this.watch.head_since.get() != 0 {
+                this.watch.head_since.set(this.watch.warden.now.get());
+            }
+            if this.watch.has_read_waiting.replace(false) {
+                context.waker().wake_by_ref();
+            }
+        }
+        flushed
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| &**slice);
+        self.poll_write(context, first)
+    }
+}

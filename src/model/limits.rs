@@ -1,0 +1,198 @@
+//! How much there may be of anything: what a push may hold, and what the store may.
+
+/// Everything that is limited. The name is that of the setting, and of the label of the metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Open connections.
+    Connections,
+    /// Requests that are being answered.
+    RequestsInFlight,
+    /// Scrapes and other large answers that are being sent.
+    ScrapesInFlight,
+    /// Bytes of large bodies that are being read and parsed.
+    BodyBytesInFlight,
+    /// The body of one push.
+    MaxBodyBytes,
+    /// The time for the head of a request.
+    HeadTimeout,
+    /// The time for the body of a request.
+    BodyTimeout,
+    /// The time for reading an answer.
+    SendTimeout,
+    /// Samples in one push.
+    SamplesPerPush,
+    /// Labels of all series in one push.
+    LabelPairsPerPush,
+    /// The length of a metric or label name.
+    NameLength,
+    /// The length of a label value.
+    LabelValueLength,
+    /// Series in all groups.
+    Series,
+    /// Series in one group.
+    SeriesPerGroup,
+    /// Groups.
+    Groups,
+    /// The size of everything that is kept.
+    StoreBytes,
+}
+
+impl Limit {
+    /// All of them, in the order of their positions.
+    pub const ALL: [Limit; 16] = [
+        Limit::Connections,
+        Limit::RequestsInFlight,
+        Limit::ScrapesInFlight,
+        Limit::BodyBytesInFlight,
+        Limit::MaxBodyBytes,
+        Limit::HeadTimeout,
+        Limit::BodyTimeout,
+        Limit::SendTimeout,
+        Limit::SamplesPerPush,
+        Limit::LabelPairsPerPush,
+        Limit::NameLength,
+        Limit::LabelValueLength,
+        Limit::Series,
+        Limit::SeriesPerGroup,
+        Limit::Groups,
+        Limit::StoreBytes,
+    ];
+
+    /// The name of the limit.
+    pub fn name(self) -> &'static str {
+        match self {
+            Limit::Connections => "connections",
+            Limit::RequestsInFlight => "requests_in_flight",
+            Limit::ScrapesInFlight => "scrapes_in_flight",
+            Limit::BodyBytesInFlight => "body_bytes_in_flight",
+            Limit::MaxBodyBytes => "max_body_bytes",
+            Limit::HeadTimeout => "head_timeout",
+            Limit::BodyTimeout => "body_timeout",
+            Limit::SendTimeout => "send_timeout",
+            Limit::SamplesPerPush => "samples_per_push",
+            Limit::LabelPairsPerPush => "label_pairs_per_push",
+            Limit::NameLength => "name_length",
+            Limit::LabelValueLength => "label_value_length",
+            Limit::Series => "series",
+            Limit::SeriesPerGroup => "series_per_group",
+            Limit::Groups => "groups",
+            Limit::StoreBytes => "store_bytes",
+        }
+    }
+
+    /// The setting, with its table.
+    pub fn setting(self) -> String {
+        let table = if self == Limit::MaxBodyBytes { "web" } else { "limits" };
+        format!("{table}.{}", self.name())
+    }
+}
+
+/// What one push may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PushLimits {
+    /// Samples: lines of a text body; in protobuf values, buckets, quantiles and exemplars.
+    pub samples: usize,
+    /// Labels of all series and exemplars.
+    pub label_pairs: usize,
+    /// Bytes of a metric or label name.
+    pub name_length: usize,
+    /// Bytes of a label value.
+    pub label_value_length: usize,
+    /// Bytes of the labels of all series, with those of their group on each.
+    pub text: usize,
+}
+
+/// The most text that a push can have: positions in it have 32 bits.
+pub const MAX_TEXT_BYTES: usize = 512 * 1024 * 1024;
+
+impl Default for PushLimits {
+    fn default() -> PushLimits {
+        PushLimits::NONE
+    }
+}
+
+/// A push has more of something than it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMuch(pub Limit);
+
+impl PushLimits {
+    /// No limits.
+    pub const NONE: PushLimits = PushLimits {
+        samples: usize::MAX,
+        label_pairs: usize::MAX,
+        name_length: usize::MAX,
+        label_value_length: usize::MAX,
+        text: MAX_TEXT_BYTES,
+    };
+
+    /// How much there may be of something that one push is counted by.
+    pub fn most(&self, limit: Limit) -> usize {
+        match limit {
+            Limit::LabelPairsPerPush => self.label_pairs,
+            Limit::NameLength => self.name_length,
+            Limit::LabelValueLength => self.label_value_length,
+            _ => self.samples,
+        }
+    }
+}
+
+/// What the store may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Series in all groups, a histogram or summary counted once.
+    pub series: u64,
+    /// Series in one group.
+    pub series_per_group: u64,
+    /// Groups.
+    pub groups: u64,
+    /// The size of everything, in bytes.
+    pub bytes: u64,
+}
+
+/// A push would have brought the store over a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the push adds {}, but {most} {} (limits.{}): what is there can still be pushed; delete groups that are \
+     not needed, or raise the limit",
+    self.what(), self.scope(), .limit.name()
+)]
+pub struct StoreFull {
+    /// The limit.
+    pub limit: Limit,
+    /// How much there may be.
+    pub most: u64,
+}
+
+impl StoreFull {
+    fn what(self) -> &'static str {
+        match self.limit {
+            Limit::Groups => "a group",
+            Limit::StoreBytes => "series or buckets",
+            _ => "series",
+        }
+    }
+
+    fn scope(self) -> &'static str {
+        match self.limit {
+            Limit::Groups => "groups are the most",
+            Limit::SeriesPerGroup => "series are the most in a group",
+            Limit::StoreBytes => "bytes are the most that is kept",
+            _ => "series are the most",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_and_names_are_in_order() {
+        assert!(Limit::ALL.iter().enumerate().all(|(at, limit)| *limit as usize == at));
+        assert_eq!(Limit::MaxBodyBytes.setting(), "web.max_body_bytes");
+        let full = StoreFull { limit: Limit::Series, most: 10 };
+        assert!(
+            full.to_string().starts_with("the push adds series, but 10 series are the most (limits.series)")
+        );
+    }
+}

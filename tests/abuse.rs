@@ -1,0 +1,427 @@
+//! What a hostile network does: after each attack the gateway serves a push and a scrape, and its memory
+//! has never been above the bound that the README states.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
+
+mod abuse {
+    pub(crate) mod attack;
+}
+mod support;
+
+use std::io::Write as _;
+use std::net::TcpStream;
+
+use abuse::attack::{Attack, raise_descriptors, stalled_text};
+use support::{encode_request, sample};
+
+#[test]
+fn heads_that_come_slowly_are_cut_off() {
+    let attack = Attack::start("head_timeout = \"300ms\"");
+    // The first request of a connection, none at all, and one behind another.
+    let mut first = attack.gateway.connect();
+    first.send(b"POST /metrics/job/slow HTTP/1.1\r\nX-a: b\r\n").unwrap();
+    let mut silent = attack.gateway.connect();
+    let mut later = attack.gateway.connect();
+    later.send(&encode_request("GET", "/-/healthy", &[], b"")).unwrap();
+    assert_eq!(later.read_response("GET").unwrap().status, 200);
+    later.send(b"GET /metr").unwrap();
+    for connection in [&mut first, &mut silent, &mut later] {
+        assert_eq!(connection.read_response("GET").unwrap().status, 408);
+        assert!(connection.read_to_end().unwrap().is_empty());
+    }
+    assert_eq!(attack.hits("head_timeout"), 3.0);
+    attack.is_over();
+}
+
+#[test]
+fn a_connection_that_was_answered_may_be_idle() {
+    let attack = Attack::start("head_timeout = \"100ms\"\nsend_timeout = \"100ms\"\nidle_timeout = \"10m\"");
+    let mut idle = attack.gateway.connect();
+    idle.send(&encode_request("GET", "/-/healthy", &[], b"")).unwrap();
+    assert_eq!(idle.read_response("GET").unwrap().status, 200);
+    // Another one has run out of time since.
+    let mut slow = attack.gateway.connect();
+    assert_eq!(slow.read_response("GET").unwrap().status, 408);
+    idle.send(&encode_request("GET", "/-/healthy", &[], b"")).unwrap();
+    assert_eq!(idle.read_response("GET").unwrap().status, 200);
+    attack.is_over();
+}
+
+#[test]
+fn bodies_that_come_slowly_are_cut_off() {
+    let attack = Attack::start("body_timeout = \"300ms\"");
+    for framing in [("Content-Length", "100000"), ("Transfer-Encoding", "chunked")] {
+        let mut connection = attack.gateway.connect();
+        connection.send(&encode_request("POST", "/metrics/job/slow", &[framing], b"")).unwrap();
+        connection.send(b"5\r\nslow ").unwrap();
+        let answer = connection.read_response("POST").unwrap();
+        assert_eq!(answer.status, 408, "{}", answer.text());
+        assert!(answer.text().contains("limits.body_timeout"), "{}", answer.text());
+        assert!(connection.read_to_end().unwrap().is_empty());
+    }
+    assert_eq!(attack.hits("body_timeout"), 2.0);
+    assert!(!attack.gateway.scrape().contains("job=\"slow\""));
+    attack.is_over();
+}
+
+#[test]
+fn a_refused_body_may_not_go_on_for_ever() {
+    let attack = Attack::start("idle_timeout = \"300ms\"");
+    let chunked = [("Transfer-Encoding", "chunked")];
+    let mut connection = attack.gateway.connect();
+    connection.send(&encode_request("POST", "/nope", &chunked, b"5\r\nslow ")).unwrap();
+    assert_eq!(connection.read_response("POST").unwrap().status, 404);
+    assert!(connection.read_to_end().unwrap().is_empty());
+    attack.is_over();
+}
+
+#[test]
+fn many_slow_clients_leave_the_others_alone() {
+    let attack = Attack::start("head_timeout = \"10m\"\nbody_timeout = \"10m\"");
+    let mut slow = Vec::new();
+    for number in 0..400 {
+        let mut connection = attack.gateway.connect();
+        let head: &[u8] = match number % 2 {
+            0 => b"POST /metrics/job/slow HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nslow ",
+            _ => b"POST /metrics/job/slow HTTP/1.1\r\nHost: a\r\nX: ",
+        };
+        connection.send(head).unwrap();
+        slow.push(connection);
+    }
+    attack.is_over();
+}
+
+#[test]
+fn ten_thousand_idle_connections() {
+    const IDLE: usize = 10_000;
+    if !raise_descriptors(IDLE + 500) {
+        return;
+    }
+    let attack = Attack::start("connections = 10000\nhead_timeout = \"10m\"\nidle_timeout = \"10m\"");
+    let address = attack.gateway.addresses()[0];
+    let idle: Vec<TcpStream> = (0..IDLE - 10).map(|_| TcpStream::connect(address).unwrap()).collect();
+    attack.gateway.push("/metrics/job/among_them", "m 1\n");
+    let open = sample(&attack.gateway.scrape(), "tallygate_connections").unwrap();
+    assert!(open > (IDLE - 10) as f64, "{open}");
+    assert!(attack.peak() < attack.bound(10_000), "{} MiB", attack.peak() >> 20);
+    drop(idle);
+    attack.is_over_with(10_000);
+}
+
+#[test]
+fn one_connection_too_many_is_told_so() {
+    let attack = Attack::start("connections = 20\nhead_timeout = \"10m\"");
+    let mut held: Vec<_> = (0..20).map(|_| attack.gateway.connect()).collect();
+    // Connections are let in in their order; once the last is answered, all are.
+    let last = held.last_mut().unwrap();
+    last.send(&encode_request("GET", "/-/healthy", &[], b"")).unwrap();
+    assert_eq!(last.read_response("GET").unwrap().status, 200);
+    for _ in 0..50 {
+        let answer = attack.gateway.get("/metrics");
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{}", answer.text());
+        assert!(answer.text().contains("(limits.connections)"));
+    }
+    // A connection that was let in goes on.
+    last_answer(held.last_mut().unwrap());
+    drop(held);
+    attack.until_served();
+    assert!(attack.hits("connections") >= 50.0);
+    attack.is_over();
+}
+
+fn last_answer(connection: &mut support::Connection) {
+    connection.send(&encode_request("GET", "/-/healthy", &[], b"")).unwrap();
+    assert_eq!(connection.read_response("GET").unwrap().status, 200);
+}
+
+#[test]
+fn bombs_stop_at_the_limit() {
+    let attack = Attack::start("");
+    let zeros = vec![b'\n'; 24 << 20];
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&zeros).unwrap();
+    let mut snappy = snap::write::FrameEncoder::new(Vec::new());
+    snappy.write_all(&zeros).unwrap();
+    let bombs = [
+        ("gzip", gzip.finish().unwrap()),
+        ("zstd", zstd::encode_all(zeros.as_slice(), 3).unwrap()),
+        ("snappy", snappy.into_inner().unwrap()),
+    ];
+    for (name, bomb) in &bombs {
+        for _ in 0..5 {
+            let answer =
+                attack.gateway.request("POST", "/metrics/job/bomb", &[("Content-Encoding", name)], bomb);
+            assert_eq!(answer.status, 413, "{name}: {}", answer.text());
+            assert!(answer.text().contains("web.max_body_bytes"));
+        }
+    }
+    assert_eq!(attack.hits("max_body_bytes"), 15.0);
+    attack.is_over();
+}
+
+#[test]
+fn lengths_that_nobody_means() {
+    let attack = Attack::start("");
+    let mut connection = attack.gateway.connect();
+    let headers = [("Content-Length", "4294967296")];
+    connection.send(&encode_request("POST", "/metrics/job/long", &headers, b"m 1\n")).unwrap();
+    assert_eq!(connection.read_response("POST").unwrap().status, 413);
+    let protobuf =
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    // A message of 4 GiB, and one of 2^64 - 1 bytes.
+    for prefix in [&b"\x80\x80\x80\x80\x10"[..], b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"] {
+        let answer =
+            attack.gateway.request("POST", "/metrics/job/long", &[("Content-Type", protobuf)], prefix);
+        assert_eq!(answer.status, 400, "{}", answer.text());
+    }
+    let mut connection = attack.gateway.connect();
+    let chunked = [("Transfer-Encoding", "chunked")];
+    connection.send(&encode_request("POST", "/metrics/job/long", &chunked, b"ffffffff\r\nm 1\n")).unwrap();
+    connection.finish_sending().unwrap();
+    let answer = String::from_utf8(connection.read_to_end().unwrap_or_default()).unwrap();
+    assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+    attack.is_over();
+}
+
+#[test]
+fn a_million_labels() {
+    let attack = Attack::start("");
+    let mut body = "m{".to_owned();
+    for number in 0..500_000 {
+        body += &format!("l{number}=\"\",");
+    }
+    body += "} 1\n";
+    let answer = attack.gateway.post("/metrics/job/labels", &body);
+    assert_eq!(answer.status, 413, "{}", answer.text());
+    assert!(answer.text().contains("(limits.label_pairs_per_push) (line 1, column "), "{}", answer.text());
+    let body: String = (0..500_000).map(|number| format!("m{{l=\"{number}\"}} 1\n")).collect();
+    let answer = attack.gateway.post("/metrics/job/labels", &body);
+    assert_eq!(answer.status, 413, "{}", answer.text());
+    assert!(answer.text().contains("more than 50000 samples in one push (limits.samples_per_push)"));
+    // Long labels of a group on every one of many series.
+    let path = format!("/metrics/job/labels/long/{}", "x".repeat(60_000));
+    let body: String = (0..49_000).map(|number| format!("m{{l=\"{number}\"}} 1\n")).collect();
+    let answer = attack.gateway.post(&path, &body);
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.text().contains("push less at a time"), "{}", answer.text());
+    attack.is_over();
+}
+
+#[test]
+fn series_and_groups_without_end() {
+    let attack = Attack::start("series = 30000\ngroups = 500");
+    let mut refused = [0, 0];
+    for push in 0..40 {
+        let body: String = (0..1000).map(|series| format!("m{{l=\"{push}_{series}\"}} 1\n")).collect();
+        refused[0] += usize::from(attack.gateway.post("/metrics/job/deep", &body).status == 429);
+    }
+    for group in 0..600 {
+        refused[1] +=
+            usize::from(attack.gateway.post(&format!("/metrics/job/wide/g/{group}"), "").status == 429);
+    }
+    assert_eq!(refused, [10, 101]);
+    attack.gateway.push("/metrics/job/deep", "# TYPE m gauge\nm{l=\"0_0\"} 5\n");
+    assert_eq!(attack.gateway.delete("/metrics/job/deep").status, 202);
+    attack.is_over();
+}
+
+#[test]
+fn floods_of_headers() {
+    let attack = Attack::start("");
+    let many: String = (0..1000).map(|number| format!("X-{number}: a\r\n")).collect();
+    let long = format!("X: {}\r\n", "a".repeat(1 << 20));
+    for headers in [many, long] {
+        let mut connection = attack.gateway.connect();
+        // The gateway may close before it has read all.
+        let _ = connection.send(format!("GET /metrics HTTP/1.1\r\nHost: a\r\n{headers}\r\n").as_bytes());
+        if let Ok(answer) = connection.read_response("GET") {
+            assert!(matches!(answer.status, 400 | 431), "{}", answer.status);
+        }
+    }
+    // Heads that nearly fill the room for them, on many connections at once.
+    let almost = format!("GET /metrics HTTP/1.1\r\nHost: a\r\nX: {}", "a".repeat(120_000));
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        let mut connection = attack.gateway.connect();
+        connection.send(almost.as_bytes()).unwrap();
+        held.push(connection);
+    }
+    attack.is_over();
+}
+
+#[test]
+fn tricks_with_paths() {
+    let attack = Attack::start("");
+    let slashes = format!("/metrics/job/a{}", "/".repeat(60_000));
+    let dots = format!("/metrics/job/a{}", "/..".repeat(20_000));
+    let pairs = format!("/metrics/job/a{}", "/l/v".repeat(15_001));
+    let escapes = format!("/metrics/job/{}", "%2e%2e%2f".repeat(7000));
+    let base64 = format!("/metrics/job@base64/{}", "_".repeat(60_000));
+    for path in [
+        &slashes,
+        &dots,
+        &pairs,
+        &escapes,
+        &base64,
+        "/metrics/job/../../../../etc/passwd",
+        "/metrics/job/%00",
+        "/metrics/job/a/%ff/b",
+        "/metrics/job/a/__name__/b",
+        "/%2e%2e/metrics/job/a",
+        "//metrics//job//a",
+        "/metrics/job/a/l@base64/***",
+        "*",
+        "http://other/metrics/job/a",
+    ] {
+        if let Ok(answer) = attack.gateway.try_request("POST", path, &[], b"m 1\n") {
+            assert!(answer.status < 500, "{path:.60}: {}", answer.status);
+        }
+    }
+    support::assert_valid_exposition(&attack.gateway.scrape());
+    attack.is_over();
+}
+
+#[test]
+fn requests_piled_up_by_a_client_that_reads_nothing() {
+    let attack = Attack::start("send_timeout = \"500ms\"");
+    for request in
+        [&b"OPTIONS /metrics HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"]
+    {
+        let mut connection = attack.gateway.connect();
+        let many = request.repeat(20_000);
+        // Until the gateway has had enough of it.
+        let mut sent = 0;
+        while sent < 256 << 20 && connection.send(&many).is_ok() {
+            sent += many.len();
+        }
+        assert!(sent < 256 << 20, "the gateway took {sent} bytes of requests without an answer being read");
+    }
+    attack.until_hits("send_timeout", 2.0);
+    attack.is_over();
+}
+
+#[test]
+fn requests_that_are_cancelled() {
+    let attack = Attack::start("");
+    let body: String = (0..5000).map(|series| format!("m{{l=\"{series}\"}} 1\n")).collect();
+    attack.gateway.push("/metrics/job/large", &body);
+    for number in 0..600 {
+        let mut connection = attack.gateway.connect();
+        match number % 3 {
+            0 => connection.send(&encode_request("GET", "/metrics", &[], b"")).unwrap(),
+            1 => connection.send(&encode_request("GET", "/api/v1/metrics", &[], b"")).unwrap(),
+            _ => connection
+                .send(&encode_request("POST", "/metrics/job/cut", &[("Content-Length", "900000")], b"m "))
+                .unwrap(),
+        }
+    }
+    attack.until_served();
+    assert!(!attack.gateway.scrape().contains("job=\"cut\""));
+    attack.is_over();
+}
+
+#[test]
+fn http_1_0_and_what_is_none() {
+    let attack = Attack::start("");
+    for (bytes, status) in [
+        (&b"POST /metrics/job/old HTTP/1.0\r\nContent-Length: 4\r\n\r\nm 1\n"[..], "HTTP/1.0 200"),
+        (b"GET /metrics HTTP/1.0\r\n\r\n", "HTTP/1.0 200"),
+        (b"GET /metrics HTTP/9.9\r\nHost: a\r\n\r\n", "HTTP/1.1 400"),
+        (b"GET /metrics\r\n\r\n", "HTTP/1.1 400"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "HTTP/1.1 400"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 400"),
+        (
+            b"POST /metrics/job/two HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nm 1\n\n",
+            "HTTP/1.1 400",
+        ),
+        (
+            b"POST /metrics/job/two HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 400",
+        ),
+    ] {
+        let mut connection = attack.gateway.connect();
+        connection.send(bytes).unwrap();
+        connection.finish_sending().unwrap();
+        let answer = connection.read_to_end().unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with(status), "{:?}: {answer:.60}", String::from_utf8_lossy(bytes));
+    }
+    attack.is_over();
+}
+
+#[test]
+fn clients_that_never_read_a_large_scrape() {
+    let attack = Attack::start("scrapes_in_flight = 4\nsend_timeout = \"1s\"");
+    // More than sockets hold.
+    attack.gateway.push("/metrics/job/large", &stalled_text());
+    let mut stalled: Vec<_> = (0..4)
+        .map(|_| {
+            let mut connection = attack.gateway.connect();
+            connection.send(&encode_request("GET", "/metrics", &[], b"")).unwrap();
+            // It has begun.
+            assert_eq!(connection.read_interim().unwrap().status, 200);
+            connection
+        })
+        .collect();
+    let answer = attack.gateway.get("/metrics");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{}", answer.text());
+    assert!(answer.text().contains("(limits.scrapes_in_flight)"));
+    // Pushes go on, and so do the scrapes of others once these have had their time.
+    attack.gateway.push("/metrics/job/meanwhile", "m 1\n");
+    attack.until_served();
+    attack.until_hits("send_timeout", 4.0);
+    // What was sent of a scrape does not pass for the whole.
+    if let Ok(rest) = stalled[0].read_to_end() {
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "a part of a scrape ends like a whole one");
+    }
+    attack.is_over();
+}
+
+#[test]
+fn requests_that_keep_the_gateway_busy() {
+    let attack = Attack::start("requests_in_flight = 3\nbody_timeout = \"10m\"");
+    let stall = || {
+        let mut connection = attack.gateway.connect();
+        let headers = [("Content-Length", "100")];
+        connection.send(&encode_request("POST", "/metrics/job/stalled", &headers, b"m ")).unwrap();
+        connection
+    };
+    let held = [stall(), stall(), stall()];
+    attack.until(|| attack.gateway.get("/metrics").status == 503);
+    let answer = attack.gateway.post("/metrics/job/other", "m 1\n");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{}", answer.text());
+    assert!(answer.text().contains("(limits.requests_in_flight)"));
+    assert_eq!(attack.gateway.get("/-/healthy").status, 200);
+    assert_eq!(attack.gateway.get("/-/ready").status, 200);
+    drop(held);
+    attack.until_served();
+    assert!(attack.hits("requests_in_flight") >= 2.0);
+    attack.is_over();
+}
+
+#[test]
+fn large_bodies_that_fill_the_memory_for_them() {
+    let attack = Attack::start("body_timeout = \"10m\"");
+    let body = vec![b'\n'; 12 << 20];
+    let held: Vec<_> = (0..6)
+        .map(|_| {
+            let mut connection = attack.gateway.connect();
+            let chunked = [("Transfer-Encoding", "chunked")];
+            connection.send(&encode_request("POST", "/metrics/job/held", &chunked, b"")).unwrap();
+            // The gateway stops reading where it refuses.
+            let _ = connection.send(&[format!("{:x}\r\n", body.len()).as_bytes(), &body].concat());
+            connection
+        })
+        .collect();
+    let comments = "# comment\n".repeat(1 << 20);
+    let push = || attack.gateway.post("/metrics/job/large", &comments);
+    attack.until(|| push().status != 200);
+    let answer = push();
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{}", answer.text());
+    assert!(answer.text().contains("(limits.body_bytes_in_flight)"));
+    // Small pushes need none of it.
+    attack.gateway.push("/metrics/job/small", "m 1\n");
+    drop(held);
+    attack.until_served();
+    attack.is_over();
+}
