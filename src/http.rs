@@ -36,7 +36,7 @@ use std::time::SystemTime;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::config::limits::most;
@@ -201,7 +201,13 @@ async fn guarded(
     }
     let needed = auth::needed(&route, request.method().as_str());
     let mut answer = match guard.admit(&rules, telemetry, request, needed).await {
-        Ok(()) => answer_to(route, state, request, payload).await,
+        Ok(visitor) => {
+            // Only the page has a use for it.
+            if matches!(route, Route::Endpoint(Endpoint::Page)) {
+                request.extensions_mut().insert(visitor);
+            }
+            answer_to(route, state, request, payload).await
+        }
         Err(refusal) => refusal,
     };
     auth::set_headers(&rules, answer.headers_mut());

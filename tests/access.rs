@@ -405,6 +405,44 @@ fn some_things_can_be_open_to_all() {
 }
 
 #[test]
+fn the_page_offers_what_its_visitor_may_do() {
+    let folder = Directory::new();
+    let text = users(&[("alice", "secret"), ("bob", "secret"), ("carol", "secret")]);
+    let gateway = Gateway::start_with_config(
+        "[access]\nanonymous = [\"scrape\"]\nusers = { alice = [\"scrape\", \"delete\", \"admin\"], \
+         bob = [\"scrape\", \"admin\"], carol = [\"scrape\", \"delete\"] }\n",
+        &["--web.enable-admin-api", "--web.external-url=http://x/p", &web_config(&folder, &text)],
+    );
+    let offers = |page: &Response| {
+        assert_eq!(page.status, 200);
+        let html = page.text();
+        let deletes = html.contains("data-may-delete=\"yes\"");
+        assert_ne!(deletes, html.contains("data-may-delete=\"no\""));
+        (deletes, html.contains("id=\"wipe\""), html.contains("href=\"/p/?login\""))
+    };
+    for path in ["/p/", "/p/status"] {
+        for (user, expected) in
+            [("alice", (true, true, false)), ("bob", (false, true, false)), ("carol", (true, false, false))]
+        {
+            assert_eq!(offers(&get(&gateway, path, &basic(user, "secret"))), expected, "{user}");
+        }
+        assert_eq!(offers(&gateway.get(path)), (false, false, true));
+    }
+    // The link gets a login out of a browser.
+    assert_unauthorized(&gateway.get("/p/?login"));
+    let alice = get(&gateway, "/p/?login", &basic("alice", "secret"));
+    assert_eq!(offers(&alice), (true, true, false));
+    // Where nobody can log in there is no link; where everybody may do everything, all is offered.
+    let gateway = Gateway::start_with_config("access.anonymous = [\"scrape\"]\n", &[]);
+    assert_eq!(offers(&gateway.get("/")), (false, false, false));
+    assert_eq!(offers(&gateway.get("/?login")), (false, false, false));
+    for flag in ["--web.enable-admin-api", "--no-web.enable-admin-api"] {
+        let gateway = Gateway::start(&[flag]);
+        assert_eq!(offers(&gateway.get("/")), (true, flag == "--web.enable-admin-api", false));
+    }
+}
+
+#[test]
 fn a_start_with_a_wrong_file_fails_and_says_where() {
     let folder = Directory::new();
     for (text, error) in [

@@ -13,6 +13,8 @@ mod deleting;
 mod files;
 #[path = "page/keyboard.rs"]
 mod keyboard;
+#[path = "page/logins.rs"]
+mod logins;
 #[path = "page/place.rs"]
 mod place;
 mod programs;

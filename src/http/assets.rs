@@ -83,7 +83,7 @@ fn answer_to(path: &str, known: Option<&str>) -> HttpResponse {
     let is_known =
         known.is_some_and(|tags| tags.split(',').map(str::trim).any(|one| one == "*" || one.ends_with(&tag)));
     let mut answer = HttpResponse::build(if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
-    let caching = if version == *VERSION { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let caching = if version == *VERSION { "max-age=31536000, immutable" } else { "no-cache" };
     answer.insert_header((header::ETAG, tag)).insert_header((header::CACHE_CONTROL, caching));
     if is_known {
         return answer.finish();

@@ -18,7 +18,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::answer;
 use crate::config::Config;
-use crate::config::access::Permission;
+use crate::config::access::{Permission, Permissions};
 use crate::config::web::RateLimit;
 use crate::telemetry::web::{Denial, Web};
 use login::{Identity, Login};
@@ -27,6 +27,23 @@ pub(super) use permission::needed;
 pub(super) use reload::watch;
 pub use rules::LoadError;
 use rules::{Rules, Sources};
+
+/// The query of a page that is to be seen with a login: a browser asks its user for one only when it is refused.
+pub(super) const LOG_IN: &str = "login";
+
+/// Who was let through.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visitor {
+    /// What the visitor may do.
+    pub(super) may: Permissions,
+    /// Whether there is a user that the visitor could log in as, and is not yet.
+    pub(super) can_log_in: bool,
+}
+
+impl Visitor {
+    /// Everybody, where there is no guard.
+    pub(super) const UNGUARDED: Visitor = Visitor { may: Permissions::ALL, can_log_in: false };
+}
 
 /// The rules in force, and what is needed to keep to them.
 #[derive(Debug)]
@@ -76,14 +93,14 @@ impl Guard {
     }
 
     /// Lets a request through that may do what it needs permission for, or gives the answer to it. What needs
-    /// no permission needs a login all the same.
+    /// no permission needs a login all the same, and so does what is asked for with one.
     pub(super) async fn admit(
         &self,
         rules: &Rules,
         telemetry: &Web,
         request: &HttpRequest,
         needed: Option<Permission>,
-    ) -> Result<(), HttpResponse> {
+    ) -> Result<Visitor, HttpResponse> {
         let identity = match Login::of(request.headers()) {
             _ if !rules.has_logins() => Some(Identity::Anonymous),
             Login::None => Some(Identity::Anonymous),
@@ -98,8 +115,10 @@ impl Guard {
             telemetry.denied(Denial::Unauthorized);
             return Err(unauthorized(rules));
         };
-        if rules.permits(&identity, needed) {
-            return Ok(());
+        let can_log_in = identity == Identity::Anonymous && rules.has_users();
+        let has_to_log_in = can_log_in && request.uri().query() == Some(LOG_IN);
+        if rules.permits(&identity, needed) && !has_to_log_in {
+            return Ok(Visitor { may: rules.permissions_of(&identity), can_log_in });
         }
         if identity == Identity::Anonymous && rules.has_logins() {
             telemetry.denied(Denial::Unauthorized);

@@ -5,9 +5,11 @@
 use std::fmt::Write;
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
+use super::auth::{self, Visitor};
 use super::{State, assets};
+use crate::config::access::Permission;
 use crate::config::build_info;
 
 const SHELL: &str = include_str!("assets/page.html");
@@ -15,13 +17,15 @@ const SHELL: &str = include_str!("assets/page.html");
 /// Nothing but the page's own files: no script in the markup, no other site, no frame around it, and no
 /// text that becomes markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-    img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'";
 
 const WIPE: &str = "<button id=\"wipe\" class=\"danger\" type=\"button\" disabled>Delete All Groups</button>";
 
-/// Answers with the page.
+/// Answers with the page. It offers what the visitor may do; what protects is that the rest is refused.
 pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
+    let visitor = request.extensions().get().copied().unwrap_or(Visitor::UNGUARDED);
+    let may_wipe = state.routes.has_admin_api && visitor.may.include(Permission::Admin);
     state.gateway.telemetry().request("status", request.method().as_str(), 200);
     // As the stock gateway: below the external URL where there is one, and relative where there is none.
     let base = if state.external_prefix.is_empty() { "." } else { &*state.external_prefix };
@@ -34,7 +38,9 @@ pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
         ("metrics", escape(&format!("{base}/{}", state.telemetry_path.trim_start_matches('/')))),
         ("groups", if groups == 1 { "1 group".to_owned() } else { format!("{groups} groups") }),
         ("series", series.to_string()),
-        ("wipe", if state.routes.has_admin_api { WIPE.to_owned() } else { String::new() }),
+        ("delete", if visitor.may.include(Permission::Delete) { "yes" } else { "no" }.to_owned()),
+        ("wipe", if may_wipe { WIPE.to_owned() } else { String::new() }),
+        ("login", if visitor.can_log_in { login(base) } else { String::new() }),
         ("status", status(state)),
     ];
     HttpResponse::Ok()
@@ -45,6 +51,11 @@ pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
         .insert_header((header::X_FRAME_OPTIONS, "DENY"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
         .body(filled(SHELL, &values))
+}
+
+/// The way to a login for those who are let in without one, where no browser asks for it by itself.
+fn login(base: &str) -> String {
+    format!("<a id=\"login\" href=\"{}/?{}\">Log in</a>", escape(base), auth::LOG_IN)
 }
 
 /// The tables of the status, as the stock gateway has them.
@@ -131,7 +142,8 @@ mod tests {
 
     #[test]
     fn every_name_in_the_page_has_a_value() {
-        let known = ["base", "path", "assets", "metrics", "groups", "series", "wipe", "status"];
+        let known =
+            ["base", "path", "assets", "metrics", "groups", "series", "delete", "wipe", "login", "status"];
         let names: Vec<_> =
             SHELL.split("{{").skip(1).map(|after| after.split_once("}}").unwrap().0).collect();
         assert!(names.iter().all(|name| known.contains(name)), "{names:?}");

@@ -1,6 +1,9 @@
 // Requests to the gateway.
 
-const { base } = document.documentElement.dataset;
+const { base, mayDelete: deletes } = document.documentElement.dataset;
+
+/** Whether the visitor may delete groups. That is only what is shown: the gateway decides. */
+export const mayDelete = deletes !== "no";
 
 /** How many groups and series come at once. */
 export const GROUPS = 50;
@@ -20,6 +23,21 @@ export class Problem extends Error {
   get isGone() {
     return this.status === 404;
   }
+
+  get needsLogin() {
+    return this.status === 401;
+  }
+}
+
+/**
+ * The address of what is below the gateway's own. A page that was opened as `http://user:password@…` has the login in
+ * its address: `fetch` refuses such addresses, and they are not to be shown. The browser sends the login all the same.
+ */
+export function urlOf(path) {
+  const url = new URL(`${base}/${path}`, location.href);
+  url.username = "";
+  url.password = "";
+  return url;
 }
 
 let ahead = 0;
@@ -30,7 +48,7 @@ export const now = () => Date.now() + ahead;
 async function request(method, path, signal) {
   let answer;
   try {
-    answer = await fetch(`${base}/${path}`, { method, signal, cache: "no-store", credentials: "same-origin" });
+    answer = await fetch(urlOf(path), { method, signal, cache: "no-store", credentials: "same-origin" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem("The gateway does not answer.", 0);
@@ -43,11 +61,16 @@ async function request(method, path, signal) {
 }
 
 async function reason(answer) {
-  if (answer.status === 401) return "You are not logged in. Reload the page to log in.";
-  if (answer.status === 403) return "You have no permission for this.";
+  if (answer.status === 401) return "Your login is missing or no longer right. Reload the page to log in.";
   let said = (await answer.text().catch(() => "")).trim();
+  if (answer.status === 403) {
+    // The gateway's own words name the user and the permission.
+    const [, who, rest] = /^Forbidden: (.)([^\n<]{0,300})$/u.exec(said) || [];
+    return who ? `${who.toUpperCase()}${rest}.` : "You do not have the permission for this.";
+  }
   try {
-    said = JSON.parse(said).error || said;
+    const { error } = JSON.parse(said);
+    if (typeof error === "string") said = error;
   } catch {
     // A plain text, or what a proxy says.
   }
@@ -58,12 +81,15 @@ async function reason(answer) {
 async function get(path, words, signal) {
   const query = words ? `?${new URLSearchParams(words)}` : "";
   const answer = await request("GET", `api/v1/${path}${query}`, signal);
+  let data;
   try {
-    return (await answer.json()).data;
+    ({ data } = await answer.json());
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem("The gateway's answer is not complete.", 0);
   }
+  // Cut off, or the page of something between.
+  if (!data) throw new Problem("The gateway's answer is not complete.", 0);
+  return data;
 }
 
 /** Some of the groups that match, and the counts of all. */

@@ -91,7 +91,7 @@ export class GroupRow {
       this.pushed,
       this.pushes,
       this.series,
-      this.remove,
+      ...(api.mayDelete ? [this.remove] : []),
     );
     this.facts = element("p", { class: "muted note" });
     this.state = element("p", { class: "quietly", role: "status" }, "Loading the families");

@@ -13,6 +13,8 @@ const REFRESHED = 500;
 const SEEN = 100;
 
 export class Groups {
+  /** Whether the last answer was that a login is needed. */
+  needsLogin = false;
   #state;
   #changed;
   #rows = new Map();
@@ -269,8 +271,7 @@ export class Groups {
       setText(this.#message, `None of ${counted(total, "group")} matches this filter.`);
       return;
     }
-    const here = new URL(document.documentElement.dataset.base + "/", location.href);
-    const example = `echo "my_metric 1" | curl --data-binary @- ${new URL("metrics/job/my_job", here)}`;
+    const example = `echo "my_metric 1" | curl --data-binary @- ${api.urlOf("metrics/job/my_job")}`;
     if (this.#message.querySelector("code")) return;
     this.#message.replaceChildren("Nothing has been pushed yet. For example:", element("code", {}, example));
   }
@@ -279,6 +280,7 @@ export class Groups {
     // What it says takes room above the list.
     const anchor = this.#anchor();
     this.#problem.hidden = error === null;
+    this.needsLogin = Boolean(error?.needsLogin);
     if (error !== null) this.#explain(error, isMore);
     this.#restore(anchor);
   }
@@ -287,7 +289,9 @@ export class Groups {
     const isListed = this.#order.length > 0;
     const text = isListed ? `${error.message} What you see may be out of date. ` : `${error.message} `;
     const again = () => (isMore ? this.more() : this.refresh());
-    const retry = element("button", { type: "button", onclick: again }, "Try again");
+    // A reload asks for the login, and comes back to the same place.
+    const way = error.needsLogin ? ["Reload", () => location.reload()] : ["Try again", again];
+    const retry = element("button", { type: "button", onclick: way[1] }, way[0]);
     // Read out once, not with each attempt.
     if (this.#problem.firstChild?.textContent !== text) this.#problem.replaceChildren(text, retry);
     if (isListed) return;
@@ -346,7 +350,8 @@ export class Groups {
 
   /** Asks whether to delete this group. */
   askDelete(row) {
-    if (row && !row.isGone) this.#askDelete(row);
+    if (!api.mayDelete) say("You do not have the permission to delete groups.");
+    else if (row && !row.isGone) this.#askDelete(row);
   }
 
   /** Scrolls to the first open group. */

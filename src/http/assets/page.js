@@ -141,9 +141,19 @@ async function refresh() {
   schedule();
 }
 
+/**
+ * Refreshes unasked. Not once a login was refused, until something that the reader does is let through: browsers answer
+ * each such refusal with their login dialog. The first one is of use, as who fills it in stays in place; another every
+ * few seconds is not.
+ */
+function refreshUnasked() {
+  if (groups.needsLogin) schedule();
+  else refresh();
+}
+
 function schedule() {
   clearTimeout(timer);
-  if (isLive() && !document.hidden) timer = setTimeout(refresh, wait);
+  if (isLive() && !document.hidden) timer = setTimeout(refreshUnasked, wait);
 }
 
 /** The start of the gateway in the reader's zone, and how long ago that is. */
@@ -173,9 +183,9 @@ byId("show-keys").addEventListener("click", () => byId("keys").showModal());
 byId("keys-close").addEventListener("click", () => byId("keys").close());
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) clearTimeout(timer);
-  else if (isLive()) refresh();
+  else if (isLive()) refreshUnasked();
 });
-addEventListener("online", refresh);
+addEventListener("online", refreshUnasked);
 addEventListener("popstate", follow);
 keyboard.listen({ remove: (node) => groups.askDelete(groups.rowOf(node)), refresh, clear });
 

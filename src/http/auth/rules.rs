@@ -214,14 +214,19 @@ impl Rules {
         found
     }
 
-    /// Whether somebody may do something, or anything if nothing particular is asked for.
-    pub(super) fn permits(&self, identity: &Identity, needed: Option<Permission>) -> bool {
-        let permissions = match identity {
+    /// What somebody may do.
+    pub(super) fn permissions_of(&self, identity: &Identity) -> Permissions {
+        match identity {
             Identity::Anonymous => self.anonymous,
             Identity::User(_) if self.permissions.is_empty() => Permissions::ALL,
             Identity::User(name) => self.permissions.get(name).copied().unwrap_or_default(),
             Identity::Token(at, _) => self.tokens.get(*at).map(|token| token.allow).unwrap_or_default(),
-        };
+        }
+    }
+
+    /// Whether somebody may do something, or anything if nothing particular is asked for.
+    pub(super) fn permits(&self, identity: &Identity, needed: Option<Permission>) -> bool {
+        let permissions = self.permissions_of(identity);
         match needed {
             Some(needed) => permissions.include(needed),
             None => *identity != Identity::Anonymous || permissions != Permissions::NONE,
