@@ -15,6 +15,8 @@ mod files;
 mod keyboard;
 #[path = "page/logins.rs"]
 mod logins;
+#[path = "page/oddities.rs"]
+mod oddities;
 #[path = "page/place.rs"]
 mod place;
 mod programs;

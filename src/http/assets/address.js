@@ -3,6 +3,10 @@
 
 const SORTS = ["name", "pushed", "pushes", "size"];
 
+/** An address is anybody's: it names groups as the gateway does, and not so many that opening them is an attack. */
+const ID = /^[\w-]{1,32768}$/;
+const MOST_OPEN = 100;
+
 /** The page as it opens. */
 export const start = () => ({ view: "groups", q: "", sort: "name", order: "asc", open: new Map() });
 
@@ -17,9 +21,14 @@ export function read(hash = location.hash) {
   if (words.get("order") === "desc") state.order = "desc";
   // The families of a group follow it.
   let families = null;
+  let left = MOST_OPEN;
   for (const [name, value] of words) {
-    if (name === "open") state.open.set(value, (families = new Set()));
-    else if (name === "family") families?.add(value);
+    if (name === "open") {
+      families = ID.test(value) && left-- > 0 ? new Set() : null;
+      if (families) state.open.set(value, families);
+    } else if (name === "family" && left-- > 0) {
+      families?.add(value);
+    }
   }
   return state;
 }

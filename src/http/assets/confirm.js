@@ -1,6 +1,6 @@
 // The dialog that asks before something is deleted.
 
-import { byId } from "./dom.js";
+import { byId, say } from "./dom.js";
 
 const dialog = byId("confirm");
 const [cancel, go] = [byId("confirm-cancel"), byId("confirm-delete")];
@@ -31,13 +31,22 @@ async function run() {
   const wanted = action;
   setBusy(true);
   problem.hidden = true;
+  // The user may have closed it meanwhile, and opened it for something else.
+  const isStillAsked = () => dialog.open && action === wanted;
   try {
-    await wanted(() => dialog.close());
+    await wanted(() => {
+      if (isStillAsked()) dialog.close();
+    });
   } catch (error) {
-    problem.textContent = `Nothing was deleted. ${error.message}`;
+    const text = `Nothing was deleted. ${error.message}`;
+    if (!isStillAsked()) {
+      say(text);
+      return;
+    }
+    problem.textContent = text;
     problem.hidden = false;
   }
-  setBusy(false);
+  if (action === wanted) setBusy(false);
 }
 
 go.addEventListener("click", run);

@@ -49,7 +49,12 @@ export function number(text) {
   return Number(text);
 }
 
-const quote = (text) => `"${text.replace(/\\/g, "\\\\").replace(/"/g, '\\"').replace(/\n/g, "\\n")}"`;
+/** Characters that are not seen or turn the text around, but for the joiners that emoji and scripts need. */
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const SHORT = new Map([["\n", "\\n"], ["\r", "\\r"], ["\t", "\\t"]]);
+const escaped = (unseen) => SHORT.get(unseen) || `\\u${unseen.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
+const quote = (text) => `"${text.replace(/\\/g, "\\\\").replace(/"/g, '\\"').replace(UNSEEN, escaped)}"`;
 
 /** A label name, in quotes where PromQL needs them. */
 export const labelName = (name) => (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? name : quote(name));

@@ -10,19 +10,23 @@ const NEAREST = 13;
 const WIDTH = 100;
 const HEIGHT = 100;
 
+/** What can be drawn: without aggregation a client may push counts that fall, and ones that are no numbers. */
+const population = (count) => (count > 0 ? count : 0);
+
 /** The buckets of a series of the API: bounds as texts, own population as a number. */
 export function bucketsOf(series) {
   if (series.native) {
-    return series.native.buckets.map(([lower, upper, text]) => ({ lower, upper, text, count: number(text) }));
+    return series.native.buckets.map(([lower, upper, text]) => {
+      return { lower, upper, text, count: population(number(text)) };
+    });
   }
   let below = 0;
   let lower = "-Inf";
   return (series.buckets || []).map(([upper, text]) => {
     const upTo = number(text);
-    // Without aggregation a client may push counts that fall.
-    const bucket = { lower, upper, text, count: Math.max(0, upTo - below) };
+    const bucket = { lower, upper, text, count: population(upTo - below) };
     lower = upper;
-    below = upTo;
+    if (!Number.isNaN(upTo)) below = upTo;
     return bucket;
   });
 }
@@ -43,9 +47,15 @@ const range = ({ lower, upper }) => {
   return `${plain(lower)} to ${plain(upper)}`;
 };
 
-const share = (part, whole) => (whole > 0 ? `${((100 * part) / whole).toFixed(1).replace(/\.0$/, "")} %` : "0 %");
+function share(part, whole) {
+  if (whole === Infinity) return "–";
+  return whole > 0 ? `${((100 * part) / whole).toFixed(1).replace(/\.0$/, "")} %` : "0 %";
+}
 
-const shown = (value) => (Number.isInteger(value) ? String(value) : value.toPrecision(6).replace(/\.?0+$/, ""));
+function shown(value) {
+  if (value === Infinity) return "+Inf";
+  return Number.isInteger(value) ? plain(String(value)) : plain(String(Number(value.toPrecision(6))));
+}
 
 /** What the picture says, for those who can't see it. */
 export function description(buckets) {
@@ -74,6 +84,8 @@ export function picture(series) {
   const svg = shape("svg", {
     viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
     preserveAspectRatio: "none",
+    // Bars as narrow as this would show stripes where their edges are smoothed.
+    "shape-rendering": at > 60 ? "crispEdges" : null,
     role: "img",
     "aria-label": description(buckets),
   });
@@ -84,7 +96,8 @@ export function picture(series) {
     const left = column.at * step;
     const title = `${range(column)}: ${shown(column.count)} (${share(column.count, total)})`;
     // One in a million is seen too.
-    const height = column.count > 0 ? Math.max((column.count / most) * HEIGHT, 1.5) : 0;
+    const part = column.count === most ? 1 : column.count / most;
+    const height = column.count > 0 ? Math.max(part * HEIGHT, 1.5) : 0;
     svg.append(
       shape(
         "g",

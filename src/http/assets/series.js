@@ -8,6 +8,9 @@ import { bucketTable, picture } from "./histogram.js";
 /** A family with more series than this gets a filter of its own. */
 const FEW = 20;
 
+/** A value of more characters than this scrolls in a place of its own. */
+const LONG = 500;
+
 const TIMES = /(_timestamp|_time|_created)(_seconds)?$/;
 
 /** Labels as text nodes: names quiet, values plain. */
@@ -15,7 +18,7 @@ export function labelList(labels, name = "labels") {
   const parts = labels.map(([label, value]) =>
     element(
       "span",
-      { class: label === "job" ? "label job" : "label" },
+      { class: `label${label === "job" ? " job" : ""}${value.length > LONG ? " long" : ""}` },
       element("span", { class: "name" }, labelName(label)),
       "=",
       element("span", { class: "value" }, labelValue(value)),
