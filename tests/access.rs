@@ -362,6 +362,56 @@ fn users_and_tokens_go_together() {
 }
 
 #[test]
+fn browsers_change_nothing_for_other_sites() {
+    let folder = Directory::new();
+    let token = folder.write("token", "the-token-of-a-program");
+    let config = format!("access.tokens = [{{ name = \"ci\", file = {token:?}, allow = [\"push\"] }}]\n");
+    let web_config = web_config(&folder, &users(&[("alice", "secret")]));
+    let gateway = Gateway::start_with_config(
+        &config,
+        &[
+            "--web.enable-admin-api",
+            "--web.external-url=https://metrics.example/",
+            "--web.route-prefix=/",
+            &web_config,
+        ],
+    );
+    let alice = basic("alice", "secret");
+    let ask = |method, path, authorization: &str, said: (&str, &str)| {
+        gateway.request(method, path, &[("Authorization", authorization), said], b"").status
+    };
+    let (foreign, own) = (("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Site", "same-origin"));
+    for (method, path, code) in [
+        ("POST", "/metrics/job/a", 200),
+        ("PUT", "/metrics/job/a", 200),
+        ("DELETE", "/metrics/job/a", 202),
+        ("PUT", "/api/v1/admin/wipe", 202),
+    ] {
+        assert_eq!(ask(method, path, &alice, foreign), 403, "{method} {path}");
+        assert_eq!(ask(method, path, &alice, ("Origin", "http://evil.example")), 403, "{method} {path}");
+        assert_eq!(ask(method, path, &alice, own), code, "{method} {path}");
+        assert_eq!(ask(method, path, &alice, ("Origin", "https://metrics.example")), code, "{method} {path}");
+    }
+    for path in ["/", "/metrics", "/api/v1/groups", "/-/healthy"] {
+        assert_eq!(ask("GET", path, &alice, foreign), 200, "{path}: reading is not changing");
+    }
+    assert_eq!(
+        ask("POST", "/metrics/job/a", "Bearer the-token-of-a-program", foreign),
+        200,
+        "no browser has it"
+    );
+    let answer = gateway.request("POST", "/metrics/job/a", &[("Authorization", &alice), foreign], b"");
+    assert!(
+        answer.text().starts_with("Forbidden: the browser says that another site sent"),
+        "{}",
+        answer.text()
+    );
+
+    let open = Gateway::start(&[]);
+    assert_eq!(open.request("POST", "/metrics/job/a", &[foreign], b"").status, 200, "as the stock gateway");
+}
+
+#[test]
 fn a_token_changes_while_the_gateway_runs() {
     let folder = Directory::new();
     let file = folder.write("token", "the-first-token-of-all");

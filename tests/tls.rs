@@ -235,6 +235,22 @@ fn clients_show_the_certificates_that_are_asked_for() {
 }
 
 #[test]
+fn a_certificate_works_for_the_gateways_own_page_only() {
+    let certificates = with_programs!();
+    certificates.client("friend", "DNS:friend.example");
+    let lines = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n";
+    let gateway = Gateway::start(&[&certificates.web_config(lines)]);
+    let mut keep = Default::default();
+    let shown = client(&certificates, "friend", &mut keep);
+    for (site, code) in [("cross-site", 403), ("same-origin", 200)] {
+        let said = format!("Sec-Fetch-Site: {site}");
+        let push = [&shown[..], &["--data-binary", "m 1\n", "-H", &said]].concat();
+        let answer = curl(&certificates, &gateway, "/metrics/job/a", &push);
+        assert_eq!(answer.map(|(code, _)| code), Ok(code), "{site}");
+    }
+}
+
+#[test]
 fn clients_must_be_one_of_those_that_are_named() {
     let certificates = with_programs!();
     certificates.client("dns", "DNS:other.example, DNS:a.example");

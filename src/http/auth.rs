@@ -5,6 +5,7 @@
 
 mod limiter;
 mod login;
+mod origin;
 mod passwords;
 mod permission;
 mod reload;
@@ -31,6 +32,9 @@ use rules::{Rules, Sources};
 /// The query of a page that is to be seen with a login: a browser asks its user for one only when it is refused.
 pub(super) const LOG_IN: &str = "login";
 
+const OTHER_SITE: &str = "Forbidden: the browser says that another site sent this request. If it was the page itself, \
+    behind a proxy, set --web.external-url to the address that the browser shows, or let the proxy pass Host on";
+
 /// Who was let through.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Visitor {
@@ -51,6 +55,8 @@ pub struct Guard {
     sources: Sources,
     rules: RwLock<Arc<Rules>>,
     passwords: Passwords,
+    /// Where browsers see the gateway; empty if nobody said.
+    external_url: String,
 }
 
 impl Guard {
@@ -63,7 +69,8 @@ impl Guard {
         let Some(sources) = Sources::of(config) else { return Ok(None) };
         let rules = sources.read()?;
         let passwords = Passwords::new().ok_or(LoadError::NoRandomness)?;
-        Ok(Some(Guard { sources, rules: RwLock::new(Arc::new(rules)), passwords }))
+        let external_url = config.web.external_url.clone();
+        Ok(Some(Guard { sources, rules: RwLock::new(Arc::new(rules)), passwords, external_url }))
     }
 
     /// Whether connections are encrypted. That does not change while the gateway runs.
@@ -118,6 +125,14 @@ impl Guard {
         let can_log_in = identity == Identity::Anonymous && rules.has_users();
         let has_to_log_in = can_log_in && request.uri().query() == Some(LOG_IN);
         if rules.permits(&identity, needed) && !has_to_log_in {
+            // A token comes from a program, and what needs no login could be sent from elsewhere too.
+            let is_of_browser = matches!(identity, Identity::User(_)) || rules.asks_for_certificates();
+            let changes = matches!(needed, Some(Permission::Push | Permission::Delete | Permission::Admin));
+            if is_of_browser && changes && origin::is_from_another_site(request.headers(), &self.external_url)
+            {
+                telemetry.denied(Denial::OtherSite);
+                return Err(answer::error(StatusCode::FORBIDDEN, OTHER_SITE));
+            }
             return Ok(Visitor { may: rules.permissions_of(&identity), can_log_in });
         }
         if identity == Identity::Anonymous && rules.has_logins() {

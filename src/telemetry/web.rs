@@ -31,6 +31,8 @@ pub enum Denial {
     Unauthorized,
     /// 403: its login may not do that.
     Forbidden,
+    /// 403: a browser says that another site is behind it.
+    OtherSite,
     /// 429: there were too many.
     RateLimited,
 }
@@ -40,6 +42,7 @@ impl Denial {
         match self {
             Denial::Unauthorized => "unauthorized",
             Denial::Forbidden => "forbidden",
+            Denial::OtherSite => "other_site",
             Denial::RateLimited => "rate_limited",
         }
     }
@@ -50,11 +53,11 @@ impl Web {
         let denied = IntCounterVec::new(
             Opts::new(
                 "tallygate_denied_requests_total",
-                "Requests that were turned away: without a valid login, without the permission, or above the rate limit.",
+                "Requests that were turned away: without a valid login, without the permission, from another site, or above the rate limit.",
             ),
             &["reason"],
         )?;
-        for denial in [Denial::Unauthorized, Denial::Forbidden, Denial::RateLimited] {
+        for denial in [Denial::Unauthorized, Denial::Forbidden, Denial::OtherSite, Denial::RateLimited] {
             denied.with_label_values(&[denial.reason()]);
         }
         let is_current = IntGauge::new(

@@ -90,6 +90,31 @@ fn a_page_with_a_login_works_as_one_without() {
 }
 
 #[test]
+fn a_page_of_another_site_does_nothing_in_a_users_name() {
+    let folder = Directory::new();
+    let gateway = Gateway::start(&[&web_config(&folder, &users(&["root"], "secret"))]);
+    push(&gateway, &basic(LOGIN), &["a"]);
+    let Some(browser) = Browser::start(DESKTOP) else { return };
+    browser.open(&url(&gateway, LOGIN, "/"));
+    let other = Gateway::start(&[]);
+    browser.go(&other.url("/-/healthy").replace("127.0.0.1", "localhost"));
+    // A form, since for what scripts send from elsewhere Chromium keeps logins apart.
+    browser.run(&format!(
+        "document.body.innerHTML = '<form method=post enctype=text/plain><input name=\"m{{a\"></form>';
+         document.forms[0].firstChild.value = '\"b\"}} 1';
+         document.forms[0].action = {};
+         document.forms[0].submit()",
+        json!(gateway.url("/metrics/job/b"))
+    ));
+    browser.wait_for_text("body", "Forbidden: the browser says that another site sent this request.");
+    let answer = gateway.request("GET", "/metrics", &[("Authorization", &basic(LOGIN))], b"");
+    let denied = |reason| format!("\ntallygate_denied_requests_total{{reason=\"{reason}\"}} ");
+    assert!(answer.text().contains(&format!("{}1\n", denied("other_site"))), "{}", answer.text());
+    assert!(!answer.text().contains("job=\"b\""), "{}", answer.text());
+    browser.finish_with_failed_requests();
+}
+
+#[test]
 fn what_a_visitor_may_not_do_is_not_offered() {
     let folder = Directory::new();
     let text = users(&["root", "reader", "keeper"], "secret");

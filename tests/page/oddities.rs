@@ -64,7 +64,7 @@ fn counts_that_are_no_counts_are_drawn_as_far_as_they_can_be() {
 
 #[test]
 fn many_buckets_and_long_values_stay_on_the_screen() {
-    let gateway = Gateway::start(&[]);
+    let gateway = Gateway::start_with_config("limits.label_value_length = 0\n", &[]);
     let mut text = "# TYPE h histogram\n".to_owned();
     for bucket in 1..=500 {
         text.push_str(&format!("h_bucket{{le=\"{bucket}\"}} {}\n", bucket * 2));

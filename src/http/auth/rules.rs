@@ -15,7 +15,7 @@ use super::login::Identity;
 use super::reload::Watched;
 use crate::config::Config;
 use crate::config::access::{Access, Permission, Permissions, TokenSource};
-use crate::config::web::{RateLimit, Secret, WebConfig, WebConfigError, system_error};
+use crate::config::web::{ClientAuth, RateLimit, Secret, WebConfig, WebConfigError, system_error};
 use crate::http::tls::{self, TlsError};
 
 /// A token may have no fewer characters: unlike passwords, tokens are checked as fast as they come.
@@ -86,6 +86,7 @@ impl Sources {
                 path: self.web_config.clone().unwrap_or_default(),
                 error,
             })?;
+        let asks_for_certificates = web.tls.as_ref().is_some_and(|tls| tls.client_auth != ClientAuth::None);
         let mut tokens = Vec::new();
         for token in &self.access.tokens {
             let hash = match &token.source {
@@ -111,6 +112,7 @@ impl Sources {
             permissions: self.access.users.clone(),
             anonymous: self.access.anonymous.unwrap_or(for_all),
             limiter: web.rate_limit.map(|limit| Arc::new(Limiter::new(limit, Instant::now()))),
+            asks_for_certificates,
             tls,
             files,
         })
@@ -150,6 +152,7 @@ pub(in crate::http) struct Rules {
     permissions: BTreeMap<String, Permissions>,
     anonymous: Permissions,
     limiter: Option<Arc<Limiter>>,
+    asks_for_certificates: bool,
     /// TLS, if it is on.
     pub(in crate::http) tls: Option<Arc<ServerConfig>>,
     /// All files that were read.
@@ -178,6 +181,11 @@ impl Rules {
 
     pub(super) fn has_tokens(&self) -> bool {
         !self.tokens.is_empty()
+    }
+
+    /// Whether clients are asked for certificates, which browsers show by themselves.
+    pub(super) fn asks_for_certificates(&self) -> bool {
+        self.asks_for_certificates
     }
 
     /// Whether there is anything that a request could prove to be.
