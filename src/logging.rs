@@ -19,6 +19,10 @@ use crate::config::{Log, LogFormat, LogLevel};
 /// The crate whose lines obey the level; others are heard from when they warn.
 const OWN_TARGET: &str = env!("CARGO_CRATE_NAME");
 
+/// The HTTP library calls it an error when a client sends what is no request, or goes away: anybody could fill the
+/// disk with its lines. Heard only while somebody looks closely.
+const HTTP_TARGET: &str = "actix_http";
+
 /// Keys that every line has; an attribute of such a name is called `logged_…`.
 const KEYS: [&str; 5] = ["ts", "level", "caller", "msg", "source"];
 
@@ -38,7 +42,13 @@ where
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    let filter = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(OWN_TARGET, level);
+    let filter = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target(
+            HTTP_TARGET,
+            if level == LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::OFF },
+        )
+        .with_target(OWN_TARGET, level);
     let lines =
         tracing_subscriber::fmt::layer().with_writer(writer).event_format(Line { format: log.format });
     tracing_subscriber::registry().with(filter).with(lines)
@@ -365,13 +375,14 @@ mod tests {
         let events = || {
             tracing::debug!("ours");
             tracing::info!(target: "actix_server::builder", "starting 1 workers");
-            tracing::warn!(target: "actix_http", "theirs");
+            tracing::warn!(target: "actix_rt", "theirs");
+            tracing::error!(target: "actix_http::h1::dispatcher", "client's");
         };
         let messages = |level| -> Vec<String> {
             let text = logged(level, LogFormat::Logfmt, events);
             text.lines().map(|line| line.rsplit_once("msg=").unwrap().1.to_owned()).collect()
         };
-        assert_eq!(messages(LogLevel::Debug), ["ours", "theirs"]);
+        assert_eq!(messages(LogLevel::Debug), ["ours", "theirs", "client's"]);
         assert_eq!(messages(LogLevel::Info), ["theirs"]);
         assert_eq!(messages(LogLevel::Warn), ["theirs"]);
         assert!(messages(LogLevel::Error).is_empty());

@@ -12,6 +12,8 @@ use std::io::Write as _;
 use std::net::TcpStream;
 
 use abuse::attack::{Attack, raise_descriptors, stalled_text};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use support::{encode_request, sample};
 
 #[test]
@@ -298,6 +300,37 @@ fn requests_piled_up_by_a_client_that_reads_nothing() {
     }
     attack.until_hits("send_timeout", 2.0);
     attack.is_over();
+}
+
+#[test]
+fn requests_piled_up_behind_one_that_waits() {
+    const CONNECTIONS: usize = 100;
+    let folder = support::Directory::new();
+    // Each first request waits for the check of a wrong password.
+    let hash = "$2y$11$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
+    let users = folder.write("web.yml", format!("basic_auth_users:\n  alice: {hash}\n"));
+    let attack = Attack::start_with("", &[&format!("--web.config.file={users}")]);
+    let before = attack.peak();
+    let filler = "x".repeat(30_000);
+    let large = format!("GET / HTTP/1.1\r\nHost: a\r\na: {filler}\r\nb: {filler}\r\nc: {filler}\r\n\r\n");
+    let mut streams: Vec<(TcpStream, Vec<u8>)> = (0..CONNECTIONS)
+        .map(|number| {
+            let stream = TcpStream::connect(attack.gateway.addresses()[0]).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            let login = STANDARD.encode(format!("nobody{number}:guess"));
+            let first = format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {login}\r\n\r\n");
+            (stream, (first + &large.repeat(20)).into_bytes())
+        })
+        .collect();
+    // As much as the gateway takes, until the first ones are answered.
+    while streams[2].0.peek(&mut [0]).is_err() {
+        for (stream, unsent) in &mut streams {
+            let sent = stream.write(unsent).unwrap_or(0);
+            unsent.drain(..sent);
+        }
+    }
+    let taken = attack.peak() - before;
+    assert!(taken < CONNECTIONS as u64 * (400 << 10), "{} MiB", taken >> 20);
 }
 
 #[test]

@@ -85,6 +85,32 @@ fn users_come_in_with_their_password_only() {
 }
 
 #[test]
+fn guesses_that_wait_leave_room_for_known_users() {
+    let folder = Directory::new();
+    // Where a check takes long, guesses come faster than they are checked.
+    let slow = "$2y$11$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
+    let text = format!("{}  slow: {slow}\n", users(&[("alice", "wonder:land")]));
+    let gateway = Gateway::start(&[&web_config(&folder, &text)]);
+    let alice = basic("alice", "wonder:land");
+    assert_eq!(get(&gateway, "/-/healthy", &alice).status, 200);
+    let mut guesses: Vec<_> = (0..200)
+        .map(|number| {
+            let mut connection = gateway.connect();
+            let headers = [("Authorization", &*basic("slow", &number.to_string()))];
+            connection.send(&support::encode_request("GET", "/-/healthy", &headers, b"")).unwrap();
+            connection
+        })
+        .collect();
+    let answer = guesses.pop().unwrap().read_response("GET").unwrap();
+    let said = "too many logins are being checked: try again later\n";
+    assert_eq!((answer.status, &*answer.text()), (503, said));
+    assert!(answer.header("Retry-After").is_some());
+    assert_eq!(get(&gateway, "/-/healthy", &alice).status, 200);
+    let metrics = get(&gateway, "/metrics", &alice).text();
+    assert!(metrics.contains("\ntallygate_denied_requests_total{reason=\"busy\"} "), "{metrics}");
+}
+
+#[test]
 fn the_login_covers_every_path_and_method() {
     let folder = Directory::new();
     let text = users(&[("alice", "secret")]);

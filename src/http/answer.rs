@@ -53,7 +53,7 @@ pub(super) fn failure(failure: &Failure) -> HttpResponse {
 }
 
 /// The answer to a request that is worth another try.
-fn unavailable(message: &str) -> HttpResponse {
+pub(super) fn unavailable(message: &str) -> HttpResponse {
     let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, message);
     answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     answer

@@ -23,7 +23,7 @@ use crate::config::access::{Permission, Permissions};
 use crate::config::web::RateLimit;
 use crate::telemetry::web::{Denial, Web};
 use login::{Identity, Login};
-use passwords::Passwords;
+use passwords::{Passwords, Verdict};
 pub(super) use permission::needed;
 pub(super) use reload::watch;
 pub use rules::LoadError;
@@ -114,8 +114,16 @@ impl Guard {
             Login::Unknown => None,
             Login::Token(token) => rules.token(&token),
             Login::Basic { user, password } => {
-                let is_right = self.passwords.are_right(rules.users(), &user, password).await;
-                is_right.then_some(Identity::User(user))
+                match self.passwords.check(rules.users(), &user, password).await {
+                    Verdict::Right => Some(Identity::User(user)),
+                    Verdict::Wrong => None,
+                    Verdict::Busy => {
+                        telemetry.denied(Denial::Busy);
+                        return Err(answer::unavailable(
+                            "too many logins are being checked: try again later",
+                        ));
+                    }
+                }
             }
         };
         let Some(identity) = identity else {

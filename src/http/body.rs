@@ -1,8 +1,11 @@
 //! Request bodies: read and inflated within limits.
 
 use std::io::{self, Read};
+use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
+use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::http::header::{self, HeaderMap};
@@ -11,6 +14,7 @@ use flate2::bufread::MultiGzDecoder;
 use futures_core::Stream;
 use tokio::time::{Instant, timeout_at};
 
+use super::connection::{ReadingBody, Watch};
 use crate::telemetry::limits::{Quota, Share};
 
 /// Why a body was not read.
@@ -81,13 +85,14 @@ const PROGRESS_BYTES: usize = 256 * 1024;
 /// is taken from `share` for what does not come at once.
 pub(super) async fn read(
     payload: &mut Payload,
-    headers: &HeaderMap,
+    request: &HttpRequest,
     limit: u64,
     time: Duration,
     share: &mut Option<Share>,
     quota: &Quota,
 ) -> Result<Bytes, BodyError> {
-    let announced = headers
+    let announced = request
+        .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<u64>().ok());
@@ -95,7 +100,8 @@ pub(super) async fn read(
         return Err(BodyError::TooLarge { limit });
     }
     let mut deadline = Instant::now() + time;
-    let Some(first) = next_chunk(payload, deadline).await? else { return Ok(Bytes::new()) };
+    let mut chunks = Chunks { payload, request, reading: None };
+    let Some(first) = chunks.next(deadline).await? else { return Ok(Bytes::new()) };
     if announced == Some(first.len() as u64) {
         return Ok(first);
     }
@@ -120,15 +126,31 @@ pub(super) async fn read(
         if length - since >= PROGRESS_BYTES {
             (since, deadline) = (length, Instant::now() + time);
         }
-        chunk = next_chunk(payload, deadline).await?;
+        chunk = chunks.next(deadline).await?;
     }
     Ok(body.freeze())
 }
 
-async fn next_chunk(payload: &mut Payload, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
-    let chunk = std::future::poll_fn(|context| std::pin::Pin::new(&mut *payload).poll_next(context));
-    let chunk = timeout_at(deadline, chunk).await.map_err(|_| BodyError::TooSlow)?;
-    chunk.transpose().map_err(BodyError::Incomplete)
+/// The parts of a body.
+struct Chunks<'a> {
+    payload: &'a mut Payload,
+    request: &'a HttpRequest,
+    /// Lets the connection read, once that was of use.
+    reading: Option<ReadingBody>,
+}
+
+impl Chunks<'_> {
+    async fn next(&mut self, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
+        let chunk = std::future::poll_fn(|context| {
+            let chunk = Pin::new(&mut *self.payload).poll_next(context);
+            if chunk.is_pending() && self.reading.is_none() {
+                self.reading = self.request.conn_data::<Rc<Watch>>().map(Watch::reading_body);
+            }
+            chunk
+        });
+        let chunk = timeout_at(deadline, chunk).await.map_err(|_| BodyError::TooSlow)?;
+        chunk.transpose().map_err(BodyError::Incomplete)
+    }
 }
 
 /// Whether a body can be one of zstd.

@@ -1,8 +1,8 @@
 //! Connections: how many there are, and how long a client may take.
 //!
 //! actix bounds the time for the first head of a connection only. Here every head has its time, and so has
-//! reading an answer; and from a client that does not read, nothing is read either: it could send requests
-//! whose answers pile up.
+//! reading an answer; and nothing is read ahead: neither from a client that does not read its answers, nor behind
+//! a request that is being answered.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -57,6 +57,8 @@ pub(super) struct Watch {
     has_read_waiting: Cell<bool>,
     /// Requests that are being answered.
     answering: Cell<u32>,
+    /// Whether the body of the one that is being answered is being read.
+    is_reading_body: Cell<bool>,
     /// When the last of them was answered.
     answered_at: Cell<u64>,
     /// Whether the connection ends with the answer, although more of the request may come.
@@ -86,10 +88,21 @@ impl Drop for Answering {
     fn drop(&mut self) {
         self.0.answering.set(self.0.answering.get() - 1);
         self.0.answered_at.set(self.0.warden.now.get());
+        self.0.read_on();
         if self.0.is_ending.get() && self.0.answering.get() == 0 {
             self.0.verdict.set(self.0.verdict.get().or(Some(Verdict::Over)));
             self.0.wake();
         }
+    }
+}
+
+/// Lasts while the body of a request is being read.
+#[derive(Debug)]
+pub(super) struct ReadingBody(Rc<Watch>);
+
+impl Drop for ReadingBody {
+    fn drop(&mut self) {
+        self.0.is_reading_body.set(false);
     }
 }
 
@@ -99,6 +112,28 @@ impl Watch {
         self.answering.set(self.answering.get() + 1);
         self.head_since.set(0);
         Answering(self.clone())
+    }
+
+    /// More of the body of the request that is being answered is to come.
+    pub(super) fn reading_body(self: &Rc<Watch>) -> ReadingBody {
+        self.is_reading_body.set(true);
+        self.read_on();
+        ReadingBody(self.clone())
+    }
+
+    /// Whether nothing is read for now: a client that does not read gets no chance to send requests whose answers
+    /// pile up, and requests behind one that is being answered wait in the buffers of the system. actix would take in
+    /// as many as 16, with heads of 128 KiB each.
+    fn holds_reading_up(&self) -> bool {
+        self.blocked_since.get() != 0 || (self.answering.get() != 0 && !self.is_reading_body.get())
+    }
+
+    /// Reads what was held up, if it was, and nothing holds it up any more.
+    fn read_on(&self) {
+        if self.has_read_waiting.get() && !self.holds_reading_up() {
+            self.has_read_waiting.set(false);
+            self.wake();
+        }
     }
 
     /// Ends the connection with the answer that is being given. actix waits for the rest of a body that comes in
@@ -235,6 +270,7 @@ impl<S> Watched<S> {
             blocked_since: Cell::new(0),
             has_read_waiting: Cell::new(false),
             answering: Cell::new(0),
+            is_reading_body: Cell::new(false),
             answered_at: Cell::new(0),
             is_ending: Cell::new(false),
             verdict: Cell::new(None),
@@ -311,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
             Some(Verdict::Over) => return Poll::Ready(Ok(())),
             Some(Verdict::SlowReading) => return Poll::Ready(Err(too_slow())),
         }
-        if watch.blocked_since.get() != 0 {
+        if watch.holds_reading_up() {
             watch.has_read_waiting.set(true);
             watch.wait(context);
             return Poll::Pending;
@@ -361,9 +397,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
             if this.watch.head_since.get() != 0 {
                 this.watch.head_since.set(this.watch.warden.now.get());
             }
-            if this.watch.has_read_waiting.replace(false) {
-                context.waker().wake_by_ref();
-            }
+            this.watch.read_on();
         }
         flushed
     }

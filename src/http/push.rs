@@ -92,7 +92,7 @@ async fn accept(
     let (limit, time) = (state.max_body_bytes, longest(state.limits.body_timeout));
     // Taken where the body is large, and held until it is answered.
     let mut share = None;
-    let body = match body::read(payload, request.headers(), limit, time, &mut share, &state.bodies).await {
+    let body = match body::read(payload, request, limit, time, &mut share, &state.bodies).await {
         Ok(body) => body,
         Err(error) => {
             if let (BodyError::TooSlow, Some(watch)) = (&error, request.conn_data::<Rc<Watch>>()) {

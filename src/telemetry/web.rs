@@ -33,6 +33,8 @@ pub enum Denial {
     Forbidden,
     /// 403: a browser says that another site is behind it.
     OtherSite,
+    /// 503: too many logins wait to be checked.
+    Busy,
     /// 429: there were too many.
     RateLimited,
 }
@@ -43,6 +45,7 @@ impl Denial {
             Denial::Unauthorized => "unauthorized",
             Denial::Forbidden => "forbidden",
             Denial::OtherSite => "other_site",
+            Denial::Busy => "busy",
             Denial::RateLimited => "rate_limited",
         }
     }
@@ -53,11 +56,13 @@ impl Web {
         let denied = IntCounterVec::new(
             Opts::new(
                 "tallygate_denied_requests_total",
-                "Requests that were turned away: without a valid login, without the permission, from another site, or above the rate limit.",
+                "Requests that were turned away: without a valid login, without the permission, from another site, or while there were too many.",
             ),
             &["reason"],
         )?;
-        for denial in [Denial::Unauthorized, Denial::Forbidden, Denial::OtherSite, Denial::RateLimited] {
+        let denials =
+            [Denial::Unauthorized, Denial::Forbidden, Denial::OtherSite, Denial::Busy, Denial::RateLimited];
+        for denial in denials {
             denied.with_label_values(&[denial.reason()]);
         }
         let is_current = IntGauge::new(

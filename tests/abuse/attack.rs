@@ -25,8 +25,12 @@ pub(crate) struct Attack {
 impl Attack {
     /// A gateway with these limits besides.
     pub(crate) fn start(limits: &str) -> Attack {
-        let gateway = Gateway::start_with_config(&format!("{LIMITS}{limits}\n"), &[]);
-        Attack { gateway }
+        Attack::start_with(limits, &[])
+    }
+
+    /// The same, and with these flags.
+    pub(crate) fn start_with(limits: &str, flags: &[&str]) -> Attack {
+        Attack { gateway: Gateway::start_with_config(&format!("{LIMITS}{limits}\n"), flags) }
     }
 
     /// How often a limit was hit.

@@ -5,7 +5,7 @@
 //! changed bcrypt hash makes it useless. Right and wrong ones are remembered apart, so that no amount of
 //! guessing makes the gateway forget who its users are. Users that don't exist take as long as those that do.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::web;
@@ -19,6 +19,9 @@ const RIGHT_ONES: usize = 1000;
 
 /// How many wrong ones.
 const WRONG_ONES: usize = 100;
+
+/// How many different logins wait for a check. Each holds its request, also once the client has gone.
+const WAITING_ONES: usize = 128;
 
 /// A bcrypt hash without its cost, of no password that anybody knows.
 const DUMMY: &str = "QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
@@ -35,6 +38,43 @@ pub(super) struct Passwords {
     remembered: Mutex<Remembered>,
     /// Held by the check that is being done.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// How often each login waits for its turn.
+    waiting: Mutex<HashMap<Digest, usize>>,
+}
+
+/// What is known of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// There is such a user, and this is the password.
+    Right,
+    /// It is wrong.
+    Wrong,
+    /// Too many others wait to be checked.
+    Busy,
+}
+
+impl Verdict {
+    fn of(is_right: bool) -> Verdict {
+        if is_right { Verdict::Right } else { Verdict::Wrong }
+    }
+}
+
+/// Lasts while a login waits.
+struct Waiting<'a> {
+    passwords: &'a Passwords,
+    login: Digest,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.passwords.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = waiting.get_mut(&self.login) {
+            *count -= 1;
+            if *count == 0 {
+                waiting.remove(&self.login);
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -67,16 +107,16 @@ impl Passwords {
     /// None if the system has no randomness.
     pub(super) fn new() -> Option<Passwords> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok()?;
-        Some(Passwords { key, remembered: Mutex::default(), turn: Arc::default() })
+        Some(Passwords { key, remembered: Mutex::default(), turn: Arc::default(), waiting: Mutex::default() })
     }
 
-    /// Whether there is such a user and this is the password.
-    pub(super) async fn are_right(
+    /// Checks a login, or remembers what came of that.
+    pub(super) async fn check(
         &self,
         users: &BTreeMap<String, Secret>,
         user: &str,
         password: Vec<u8>,
-    ) -> bool {
+    ) -> Verdict {
         let known = users.get(user);
         let hash = match known {
             Some(hash) => hash.expose().to_owned(),
@@ -84,12 +124,13 @@ impl Passwords {
         };
         let login = self.digest(user, &hash, &password);
         if let Some(is_right) = self.verdict(&login) {
-            return is_right;
+            return Verdict::of(is_right);
         }
+        let Some(_waiting) = self.wait(login) else { return Verdict::Busy };
         let turn = self.turn.clone().lock_owned().await;
         // The one before may have been the same.
         if let Some(is_right) = self.verdict(&login) {
-            return is_right;
+            return Verdict::of(is_right);
         }
         let is_known = known.is_some();
         let checked = web::block(move || {
@@ -98,9 +139,19 @@ impl Passwords {
             (is_right, turn)
         });
         // The pool only fails while the server goes down.
-        let Ok((is_right, _turn)) = checked.await else { return false };
+        let Ok((is_right, _turn)) = checked.await else { return Verdict::Busy };
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).add(login, is_right);
-        is_right
+        Verdict::of(is_right)
+    }
+
+    /// A place among those that wait: the same login may wait many times, as after a start.
+    fn wait(&self, login: Digest) -> Option<Waiting<'_>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= WAITING_ONES && !waiting.contains_key(&login) {
+            return None;
+        }
+        *waiting.entry(login).or_default() += 1;
+        Some(Waiting { passwords: self, login })
     }
 
     fn verdict(&self, login: &Digest) -> Option<bool> {
@@ -165,6 +216,21 @@ mod tests {
         assert_eq!(remembered.wrong.len(), WRONG_ONES);
         (1000..4000).for_each(|number| remembered.add(login(number), true));
         assert_eq!(remembered.right.len(), RIGHT_ONES);
+    }
+
+    #[test]
+    fn not_everybody_waits() {
+        let passwords = Passwords::new().unwrap();
+        let login = |number: usize| passwords.digest(&number.to_string(), "", b"");
+        let mut waiting: Vec<_> =
+            (0..WAITING_ONES).map(|number| passwords.wait(login(number)).unwrap()).collect();
+        assert!(passwords.wait(login(WAITING_ONES)).is_none());
+        assert!(passwords.wait(login(0)).is_some());
+        assert!(passwords.wait(login(WAITING_ONES)).is_none(), "the same login waits on");
+        waiting.pop();
+        assert!(passwords.wait(login(WAITING_ONES)).is_some());
+        waiting.clear();
+        assert!(passwords.waiting.lock().unwrap().is_empty());
     }
 
     #[test]
