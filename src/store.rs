@@ -167,7 +167,7 @@ impl Store {
             match group.plan(push, semantics) {
                 Ok(plan) if plan.is_structural => {}
                 Ok(plan) => {
-                    if let Some(full) = self.is_too_large_for(&group, push, &plan) {
+                    if let Some(full) = self.is_too_large_for(&group, push, &plan, semantics) {
                         self.fail(&mut group, now);
                         return Err(full.into());
                     }

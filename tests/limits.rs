@@ -6,6 +6,7 @@ mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use support::protobuf::{CONTENT_TYPE, HISTOGRAM, Histogram, Native};
 use support::{Directory, Gateway, Response, assert_valid_exposition};
 
 /// The gateway with these limits.
@@ -267,4 +268,120 @@ fn zero_is_no_limit() {
     gateway.push("/metrics/job/a", &series(0..5000));
     assert_eq!(gateway.sample("tallygate_series"), Some(5000.0));
     assert_valid_exposition(&gateway.scrape());
+}
+
+const STORE_FULL: &str = "(limits.store_bytes)";
+
+/// Fills the store until not even a small series has room.
+fn fill(gateway: &Gateway) {
+    for size in [10_000, 1000, 100, 1] {
+        let filler = "x".repeat(size);
+        let body = |n: usize| format!("filler{{n=\"{n}\",size=\"{size}\",f=\"{filler}\"}} 1\n");
+        let full = (0..10_000).find(|n| gateway.post("/metrics/job/filler", &body(*n)).status != 200);
+        assert!(full.is_some(), "the store takes everything");
+    }
+}
+
+fn store_bytes(gateway: &Gateway) -> f64 {
+    gateway.sample("tallygate_store_bytes").unwrap()
+}
+
+#[test]
+fn families_count_by_themselves() {
+    let gateway = limited("store_bytes = 1_000_000");
+    let families = |count: usize| (0..count).map(|n| format!("family{n} 1\n")).collect::<String>();
+    assert_limited(&gateway.put("/metrics/job/a", &families(9000)), 429, STORE_FULL);
+    assert_eq!(gateway.put("/metrics/job/a", &families(2000)).status, 200);
+    assert!(store_bytes(&gateway) <= 1_000_000.0, "{}", store_bytes(&gateway));
+    // Neither beside what is there, nor in its place.
+    assert_limited(&gateway.post("/metrics/job/a", &families(9000)), 429, STORE_FULL);
+    assert_limited(&gateway.put("/metrics/job/a", &families(9000)), 429, STORE_FULL);
+    assert_limited(&gateway.post("/metrics/job/b", &families(2000)), 429, STORE_FULL);
+    assert_eq!(gateway.put("/metrics/job/a", &families(2000)).status, 200);
+    assert!(store_bytes(&gateway) <= 1_000_000.0, "{}", store_bytes(&gateway));
+}
+
+#[test]
+fn native_buckets_have_no_room_in_a_full_store() {
+    let gateway = limited("store_bytes = 60_000");
+    let native = |schema: i64, indexes: std::ops::Range<i64>| {
+        let positive = indexes.map(|index| (index, 1.0)).collect();
+        let native = Native { schema, zero_threshold: 0.001, positive, ..Native::default() };
+        Histogram::native(1.0, native).body(HISTOGRAM)
+    };
+    let send =
+        |body: Vec<u8>| gateway.request("POST", "/metrics/job/n", &[("Content-Type", CONTENT_TYPE)], &body);
+    assert_eq!(send(native(3, 0..20)).status, 200);
+    fill(&gateway);
+    let filled = store_bytes(&gateway);
+    assert_limited(&send(native(3, 0..150)), 429, STORE_FULL);
+    assert_limited(&send(native(3, -30..20)), 429, STORE_FULL);
+    assert_eq!(store_bytes(&gateway), filled);
+    // The same buckets, some of them, and finer ones that come to the same.
+    for body in [native(3, 0..20), native(3, 5..7), native(4, 10..30)] {
+        let answer = send(body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert_eq!(store_bytes(&gateway), filled);
+    // Coarser ones make it smaller.
+    assert_eq!(send(native(0, 0..2)).status, 200);
+    assert!(store_bytes(&gateway) < filled);
+    assert_eq!(gateway.sample("h_count{instance=\"\",job=\"n\"}"), Some(64.0));
+}
+
+#[test]
+fn exemplars_have_no_room_in_a_full_store_but_where_some_are() {
+    let gateway = limited("store_bytes = 60_000");
+    let histogram = |with: &[usize]| {
+        let bucket = |n: usize| {
+            let exemplar = if with.contains(&n) { format!(" # {{id=\"a\"}} {n}.0") } else { String::new() };
+            format!("h_bucket{{le=\"{n}.0\"}} 1{exemplar}\n")
+        };
+        let buckets: String = (0..10).map(bucket).collect();
+        format!("# TYPE h histogram\n{buckets}h_bucket{{le=\"+Inf\"}} 1\nh_count 1\nh_sum 1\n# EOF\n")
+    };
+    let send = |with: &[usize]| {
+        let openmetrics = [("Content-Type", "application/openmetrics-text")];
+        gateway.request("POST", "/metrics/job/e", &openmetrics, histogram(with).as_bytes())
+    };
+    assert_eq!(send(&[3, 7]).status, 200);
+    fill(&gateway);
+    let filled = store_bytes(&gateway);
+    for with in [&[4][..], &[3, 4], &[3, 4, 7]] {
+        assert_limited(&send(with), 429, STORE_FULL);
+    }
+    for with in [&[3, 7][..], &[7], &[]] {
+        let answer = send(with);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert_eq!(store_bytes(&gateway), filled);
+}
+
+#[test]
+fn what_a_put_replaces_makes_room_for_it() {
+    for flags in [&[][..], &["--no-push.aggregate"]] {
+        let gateway = Gateway::start_with_config("[limits]\nstore_bytes = 60_000\n", flags);
+        let histogram = |bounds: std::ops::Range<usize>| {
+            let buckets = bounds.map(|b| format!("h_bucket{{le=\"{b}\"}} 1\n")).collect::<String>();
+            format!("# TYPE h histogram\n{buckets}h_bucket{{le=\"+Inf\"}} 1\nh_count 1\nh_sum 1\n")
+        };
+        let summary = |quantiles: std::ops::Range<usize>| {
+            let quantiles = quantiles.map(|q| format!("s{{quantile=\"0.{q}\"}} 1\n")).collect::<String>();
+            format!("# TYPE s summary\n{quantiles}s_count 1\ns_sum 1\n")
+        };
+        assert_eq!(gateway.put("/metrics/job/h", &histogram(0..200)).status, 200);
+        assert_eq!(gateway.put("/metrics/job/s", &summary(10..90)).status, 200);
+        fill(&gateway);
+        assert_limited(&gateway.put("/metrics/job/h", &histogram(0..210)), 429, STORE_FULL);
+        assert_limited(&gateway.put("/metrics/job/s", &summary(10..99)), 429, STORE_FULL);
+        for (path, body) in [
+            ("/metrics/job/h", histogram(1000..1200)),
+            ("/metrics/job/h", histogram(50..150)),
+            ("/metrics/job/s", summary(10..80)),
+        ] {
+            let answer = gateway.put(path, &body);
+            assert_eq!(answer.status, 200, "{flags:?}: {}", answer.text());
+        }
+        assert!(store_bytes(&gateway) < 57_000.0, "{}", store_bytes(&gateway));
+    }
 }

@@ -120,6 +120,26 @@ fn keep_newest(exemplars: &mut Vec<Placed>, now: i64) {
     exemplars.retain(|_| at.next().is_some_and(|at| !gone.contains(&at)));
 }
 
+/// How many more exemplars a series has once these are added to those that are `present`; see
+/// [`Exemplars::add`]. A native histogram has [`MAX_NATIVE`] places, a value or bucket has one.
+pub fn added(present: &[(u32, Placed)], pushed: impl Iterator<Item = (Place, Exemplar)>) -> i64 {
+    let start = present.partition_point(|(_, placed)| placed.place != Place::Native);
+    let (others, natives) = present.split_at(start);
+    let mut places: Vec<Place> = others.iter().map(|(_, placed)| placed.place).collect();
+    let mut kept = natives.len().min(MAX_NATIVE);
+    for (place, exemplar) in pushed {
+        match place {
+            Place::Native => {
+                kept += usize::from(natives.iter().all(|(_, placed)| *placed.exemplar != exemplar))
+            }
+            _ => places.push(place),
+        }
+    }
+    places.sort_by(Place::order);
+    places.dedup();
+    (places.len() + kept.min(MAX_NATIVE)) as i64 - present.len() as i64
+}
+
 /// The exemplar of a counter, among those of its series.
 pub fn of_value(exemplars: &[(u32, Placed)]) -> Option<&Exemplar> {
     let placed = exemplars.first().filter(|(_, placed)| placed.place == Place::Value);

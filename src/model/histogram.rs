@@ -261,7 +261,12 @@ impl Histogram {
 
     /// How much memory so many buckets of one layout take, in bytes, roughly.
     pub fn size_of(buckets: usize) -> usize {
-        PART_BYTES + buckets * BUCKET_BYTES
+        Histogram::size_of_parts(1, buckets)
+    }
+
+    /// How much memory so many layouts with so many buckets together take, in bytes, roughly.
+    pub fn size_of_parts(layouts: usize, buckets: usize) -> usize {
+        layouts * PART_BYTES + buckets * BUCKET_BYTES
     }
 
     /// How much memory the buckets take, in bytes, roughly.
@@ -270,9 +275,17 @@ impl Histogram {
         classic + self.native.as_ref().map_or(0, |part| part.histogram.size())
     }
 
-    /// Whether a push with these buckets needs no more memory than there is.
-    pub fn has_room_for(&self, buckets: &[Bucket]) -> bool {
-        self.parts().any(|part| part.layout.fits(buckets))
+    /// By how many bytes [`Histogram::merge`] of a push makes it grow.
+    pub fn growth(&self, pushed: Pushed<'_>) -> i64 {
+        let is_classic = self.native.is_none() && pushed.native.is_none();
+        if is_classic && self.parts().any(|part| part.layout.fits(pushed.buckets)) {
+            return 0;
+        }
+        // Which buckets two histograms have together, only adding them tells for sure: bounds and resolutions
+        // may have to be brought together.
+        let mut after = self.clone();
+        after.merge(pushed);
+        after.size() as i64 - self.size() as i64
     }
 
     /// The number of observations.

@@ -151,6 +151,26 @@ impl Push {
         family.unit.map(|span| self.str(span))
     }
 
+    /// How many classic buckets all series have together.
+    pub fn bucket_count(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// How many quantiles all series have together.
+    pub fn quantile_count(&self) -> usize {
+        self.quantiles.len()
+    }
+
+    /// How many exemplars all series have together.
+    pub fn exemplar_count(&self) -> usize {
+        self.exemplars.iter().len()
+    }
+
+    /// How much memory the native parts of all series take, in bytes.
+    pub fn native_size(&self) -> usize {
+        self.natives.iter().map(NativeHistogram::size).sum()
+    }
+
     /// Whether any series has an exemplar.
     pub fn has_exemplars(&self) -> bool {
         !self.exemplars.is_empty()
@@ -209,7 +229,7 @@ impl Push {
             + self.quantiles.capacity() * size_of::<Quantile>()
             + self.exemplars.size()
             + self.starts.size()
-            + self.natives.iter().map(NativeHistogram::size).sum::<usize>()
+            + self.native_size()
     }
 
     fn str(&self, span: Span) -> &str {

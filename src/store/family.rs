@@ -68,6 +68,15 @@ impl Metadata {
         changes(self.help.as_deref(), push.help(pushed)) || changes(self.unit.as_deref(), push.unit(pushed))
     }
 
+    /// By how many bytes the texts grow when a push that replaces nothing changes this.
+    pub fn growth(&self, push: &Push, pushed: &push::Family) -> i64 {
+        let growth = |old: &Option<Arc<str>>, new: Option<&str>| {
+            let old = old.as_ref().map_or(0, |old| old.len() as i64);
+            new.map_or(0, |new| new.len() as i64 - old)
+        };
+        growth(&self.help, push.help(pushed)) + growth(&self.unit, push.unit(pushed))
+    }
+
     /// Changes it so. `share` gives the shared copy of a text.
     pub fn change_with(
         &mut self,
@@ -225,9 +234,8 @@ impl Family {
 
     /// The size of everything in bytes, roughly.
     pub fn bytes(&self) -> u64 {
-        let told = [&self.metadata.help, &self.metadata.unit].into_iter().flatten();
-        let texts: usize = told.map(|text| text.len()).sum();
-        FAMILY_BYTES + (self.definition.name().len() + texts) as u64 + self.bytes
+        let texts = [self.metadata.help.as_deref(), self.metadata.unit.as_deref()];
+        own_bytes(self.definition.name(), texts) + self.bytes
     }
 
     /// The size of the series in bytes, roughly.
@@ -235,13 +243,14 @@ impl Family {
         self.bytes
     }
 
-    /// Whether a push to series that are there would need more memory.
-    pub fn swells(&self, push: &Push, pushed: &push::Family, placement: &Placement) -> bool {
+    /// By how many bytes the series grow that are there, when pushed series meet them.
+    pub fn growth(&self, push: &Push, pushed: &push::Family, placement: &Placement, meeting: Meeting) -> i64 {
         let known = push.series(pushed).iter().zip(&placement.positions).filter(|(_, at)| **at != NEW);
-        known.into_iter().any(|(one, &at)| {
+        let growth = known.map(|(one, &at)| {
             let piece = &self.pieces[at as usize / PIECE_ROWS];
-            piece.swells(at as usize % PIECE_ROWS, push, one)
-        })
+            piece.growth(at as usize % PIECE_ROWS, push, one, meeting)
+        });
+        growth.sum()
     }
 
     /// The pieces, in order.
@@ -484,6 +493,17 @@ impl Family {
             index.positions.insert_unique(hash(&position), position, hash);
         }
     }
+}
+
+/// What a family takes beside its series, in bytes.
+fn own_bytes(name: &str, texts: [Option<&str>; 2]) -> u64 {
+    let texts = texts.into_iter().flatten().map(str::len).sum::<usize>();
+    FAMILY_BYTES + (name.len() + texts) as u64
+}
+
+/// What [`Family::bytes`] of a pushed family will be without its series.
+pub fn pushed_own_bytes(push: &Push, pushed: &push::Family) -> u64 {
+    own_bytes(push.name(pushed), [push.help(pushed), push.unit(pushed)])
 }
 
 fn block_at(pieces: &[Arc<Piece>], position: u32) -> &str {

@@ -11,7 +11,7 @@ use crate::model::rules::{Cause, Refusal};
 use crate::model::time::Moment;
 use crate::store::change::{GroupChanges, Times, Tracking};
 use crate::store::definition::{Definitions, Shape};
-use crate::store::family::{Family, NEW, Placement, Positions};
+use crate::store::family::{Family, NEW, Placement, Positions, pushed_own_bytes};
 use crate::store::piece::Meeting;
 
 /// Families beyond these are read when they are needed: a push rarely has more.
@@ -275,26 +275,28 @@ impl Group {
 
     /// The size of everything in bytes, roughly; see [`crate::store::piece::Piece::row_bytes`].
     pub fn bytes(&self) -> u64 {
-        // The labels are there as labels, as keys, as the block of the own series and in indexes.
-        let labels = GROUP_BYTES + 4 * self.labels.key.len() as u64;
-        labels + self.families.iter().map(Family::bytes).sum::<u64>()
+        own_bytes(&self.labels.key) + self.families.iter().map(Family::bytes).sum::<u64>()
     }
 
-    /// Whether a push to series that are there would need more memory.
-    pub fn swells(&self, push: &Push, plan: &Plan) -> bool {
-        push.families().iter().zip(&plan.steps).any(|(pushed, step)| {
-            let family = step.family.and_then(|at| self.families.get(at));
-            family.is_some_and(|family| family.swells(push, pushed, &step.placement))
-        })
+    /// By how many bytes a plan that changes values only makes the group grow.
+    pub fn growth_of_values(&self, push: &Push, plan: &Plan, semantics: &Semantics) -> i64 {
+        let growth = push.families().iter().zip(&plan.steps).filter_map(|(pushed, step)| {
+            let family = self.families.get(step.family?)?;
+            let meeting = meeting(pushed, semantics.rule(pushed));
+            Some(family.growth(push, pushed, &step.placement, meeting))
+        });
+        growth.sum()
     }
 
-    /// By how many series a plan changes the group, and by how many bytes at most.
+    /// By how many series a plan changes the group, and by how many bytes at most. What series grow by that
+    /// stay is only asked for `with_values`.
     pub fn growth(
         &self,
         push: &Push,
         plan: &Plan,
         semantics: &Semantics,
         definitions: &Definitions,
+        with_values: bool,
     ) -> (i64, i64) {
         let (mut series, mut bytes) = (0, 0);
         if semantics.absent != Absent::Keep {
@@ -304,8 +306,6 @@ impl Group {
             }
         }
         for (pushed, step) in push.families().iter().zip(&plan.steps) {
-            let texts = [push.help(pushed), push.unit(pushed)].into_iter().flatten();
-            bytes += texts.map(|text| text.len() as i64).sum::<i64>();
             let family = step.family.and_then(|at| self.families.get(at));
             let is_replaced = family.is_some_and(|family| {
                 let kind = family.definition.kind();
@@ -318,12 +318,20 @@ impl Group {
             match family {
                 Some(family) if is_replaced => {
                     series += push.series(pushed).len() as i64 - i64::from(family.series_count());
-                    bytes += pushed_bytes(push, pushed, |_| true) - family.bytes() as i64;
+                    bytes += pushed_bytes(push, pushed) - family.bytes() as i64;
                 }
-                _ => {
+                Some(family) => {
                     let is_new = |at: usize| step.placement.positions.get(at).is_none_or(|at| *at == NEW);
                     series += step.placement.new as i64;
-                    bytes += pushed_bytes(push, pushed, is_new);
+                    bytes += family.metadata.growth(push, pushed) + series_bytes(push, pushed, is_new);
+                    if with_values {
+                        let meeting = meeting(pushed, semantics.rule(pushed));
+                        bytes += family.growth(push, pushed, &step.placement, meeting);
+                    }
+                }
+                None => {
+                    series += push.series(pushed).len() as i64;
+                    bytes += pushed_bytes(push, pushed);
                 }
             }
         }
@@ -530,16 +538,31 @@ fn change(
 ) {
     match rule {
         FamilyRule::Merge => {
-            let meeting = if pushed.adds { Meeting::Add } else { Meeting::Replace };
-            family.merge(push, pushed, placement, meeting, now, layouts);
+            family.merge(push, pushed, placement, meeting(pushed, rule), now, layouts);
         }
         FamilyRule::Replace => family.replace(push, pushed, placement, now, epoch, layouts),
     }
     family.pushed_at = now.nanos;
 }
 
+/// What a group takes beside its families, in bytes.
+pub fn own_bytes(key: &str) -> u64 {
+    // The labels are there as labels, as keys, as the block of the own series and in indexes.
+    GROUP_BYTES + 4 * key.len() as u64
+}
+
+/// How the values of a pushed family meet those that are there.
+fn meeting(pushed: &push::Family, rule: FamilyRule) -> Meeting {
+    if pushed.adds && rule == FamilyRule::Merge { Meeting::Add } else { Meeting::Replace }
+}
+
+/// What a pushed family comes to that is new, or takes the place of another.
+fn pushed_bytes(push: &Push, pushed: &push::Family) -> i64 {
+    pushed_own_bytes(push, pushed) as i64 + series_bytes(push, pushed, |_| true)
+}
+
 /// What the series of a pushed family come to, those that `counts` takes by their position.
-fn pushed_bytes(push: &Push, pushed: &push::Family, counts: impl Fn(usize) -> bool) -> i64 {
+fn series_bytes(push: &Push, pushed: &push::Family, counts: impl Fn(usize) -> bool) -> i64 {
     let series = push.series(pushed).iter().enumerate().filter(|(at, _)| counts(*at));
     series.map(|(_, series)| crate::store::piece::pushed_bytes(push, series) as i64).sum()
 }
@@ -547,11 +570,8 @@ fn pushed_bytes(push: &Push, pushed: &push::Family, counts: impl Fn(usize) -> bo
 /// By how many series and bytes a push to a group that is not there adds.
 pub fn growth_of_new_group(push: &Push, key: &str) -> (i64, i64) {
     let series = push.families().iter().map(|pushed| push.series(pushed).len() as i64).sum();
-    let families = push.families().iter().map(|pushed| {
-        let texts = [push.help(pushed), push.unit(pushed)].into_iter().flatten();
-        pushed_bytes(push, pushed, |_| true) + texts.map(|text| text.len() as i64).sum::<i64>()
-    });
-    (series, families.sum::<i64>() + GROUP_BYTES as i64 + 4 * key.len() as i64)
+    let families = push.families().iter().map(|pushed| pushed_bytes(push, pushed));
+    (series, families.sum::<i64>() + own_bytes(key) as i64)
 }
 
 /// The plan of a push to a group that is not there.

@@ -2,16 +2,15 @@
 //!
 //! What adds groups or series holds the lock of the structure, so that no race passes a limit. What is there
 //! stays, and can be pushed to: at a limit only what grows is refused. Bytes that a push of values alone adds,
-//! as by new buckets, are counted behind it: there each push that is under way may pass the limit once.
-
-use std::sync::atomic::Ordering;
+//! as by new buckets, are checked without that lock: pushes that are under way together may pass the limit.
 
 use crate::model::grouping::Grouping;
 use crate::model::limits::{Limit, StoreFull, StoreLimits};
 use crate::model::push::Push;
 use crate::store::Store;
 use crate::store::definition::Definitions;
-use crate::store::group::{Group, Plan, Semantics, growth_of_new_group};
+use crate::store::group::{Group, Plan, Semantics, growth_of_new_group, own_bytes};
+use crate::store::piece::most_growth;
 
 impl Store {
     /// From now on the store holds no more than this. What is there stays, even if it is more.
@@ -30,7 +29,12 @@ impl Store {
     ) -> Result<(), StoreFull> {
         let Some(limits) = self.limits.get() else { return Ok(()) };
         let (in_group, (series, bytes)) = match self.groups.get(grouping.key()) {
-            Some(group) => (group.series(), group.growth(push, plan, semantics, definitions)),
+            Some(group) => {
+                let growth = |with_values| group.growth(push, plan, semantics, definitions, with_values);
+                let (series, bytes) = growth(false);
+                let may_fill = self.may_fill(bytes, push, limits);
+                (group.series(), if may_fill { growth(true) } else { (series, bytes) })
+            }
             None => {
                 check(Limit::Groups, self.group_count(), 1, limits.groups)?;
                 (0, growth_of_new_group(push, grouping.key()))
@@ -42,16 +46,34 @@ impl Store {
     }
 
     /// Why a push that only changes values can't be applied: it needs memory, and there is none left.
-    pub(super) fn is_too_large_for(&self, group: &Group, push: &Push, plan: &Plan) -> Option<StoreFull> {
-        let most = self.limits.get()?.bytes;
-        let is_full = self.bytes.load(Ordering::Relaxed) as u64 >= most;
-        (is_full && group.swells(push, plan)).then_some(StoreFull { limit: Limit::StoreBytes, most })
+    pub(super) fn is_too_large_for(
+        &self,
+        group: &Group,
+        push: &Push,
+        plan: &Plan,
+        semantics: &Semantics,
+    ) -> Option<StoreFull> {
+        let limits = self.limits.get()?;
+        if !self.may_fill(0, push, limits) {
+            return None;
+        }
+        let bytes = group.growth_of_values(push, plan, semantics);
+        check(Limit::StoreBytes, self.bytes(), bytes, limits.bytes).err()
+    }
+
+    /// Whether the values of a push may need more memory than there is left beside `bytes`. What they need
+    /// indeed is only asked where that is so.
+    fn may_fill(&self, bytes: i64, push: &Push, limits: &StoreLimits) -> bool {
+        let bytes = self.bytes().saturating_add(bytes).max(0).unsigned_abs();
+        bytes.saturating_add(most_growth(push) as u64) > limits.bytes
     }
 
     /// Whether a refused push to this group may be noted in it: the group is there, or may come to be.
     pub(super) fn may_create(&self, grouping: &Grouping<'_>) -> bool {
         let has_room = |limits: &StoreLimits| {
-            (self.group_count() as u64) < limits.groups && (self.bytes() as u64) < limits.bytes
+            let own = own_bytes(grouping.key()) as i64;
+            check(Limit::Groups, self.group_count(), 1, limits.groups).is_ok()
+                && check(Limit::StoreBytes, self.bytes(), own, limits.bytes).is_ok()
         };
         self.limits.get().is_none_or(has_room) || self.groups.contains_key(grouping.key())
     }
@@ -60,4 +82,227 @@ impl Store {
 fn check(limit: Limit, have: i64, more: i64, most: u64) -> Result<(), StoreFull> {
     let is_over = more > 0 && have.saturating_add(more).unsigned_abs() > most;
     if is_over { Err(StoreFull { limit, most }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::body::{Body, Family, Label, Value};
+    use crate::model::count::Count;
+    use crate::model::exemplar::Place;
+    use crate::model::grouping::GroupingLabel;
+    use crate::model::histogram::Bucket;
+    use crate::model::kind::Kind;
+    use crate::model::native_histogram::{Encoded, EncodedBuckets, Span};
+    use crate::model::summary::Quantile;
+    use crate::model::time::Moment;
+    use crate::store::change::Tracking;
+    use crate::store::group::{Absent, FamilyRule};
+    use crate::store::{Outcome, Rejection};
+
+    const TEXTS: [&str; 5] = ["0", "1", "2", "3", "a text that is longer than all the others"];
+
+    #[derive(Clone, Debug)]
+    struct Sketch {
+        group: usize,
+        semantics: usize,
+        families: Vec<(usize, Kind, Option<usize>, Vec<Series>)>,
+    }
+
+    #[derive(Clone, Debug)]
+    struct Series {
+        label: usize,
+        /// Which of some bounds it has, and which of these have exemplars.
+        bounds: u8,
+        exemplars: u8,
+        /// Schema, first index and number of buckets.
+        native: Option<(i32, i32, u32)>,
+        /// The times of exemplars of the native part.
+        observed: Vec<Option<i64>>,
+    }
+
+    fn sketches() -> impl Strategy<Value = Vec<Sketch>> {
+        let native = prop::option::of((-1..3i32, -200..200i32, 1..200u32));
+        let observed = prop::collection::vec(prop::option::of(0..20i64), 0..4);
+        let series = (0..4usize, 0..16u8, 0..16u8, native, observed);
+        let series = series.prop_map(|(label, bounds, exemplars, native, observed)| Series {
+            label,
+            bounds,
+            exemplars,
+            native,
+            observed,
+        });
+        let series = prop::collection::vec(series, 0..5).prop_map(|mut series| {
+            series.sort_by_key(|one| one.label);
+            series.dedup_by_key(|one| one.label);
+            series
+        });
+        let kinds = vec![Kind::Counter, Kind::Gauge, Kind::Summary, Kind::Histogram, Kind::GaugeHistogram];
+        let any = prop::sample::select(kinds.clone());
+        let family = (0..7usize, any, prop::option::of(0..TEXTS.len()), series).prop_map(
+            // Some names always have the same type.
+            move |(name, any, help, series)| (name, kinds.get(name).copied().unwrap_or(any), help, series),
+        );
+        let families = prop::collection::vec(family, 0..4).prop_map(|mut families| {
+            families.sort_by_key(|family| family.0);
+            families.dedup_by_key(|family| family.0);
+            families
+        });
+        let sketch = (0..2usize, 0..3usize, families);
+        let sketch = sketch.prop_map(|(group, semantics, families)| Sketch { group, semantics, families });
+        prop::collection::vec(sketch, 1..14)
+    }
+
+    fn push_of(sketch: &Sketch, grouping: &Grouping<'_>, aggregate: bool) -> Push {
+        let names = ["c_total", "g", "s", "h", "gh", "any", "other"];
+        let mut body = Body::with_capacity_for(0);
+        for (name, kind, help, series) in &sketch.families {
+            let help = help.map(|at| TEXTS[at]);
+            let at = body.families.len();
+            body.families.push(Family { kind: Some(*kind), help, ..Family::new(names[*name]) });
+            for one in series {
+                add(&mut body, at, *kind, one);
+            }
+        }
+        body.finish();
+        Push::prepare(&body, grouping, aggregate).unwrap()
+    }
+
+    fn add(body: &mut Body<'_>, family: usize, kind: Kind, series: &Series) {
+        let mark = body.label_mark();
+        body.push_label(Label { name: "l", escaped_value: TEXTS[series.label] }).unwrap();
+        let bounds = (0..4).filter(|bit| series.bounds >> bit & 1 == 1);
+        let mut places = Vec::new();
+        let handle = match kind.form() {
+            crate::model::kind::Form::Number => {
+                places.extend(
+                    (kind == Kind::Counter && series.exemplars & 1 == 1).then_some((Place::Value, None)),
+                );
+                body.push_series(family, mark, Value::Number(1.0), None)
+            }
+            crate::model::kind::Form::Summary => {
+                let handle = body.push_composite(family, mark, None);
+                for bit in bounds {
+                    let quantile = Quantile { quantile: f64::from(bit) / 4.0, value: 1.0 };
+                    body.push_quantile(handle, quantile);
+                }
+                handle
+            }
+            crate::model::kind::Form::Histogram => {
+                let handle = body.push_composite(family, mark, None);
+                for bit in bounds {
+                    body.push_bucket(handle, Bucket { bound: f64::from(bit), count: Count::ZERO });
+                    let has_exemplar = series.exemplars >> bit & 1 == 1;
+                    places.extend(has_exemplar.then_some((Place::Bucket(f64::from(bit)), Some(5))));
+                }
+                match series.native {
+                    Some((schema, offset, length)) => {
+                        let mut deltas = vec![0; length as usize];
+                        deltas[0] = 1;
+                        let positive = EncodedBuckets {
+                            spans: vec![Span { offset, length }],
+                            deltas,
+                            counts: Vec::new(),
+                        };
+                        body.push_native(handle, Encoded { schema, positive, ..Encoded::default() });
+                        places.extend(series.observed.iter().map(|at| (Place::Native, *at)));
+                    }
+                    None => body.composite_mut(handle).unwrap().count = Some(Count::Int(2)),
+                }
+                handle
+            }
+        };
+        for (place, at) in places {
+            let mark = body.label_mark();
+            body.push_label(Label { name: "id", escaped_value: "x" }).unwrap();
+            body.push_exemplar(handle, place, mark, 1.0, at);
+        }
+    }
+
+    fn semantics(number: usize, aggregate: bool) -> Semantics {
+        let replace = Semantics::replacing(aggregate);
+        match number {
+            0 if aggregate => {
+                Semantics { adding: FamilyRule::Merge, replacing: FamilyRule::Merge, ..replace }
+            }
+            1 if aggregate => {
+                Semantics { adding: FamilyRule::Merge, absent: Absent::DropReplaced, ..replace }
+            }
+            0 => replace,
+            _ => Semantics { absent: Absent::Drop, ..replace },
+        }
+    }
+
+    fn grouping(number: usize) -> Grouping<'static> {
+        let label = |name: &'static str, value: &'static str| GroupingLabel {
+            name: name.into(),
+            value: value.into(),
+        };
+        Grouping::new(vec![label("job", ["a", "b"][number])])
+    }
+
+    /// A store with two groups that are empty.
+    fn store() -> Store {
+        let store = Store::new([], Tracking::Nothing, Duration::ZERO);
+        for group in 0..2 {
+            let empty = Sketch { group, semantics: 0, families: Vec::new() };
+            send(&store, &empty, true, 0).unwrap();
+        }
+        store
+    }
+
+    fn send(store: &Store, sketch: &Sketch, aggregate: bool, at: i64) -> Result<Outcome, Rejection> {
+        let grouping = grouping(sketch.group);
+        let push = push_of(sketch, &grouping, aggregate);
+        let semantics = semantics(sketch.semantics, aggregate);
+        store.push(&grouping, &push, &semantics, Moment { nanos: at }, None)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+        /// What is refused would have been too much, and what is accepted is not: by what the store comes to.
+        #[test]
+        fn only_what_grows_beyond_the_limit_is_refused(
+            sketches in sketches(),
+            aggregate in any::<bool>(),
+            limit in 1500..40_000u64,
+        ) {
+            let limited = store();
+            limited.limit(StoreLimits { series: 1000, series_per_group: 1000, groups: 10, bytes: limit });
+            let mut accepted: Vec<(usize, &Sketch)> = Vec::new();
+            for (at, sketch) in sketches.iter().enumerate() {
+                let (before, at) = (limited.bytes(), at + 100);
+                let answer = send(&limited, sketch, aggregate, at as i64);
+                let unlimited = store();
+                for (at, sketch) in &accepted {
+                    send(&unlimited, sketch, aggregate, *at as i64).unwrap();
+                }
+                prop_assert_eq!(unlimited.bytes(), before);
+                let would = send(&unlimited, sketch, aggregate, at as i64);
+                let is_too_much = unlimited.bytes() > before.max(limit as i64);
+                match answer {
+                    Ok(_) => {
+                        prop_assert!(would.is_ok() && !is_too_much, "{} of {limit} accepted", unlimited.bytes());
+                        prop_assert_eq!(limited.bytes(), unlimited.bytes());
+                        accepted.push((at, sketch));
+                    }
+                    Err(Rejection::Full(_)) => {
+                        prop_assert!(is_too_much, "{} of {limit} refused, from {before}", unlimited.bytes());
+                    }
+                    Err(_) => prop_assert!(would.is_err()),
+                }
+                prop_assert!(answer_bytes_are_right(&limited));
+            }
+        }
+    }
+
+    /// Whether the count is what there is.
+    fn answer_bytes_are_right(store: &Store) -> bool {
+        let bytes: u64 = store.groups.iter().map(|group| group.bytes()).sum();
+        bytes as i64 == store.bytes()
+    }
 }

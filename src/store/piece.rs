@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use crate::model::exemplar::{Exemplars, Placed};
-use crate::model::histogram::{Histogram, Layout, Pushed};
+use crate::model::exemplar::{self, Exemplars, Placed};
+use crate::model::histogram::{Bucket, Histogram, Layout, Pushed};
 use crate::model::kind::Form;
 use crate::model::labels::{has_quoted_names, simple_labels};
+use crate::model::native_histogram::NativeHistogram;
 use crate::model::push::{Push, Series, Value};
 use crate::model::sum::Sum;
-use crate::model::summary::Summary;
+use crate::model::summary::{Quantile, Summary};
 use crate::model::time::{Moment, Start};
 
 /// How many series a piece holds at most. Every piece of a family but the last is full.
@@ -312,20 +313,31 @@ impl Piece {
         }
     }
 
-    /// Whether a pushed series would need more memory than its row has.
-    pub fn swells(&self, at: usize, push: &Push, series: &Series) -> bool {
-        let grows = match (&self.rows, series.value) {
+    /// By how many bytes [`Piece::update`] with a pushed series makes its row grow.
+    pub fn growth(&self, at: usize, push: &Push, series: &Series, meeting: Meeting) -> i64 {
+        let values = match (&self.rows, series.value) {
             (Rows::Summaries(rows), Value::Summary { quantiles, .. }) => {
-                push.quantiles(quantiles).len() > rows[at].value.quantiles.len()
+                size_of_val(push.quantiles(quantiles)) as i64 - size_of_val(&*rows[at].value.quantiles) as i64
             }
-            (Rows::Histograms(rows), Value::Histogram { buckets, native, .. }) => {
+            (Rows::Histograms(rows), Value::Histogram { sum, total, buckets, native }) => {
+                let (buckets, native) = (push.buckets(buckets), push.native(native));
                 let histogram = &rows[at].value;
-                let is_new_native = histogram.native().is_none() && push.native(native).is_some();
-                is_new_native || !histogram.has_room_for(push.buckets(buckets))
+                match meeting {
+                    Meeting::Add => histogram.growth(Pushed { buckets, native, sum, total }),
+                    Meeting::Replace => pushed_size(buckets, native) as i64 - histogram.size() as i64,
+                }
             }
-            _ => false,
+            _ => 0,
         };
-        grows || push.exemplars(series).count() > self.exemplars(at).len()
+        if self.exemplars.is_none() && !push.has_exemplars() {
+            return values;
+        }
+        let present = self.exemplars(at);
+        let exemplars = match meeting {
+            Meeting::Add => exemplar::added(present, push.exemplars(series)),
+            Meeting::Replace => push.exemplars(series).count() as i64 - present.len() as i64,
+        };
+        values + exemplars * EXEMPLAR_BYTES as i64
     }
 
     /// Lets a pushed series meet the row that it belongs to. Gives by how many bytes it grows.
@@ -393,12 +405,25 @@ pub fn pushed_bytes(push: &Push, series: &Series) -> usize {
     let value = match series.value {
         Value::Number(_) => 0,
         Value::Summary { quantiles, .. } => size_of_val(push.quantiles(quantiles)),
-        Value::Histogram { buckets, native, .. } => {
-            Histogram::size_of(push.buckets(buckets).len())
-                + push.native(native).map_or(0, |native| native.size())
-        }
+        Value::Histogram { buckets, native, .. } => pushed_size(push.buckets(buckets), push.native(native)),
     };
     ROW_BYTES + push.block(series).len() + value + push.exemplars(series).count() * EXEMPLAR_BYTES
+}
+
+/// What [`Histogram::size`] of these buckets will be.
+fn pushed_size(buckets: &[Bucket], native: Option<&NativeHistogram>) -> usize {
+    Histogram::size_of(buckets.len()) + native.map_or(0, NativeHistogram::size)
+}
+
+/// By how many bytes a push makes series grow at most that are there. Quickly told, from how much of everything
+/// the push has.
+pub fn most_growth(push: &Push) -> usize {
+    let histograms = push.families().iter().filter(|family| family.kind.form() == Form::Histogram);
+    let histograms = histograms.map(|family| push.series(family).len()).sum();
+    Histogram::size_of_parts(histograms, push.bucket_count())
+        + push.quantile_count() * size_of::<Quantile>()
+        + push.native_size()
+        + push.exemplar_count() * EXEMPLAR_BYTES
 }
 
 /// When a pushed series that replaces another, or none, says that it began.
