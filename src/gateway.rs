@@ -227,7 +227,11 @@ impl Gateway {
         })?;
         let key = push.key();
         let semantics = self.rules.semantics(method);
-        Ok(match Push::prepare_within(&parsed, grouping, self.rules.aggregate, self.limits) {
+        let prepared = Push::prepare_within(&parsed, grouping, self.rules.aggregate, self.limits);
+        // What follows needs memory too.
+        drop(parsed);
+        drop(arena);
+        Ok(match prepared {
             Ok(prepared) => match &self.keeping {
                 Keeping::Before(writer) => {
                     let grouping = grouping.to_static();

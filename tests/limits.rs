@@ -272,14 +272,15 @@ fn zero_is_no_limit() {
 
 const STORE_FULL: &str = "(limits.store_bytes)";
 
-/// Fills the store until not even a small series has room.
-fn fill(gateway: &Gateway) {
-    for size in [10_000, 1000, 100, 1] {
-        let filler = "x".repeat(size);
-        let body = |n: usize| format!("filler{{n=\"{n}\",size=\"{size}\",f=\"{filler}\"}} 1\n");
-        let full = (0..10_000).find(|n| gateway.post("/metrics/job/filler", &body(*n)).status != 200);
-        assert!(full.is_some(), "the store takes everything");
-    }
+/// Fills the store to its last byte.
+#[track_caller]
+fn fill(gateway: &Gateway, most: usize) {
+    let push = |help: usize| {
+        gateway.push("/metrics/job/filler", &format!("# HELP filler {}\nfiller 1\n", "x".repeat(help)));
+    };
+    push(1);
+    push(1 + most - store_bytes(gateway) as usize);
+    assert_eq!(store_bytes(gateway), most as f64);
 }
 
 fn store_bytes(gateway: &Gateway) -> f64 {
@@ -312,7 +313,7 @@ fn native_buckets_have_no_room_in_a_full_store() {
     let send =
         |body: Vec<u8>| gateway.request("POST", "/metrics/job/n", &[("Content-Type", CONTENT_TYPE)], &body);
     assert_eq!(send(native(3, 0..20)).status, 200);
-    fill(&gateway);
+    fill(&gateway, 60_000);
     let filled = store_bytes(&gateway);
     assert_limited(&send(native(3, 0..150)), 429, STORE_FULL);
     assert_limited(&send(native(3, -30..20)), 429, STORE_FULL);
@@ -345,7 +346,7 @@ fn exemplars_have_no_room_in_a_full_store_but_where_some_are() {
         gateway.request("POST", "/metrics/job/e", &openmetrics, histogram(with).as_bytes())
     };
     assert_eq!(send(&[3, 7]).status, 200);
-    fill(&gateway);
+    fill(&gateway, 60_000);
     let filled = store_bytes(&gateway);
     for with in [&[4][..], &[3, 4], &[3, 4, 7]] {
         assert_limited(&send(with), 429, STORE_FULL);
@@ -371,7 +372,7 @@ fn what_a_put_replaces_makes_room_for_it() {
         };
         assert_eq!(gateway.put("/metrics/job/h", &histogram(0..200)).status, 200);
         assert_eq!(gateway.put("/metrics/job/s", &summary(10..90)).status, 200);
-        fill(&gateway);
+        fill(&gateway, 60_000);
         assert_limited(&gateway.put("/metrics/job/h", &histogram(0..210)), 429, STORE_FULL);
         assert_limited(&gateway.put("/metrics/job/s", &summary(10..99)), 429, STORE_FULL);
         for (path, body) in [

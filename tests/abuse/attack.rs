@@ -43,7 +43,7 @@ impl Attack {
     /// The bound that the README states, in bytes.
     pub(crate) fn bound(&self, connections: u64) -> u64 {
         let (store, bodies, scrapes) = (64 << 20, 64 << 20, 40);
-        let largest_push = 10 * (16 << 20);
+        let largest_push = 6 * (16 << 20) + 50_000 * 1000 + 200_000 * 80;
         (96 << 20) + 2 * store + bodies + largest_push + connections * (200 << 10) + scrapes * (2 << 20)
     }
 
