@@ -49,6 +49,8 @@ pub struct Gateway {
     limits: PushLimits,
     exposition: scrape::Exposition,
     prepared: scrape::Prepared,
+    /// Lists of groups that take memory for most of them.
+    deep_lists: browse::OneByOne,
     keeping: Keeping,
     health: Arc<Health>,
 }

@@ -72,6 +72,9 @@ pub struct Details<'a> {
     pub exemplars: &'a [(u32, Placed)],
 }
 
+/// Called with what was written so far between the lines of a series that may have many: takes it away if it is much.
+pub type Full<'a> = &'a mut dyn FnMut(&mut Vec<u8>);
+
 /// Writes families one after the other: [`Writer::begin`], the series; in the end
 /// [`Writer::finish`].
 ///
@@ -151,10 +154,11 @@ impl Writer {
         labels: Labels<'_>,
         summary: &Summary,
         details: Details<'_>,
+        full: Full<'_>,
     ) {
         match self {
-            Writer::Text(writer) => writer.summary(out, labels, summary),
-            Writer::OpenMetrics(writer) => writer.summary(out, labels, summary, details),
+            Writer::Text(writer) => writer.summary(out, labels, summary, full),
+            Writer::OpenMetrics(writer) => writer.summary(out, labels, summary, details, full),
             Writer::Protobuf(writer) => writer.summary(out, labels, summary, details),
         }
     }
@@ -166,10 +170,11 @@ impl Writer {
         labels: Labels<'_>,
         histogram: &Histogram,
         details: Details<'_>,
+        full: Full<'_>,
     ) {
         match self {
-            Writer::Text(writer) => writer.histogram(out, labels, histogram),
-            Writer::OpenMetrics(writer) => writer.histogram(out, labels, histogram, details),
+            Writer::Text(writer) => writer.histogram(out, labels, histogram, full),
+            Writer::OpenMetrics(writer) => writer.histogram(out, labels, histogram, details, full),
             Writer::Protobuf(writer) => writer.histogram(out, labels, histogram, details),
         }
     }

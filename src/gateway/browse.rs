@@ -6,13 +6,13 @@
 mod words;
 
 use std::cmp::Ordering;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::gateway::Gateway;
 use crate::model::labels::Pair;
 use crate::store::change::Times;
 use crate::store::group::GroupLabels;
-use crate::store::order::{Entry, sorted};
+use crate::store::order::{Entry, Slot, sorted};
 use crate::store::piece::{PIECE_ROWS, Piece};
 use crate::store::{FamilySeries, FamilySummary};
 
@@ -21,6 +21,9 @@ pub use words::{GroupWords, MAX_WORDS, SeriesWords, TooManyWords};
 
 /// Up to this many series are sorted for one page; the order of more is kept, as for scrapes.
 const SORTED_AT_ONCE: usize = 2048;
+
+/// How many groups beside those up to the end of its page a list holds while it is made.
+const GROUPS_AT_ONCE: usize = 8192;
 
 /// Which groups, and in which order.
 #[derive(Debug)]
@@ -159,6 +162,9 @@ impl Gateway {
     /// The groups of a page.
     pub fn browse_groups(&self, query: &GroupQuery) -> GroupPage {
         let mut page = GroupPage::default();
+        let end = query.window.offset.saturating_add(query.window.limit);
+        // So that the lists that are made at the same time hold all groups once at most.
+        let _deep = (end > GROUPS_AT_ONCE).then(|| self.deep_lists.enter());
         let mut matcher = query.words.matcher();
         self.store.visit_groups(|group| {
             let count = |(families, series), (_, len)| (families + 1, series + u64::from(len));
@@ -170,6 +176,11 @@ impl Gateway {
                 page.series += series;
                 let (labels, times) = (group.labels().clone(), group.times);
                 page.groups.push(GroupSummary { labels, times, families, series });
+                if page.groups.len() >= end.saturating_mul(2).saturating_add(GROUPS_AT_ONCE) {
+                    // Those behind the page need not be kept.
+                    page.groups.select_nth_unstable_by(end, |a, b| query.compare(a, b));
+                    page.groups.truncate(end);
+                }
             }
         });
         page.groups = cut(page.groups, query.window, |a, b| query.compare(a, b));
@@ -204,30 +215,37 @@ impl Gateway {
     ) -> Result<SeriesPage, Missing> {
         let family = self.store.visit_group(key, |group| group.family(family));
         let family = family.ok_or(Missing::Group)?.ok_or(Missing::Family)?;
-        let matching = (!words.is_empty()).then(|| matching(&family, words));
-        let count = matching.as_ref().map_or(family.extent.len as usize, Vec::len);
-        let positions = if window.limit == 0 || window.offset >= count {
+        let matching = (!words.is_empty()).then(|| Matching::of(&family, words));
+        let count = matching.as_ref().map_or(family.extent.len as usize, |matching| matching.count);
+        let entries = if window.limit == 0 || window.offset >= count {
             Vec::new()
         } else {
-            self.in_order(&family, matching, count)
+            self.in_order(&family, matching, count, window)
         };
-        let positions = positions.iter().skip(window.offset).take(window.limit);
-        let positions = positions.map(|entry| entry.position).collect();
+        let positions = entries.iter().map(|entry| entry.position).collect();
         Ok(SeriesPage { family, matching: count as u64, positions })
     }
 
-    /// The series of these ascending positions, or all, in the order of a scrape.
-    fn in_order(&self, family: &FamilySeries, positions: Option<Vec<u32>>, count: usize) -> Vec<Entry> {
+    /// The series of a window among those that match, or all, in the order of a scrape.
+    fn in_order(
+        &self,
+        family: &FamilySeries,
+        matching: Option<Matching>,
+        count: usize,
+        window: Window,
+    ) -> Vec<Entry> {
         let FamilySeries { slot, extent, .. } = *family;
         let name = &*family.summary.name;
         let block = |position| {
             let (piece, row) = row_at(family, position);
             piece.block(row)
         };
+        let is_wanted = |position| matching.as_ref().is_none_or(|matching| matching.has(position));
         if count <= SORTED_AT_ONCE {
-            let positions = positions.unwrap_or_else(|| (0..extent.len).collect());
-            let entries = positions.into_iter().map(|position| Entry { slot, position }).collect();
-            return sorted(entries, |entry| block(entry.position));
+            let positions = (0..extent.len).filter(|position| is_wanted(*position));
+            let entries = positions.map(|position| Entry { slot, position }).collect();
+            let entries = sorted(entries, |entry| block(entry.position));
+            return entries.into_iter().skip(window.offset).take(window.limit).collect();
         }
         let orders = self.store.orders();
         if orders.unordered(name, slot, extent) as usize > SORTED_AT_ONCE {
@@ -237,26 +255,47 @@ impl Gateway {
                 self.order_of(&snapshot.families[at]);
             }
         }
-        let is_wanted: Option<Vec<bool>> = positions.map(|positions| {
-            let mut is_wanted = vec![false; extent.len as usize];
-            positions.iter().for_each(|&position| is_wanted[position as usize] = true);
-            is_wanted
-        });
-        let is_wanted = |position: u32| is_wanted.as_ref().is_none_or(|wanted| wanted[position as usize]);
-        orders.of_slot(name, slot, extent, is_wanted, block)
+        orders.of_slot(name, Slot { slot, extent }, (window.offset, window.limit), is_wanted, block)
     }
 }
 
-/// The positions of the series that match, ascending.
-fn matching(family: &FamilySeries, words: &SeriesWords) -> Vec<u32> {
-    let mut matcher = words.matcher(&family.group);
-    let mut positions = Vec::new();
-    for (first, piece) in (0..).step_by(PIECE_ROWS).zip(&family.pieces) {
-        matcher.rows(piece, |row| positions.push(first + row as u32));
+/// One after the other.
+#[derive(Debug, Default)]
+pub(super) struct OneByOne(Mutex<()>);
+
+impl OneByOne {
+    fn enter(&self) -> MutexGuard<'_, ()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    // As everywhere, how many there are is what the extent says.
-    positions.truncate(positions.partition_point(|position| *position < family.extent.len));
-    positions
+}
+
+/// The series that match, a bit for each.
+struct Matching {
+    bits: Vec<u64>,
+    count: usize,
+}
+
+impl Matching {
+    fn of(family: &FamilySeries, words: &SeriesWords) -> Matching {
+        let len = family.extent.len;
+        let mut matching = Matching { bits: vec![0; (len as usize).div_ceil(64)], count: 0 };
+        let mut matcher = words.matcher(&family.group);
+        for (first, piece) in (0..).step_by(PIECE_ROWS).zip(&family.pieces) {
+            matcher.rows(piece, |row| {
+                let position = first + row as u32;
+                // As everywhere, how many there are is what the extent says.
+                if position < len {
+                    matching.bits[position as usize / 64] |= 1 << (position % 64);
+                    matching.count += 1;
+                }
+            });
+        }
+        matching
+    }
+
+    fn has(&self, position: u32) -> bool {
+        self.bits[position as usize / 64] & 1 << (position % 64) != 0
+    }
 }
 
 #[cfg(test)]

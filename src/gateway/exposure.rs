@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::clashes::Clashes;
 use super::scrape::{CHUNK_BYTES, ReceiverGone, Source, TimeOf, seconds};
-use crate::exposition::writer::{Details, Head, Labels, Writer};
+use crate::exposition::writer::{Details, Full, Head, Labels, Writer};
 use crate::gateway::Gateway;
 use crate::model::count::Count;
 use crate::model::kind::{Form, Kind};
@@ -20,7 +20,7 @@ use crate::telemetry;
 /// far apart in memory; looked up in a row, their cache misses overlap instead of adding up.
 const LOOKAHEAD: usize = 64;
 
-/// Writes a row of a piece; `block` is its label block, which the caller has looked up, and `created` when
+/// Writes a row of a piece, handing on what is written of it whenever `full` says; `block` is its label block, which the caller has looked up, and `created` when
 /// the series began if that was pushed as a series.
 #[inline]
 pub(super) fn write_row(
@@ -30,28 +30,36 @@ pub(super) fn write_row(
     row: usize,
     block: &str,
     created: Option<f64>,
+    full: Full<'_>,
 ) {
     let details = Details { exemplars: piece.exemplars(row), created, ..details(piece, row) };
     let labels = labels(piece, row, block);
     match piece.value(row) {
         RowValue::Number(value) => writer.number(out, labels, value, details),
-        RowValue::Summary(summary) => writer.summary(out, labels, summary, details),
-        RowValue::Histogram(histogram) => writer.histogram(out, labels, histogram, details),
+        RowValue::Summary(summary) => writer.summary(out, labels, summary, details, full),
+        RowValue::Histogram(histogram) => writer.histogram(out, labels, histogram, details, full),
     }
 }
 
 /// Writes a row of a series that adds up as it was before its first push.
 #[cold]
-fn write_empty_row(writer: &mut Writer, out: &mut Vec<u8>, piece: &Piece, row: usize, block: &str) {
+fn write_empty_row(
+    writer: &mut Writer,
+    out: &mut Vec<u8>,
+    piece: &Piece,
+    row: usize,
+    block: &str,
+    full: Full<'_>,
+) {
     let labels = labels(piece, row, block);
     match piece.value(row) {
         RowValue::Number(_) => writer.number(out, labels, 0.0, details(piece, row)),
         RowValue::Summary(summary) => {
             let empty = Summary::new(0.0, Count::ZERO, &summary.quantiles);
-            writer.summary(out, labels, &empty, details(piece, row));
+            writer.summary(out, labels, &empty, details(piece, row), full);
         }
         RowValue::Histogram(histogram) => {
-            writer.histogram(out, labels, &histogram.emptied(), details(piece, row));
+            writer.histogram(out, labels, &histogram.emptied(), details(piece, row), full);
         }
     }
 }
@@ -154,7 +162,7 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
                     if !entries.is_empty() {
                         self.begin(&mut has_begun, source, family.help(), family.unit());
                         if self.writer.is_measuring() {
-                            self.measure_rows(family);
+                            self.measure_rows(family)?;
                         } else {
                             self.rows(family, &entries)?;
                         }
@@ -188,13 +196,14 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
 
     /// Passes all rows to the writer when only their lengths count, in the order in which they lie in
     /// memory.
-    fn measure_rows(&mut self, family: &SnapshotFamily) {
+    fn measure_rows(&mut self, family: &SnapshotFamily) -> Result<(), ReceiverGone> {
         let is_newborn = self.is_newborn(family);
         for (piece, rows) in family.pieces() {
             for row in 0..rows {
-                self.row(piece, row, piece.block(row), &is_newborn, None);
+                self.row(piece, row, piece.block(row), &is_newborn, None)?;
             }
         }
+        Ok(())
     }
 
     #[inline]
@@ -205,15 +214,26 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
         block: &str,
         is_newborn: &impl Fn(Start) -> bool,
         created: Option<f64>,
-    ) {
+    ) -> Result<(), ReceiverGone> {
         if !self.part.has(piece, row) {
-            return;
+            return Ok(());
         }
+        let mut delivered = Ok(());
+        let deliver = &mut self.deliver;
+        let mut full = |out: &mut Vec<u8>| {
+            if out.len() >= CHUNK_BYTES {
+                if delivered.is_ok() {
+                    delivered = deliver(out);
+                }
+                out.clear();
+            }
+        };
         if is_newborn(piece.start(row)) {
-            write_empty_row(&mut self.writer, &mut self.out, piece, row, block);
+            write_empty_row(&mut self.writer, &mut self.out, piece, row, block, &mut full);
         } else {
-            write_row(&mut self.writer, &mut self.out, piece, row, block, created);
+            write_row(&mut self.writer, &mut self.out, piece, row, block, created, &mut full);
         }
+        delivered
     }
 
     fn rows(&mut self, family: &SnapshotFamily, entries: &[Entry]) -> Result<(), ReceiverGone> {
@@ -234,7 +254,7 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
             std::hint::black_box(touched);
             for (&(piece, row), block) in rows.iter().zip(&blocks) {
                 let created = created.and_then(|created| created.get(block).copied());
-                self.row(piece, row, block, &is_newborn, created);
+                self.row(piece, row, block, &is_newborn, created)?;
                 self.flush_if_full()?;
             }
         }
@@ -262,9 +282,11 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
             let labels = Labels::unquoted(&row.block);
             match &row.value {
                 telemetry::RowValue::Number(value) => writer.number(out, labels, *value, details),
-                telemetry::RowValue::Summary(summary) => writer.summary(out, labels, summary, details),
+                telemetry::RowValue::Summary(summary) => {
+                    writer.summary(out, labels, summary, details, &mut |_| {})
+                }
                 telemetry::RowValue::Histogram(histogram) => {
-                    writer.histogram(out, labels, histogram, details);
+                    writer.histogram(out, labels, histogram, details, &mut |_| {});
                 }
             }
         }

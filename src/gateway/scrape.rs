@@ -16,7 +16,10 @@ use crate::store::snapshot::{GroupTimes, Slots, Snapshot, SnapshotFamily};
 use crate::telemetry;
 
 /// How much is written before it is handed on.
-pub(super) const CHUNK_BYTES: usize = 256 * 1024;
+pub(super) const CHUNK_BYTES: usize = 252 * 1024;
+
+/// The capacity of a chunk: what is written last before it is handed on is mostly short.
+pub const CHUNK_CAPACITY: usize = 256 * 1024;
 
 /// One of the times of a group, in nanoseconds since the epoch.
 pub(super) type TimeOf = fn(&GroupTimes) -> i64;
@@ -101,6 +104,11 @@ impl Gateway {
         (self.store.series_count() + 2 * self.store.group_count()).unsigned_abs()
     }
 
+    /// How much the store holds, in bytes, roughly.
+    pub fn size_in_bytes(&self) -> u64 {
+        self.store.bytes().unsigned_abs()
+    }
+
     /// Writes everything in this format, handing it to `deliver` in chunks.
     ///
     /// # Errors
@@ -137,7 +145,7 @@ impl Gateway {
             lead_start: self.exposition.lead_start(now),
             part: Part::All,
             writer,
-            out: Vec::with_capacity(CHUNK_BYTES + 4096),
+            out: Vec::with_capacity(CHUNK_CAPACITY),
             deliver,
         };
         let families = sources.chunk_by(|a, b| a.name() == b.name());

@@ -81,6 +81,7 @@ impl Gateway {
                 latest: newest_push.into(),
             },
             prepared: scrape::Prepared::default(),
+            deep_lists: super::browse::OneByOne::default(),
             rules: Rules {
                 aggregate: config.aggregation.enabled,
                 put: config.push.put,

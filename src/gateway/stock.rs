@@ -145,7 +145,7 @@ fn export_family(family: &FamilyView) -> StockFamily {
     let write = |writer: &mut Writer, out: &mut Vec<u8>| {
         for piece in &family.pieces {
             for at in 0..piece.len() {
-                write_row(writer, out, piece, at, piece.block(at), None);
+                write_row(writer, out, piece, at, piece.block(at), None, &mut |_| {});
             }
         }
     };

@@ -1,6 +1,7 @@
 //! `/api/v1/`: what the gateway is and holds, as JSON in the form of the stock gateway.
 
 mod groups;
+mod json;
 mod query;
 
 use std::borrow::Cow;
@@ -8,9 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder};
-use serde::Serialize;
+use json::{Each, send_json, to_json};
+use serde::{Serialize, Serializer};
 
 use super::State;
 use super::stream;
@@ -73,23 +74,18 @@ pub(super) fn status(state: &State, method: &str) -> HttpResponse {
     json().body(to_json(&Success { status: "success", data }))
 }
 
-/// All groups with everything in them, group by group so that a large store needs little memory.
+/// All groups with everything in them, series by series so that a large store needs little memory.
 pub(super) fn metrics(state: &Arc<State>, method: &str) -> HttpResponse {
     state.gateway.telemetry().request("api/v1/metrics", method, 200);
+    let share = match stream::share(state) {
+        Ok(share) => share,
+        Err(busy) => return *busy,
+    };
     let theirs = state.clone();
-    stream::answer(state, json(), move |send| {
-        let mut chunk = br#"{"status":"success","data":["#.to_vec();
-        for (at, group) in theirs.gateway.groups().iter().enumerate() {
-            if at > 0 {
-                chunk.push(b',');
-            }
-            chunk.extend_from_slice(to_json(&group_object(group)).as_bytes());
-            if chunk.len() >= 64 * 1024 {
-                send(Bytes::from(std::mem::take(&mut chunk)))?;
-            }
-        }
-        chunk.extend_from_slice(b"]}");
-        send(Bytes::from(chunk))
+    stream::answer(state, share, json(), move |send| {
+        let groups = theirs.gateway.groups();
+        let data = Each(|| groups.iter().map(group_object));
+        send_json(&Success { status: "success", data }, send)
     })
 }
 
@@ -112,17 +108,35 @@ struct StatusData<'a> {
 enum Member<'a> {
     Labels(BTreeMap<&'a str, &'a str>),
     LastPushSuccessful(bool),
-    Family(Family<'a>),
+    Own(Family<'a, [Metric<'a>; 1]>),
+    Pushed(Pushed<'a>),
 }
 
 #[derive(Serialize)]
-struct Family<'a> {
+struct Family<'a, M> {
     time_stamp: String,
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     help: &'a str,
-    metrics: Vec<Metric<'a>>,
+    metrics: M,
+}
+
+/// A family that is made into what it shows only when it is written.
+struct Pushed<'a>(&'a FamilyView);
+
+impl Serialize for Pushed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let family = self.0;
+        let rows = |piece| (0..Piece::len(piece)).map(move |row| metric(piece, row, family.kind));
+        let shown = Family {
+            time_stamp: timestamp(family.pushed_at),
+            kind: family.kind.upper_name(),
+            help: family.metadata.help.as_deref().unwrap_or_default(),
+            metrics: Each(|| family.pieces.iter().flat_map(|piece| rows(&**piece))),
+        };
+        shown.serialize(serializer)
+    }
 }
 
 type Labels<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
@@ -140,7 +154,7 @@ enum Metric<'a> {
 #[serde(untagged)]
 enum Buckets {
     /// Cumulative counts by upper bound.
-    Classic(BTreeMap<String, String>),
+    Classic(BTreeMap<Box<str>, String>),
     /// Which bounds a bucket includes, its lower and its upper bound, its population.
     Native(Vec<(u8, String, String, String)>),
 }
@@ -149,8 +163,8 @@ fn group_object(group: &GroupView) -> BTreeMap<&str, Member<'_>> {
     let labels = &group.labels;
     let own = |nanos: i64, since: i64, help| {
         let value = format_f64_signed(seconds(nanos));
-        let metrics = vec![Metric::Number { labels: labels_of(&labels.series_block), value }];
-        Member::Family(Family { time_stamp: timestamp(since), kind: Kind::Gauge.upper_name(), help, metrics })
+        let metrics = [Metric::Number { labels: labels_of(&labels.series_block), value }];
+        Member::Own(Family { time_stamp: timestamp(since), kind: Kind::Gauge.upper_name(), help, metrics })
     };
     let first = |nanos: i64| if nanos == 0 { group.times.created_at } else { nanos };
     let mut members = BTreeMap::from([
@@ -162,20 +176,8 @@ fn group_object(group: &GroupView) -> BTreeMap<&str, Member<'_>> {
             own(group.times.failed_at, first(group.times.failed_at), PUSH_FAILURE_TIME_HELP),
         ),
     ]);
+    members.extend(group.families.iter().map(|family| (&*family.name, Member::Pushed(Pushed(family)))));
     members
-        .extend(group.families.iter().map(|family| (&*family.name, Member::Family(family_object(family)))));
-    members
-}
-
-fn family_object(family: &FamilyView) -> Family<'_> {
-    let rows =
-        family.pieces.iter().flat_map(|piece| (0..piece.len()).map(|row| metric(piece, row, family.kind)));
-    Family {
-        time_stamp: timestamp(family.pushed_at),
-        kind: family.kind.upper_name(),
-        help: family.metadata.help.as_deref().unwrap_or_default(),
-        metrics: rows.collect(),
-    }
 }
 
 fn metric(piece: &Piece, row: usize, kind: Kind) -> Metric<'_> {
@@ -218,7 +220,7 @@ fn histogram_object<'a>(labels: Labels<'a>, histogram: &Histogram) -> Metric<'a>
 fn classic_buckets(histogram: &Histogram, is_float: bool) -> Buckets {
     let mut buckets = BTreeMap::new();
     histogram.buckets(|bound, _, count| {
-        buckets.insert(bound.to_owned(), count_text(count, is_float));
+        buckets.insert(bound.into(), count_text(count, is_float));
     });
     Buckets::Classic(buckets)
 }
@@ -251,30 +253,12 @@ fn timestamp(nanos: i64) -> String {
     format!("{digits}Z")
 }
 
-/// JSON as Go writes it: what could be taken for HTML is escaped.
-fn to_json(value: &impl Serialize) -> String {
-    // The values are strings, booleans and maps of them, which can't fail to be written.
-    let text = serde_json::to_string(value).unwrap_or_default();
-    if !text.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
-        return text;
-    }
-    let mut out = String::with_capacity(text.len() + 64);
-    for c in text.chars() {
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", c as u32)),
-            other => out.push(other),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn as_go_writes_json() {
-        assert_eq!(to_json(&"<a&b>\u{2028}\"\n"), r#""\u003ca\u0026b\u003e\u2028\"\n""#);
+    fn as_go_writes_times() {
         assert_eq!(timestamp(1_795_331_944_441_011_443), "2026-11-22T07:19:04.441011443Z");
         assert_eq!(timestamp(1_795_331_944_500_000_000), "2026-11-22T07:19:04.5Z");
         assert_eq!(timestamp(1_795_331_944_000_000_000), "2026-11-22T07:19:04Z");

@@ -12,11 +12,14 @@ use super::State;
 use super::stream;
 use crate::exposition::negotiation::{Compression, Format};
 use crate::gateway::Gateway;
-use crate::gateway::scrape::ReceiverGone;
+use crate::gateway::scrape::{CHUNK_CAPACITY, ReceiverGone};
 
 /// Scrapes of up to this many series are written where they were asked for: that takes less time
 /// than handing them to another thread and back.
 const INLINE_SERIES: u64 = 1000;
+
+/// The same for the size of what is kept, and for what is written of it: many buckets repeat long labels.
+const INLINE_BYTES: usize = 256 * 1024;
 
 /// Level 1 compresses label text to a tenth already, at three times the speed of level 6.
 const GZIP_LEVEL: flate2::Compression = flate2::Compression::fast();
@@ -34,17 +37,35 @@ pub(super) fn scrape(state: &Arc<State>, request: &HttpRequest) -> HttpResponse 
     if let Some(name) = compression.name() {
         answer.insert_header((header::CONTENT_ENCODING, name));
     }
-    if state.gateway.scrape_size() <= INLINE_SERIES {
-        let mut body = Vec::new();
-        let written = write(&state.gateway, format, compression, &mut |chunk| {
-            body.extend_from_slice(&chunk);
-            Ok(())
-        });
-        debug_assert!(written.is_ok(), "a vector takes everything");
-        return stream::whole(state, answer, body);
+    let share = match stream::share(state) {
+        Ok(share) => share,
+        Err(busy) => return *busy,
+    };
+    if is_small(&state.gateway)
+        && let Some(body) = small(&state.gateway, format, compression)
+    {
+        return stream::whole(share, answer, body);
     }
     let gateway = state.clone();
-    stream::answer(state, answer, move |send| write(&gateway.gateway, format, compression, send))
+    stream::answer(state, share, answer, move |send| write(&gateway.gateway, format, compression, send))
+}
+
+fn is_small(gateway: &Gateway) -> bool {
+    gateway.scrape_size() <= INLINE_SERIES && gateway.size_in_bytes() <= INLINE_BYTES as u64
+}
+
+/// The whole exposition; none where it turns out to be large.
+fn small(gateway: &Gateway, format: Format, compression: Compression) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    let written = write(gateway, format, compression, &mut |chunk| {
+        // The last chunk comes whatever its size.
+        if body.len() > 2 * INLINE_BYTES {
+            return Err(ReceiverGone);
+        }
+        body.extend_from_slice(&chunk);
+        Ok(())
+    });
+    written.is_ok().then_some(body)
 }
 
 fn write(
@@ -82,10 +103,9 @@ fn send_all(finished: &mut Vec<u8>, send: stream::Send<'_>) -> Result<(), Receiv
     if finished.is_empty() { Ok(()) } else { send(Bytes::from(finished)) }
 }
 
-/// The chunk itself, with a vector of the same size in its place.
+/// The chunk itself, with a vector of the usual size in its place.
 fn take_chunk(chunk: &mut Vec<u8>) -> Vec<u8> {
-    let capacity = chunk.capacity();
-    std::mem::replace(chunk, Vec::with_capacity(capacity))
+    std::mem::replace(chunk, Vec::with_capacity(CHUNK_CAPACITY))
 }
 
 fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {

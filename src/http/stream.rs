@@ -22,17 +22,26 @@ use crate::telemetry::limits::{Limits, Share};
 /// Chunks that wait for the client before the writer does.
 const QUEUED_CHUNKS: usize = 4;
 
+/// No more is handed to the client at a time: what its connection takes it copies.
+const LARGEST_CHUNK: usize = 256 * 1024;
+
 /// Hands a chunk to the client, and waits while it is slow.
 pub(super) type Send<'a> = &'a mut dyn FnMut(Bytes) -> Result<(), ReceiverGone>;
+
+/// The share that an answer must have before anything of it is made, or what is answered where there are as many
+/// answers as may be.
+pub(super) fn share(state: &State) -> Result<Share, Box<HttpResponse>> {
+    state.scrapes.take(1).ok_or_else(|| Box::new(answer::busy(state.scrapes.limit())))
+}
 
 /// An answer whose body `write` sends chunk by chunk, on a thread where it may block. There are only so many
 /// of them at a time, and only for so long: each has a thread and a snapshot of the store.
 pub(super) fn answer(
     state: &Arc<State>,
+    share: Share,
     mut answer: HttpResponseBuilder,
     write: impl FnOnce(Send<'_>) -> Result<(), ReceiverGone> + std::marker::Send + 'static,
 ) -> HttpResponse {
-    let Some(share) = state.scrapes.take(1) else { return answer::busy(state.scrapes.limit()) };
     // Until both the thread and the client are done with it.
     let share = Arc::new(share);
     let (sender, receiver) = mpsc::channel(QUEUED_CHUNKS);
@@ -48,7 +57,7 @@ pub(super) fn answer(
     let deadline = Instant::now() + longest(state.limits.send_timeout);
     // Nobody waits for the writer: it stops when the client has gone, and the body ends with it.
     drop(web::block(move || {
-        let mut send = |chunk| match sender.try_send(chunk) {
+        let send_one = |chunk| match sender.try_send(chunk) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(_)) => Err(ReceiverGone),
             Err(TrySendError::Full(chunk)) => {
@@ -61,6 +70,12 @@ pub(super) fn answer(
                 }
             }
         };
+        let mut send = |mut chunk: Bytes| {
+            while chunk.len() > LARGEST_CHUNK {
+                send_one(chunk.split_to(LARGEST_CHUNK))?;
+            }
+            send_one(chunk)
+        };
         match write(&mut send) {
             Ok(()) => is_whole.store(true, Ordering::Release),
             Err(ReceiverGone) => tracing::debug!("the client went away before its answer was written"),
@@ -71,11 +86,8 @@ pub(super) fn answer(
 }
 
 /// An answer with a body that is there already, which counts as one of those that are being sent.
-pub(super) fn whole(state: &State, mut answer: HttpResponseBuilder, body: Vec<u8>) -> HttpResponse {
-    match state.scrapes.take(1) {
-        Some(share) => answer.body(Whole { body: Some(body.into()), _share: share }),
-        None => answer::busy(state.scrapes.limit()),
-    }
+pub(super) fn whole(share: Share, mut answer: HttpResponseBuilder, body: Vec<u8>) -> HttpResponse {
+    answer.body(Whole { body: body.into(), _share: share })
 }
 
 struct Chunks {
@@ -113,7 +125,7 @@ impl MessageBody for Chunks {
 }
 
 struct Whole {
-    body: Option<Bytes>,
+    body: Bytes,
     _share: Share,
 }
 
@@ -121,10 +133,11 @@ impl MessageBody for Whole {
     type Error = io::Error;
 
     fn size(&self) -> BodySize {
-        BodySize::Sized(self.body.as_ref().map_or(0, Bytes::len) as u64)
+        BodySize::Sized(self.body.len() as u64)
     }
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
-        Poll::Ready(self.body.take().map(Ok))
+        let length = self.body.len().min(LARGEST_CHUNK);
+        Poll::Ready((length > 0).then(|| Ok(self.body.split_to(length))))
     }
 }

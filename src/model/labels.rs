@@ -188,28 +188,6 @@ pub fn scrape_order(a: &str, b: &str) -> Ordering {
         .then_with(|| a.cmp(b))
 }
 
-/// Appends a key for `block` that sorts, byte by byte, as [`scrape_order`] does.
-pub fn write_sort_key(out: &mut Vec<u8>, block: &str) {
-    let count_at = out.len();
-    out.extend_from_slice(&[0; 4]);
-    let mut count = 0u32;
-    for pair in pairs(block) {
-        count += 1;
-        let value = pair.value();
-        let mut rest = value.as_bytes();
-        // 00 00 ends a value and 00 01 stands for a NUL in it, so that a prefix sorts first.
-        while let Some(nul) = memchr::memchr(0, rest) {
-            out.extend_from_slice(&rest[..nul]);
-            out.extend_from_slice(&[0, 1]);
-            rest = &rest[nul + 1..];
-        }
-        out.extend_from_slice(rest);
-        out.extend_from_slice(&[0, 0]);
-    }
-    out[count_at..count_at + 4].copy_from_slice(&count.to_be_bytes());
-    out.extend_from_slice(block.as_bytes());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,15 +210,6 @@ mod tests {
             let back: Vec<(String, String)> =
                 pairs(&block).map(|p| (p.name().into_owned(), p.value().into_owned())).collect();
             prop_assert_eq!(back, labels);
-        }
-
-        #[test]
-        fn sort_keys_sort_as_the_scrape_order(a in label_sets(), b in label_sets()) {
-            let (a, b) = (block(&a), block(&b));
-            let (mut key_a, mut key_b) = (Vec::new(), Vec::new());
-            write_sort_key(&mut key_a, &a);
-            write_sort_key(&mut key_b, &b);
-            prop_assert_eq!(key_a.cmp(&key_b), scrape_order(&a, &b));
         }
     }
 

@@ -3,13 +3,16 @@
 //! The stock gateway sorts everything on every scrape. Here the order of a family is kept between
 //! scrapes, and only series that are new are sorted and put in.
 
+mod sorted;
+
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 
-use crate::model::labels::{scrape_order, write_sort_key};
+use crate::model::labels::scrape_order;
+pub use sorted::sorted;
 
 /// One series: the slot of its group within the family, and its position there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +32,22 @@ pub struct Extent {
     pub len: u32,
 }
 
+/// A slot and the series in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The slot.
+    pub slot: u32,
+    /// Its series.
+    pub extent: Extent,
+}
+
 /// The orders of all families.
 #[derive(Debug, Default)]
 pub struct Orders {
     families: Mutex<HashMap<Box<str>, Known, RandomState>>,
+    /// Held while an order is brought up to date: one at a time needs memory for that, and those who want the same
+    /// one wait for it. Taken before `families`, and no other lock while it is held.
+    sorting: Mutex<()>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -49,12 +64,23 @@ impl Orders {
         extents: &[Extent],
         block: impl Fn(Entry) -> &'a str,
     ) -> Arc<Vec<Entry>> {
-        let mut known = self.lock().get(name).cloned().unwrap_or_default();
-        if known.extents != extents {
-            known = known.brought_up_to(extents, block);
-            self.lock().insert(name.into(), known.clone());
+        if let Some(entries) = self.known(name, extents) {
+            return entries;
         }
-        known.entries
+        let _sorting = self.sorting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entries) = self.known(name, extents) {
+            return entries;
+        }
+        let known = self.lock().get(name).cloned().unwrap_or_default();
+        let known = known.brought_up_to(extents, block);
+        let entries = known.entries.clone();
+        self.lock().insert(name.into(), known);
+        entries
+    }
+
+    /// The order where it is up to date.
+    fn known(&self, name: &str, extents: &[Extent]) -> Option<Arc<Vec<Entry>>> {
+        self.lock().get(name).filter(|known| known.extents == extents).map(|known| known.entries.clone())
     }
 
     /// How many series of this slot, which has this extent, stand in no order yet.
@@ -62,25 +88,32 @@ impl Orders {
         extent.len - self.lock().get(name).map_or(0, |known| known.len_of(slot, extent))
     }
 
-    /// Those series of one slot that `is_wanted`, by position, in order. Does not keep the order of those that
-    /// are new.
+    /// Those series of one slot that `is_wanted`, by position, in order: at most `limit` after the first `offset`.
+    /// Does not keep the order of those that are new.
     pub fn of_slot<'a>(
         &self,
         name: &str,
-        slot: u32,
-        extent: Extent,
+        Slot { slot, extent }: Slot,
+        (offset, limit): (usize, usize),
         is_wanted: impl Fn(u32) -> bool,
         block: impl Fn(u32) -> &'a str,
     ) -> Vec<Entry> {
         let known = self.lock().get(name).map(|known| (known.len_of(slot, extent), known.entries.clone()));
         let (known, entries) = known.unwrap_or_default();
-        let is_kept =
-            |entry: &&Entry| entry.slot == slot && entry.position < known && is_wanted(entry.position);
-        let kept: Vec<Entry> = entries.iter().filter(is_kept).copied().collect();
         let fresh = (known..extent.len).filter(|position| is_wanted(*position));
         let fresh = fresh.map(|position| Entry { slot, position }).collect();
-        let block = |entry: Entry| block(entry.position);
-        merged(&kept, &sorted(fresh, block), block)
+        let fresh = sorted(fresh, |entry| block(entry.position));
+        let is_kept =
+            |entry: &&Entry| entry.slot == slot && entry.position < known && is_wanted(entry.position);
+        let mut kept = entries.iter().filter(is_kept).copied().peekable();
+        let mut fresh = fresh.into_iter().peekable();
+        let comes_first = |a: &Entry, b: &Entry| scrape_order(block(a.position), block(b.position)).is_lt();
+        let all = std::iter::from_fn(|| match (kept.peek(), fresh.peek()) {
+            (Some(old), Some(new)) if comes_first(new, old) => fresh.next(),
+            (Some(_), _) => kept.next(),
+            (None, _) => fresh.next(),
+        });
+        all.skip(offset).take(limit).collect()
     }
 
     /// Forgets the families that `is_live` does not know.
@@ -88,7 +121,7 @@ impl Orders {
         self.lock().retain(|name, _| is_live(name));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Box<str>, Known, RandomState>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Known, RandomState>> {
         self.families.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -141,90 +174,25 @@ fn merged<'a>(kept: &[Entry], fresh: &[Entry], block: impl Fn(Entry) -> &'a str)
     out
 }
 
-/// `entries` in the order of a scrape.
-pub fn sorted<'a>(entries: Vec<Entry>, block: impl Fn(Entry) -> &'a str) -> Vec<Entry> {
-    let mut keys =
-        Keys { bytes: Vec::with_capacity(entries.len() * 48), ends: Vec::with_capacity(entries.len()) };
-    for &entry in &entries {
-        write_sort_key(&mut keys.bytes, block(entry));
-        keys.ends.push(keys.bytes.len());
-    }
-    let mut items: Vec<Item> = (0..entries.len() as u32).map(|at| Item { prefix: 0, at }).collect();
-    sort(&keys, &mut items, 0, 0);
-    items.iter().map(|item| entries[item.at as usize]).collect()
-}
-
-/// The sort keys of some entries, one after the other.
-struct Keys {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Keys {
-    /// What follows the first `depth` bytes of a key.
-    fn after(&self, at: u32, depth: usize) -> &[u8] {
-        let at = at as usize;
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        let key = &self.bytes[start..self.ends[at]];
-        &key[depth.min(key.len())..]
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Item {
-    /// Eight bytes of the key from the current depth.
-    prefix: u64,
-    at: u32,
-}
-
-/// Beyond this many levels keys are compared as a whole, so that hostile keys can't exhaust the stack.
-const DEEPEST: u32 = 64;
-
-/// A multikey sort: keys share long prefixes, so they are compared eight bytes at a time, from where
-/// they begin to differ.
-fn sort(keys: &Keys, items: &mut [Item], depth: usize, level: u32) {
-    let Some(first) = items.first().map(|item| item.at) else { return };
-    if items.len() == 1 {
-        return;
-    }
-    if level > DEEPEST {
-        items.sort_unstable_by(|a, b| keys.after(a.at, depth).cmp(keys.after(b.at, depth)));
-        return;
-    }
-    let first = keys.after(first, depth);
-    let shared = items[1..].iter().fold(first.len(), |shared, item| {
-        let key = keys.after(item.at, depth);
-        first[..shared].iter().zip(key).take_while(|(a, b)| a == b).count()
-    });
-    let depth = depth + shared;
-    for item in items.iter_mut() {
-        let key = keys.after(item.at, depth);
-        let mut prefix = [0u8; 8];
-        let length = key.len().min(8);
-        prefix[..length].copy_from_slice(&key[..length]);
-        item.prefix = u64::from_be_bytes(prefix);
-    }
-    items.sort_unstable_by_key(|item| item.prefix);
-    for run in items.chunk_by_mut(|a, b| a.prefix == b.prefix) {
-        // Keys that are equal to the end are those of equal blocks, which can't be; a key that ends
-        // within the prefix is padded, and differs from a longer one later or not at all.
-        if run.len() > 1 && run.iter().any(|item| keys.after(item.at, depth).len() > 8) {
-            sort(keys, run, depth + 8, level + 1);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::labels::block_of;
     use proptest::prelude::*;
 
     fn blocks() -> impl Strategy<Value = Vec<String>> {
-        let value = prop_oneof!["[ab]{0,2}", "prefix-that-is-shared-[ab]{0,12}", "[\u{0}\u{1}a]{0,3}"];
-        prop::collection::vec((value.clone(), prop::option::of(value)), 1..40).prop_map(|sets| {
-            let block = |(at, (a, b)): (usize, (String, Option<String>))| match b {
-                Some(b) => crate::model::labels::block_of([("a", &*a), ("b", &*b), ("c", &*at.to_string())]),
-                None => crate::model::labels::block_of([("a", &*a), ("d", &*at.to_string())]),
+        let value = prop_oneof![
+            "[ab]{0,2}",
+            "prefix-that-is-shared-[ab]{0,12}",
+            "[\u{0}\u{1}a]{0,3}",
+            "shared-[\\\\\"\n,{}=a]{0,9}",
+            "[aé\\\\\u{0}]{5,9}",
+        ];
+        let name = prop_oneof!["b", "b", "[b\"\\\\,=]{1,3}"];
+        prop::collection::vec((value.clone(), prop::option::of((name, value))), 1..40).prop_map(|sets| {
+            let block = |(at, (a, b)): (usize, (String, Option<(String, String)>))| match b {
+                Some((name, b)) => block_of([("a", &*a), (&*name, &*b), ("c", &*at.to_string())]),
+                None => block_of([("a", &*a), ("d", &*at.to_string())]),
             };
             sets.into_iter().enumerate().map(block).collect()
         })
@@ -252,6 +220,7 @@ mod tests {
         #[test]
         fn one_slot_is_listed_in_the_order_of_all(
             blocks in blocks(), ordered in 0usize..40, wanted in prop::collection::vec(any::<bool>(), 40),
+            window in (0usize..45, 0usize..45),
         ) {
             let name = "m";
             let orders = Orders::default();
@@ -268,7 +237,12 @@ mod tests {
             for (slot, epoch) in [(0, 1), (0, 2), (5, 1)] {
                 let extent = Extent { epoch, ..extent };
                 let block = |position: u32| &*blocks[position as usize];
-                let got = orders.of_slot(name, slot, extent, |position| wanted[position as usize], block);
+                let slot = Slot { slot, extent };
+                let all = orders.of_slot(name, slot, (0, usize::MAX), |position| wanted[position as usize], block);
+                let page = orders.of_slot(name, slot, window, |position| wanted[position as usize], block);
+                let expected = all.iter().skip(window.0).take(window.1).copied();
+                prop_assert_eq!(page, expected.collect::<Vec<_>>());
+                let (got, slot) = (all, slot.slot);
                 prop_assert!(got.iter().all(|entry| entry.slot == slot));
                 let got: Vec<&str> = got.iter().map(|entry| block(entry.position)).collect();
                 let expected = blocks.iter().zip(&wanted).filter(|(_, wanted)| **wanted);

@@ -3,7 +3,7 @@
 use super::name::{Form, form, plain_form};
 use super::number::{mark_float, write_count, write_float, write_time};
 use crate::exposition::line::Lines;
-use crate::exposition::writer::{Details, Head, Labels};
+use crate::exposition::writer::{Details, Full, Head, Labels};
 use crate::model::count::Count;
 use crate::model::escaping::Escaping;
 use crate::model::exemplar::{Exemplar, OfBuckets, of_value};
@@ -86,7 +86,14 @@ impl OpenMetricsWriter {
     }
 
     /// Writes a summary series.
-    pub fn summary(&self, out: &mut Vec<u8>, labels: Labels<'_>, summary: &Summary, details: Details<'_>) {
+    pub fn summary(
+        &self,
+        out: &mut Vec<u8>,
+        labels: Labels<'_>,
+        summary: &Summary,
+        details: Details<'_>,
+        full: Full<'_>,
+    ) {
         let block = self.lines.block(labels);
         let block = block.as_bytes();
         for quantile in &summary.quantiles {
@@ -95,6 +102,7 @@ impl OpenMetricsWriter {
             self.lines.series(out, "", block, Some(("quantile", &label)));
             write_float(out, quantile.value);
             out.push(b'\n');
+            full(out);
         }
         self.sum_and_count(out, ["_sum", "_count"], block, summary.sum.value(), summary.count);
         self.created(out, block, details);
@@ -107,6 +115,7 @@ impl OpenMetricsWriter {
         labels: Labels<'_>,
         histogram: &Histogram,
         details: Details<'_>,
+        full: Full<'_>,
     ) {
         let block = self.lines.block(labels);
         let block = block.as_bytes();
@@ -125,6 +134,7 @@ impl OpenMetricsWriter {
                 self.exemplar(out, exemplars.next(bound));
             }
             out.push(b'\n');
+            full(out);
         });
         if is_plain {
             return;

@@ -1,7 +1,7 @@
 //! Writing the text format as `expfmt.MetricFamilyToText` does.
 
 use crate::exposition::line::Lines;
-use crate::exposition::writer::{Head, Labels};
+use crate::exposition::writer::{Full, Head, Labels};
 use crate::model::escaping::Escaping;
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;
@@ -53,21 +53,23 @@ impl TextWriter {
     }
 
     /// Writes a summary series.
-    pub fn summary(&self, out: &mut Vec<u8>, labels: Labels<'_>, summary: &Summary) {
+    pub fn summary(&self, out: &mut Vec<u8>, labels: Labels<'_>, summary: &Summary, full: Full<'_>) {
         let block = self.lines.block(labels);
         for quantile in &summary.quantiles {
             let label = format_f64(quantile.quantile);
             self.sample(out, "", block.as_bytes(), Some(("quantile", &label)), quantile.value);
+            full(out);
         }
         self.sample(out, "_sum", block.as_bytes(), None, summary.sum.value());
         self.sample(out, "_count", block.as_bytes(), None, summary.count.as_f64());
     }
 
     /// Writes a histogram series; a missing `+Inf` bucket is added.
-    pub fn histogram(&self, out: &mut Vec<u8>, labels: Labels<'_>, histogram: &Histogram) {
+    pub fn histogram(&self, out: &mut Vec<u8>, labels: Labels<'_>, histogram: &Histogram, full: Full<'_>) {
         let block = self.lines.block(labels);
         histogram.all_buckets(|label, _, count| {
             self.sample(out, "_bucket", block.as_bytes(), Some(("le", label)), count.as_f64());
+            full(out);
         });
         self.sample(out, "_sum", block.as_bytes(), None, histogram.sum.value());
         self.sample(out, "_count", block.as_bytes(), None, histogram.count().as_f64());

@@ -7,10 +7,11 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use super::json::{Each, send_json, to_json, to_short_json};
 use super::query::{self, BadParameter};
-use super::{Success, count_text, json, timestamp, to_json, with_cors};
+use super::{Success, count_text, json, timestamp, with_cors};
 use crate::exposition::text::Names;
 use crate::gateway::browse::{GroupPage, GroupSummary, Missing, SeriesPage};
 use crate::http::path::decode;
@@ -23,7 +24,7 @@ use crate::store::FamilySummary;
 use crate::store::group::GroupLabels;
 use crate::store::piece::{Piece, RowValue};
 
-/// Larger answers count as large ones while they are sent.
+/// Larger answers are sent while they are written.
 const SMALL: usize = 64 * 1024;
 
 /// Why there is no answer.
@@ -60,8 +61,7 @@ impl Error {
 pub(in crate::http) async fn groups(state: &Arc<State>, request: &HttpRequest) -> HttpResponse {
     answer(state, request, "api/v1/groups", |state, query| {
         let query = query::groups(query)?;
-        let page = state.gateway.browse_groups(&query);
-        Ok(to_json(&Success { status: "success", data: Page::of(&page, state.gateway.names()) }))
+        Ok(FoundGroups { page: state.gateway.browse_groups(&query), names: state.gateway.names() })
     })
     .await
 }
@@ -71,11 +71,7 @@ pub(in crate::http) async fn group(state: &Arc<State>, request: &HttpRequest, id
     let key = key_of(id);
     answer(state, request, "api/v1/groups/id", move |state, _| {
         let (group, families) = key.and_then(|key| state.gateway.browse_group(&key)).ok_or(Missing::Group)?;
-        let data = WholeGroup {
-            group: Group::of(&group, state.gateway.names()),
-            families_list: families.iter().map(Family::of).collect(),
-        };
-        Ok(to_json(&Success { status: "success", data }))
+        Ok(FoundGroup { group, families, names: state.gateway.names() })
     })
     .await
 }
@@ -86,36 +82,104 @@ pub(in crate::http) async fn series(state: &Arc<State>, request: &HttpRequest, i
     answer(state, request, "api/v1/groups/id/series", move |state, query| {
         let query = query::series(query)?;
         let key = key.ok_or(Missing::Group)?;
-        let page = state.gateway.browse_series(&key, &query.family, &query.words, query.window)?;
-        let series = page.rows().map(|(piece, row)| Series::of(&page, piece, row)).collect();
-        let data = SeriesList { family: Family::of(page.family()), matching: page.matching, series };
-        Ok(to_json(&Success { status: "success", data }))
+        Ok(FoundSeries(state.gateway.browse_series(&key, &query.family, &query.words, query.window)?))
     })
     .await
 }
 
-/// Answers with the JSON that `write` gives for the query of the request, on a thread where it may take its
-/// time.
-async fn answer(
+/// Answers with what `find` finds for the query of the request, on a thread where it may take its time. The share
+/// comes before: what is found may be large.
+async fn answer<F: Serialize + Send + 'static>(
     state: &Arc<State>,
     request: &HttpRequest,
     handler: &str,
-    write: impl FnOnce(&State, &str) -> Result<String, Error> + Send + 'static,
+    find: impl FnOnce(&State, &str) -> Result<F, Error> + Send + 'static,
 ) -> HttpResponse {
-    let query = request.uri().query().unwrap_or_default().to_owned();
-    let written = {
-        let state = state.clone();
-        web::block(move || write(&state, &query)).await.unwrap_or(Err(Error::Stopped))
+    let count = |code: StatusCode| {
+        state.gateway.telemetry().request(handler, request.method().as_str(), code.as_u16());
     };
-    let code = written.as_ref().map_or_else(Error::code, |_| StatusCode::OK);
-    state.gateway.telemetry().request(handler, request.method().as_str(), code.as_u16());
-    match written {
-        Ok(body) if body.len() > SMALL => stream::whole(state, json(), body.into_bytes()),
-        Ok(body) => json().body(body),
+    let share = match stream::share(state) {
+        Ok(share) => share,
+        Err(busy) => {
+            count(busy.status());
+            return *busy;
+        }
+    };
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let found = {
+        let state = state.clone();
+        // The share goes along: the thread goes on where the client has gone.
+        web::block(move || {
+            let found = find(&state, &query)?;
+            let short = to_short_json(&Success { status: "success", data: &found }, SMALL);
+            Ok((found, short, share))
+        })
+        .await
+        .unwrap_or(Err(Error::Stopped))
+    };
+    count(found.as_ref().map_or_else(Error::code, |_| StatusCode::OK));
+    match found {
+        Ok((_, Some(body), _)) => json().body(body),
+        Ok((found, None, share)) => stream::answer(state, share, json(), move |send| {
+            send_json(&Success { status: "success", data: found }, send)
+        }),
         Err(error) => {
             let body = Failure { status: "error", error_type: error.kind(), error: error.to_string() };
-            with_cors(HttpResponse::build(code)).content_type("application/json").body(to_json(&body))
+            let mut answer = with_cors(HttpResponse::build(error.code()));
+            answer.content_type("application/json").body(to_json(&body))
         }
+    }
+}
+
+/// Some of the groups.
+struct FoundGroups {
+    page: GroupPage,
+    names: Names,
+}
+
+impl Serialize for FoundGroups {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let page = &self.page;
+        let shown = Page {
+            total: page.total,
+            matching: page.matching,
+            total_series: page.total_series,
+            series: page.series,
+            groups: Each(|| page.groups.iter().map(|group| Group::of(group, self.names))),
+        };
+        shown.serialize(serializer)
+    }
+}
+
+/// One group and its families.
+struct FoundGroup {
+    group: GroupSummary,
+    families: Vec<FamilySummary>,
+    names: Names,
+}
+
+impl Serialize for FoundGroup {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let shown = WholeGroup {
+            group: Group::of(&self.group, self.names),
+            families_list: Each(|| self.families.iter().map(Family::of)),
+        };
+        shown.serialize(serializer)
+    }
+}
+
+/// Some series.
+struct FoundSeries(SeriesPage);
+
+impl Serialize for FoundSeries {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let page = &self.0;
+        let shown = SeriesList {
+            family: Family::of(page.family()),
+            matching: page.matching,
+            series: Each(|| page.rows().map(|(piece, row)| Series::of(page, piece, row))),
+        };
+        shown.serialize(serializer)
     }
 }
 
@@ -128,12 +192,12 @@ struct Failure {
 }
 
 #[derive(Serialize)]
-struct Page<'a> {
+struct Page<L> {
     total: u64,
     matching: u64,
     total_series: u64,
     series: u64,
-    groups: Vec<Group<'a>>,
+    groups: L,
 }
 
 #[derive(Serialize)]
@@ -150,10 +214,10 @@ struct Group<'a> {
 }
 
 #[derive(Serialize)]
-struct WholeGroup<'a> {
+struct WholeGroup<'a, L> {
     #[serde(flatten)]
     group: Group<'a>,
-    families_list: Vec<Family<'a>>,
+    families_list: L,
 }
 
 #[derive(Serialize)]
@@ -168,10 +232,10 @@ struct Family<'a> {
 }
 
 #[derive(Serialize)]
-struct SeriesList<'a> {
+struct SeriesList<'a, L> {
     family: Family<'a>,
     matching: u64,
-    series: Vec<Series<'a>>,
+    series: L,
 }
 
 type Labels<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
@@ -205,18 +269,6 @@ struct Native {
     zero_threshold: String,
     /// Lower bound, upper bound and population, ascending.
     buckets: Vec<(String, String, String)>,
-}
-
-impl<'a> Page<'a> {
-    fn of(page: &'a GroupPage, names: Names) -> Page<'a> {
-        Page {
-            total: page.total,
-            matching: page.matching,
-            total_series: page.total_series,
-            series: page.series,
-            groups: page.groups.iter().map(|group| Group::of(group, names)).collect(),
-        }
-    }
 }
 
 impl<'a> Group<'a> {

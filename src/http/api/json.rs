@@ -1,0 +1,163 @@
+//! Writing JSON as Go does, and no more of it at a time than a chunk.
+
+use std::io::{self, Write};
+
+use actix_web::web::Bytes;
+use serde::{Serialize, Serializer};
+
+use crate::gateway::scrape::ReceiverGone;
+use crate::http::stream;
+
+/// How much is written before it is sent.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// A list whose items are made one after the other while they are written.
+pub(super) struct Each<F>(pub(super) F);
+
+impl<I, F> Serialize for Each<F>
+where
+    I: IntoIterator<Item: Serialize>,
+    F: Fn() -> I,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+/// JSON as Go writes it: what could be taken for HTML is escaped.
+pub(super) fn to_json(value: &impl Serialize) -> String {
+    let mut out = Vec::new();
+    // The values are strings, booleans and maps of them, which can't fail to be written.
+    let _ = serde_json::to_writer(Escaping(&mut out), value);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// The same; nothing where it has more than `most` bytes.
+pub(super) fn to_short_json(value: &impl Serialize, most: usize) -> Option<String> {
+    let mut out = Short { out: Vec::new(), most };
+    serde_json::to_writer(Escaping(&mut out), value).ok()?;
+    String::from_utf8(out.out).ok()
+}
+
+/// The same, sent while it is written.
+///
+/// # Errors
+///
+/// Where the client has gone.
+pub(super) fn send_json(value: &impl Serialize, send: stream::Send<'_>) -> Result<(), ReceiverGone> {
+    let mut chunks = Chunks { chunk: Vec::with_capacity(CHUNK_BYTES), send };
+    serde_json::to_writer(Escaping(&mut chunks), value).map_err(|_| ReceiverGone)?;
+    (chunks.send)(Bytes::from(chunks.chunk))
+}
+
+/// Escapes what Go escapes and `serde_json`, which writes no character in two parts, does not.
+struct Escaping<W>(W);
+
+impl<W: Write> Write for Escaping<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = 0;
+        let odd = |byte: &u8| matches!(byte, b'<' | b'>' | b'&' | 0xE2);
+        let mut from = 0;
+        while let Some(at) = bytes[from..].iter().position(odd).map(|at| from + at) {
+            let (escape, length): (&[u8], usize) = match &bytes[at..] {
+                [b'<', ..] => (br"\u003c", 1),
+                [b'>', ..] => (br"\u003e", 1),
+                [b'&', ..] => (br"\u0026", 1),
+                // U+2028 and U+2029.
+                [0xE2, 0x80, 0xA8, ..] => (br"\u2028", 3),
+                [0xE2, 0x80, 0xA9, ..] => (br"\u2029", 3),
+                _ => {
+                    from = at + 1;
+                    continue;
+                }
+            };
+            self.0.write_all(&bytes[written..at])?;
+            self.0.write_all(escape)?;
+            from = at + length;
+            written = from;
+        }
+        self.0.write_all(&bytes[written..])?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+struct Short {
+    out: Vec<u8>,
+    most: usize,
+}
+
+impl Write for Short {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.out.len() + bytes.len() > self.most {
+            return Err(io::Error::other("too long"));
+        }
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Chunks<'a> {
+    chunk: Vec<u8>,
+    send: stream::Send<'a>,
+}
+
+impl Write for Chunks<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let bytes = &bytes[..bytes.len().min(CHUNK_BYTES - self.chunk.len())];
+        self.chunk.extend_from_slice(bytes);
+        if self.chunk.len() == CHUNK_BYTES {
+            let chunk = std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK_BYTES));
+            (self.send)(Bytes::from(chunk)).map_err(|ReceiverGone| io::ErrorKind::BrokenPipe)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn as_go_writes_json() {
+        assert_eq!(
+            to_json(&"<a&b>\u{2028}\"\n\u{2030}"),
+            "\"\\u003ca\\u0026b\\u003e\\u2028\\\"\\n\u{2030}\""
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn however_it_is_written_it_is_the_same(
+            values in prop::collection::vec(("[<a\u{2028}\u{2029}é]{0,9}", 0usize..9000), 0..6),
+        ) {
+            let values: Vec<String> = values.iter().map(|(text, times)| text.repeat(*times)).collect();
+            let (mut sent, mut largest) = (Vec::new(), 0);
+            let whole = to_json(&values);
+            let list = Each(|| values.iter());
+            send_json(&list, &mut |chunk| {
+                largest = largest.max(chunk.len());
+                sent.extend_from_slice(&chunk);
+                Ok(())
+            }).unwrap();
+            prop_assert_eq!(&sent, whole.as_bytes());
+            prop_assert!(largest <= CHUNK_BYTES);
+            let short = to_short_json(&list, whole.len());
+            prop_assert_eq!(short.as_ref(), Some(&whole));
+            prop_assert_eq!(to_short_json(&list, whole.len() - 1), None);
+            prop_assert_eq!(serde_json::from_slice::<Vec<String>>(&sent).unwrap(), values);
+        }
+    }
+}
