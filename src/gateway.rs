@@ -29,6 +29,7 @@ use crate::model::limits::{Limit, PushLimits};
 use crate::model::push::Push;
 use crate::model::rules::{Cause, Refusal};
 use crate::model::time::Moment;
+use crate::store::group::GroupLabels;
 use crate::store::group::{Absent, FamilyRule, Semantics};
 use crate::store::idempotency::Key;
 use crate::store::{GroupView, Outcome, Rejection, Store};
@@ -363,9 +364,14 @@ impl Gateway {
         (self.store.group_count().unsigned_abs(), self.store.series_count().unsigned_abs())
     }
 
-    /// All groups, sorted by key.
-    pub fn groups(&self) -> Vec<GroupView> {
-        self.store.groups()
+    /// The labels of all groups, sorted by key.
+    pub fn group_labels(&self) -> Vec<Arc<GroupLabels>> {
+        self.store.group_labels()
+    }
+
+    /// All of the group with this key, if there is one.
+    pub fn group(&self, key: &str) -> Option<GroupView> {
+        self.store.group(key)
     }
 
     /// Counts a body that can't be parsed, or of which there is too much.

@@ -399,6 +399,9 @@ fn clients_that_never_read_a_large_scrape() {
     let answer = attack.gateway.get("/metrics");
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{}", answer.text());
     assert!(answer.text().contains("(limits.scrapes_in_flight)"));
+    for path in ["/api/v1/metrics", "/api/v1/groups", "/api/v1/groups/e30", "/api/v1/groups/e30/series"] {
+        assert_eq!(attack.gateway.get(path).status, 503, "{path}");
+    }
     // Pushes go on, and so do the scrapes of others once these have had their time.
     attack.gateway.push("/metrics/job/meanwhile", "m 1\n");
     attack.until_served();
@@ -407,6 +410,35 @@ fn clients_that_never_read_a_large_scrape() {
     if let Ok(rest) = stalled[0].read_to_end() {
         assert!(!rest.ends_with(b"0\r\n\r\n"), "a part of a scrape ends like a whole one");
     }
+    attack.is_over();
+}
+
+#[test]
+fn many_buckets_with_long_labels() {
+    // Little to keep, but with all labels in every line it comes to gigabytes.
+    let attack = Attack::start("scrapes_in_flight = 6\nsend_timeout = \"10m\"");
+    let path = format!("/metrics/job/wide/long/{}", "x".repeat(60_000));
+    let bucket = |at: usize| format!("h_bucket{{le=\"{at}\"}} {at}\n");
+    let buckets: String = (0..40_000).map(bucket).collect();
+    let body =
+        format!("# TYPE h histogram\n{buckets}h_bucket{{le=\"+Inf\"}} 40000\nh_sum 1\nh_count 40000\n");
+    attack.gateway.push(&path, &body);
+    let stalled: Vec<_> = ["text/plain", "application/openmetrics-text"]
+        .iter()
+        .flat_map(|accept| [(accept, "identity"), (accept, "gzip")])
+        .map(|(accept, encoding)| {
+            let mut connection = attack.gateway.connect();
+            let headers = [("Accept", *accept), ("Accept-Encoding", encoding)];
+            connection.send(&encode_request("GET", "/metrics", &headers, b"")).unwrap();
+            assert_eq!(connection.read_interim().unwrap().status, 200);
+            connection
+        })
+        .collect();
+    let api = attack.gateway.get("/api/v1/metrics").text();
+    assert!(api.contains("\"39999\":\"39999\""));
+    assert!(attack.peak() < attack.bound(400), "{} MiB", attack.peak() >> 20);
+    drop(stalled);
+    assert_eq!(attack.gateway.delete(&path).status, 202);
     attack.is_over();
 }
 

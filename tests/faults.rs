@@ -137,8 +137,9 @@ fn shown(gateway: &Gateway) -> Vec<String> {
         OWN.iter().any(|own| name.starts_with(own))
     };
     let text = String::from_utf8(text).unwrap();
-    let pushes = gateway.groups();
-    let pushes = pushes.iter().map(|group| format!("{}: {} pushes", group.labels.key, group.times.pushes));
+    let labels = gateway.group_labels();
+    let pushes = labels.iter().filter_map(|labels| gateway.group(&labels.key));
+    let pushes = pushes.map(|group| format!("{}: {} pushes", group.labels.key, group.times.pushes));
     text.lines().filter(|line| !is_own(line)).map(str::to_owned).chain(pushes).collect()
 }
 

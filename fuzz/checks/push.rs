@@ -161,7 +161,7 @@ fn grouping(number: usize) -> Grouping<'static> {
 fn push(gateway: &Gateway, grouping: &Grouping<'_>, format: BodyFormat, body: &[u8], options: Options) {
     let method = if options.put() { Method::Put } else { Method::Post };
     let shown = || pushed(&scraped(gateway, BodyFormat::OpenMetrics, "allow-utf-8"), BodyFormat::OpenMetrics);
-    let before = if gateway.groups().is_empty() { b"# EOF\n".to_vec() } else { shown() };
+    let before = if gateway.group_labels().is_empty() { b"# EOF\n".to_vec() } else { shown() };
     let result = gateway.push_blocking(&PushRequest::new(method, grouping, format, body));
     if let Err(error) = result {
         assert!(!matches!(error, PushError::Failed(_)), "{error}");

@@ -21,9 +21,10 @@ use crate::model::count::Count;
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;
 use crate::model::labels::pairs;
-use crate::model::native_histogram::{NativeHistogram, ShownBucket};
+use crate::model::native_histogram::ShownBucket;
 use crate::model::number::format_f64_signed;
 use crate::model::summary::Summary;
+use crate::store::group::GroupLabels;
 use crate::store::piece::{Piece, RowValue};
 use crate::store::{FamilyView, GroupView};
 pub(super) use groups::{group, groups, series};
@@ -83,8 +84,10 @@ pub(super) fn metrics(state: &Arc<State>, method: &str) -> HttpResponse {
     };
     let theirs = state.clone();
     stream::answer(state, share, json(), move |send| {
-        let groups = theirs.gateway.groups();
-        let data = Each(|| groups.iter().map(group_object));
+        // Groups that go meanwhile are left out.
+        let groups = theirs.gateway.group_labels();
+        let group = |labels: &Arc<GroupLabels>| theirs.gateway.group(&labels.key).map(Shown);
+        let data = Each(|| groups.iter().filter_map(group));
         send_json(&Success { status: "success", data }, send)
     })
 }
@@ -150,13 +153,67 @@ enum Metric<'a> {
     Histogram { buckets: Buckets, count: String, labels: Labels<'a>, sum: String },
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
 enum Buckets {
     /// Cumulative counts by upper bound.
-    Classic(BTreeMap<Box<str>, String>),
+    Classic(ByBound),
     /// Which bounds a bucket includes, its lower and its upper bound, its population.
-    Native(Vec<(u8, String, String, String)>),
+    Native(Vec<ShownBucket>, bool),
+}
+
+impl Serialize for Buckets {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Buckets::Classic(buckets) => serializer.collect_map(buckets.shown()),
+            Buckets::Native(buckets, is_float) => serializer.collect_seq(buckets.iter().map(|bucket| {
+                let [lower, upper] = [bucket.lower, bucket.upper].map(format_f64_signed);
+                (bucket.includes as u8, lower, upper, count_text(bucket.count, *is_float))
+            })),
+        }
+    }
+}
+
+/// The classic buckets of a histogram sorted by the text of their bounds. There may be very many.
+struct ByBound {
+    texts: String,
+    /// The end of the text of each bucket and its count, in the order of the histogram.
+    buckets: Vec<(usize, Count)>,
+    order: Vec<u32>,
+    is_float: bool,
+}
+
+impl ByBound {
+    fn of(histogram: &Histogram) -> ByBound {
+        let (mut texts, mut buckets) = (String::new(), Vec::new());
+        histogram.buckets(|bound, _, count| {
+            texts.push_str(bound);
+            buckets.push((texts.len(), count));
+        });
+        let order = (0..buckets.len() as u32).collect();
+        let mut all = ByBound { texts, buckets, order, is_float: histogram.is_float() };
+        let mut order = std::mem::take(&mut all.order);
+        order.sort_unstable_by(|a, b| all.bound(*a).cmp(all.bound(*b)));
+        all.order = order;
+        all
+    }
+
+    fn bound(&self, at: u32) -> &str {
+        let start = at.checked_sub(1).map_or(0, |before| self.buckets[before as usize].0);
+        &self.texts[start..self.buckets[at as usize].0]
+    }
+
+    fn shown(&self) -> impl Iterator<Item = (&str, String)> {
+        let count = |at: u32| count_text(self.buckets[at as usize].1, self.is_float);
+        self.order.iter().map(move |at| (self.bound(*at), count(*at)))
+    }
+}
+
+/// A group that is made into what is shown of it when it is written.
+struct Shown(GroupView);
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        group_object(&self.0).serialize(serializer)
+    }
 }
 
 fn group_object(group: &GroupView) -> BTreeMap<&str, Member<'_>> {
@@ -208,29 +265,13 @@ fn histogram_object<'a>(labels: Labels<'a>, histogram: &Histogram) -> Metric<'a>
     let is_float = histogram.is_float();
     Metric::Histogram {
         buckets: match histogram.native() {
-            Some(native) => native_buckets(native, is_float),
-            None => classic_buckets(histogram, is_float),
+            Some(native) => Buckets::Native(native.buckets(), is_float),
+            None => Buckets::Classic(ByBound::of(histogram)),
         },
         count: count_text(histogram.count(), is_float),
         labels,
         sum: format_f64_signed(histogram.sum.value()),
     }
-}
-
-fn classic_buckets(histogram: &Histogram, is_float: bool) -> Buckets {
-    let mut buckets = BTreeMap::new();
-    histogram.buckets(|bound, _, count| {
-        buckets.insert(bound.into(), count_text(count, is_float));
-    });
-    Buckets::Classic(buckets)
-}
-
-fn native_buckets(native: &NativeHistogram, is_float: bool) -> Buckets {
-    let row = |bucket: &ShownBucket| {
-        let [lower, upper] = [bucket.lower, bucket.upper].map(format_f64_signed);
-        (bucket.includes as u8, lower, upper, count_text(bucket.count, is_float))
-    };
-    Buckets::Native(native.buckets().iter().map(row).collect())
 }
 
 /// A count: all digits, unless it is or goes with a float.

@@ -254,6 +254,28 @@ mod tests {
     }
 
     #[test]
+    fn who_wants_the_same_order_waits_for_it() {
+        let blocks: Vec<String> =
+            (0..5000).map(|at| block_of([("a", &*(at * 7 % 5000).to_string())])).collect();
+        let extents = [Extent { epoch: 1, len: blocks.len() as u32 }];
+        let asked = |threads: usize| {
+            let (orders, asked) = (Orders::default(), std::sync::atomic::AtomicUsize::new(0));
+            let block = |entry: Entry| {
+                asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                &*blocks[entry.position as usize]
+            };
+            let all = std::thread::scope(|scope| {
+                let threads: Vec<_> =
+                    (0..threads).map(|_| scope.spawn(|| orders.of("m", &extents, block))).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+            });
+            assert!(all.iter().all(|order| Arc::ptr_eq(order, &all[0])));
+            asked.into_inner()
+        };
+        assert_eq!(asked(8), asked(1));
+    }
+
+    #[test]
     fn a_new_epoch_forgets_the_old_series() {
         let name = "m";
         let orders = Orders::default();

@@ -152,6 +152,19 @@ impl Store {
         groups
     }
 
+    /// The labels of all published groups, sorted by key.
+    pub fn group_labels(&self) -> Vec<Arc<GroupLabels>> {
+        let mut labels = Vec::new();
+        self.visit_groups(|group| labels.push(group.labels().clone()));
+        labels.sort_by(|a, b| a.key.cmp(&b.key));
+        labels
+    }
+
+    /// All of the published group with this key, if there is one.
+    pub fn group(&self, key: &str) -> Option<GroupView> {
+        self.visit_group(key, |group| self.view(group.group)).flatten()
+    }
+
     /// Calls `each` with every published group, in no order. Labels, names and types stay as they are
     /// meanwhile.
     pub fn visit_groups(&self, mut each: impl FnMut(GroupAt<'_>)) {

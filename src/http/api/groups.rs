@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use super::json::{Each, send_json, to_json, to_short_json};
@@ -19,6 +20,7 @@ use crate::http::{State, stream};
 use crate::model::escaping::escape_values;
 use crate::model::histogram::Histogram;
 use crate::model::name::is_legacy_label_name;
+use crate::model::native_histogram::NativeHistogram;
 use crate::model::number::format_f64_signed;
 use crate::store::FamilySummary;
 use crate::store::group::GroupLabels;
@@ -257,18 +259,48 @@ enum Series<'a> {
         labels: Labels<'a>,
         count: String,
         sum: String,
-        /// Upper bounds and cumulative counts.
-        buckets: Option<Vec<(String, String)>>,
-        native: Option<Native>,
+        /// Upper bounds and cumulative counts; none where only native ones hold all observations.
+        buckets: Option<Classic<'a>>,
+        native: Option<Native<'a>>,
     },
 }
 
+/// The classic buckets of a histogram, of which there may be very many.
+struct Classic<'a>(&'a Histogram);
+
+impl Serialize for Classic<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let is_float = self.0.is_float();
+        let mut buckets = serializer.serialize_seq(None)?;
+        let mut written = Ok(());
+        self.0.all_buckets(|bound, _, count| {
+            if written.is_ok() {
+                written = buckets.serialize_element(&(bound, count_text(count, is_float)));
+            }
+        });
+        written?;
+        buckets.end()
+    }
+}
+
 #[derive(Serialize)]
-struct Native {
+struct Native<'a> {
     schema: i32,
     zero_threshold: String,
-    /// Lower bound, upper bound and population, ascending.
-    buckets: Vec<(String, String, String)>,
+    buckets: NativeBuckets<'a>,
+}
+
+/// Lower bound, upper bound and population of each native bucket, ascending.
+struct NativeBuckets<'a>(&'a NativeHistogram, bool);
+
+impl Serialize for NativeBuckets<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let NativeBuckets(native, is_float) = *self;
+        serializer.collect_seq(native.buckets().into_iter().map(|bucket| {
+            let [lower, upper] = [bucket.lower, bucket.upper].map(format_f64_signed);
+            (lower, upper, count_text(bucket.count, is_float))
+        }))
+    }
 }
 
 impl<'a> Group<'a> {
@@ -328,28 +360,17 @@ impl<'a> Series<'a> {
     }
 }
 
-/// The classic buckets; none where only native ones hold all observations.
-fn classic_buckets(histogram: &Histogram) -> Option<Vec<(String, String)>> {
-    if histogram.native_part().is_some_and(|native| native.is_alone) {
-        return None;
-    }
-    let mut buckets = Vec::new();
-    histogram.all_buckets(|bound, _, count| {
-        buckets.push((bound.to_owned(), count_text(count, histogram.is_float())));
-    });
-    Some(buckets)
+fn classic_buckets(histogram: &Histogram) -> Option<Classic<'_>> {
+    let is_native_alone = histogram.native_part().is_some_and(|native| native.is_alone);
+    (!is_native_alone).then_some(Classic(histogram))
 }
 
-fn native_buckets(histogram: &Histogram) -> Option<Native> {
+fn native_buckets(histogram: &Histogram) -> Option<Native<'_>> {
     let native = histogram.native()?;
-    let buckets = native.buckets().into_iter().map(|bucket| {
-        let [lower, upper] = [bucket.lower, bucket.upper].map(format_f64_signed);
-        (lower, upper, count_text(bucket.count, histogram.is_float()))
-    });
     Some(Native {
         schema: native.schema(),
         zero_threshold: format_f64_signed(native.zero_threshold()),
-        buckets: buckets.collect(),
+        buckets: NativeBuckets(native, histogram.is_float()),
     })
 }
 
