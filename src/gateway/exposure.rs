@@ -20,8 +20,8 @@ use crate::telemetry;
 /// far apart in memory; looked up in a row, their cache misses overlap instead of adding up.
 const LOOKAHEAD: usize = 64;
 
-/// Writes a row of a piece, handing on what is written of it whenever `full` says; `block` is its label block, which the caller has looked up, and `created` when
-/// the series began if that was pushed as a series.
+/// Writes a row of a piece, handing on what is written of it whenever `full` says; `block` is its label block,
+/// which the caller has looked up, and `created` when the series began if that was pushed as a series.
 #[inline]
 pub(super) fn write_row(
     writer: &mut Writer,
