@@ -469,20 +469,21 @@ fn requests_that_keep_the_gateway_busy() {
     attack.is_over();
 }
 
+/// A push with 12 MiB of a body of which more is to come, and whether all of that could be sent.
+fn large_body_without_end(attack: &Attack) -> (support::Connection, std::io::Result<()>) {
+    let body = vec![b'\n'; 12 << 20];
+    let mut connection = attack.gateway.connect();
+    let chunked = [("Transfer-Encoding", "chunked")];
+    connection.send(&encode_request("POST", "/metrics/job/held", &chunked, b"")).unwrap();
+    let sent = connection.send(&[format!("{:x}\r\n", body.len()).as_bytes(), &body].concat());
+    (connection, sent)
+}
+
 #[test]
 fn large_bodies_that_fill_the_memory_for_them() {
     let attack = Attack::start("body_timeout = \"10m\"");
-    let body = vec![b'\n'; 12 << 20];
-    let held: Vec<_> = (0..6)
-        .map(|_| {
-            let mut connection = attack.gateway.connect();
-            let chunked = [("Transfer-Encoding", "chunked")];
-            connection.send(&encode_request("POST", "/metrics/job/held", &chunked, b"")).unwrap();
-            // The gateway stops reading where it refuses.
-            let _ = connection.send(&[format!("{:x}\r\n", body.len()).as_bytes(), &body].concat());
-            connection
-        })
-        .collect();
+    // The gateway stops reading where it refuses.
+    let held: Vec<_> = (0..6).map(|_| large_body_without_end(&attack).0).collect();
     let comments = "# comment\n".repeat(1 << 20);
     let push = || attack.gateway.post("/metrics/job/large", &comments);
     attack.until(|| push().status != 200);
@@ -499,13 +500,10 @@ fn large_bodies_that_fill_the_memory_for_them() {
 #[test]
 fn families_without_end_take_their_share() {
     let attack = Attack::start("body_timeout = \"10m\"");
-    let body = vec![b'\n'; 12 << 20];
     let held: Vec<_> = (0..3)
         .map(|_| {
-            let mut connection = attack.gateway.connect();
-            let chunked = [("Transfer-Encoding", "chunked")];
-            connection.send(&encode_request("POST", "/metrics/job/held", &chunked, b"")).unwrap();
-            connection.send(&[format!("{:x}\r\n", body.len()).as_bytes(), &body].concat()).unwrap();
+            let (connection, sent) = large_body_without_end(&attack);
+            sent.unwrap();
             connection
         })
         .collect();

@@ -6,6 +6,7 @@ mod query;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -175,9 +176,8 @@ impl Serialize for Buckets {
 /// The classic buckets of a histogram sorted by the text of their bounds. There may be very many.
 struct ByBound {
     texts: String,
-    /// The end of the text of each bucket and its count, in the order of the histogram.
-    buckets: Vec<(usize, Count)>,
-    order: Vec<u32>,
+    /// Where the text of each bound stands, and the count of its bucket.
+    buckets: Vec<(Range<usize>, Count)>,
     is_float: bool,
 }
 
@@ -185,25 +185,17 @@ impl ByBound {
     fn of(histogram: &Histogram) -> ByBound {
         let (mut texts, mut buckets) = (String::new(), Vec::new());
         histogram.buckets(|bound, _, count| {
+            let start = texts.len();
             texts.push_str(bound);
-            buckets.push((texts.len(), count));
+            buckets.push((start..texts.len(), count));
         });
-        let order = (0..buckets.len() as u32).collect();
-        let mut all = ByBound { texts, buckets, order, is_float: histogram.is_float() };
-        let mut order = std::mem::take(&mut all.order);
-        order.sort_unstable_by(|a, b| all.bound(*a).cmp(all.bound(*b)));
-        all.order = order;
-        all
-    }
-
-    fn bound(&self, at: u32) -> &str {
-        let start = at.checked_sub(1).map_or(0, |before| self.buckets[before as usize].0);
-        &self.texts[start..self.buckets[at as usize].0]
+        buckets.sort_unstable_by(|(a, _), (b, _)| texts[a.clone()].cmp(&texts[b.clone()]));
+        ByBound { texts, buckets, is_float: histogram.is_float() }
     }
 
     fn shown(&self) -> impl Iterator<Item = (&str, String)> {
-        let count = |at: u32| count_text(self.buckets[at as usize].1, self.is_float);
-        self.order.iter().map(move |at| (self.bound(*at), count(*at)))
+        let ByBound { texts, buckets, is_float } = self;
+        buckets.iter().map(|(bound, count)| (&texts[bound.clone()], count_text(*count, *is_float)))
     }
 }
 

@@ -27,7 +27,7 @@ macro_rules! script {
     };
 }
 
-static ASSETS: [Asset; 15] = [
+static ASSETS: [Asset; 16] = [
     Asset {
         name: "page.css",
         content_type: "text/css; charset=utf-8",
@@ -45,6 +45,7 @@ static ASSETS: [Asset; 15] = [
     script!("keyboard.js"),
     script!("page.js"),
     script!("series.js"),
+    script!("storage.js"),
     script!("theme-switch.js"),
     script!("theme.js"),
 ];

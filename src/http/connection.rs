@@ -121,7 +121,7 @@ impl Watch {
         ReadingBody(self.clone())
     }
 
-    /// Whether nothing is read for now: a client that does not read gets no chance to send requests whose answers
+    /// Whether nothing is read at the moment: a client that does not read gets no chance to send requests whose answers
     /// pile up, and requests behind one that is being answered wait in the buffers of the system. actix would take in
     /// as many as 16, with heads of 128 KiB each.
     fn holds_reading_up(&self) -> bool {

@@ -204,7 +204,7 @@ impl Piece {
     }
 
     /// The part of [`Piece::row_bytes`] that grows with what is pushed.
-    pub fn growing_bytes(&self, at: usize) -> usize {
+    fn growing_bytes(&self, at: usize) -> usize {
         let value = match &self.rows {
             Rows::Numbers(_) => 0,
             Rows::Summaries(rows) => size_of_val(&*rows[at].value.quantiles),
@@ -214,7 +214,7 @@ impl Piece {
     }
 
     /// Whether rows can grow when a push without exemplars is added.
-    pub fn has_growing_values(&self) -> bool {
+    fn has_growing_values(&self) -> bool {
         !matches!(self.rows, Rows::Numbers(_))
     }
 

@@ -144,10 +144,8 @@ impl GroupView {
 impl Store {
     /// All published groups, sorted by key.
     pub fn groups(&self) -> Vec<GroupView> {
-        let structure = self.hold();
-        let mut groups: Vec<GroupView> = self.groups.iter().filter_map(|group| self.view(&group)).collect();
-        groups.extend(structure.gone_groups().filter_map(|group| self.view(group)));
-        drop(structure);
+        let mut groups = Vec::new();
+        self.visit_groups(|group| groups.extend(self.view(group.group)));
         groups.sort_by(|a, b| a.labels.key.cmp(&b.labels.key));
         groups
     }

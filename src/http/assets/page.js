@@ -6,6 +6,7 @@ import { byId, element } from "./dom.js";
 import { ago, moment } from "./format.js";
 import { Groups } from "./groups.js";
 import * as keyboard from "./keyboard.js";
+import { recall, remember } from "./storage.js";
 import "./theme-switch.js";
 
 const INTERVAL = 5000;
@@ -171,11 +172,7 @@ filter.addEventListener("blur", () => {
 byId("sort").addEventListener("click", sort);
 live.addEventListener("click", () => {
   setLive(!isLive());
-  try {
-    localStorage.setItem(LIVE, isLive() ? "on" : "off");
-  } catch {
-    // Where storage is forbidden the choice lasts as long as the page.
-  }
+  remember(LIVE, isLive() ? "on" : "off");
   if (isLive()) refresh();
   else clearTimeout(timer);
 });
@@ -189,11 +186,8 @@ addEventListener("online", refreshUnasked);
 addEventListener("popstate", follow);
 keyboard.listen({ remove: (node) => groups.askDelete(groups.rowOf(node)), refresh, clear });
 
-try {
-  setLive(localStorage.getItem(LIVE) !== "off");
-} catch {
-  setLive(true);
-}
+setLive(recall(LIVE) !== "off");
+
 async function open() {
   filter.value = state.q;
   showAll();

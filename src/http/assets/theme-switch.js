@@ -1,6 +1,7 @@
 // The switch between the system's colours, light and dark. `theme.js` applies the choice when the page opens.
 
 import { byId } from "./dom.js";
+import { remember } from "./storage.js";
 
 const KEY = "tallygate-theme";
 const NEXT = { system: "light", light: "dark", dark: "system" };
@@ -18,12 +19,7 @@ button.addEventListener("click", () => {
   const theme = NEXT[current()];
   if (theme === "system") delete root.dataset.theme;
   else root.dataset.theme = theme;
-  try {
-    if (theme === "system") localStorage.removeItem(KEY);
-    else localStorage.setItem(KEY, theme);
-  } catch {
-    // Where storage is forbidden the choice lasts as long as the page.
-  }
+  remember(KEY, theme === "system" ? null : theme);
   show();
 });
 show();
