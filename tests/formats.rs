@@ -33,9 +33,9 @@ fn check(flags: &[&str], cases: Vec<Case>) {
         let gateway = with_created_series(flags);
         push(&gateway, "/metrics/job/a", case.content_type, &case.body);
         assert_eq!(text_of(&gateway, TEXT), case.text, "{} in text", case.what);
-        let openmetrics = without_now(&text_of(&gateway, OPENMETRICS));
+        let openmetrics = without_now(&gateway, &text_of(&gateway, OPENMETRICS));
         assert_eq!(openmetrics, format!("{}# EOF\n", case.openmetrics), "{} in OpenMetrics", case.what);
-        let protobuf = without_now(&protobuf_of(&gateway));
+        let protobuf = without_now(&gateway, &protobuf_of(&gateway));
         assert_eq!(protobuf, case.protobuf, "{} in protobuf", case.what);
     }
 }
@@ -297,7 +297,7 @@ fn utf8_names_in_and_out() {
     push(&gateway, "/metrics/job/a", OPENMETRICS, body);
     push(&gateway, "/metrics/job/a/U__region_2e_id/eu", TEXT, "{\"数量\",\"l\"=\"1\"} 2\n");
     let out = |format: &str, escaping: &str| {
-        without_now(&text_of(&gateway, &format!("{format};escaping={escaping}")))
+        without_now(&gateway, &text_of(&gateway, &format!("{format};escaping={escaping}")))
     };
     let openmetrics = "application/openmetrics-text;version=1.0.0";
     assert_eq!(

@@ -46,7 +46,7 @@ fn the_go_client_adds() {
     ] {
         assert_eq!(gateway.sample(&series), Some(value), "{series}");
     }
-    let words = without_now(&protobuf_of(&gateway));
+    let words = without_now(&gateway, &protobuf_of(&gateway));
     let line = |family: &str| {
         let at = words.find(&format!("{family} help=")).unwrap();
         words[at..].lines().nth(1).unwrap().to_owned()
@@ -57,14 +57,17 @@ fn the_go_client_adds() {
         "count=6 sum=12.75 ",
         " schema=3 ",
         "start=NOW",
-        "#{trace_id=\"t3\"}0.5@NOW",
-        "#{trace_id=\"t3\"}6@NOW",
+        // An exemplar of each push, with its own time.
+        "#{trace_id=\"t3\"}1@1795522670.894478606",
+        "#{trace_id=\"t3\"}6@1795522670.896494096",
     ] {
         assert!(size.contains(part), "no {part} in {size}");
     }
     let both = line("both_seconds");
     assert!(both.contains(" le1=3 ") && both.contains(" schema=0 "), "{both}");
-    assert!(line("jobs_total").contains(" counter 3 #{trace_id=\"t1\"}2@NOW start=NOW"), "{words}");
+    let jobs = line("jobs_total");
+    let latest = " counter 3 #{trace_id=\"t1\"}2@1795522670.896479734 start=NOW";
+    assert!(jobs.contains(latest), "{jobs}");
 }
 
 #[test]
@@ -73,8 +76,19 @@ fn the_go_client_replaces_and_deletes() {
     accepted(&gateway, "go-push");
     accepted(&gateway, "go-push");
     assert_eq!(gateway.sample("jobs_total{instance=\"\",job=\"replaced\",kind=\"a\"}"), Some(4.0));
-    // The start times are those of the client's process.
-    assert!(protobuf_of(&gateway).contains(" start=1795522"), "{}", protobuf_of(&gateway));
+    let words = protobuf_of(&gateway);
+    let starts: Vec<&str> =
+        words.split(" start=").skip(1).map(|rest| rest.split_whitespace().next().unwrap()).collect();
+    // As the client tells them, in the order of names: a histogram, two counters, a summary, two histograms.
+    let told = [
+        "1795522670.897100188",
+        "1795522670.897168219",
+        "1795522670.897170292",
+        "1795522670.897119467",
+        "1795522670.897098986",
+        "1795522670.897096683",
+    ];
+    assert_eq!(starts, told, "{words}");
     accepted(&gateway, "go-delete");
     assert_eq!(gateway.pushed(), "");
 }
@@ -92,10 +106,12 @@ fn the_go_client_speaks_text_and_openmetrics() {
         let series = format!("wait_seconds_bucket{{instance=\"\",job=\"{job}\",le=\"2\"}}");
         assert_eq!(gateway.sample(&series), Some(4.0), "{job}");
     }
-    let text = without_now(&text_of(&gateway, OPENMETRICS));
-    let line =
-        "wait_seconds_bucket{instance=\"\",job=\"openmetrics\",le=\"0.5\"} 2 # {trace_id=\"t2\"} 0.25 NOW\n";
-    assert!(text.contains(line), "{text}");
+    let text = text_of(&gateway, OPENMETRICS);
+    // The client writes times as floating-point numbers, which are good to a microsecond.
+    let bucket =
+        "wait_seconds_bucket{instance=\"\",job=\"openmetrics\",le=\"0.5\"} 2 # {trace_id=\"t2\"} 0.25";
+    let line = text.lines().find(|line| line.starts_with(bucket)).unwrap();
+    assert!(line[bucket.len()..].starts_with(" 1795522670.898230"), "{line}");
 }
 
 #[test]
@@ -104,13 +120,13 @@ fn the_java_client_adds_replaces_and_deletes() {
     accepted(&gateway, "java-add");
     accepted(&gateway, "java-add");
     assert_eq!(
-        without_now(&protobuf_of(&gateway)),
+        without_now(&gateway, &protobuf_of(&gateway)),
         "build_info help=\"What runs.\" GAUGE\n  {instance=\"10.0.0.7\",job=\"nightly\",version=\"1.2\"} gauge 1\n\
          jobs_total help=\"Jobs.\" COUNTER\n\
-         \x20 {instance=\"10.0.0.7\",job=\"nightly\",kind=\"a\"} counter 4 #{span_id=\"s1\",trace_id=\"t1\"}1@NOW start=NOW\n\
+         \x20 {instance=\"10.0.0.7\",job=\"nightly\",kind=\"a\"} counter 4 #{span_id=\"s1\",trace_id=\"t1\"}1@1795521794.123000000 start=NOW\n\
          \x20 {instance=\"10.0.0.7\",job=\"nightly\",kind=\"b\"} counter 2 start=NOW\n\
          wait_seconds help=\"Waiting.\" HISTOGRAM\n\
-         \x20 {instance=\"10.0.0.7\",job=\"nightly\"} histogram count=6 sum=8.5 le0.5=2 #{span_id=\"s1\",trace_id=\"t2\"}0.25@NOW \
+         \x20 {instance=\"10.0.0.7\",job=\"nightly\"} histogram count=6 sum=8.5 le0.5=2 #{span_id=\"s1\",trace_id=\"t2\"}0.25@1795521794.123000000 \
          le2=4 leinf=6 schema=0 threshold=0.000000000000000000000000000000000000002938735877055719 zero=0 \
          +span(-2,5) delta=2 delta=-2 delta=2 delta=-2 delta=2 start=NOW\n"
     );

@@ -58,10 +58,13 @@ pub(crate) fn protobuf_of(gateway: &Gateway) -> String {
     text
 }
 
-/// A text with every time of today as `NOW`: of what the gateway adds only its being there counts.
-pub(crate) fn without_now(text: &str) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-    let is_now = |word: &str| word.parse().is_ok_and(|time: f64| (time - now).abs() < 86_400.0);
+/// A text with `NOW` in place of each time since the gateway started: that it set such a time is all that
+/// counts. Times that were pushed are older and stay, to the nanosecond.
+pub(crate) fn without_now(gateway: &Gateway, text: &str) -> String {
+    let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    // The time in a text may be rounded, to milliseconds or as a floating-point number.
+    let run = seconds(gateway.started()) - 0.1..seconds(SystemTime::now()) + 0.1;
+    let is_now = |word: &str| word.parse().is_ok_and(|time: f64| run.contains(&time));
     let words = text.split_inclusive([' ', '\n', '@', '=']).map(|word| {
         let (bare, end) = word.split_at(word.trim_end_matches([' ', '\n', '@', '=']).len());
         [if is_now(bare) { "NOW" } else { bare }, end].concat()

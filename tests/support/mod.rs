@@ -21,7 +21,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 #[allow(unused_imports, reason = "each test file uses its own part of the harness")]
 pub(crate) use exposition::{assert_valid_exposition, pushed_lines, sample};
@@ -32,6 +32,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A running gateway on ports of its own. It is killed when dropped.
 pub(crate) struct Gateway {
     process: Child,
+    started: SystemTime,
     addresses: Vec<SocketAddr>,
     stdout: Output,
     stderr: Output,
@@ -69,11 +70,12 @@ impl Gateway {
     /// Starts another gateway than the one under test.
     pub(crate) fn start_program(program: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Gateway {
         let wanted = flags.iter().filter(|flag| flag.starts_with("--web.listen-address")).count();
+        let started = SystemTime::now();
         let mut process = spawn(program, flags, environment);
         let stdout = Output::collect(process.stdout.take().unwrap());
         let stderr = Output::collect(process.stderr.take().unwrap());
         // From here on it is ended with the test, also when it never listens.
-        let mut gateway = Gateway { process, addresses: Vec::new(), stdout, stderr };
+        let mut gateway = Gateway { process, started, addresses: Vec::new(), stdout, stderr };
         gateway.stderr.wait_for("the listeners", |log| log.matches("Listening on").count() >= wanted);
         gateway.addresses = listen_addresses(&gateway.stderr.text());
         gateway
@@ -83,6 +85,7 @@ impl Gateway {
     pub(crate) fn try_start(flags: &[&str]) -> Result<Gateway, Finished> {
         let mut flags = flags.to_vec();
         flags.insert(0, "--web.listen-address=127.0.0.1:0");
+        let started = SystemTime::now();
         let mut process = spawn(&binary(), &flags, &[]);
         let stdout = Output::collect(process.stdout.take().unwrap());
         let stderr = Output::collect(process.stderr.take().unwrap());
@@ -90,12 +93,17 @@ impl Gateway {
             return Err(finish(&mut process, &stdout, &stderr));
         }
         let addresses = listen_addresses(&stderr.text());
-        Ok(Gateway { process, addresses, stdout, stderr })
+        Ok(Gateway { process, started, addresses, stdout, stderr })
     }
 
     /// The number of the process.
     pub(crate) fn process_id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// A time shortly before the gateway started.
+    pub(crate) fn started(&self) -> SystemTime {
+        self.started
     }
 
     /// The port of the first listener.
