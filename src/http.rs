@@ -68,6 +68,8 @@ pub struct State {
     startup_flags: BTreeMap<String, String>,
     started_at: SystemTime,
     quit: Notify,
+    /// Asks for the web configuration to be read again.
+    reload: Notify,
     /// Who may do what; nothing where everybody may do everything.
     guard: Option<Guard>,
     /// Who has to live for the gateway to serve.
@@ -112,13 +114,14 @@ impl State {
             },
             external_prefix: config.web.external_prefix(),
             telemetry_path: config.web.telemetry_path.clone(),
-            max_body_bytes: config.web.max_body_bytes,
+            max_body_bytes: most(config.web.max_body_bytes),
             enable_lifecycle: config.web.enable_lifecycle,
             offers: if config.has_stock_formats() { Offers::Stock } else { Offers::All },
             answers_unchecked: config.push.disable_consistency_check,
             startup_flags: config.startup_flags(),
             started_at: SystemTime::now(),
             quit: Notify::new(),
+            reload: Notify::new(),
         }
     }
 
@@ -135,6 +138,12 @@ impl State {
     /// The signs of life of what serves.
     pub fn pulses(&self) -> &Arc<Pulses> {
         &self.pulses
+    }
+
+    /// Has the web configuration read again at once; false where there is none.
+    pub fn reload(&self) -> bool {
+        self.reload.notify_one();
+        self.guard.as_ref().is_some_and(Guard::reads_files)
     }
 
     /// Waits until a client asks the gateway to stop.

@@ -10,13 +10,15 @@ use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
+use rustix::process::Signal;
 use tallygate::config::flags::{self, Invocation};
+use tallygate::config::limits::longest;
 use tallygate::config::{Config, build_info, duration};
 use tallygate::gateway::{Gateway, StartError, export_stock};
 use tallygate::http::auth::{Guard, LoadError};
 use tallygate::http::{self, State, listen, notify};
 use tallygate::logging;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
@@ -116,15 +118,23 @@ enum ServeError {
 }
 
 async fn serve(config: &Config) -> Result<(), ServeError> {
+    // Before the store is read, which may take its time.
+    survive_signals()?;
+    let hangups = signal(SignalKind::hangup())?;
     tracing::debug!(url = %config.web.external_url, "external URL");
     tracing::debug!(path = %config.web.external_prefix(), "path prefix used externally");
     tracing::debug!(path = %config.web.route_prefix, "path prefix for internal routing");
     // Before the store, which a gateway that can't serve has no business with.
     let guard = Guard::load(config)?;
     let state = Arc::new(State::new(config, Gateway::new(config)?, guard));
-    let server = http::serve(state.clone(), listeners(config, &state)?, config.web.shutdown_timeout)?;
+    // Before the log says that the gateway listens: who reads that may stop it.
+    let stops =
+        Stops { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
+    let server =
+        http::serve(state.clone(), listeners(config, &state)?, longest(config.web.shutdown_timeout))?;
     actix_web::rt::spawn(notify::keep_informed(state.pulses().clone()));
-    actix_web::rt::spawn(stop_when_asked(state.clone(), server.handle())?);
+    actix_web::rt::spawn(stop_when_asked(state.clone(), server.handle(), stops));
+    actix_web::rt::spawn(reload_when_asked(state.clone(), hangups));
     server.await?;
     // A disk that hangs must not keep a second signal from ending the process.
     let is_saved = actix_web::rt::task::spawn_blocking(move || state.gateway().close()).await;
@@ -157,32 +167,72 @@ fn listeners(config: &Config, state: &State) -> Result<Vec<TcpListener>, ServeEr
     Ok(listeners)
 }
 
+/// Lets signals that mean nothing to the gateway pass, as they pass the stock gateway: those that people send, those
+/// of timers and of the power supply, and those of limits, for which a write that fails is answer enough.
+fn survive_signals() -> std::io::Result<()> {
+    for ignored in [
+        Signal::USR1,
+        Signal::USR2,
+        Signal::ALARM,
+        Signal::VTALARM,
+        Signal::PROF,
+        Signal::IO,
+        Signal::POWER,
+        Signal::XCPU,
+        Signal::XFSZ,
+    ] {
+        // Whoever has asked for a signal once has taken its effect from it, for as long as the process lives.
+        let _ = signal(SignalKind::from_raw(ignored.as_raw()))?;
+    }
+    Ok(())
+}
+
+/// Reads the web configuration again on each SIGHUP.
+async fn reload_when_asked(state: Arc<State>, mut hangups: unix::Signal) {
+    while hangups.recv().await.is_some() {
+        if state.reload() {
+            tracing::info!("received SIGHUP; reading the web configuration again");
+        } else {
+            tracing::info!("received SIGHUP; there is no web configuration to read again");
+        }
+    }
+}
+
+/// The signals that stop the gateway.
+struct Stops {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+}
+
+impl Stops {
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
 /// Stops the server on SIGINT, SIGTERM or `/-/quit`, after the requests in flight; a second signal
 /// ends the process at once.
-fn stop_when_asked(state: Arc<State>, server: ServerHandle) -> std::io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => tracing::info!("received SIGINT/SIGTERM; exiting gracefully..."),
-            _ = terminate.recv() => tracing::info!("received SIGINT/SIGTERM; exiting gracefully..."),
-            () = state.quit_requested() => {
-                tracing::warn!("received termination request via web service, exiting gracefully...");
-            }
+async fn stop_when_asked(state: Arc<State>, server: ServerHandle, mut stops: Stops) {
+    tokio::select! {
+        () = stops.next() => tracing::info!("received SIGINT/SIGTERM; exiting gracefully..."),
+        () = state.quit_requested() => {
+            tracing::warn!("received termination request via web service, exiting gracefully...");
         }
-        state.pulses().stop();
-        let stopping = server.stop(true);
-        let stopped = async {
-            stopping.await;
-            // The process ends by itself.
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = stopped => {}
-            _ = interrupt.recv() => exit_at_once(),
-            _ = terminate.recv() => exit_at_once(),
-        }
-    })
+    }
+    state.pulses().stop();
+    let stopping = server.stop(true);
+    let stopped = async {
+        stopping.await;
+        // The process ends by itself.
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = stopped => {}
+        () = stops.next() => exit_at_once(),
+    }
 }
 
 fn exit_at_once() {

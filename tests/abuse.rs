@@ -18,7 +18,7 @@ use support::{encode_request, sample};
 
 #[test]
 fn heads_that_come_slowly_are_cut_off() {
-    let attack = Attack::start("head_timeout = \"300ms\"");
+    let attack = Attack::start("head_timeout = \"2s\"");
     // The first request of a connection, none at all, and one behind another.
     let mut first = attack.gateway.connect();
     first.send(b"POST /metrics/job/slow HTTP/1.1\r\nX-a: b\r\n").unwrap();
@@ -37,7 +37,7 @@ fn heads_that_come_slowly_are_cut_off() {
 
 #[test]
 fn a_connection_that_was_answered_may_be_idle() {
-    let attack = Attack::start("head_timeout = \"100ms\"\nsend_timeout = \"100ms\"\nidle_timeout = \"10m\"");
+    let attack = Attack::start("head_timeout = \"1s\"\nsend_timeout = \"1s\"\nidle_timeout = \"10m\"");
     let mut idle = attack.gateway.connect();
     idle.send(&encode_request("GET", "/-/healthy", &[], b"")).unwrap();
     assert_eq!(idle.read_response("GET").unwrap().status, 200);
@@ -51,7 +51,7 @@ fn a_connection_that_was_answered_may_be_idle() {
 
 #[test]
 fn bodies_that_come_slowly_are_cut_off() {
-    let attack = Attack::start("body_timeout = \"300ms\"");
+    let attack = Attack::start("body_timeout = \"1s\"");
     for framing in [("Content-Length", "100000"), ("Transfer-Encoding", "chunked")] {
         let mut connection = attack.gateway.connect();
         connection.send(&encode_request("POST", "/metrics/job/slow", &[framing], b"")).unwrap();
@@ -384,7 +384,7 @@ fn http_1_0_and_what_is_none() {
 
 #[test]
 fn clients_that_never_read_a_large_scrape() {
-    let attack = Attack::start("scrapes_in_flight = 4\nsend_timeout = \"1s\"");
+    let attack = Attack::start("scrapes_in_flight = 4\nsend_timeout = \"5s\"");
     // More than sockets hold.
     attack.gateway.push("/metrics/job/large", &stalled_text());
     let mut stalled: Vec<_> = (0..4)

@@ -219,6 +219,34 @@ fn users_change_while_the_gateway_runs() {
     assert!(gateway.scrape().contains("\ntallygate_web_config_last_reload_successful 1\n"));
 }
 
+/// Whether a file looks changed or not.
+#[test]
+fn sighup_reads_the_web_configuration_again() {
+    let folder = Directory::new();
+    let flag = web_config(&folder, &users(&[("alice", "secret")]));
+    let gateway = Gateway::start(&[&flag]);
+    let alice = basic("alice", "secret");
+    let reads = |saying: &str, times: usize| {
+        gateway.signal("HUP");
+        ask_until(saying, || {
+            let log = gateway.stderr();
+            if log.matches(saying).count() == times { Ok(()) } else { Err(log) }
+        });
+        assert_eq!(get(&gateway, "/-/healthy", &alice).status, 200);
+    };
+    for times in 1..=3 {
+        reads("msg=\"the web configuration was read again and is in force\"", times);
+    }
+    assert_eq!(gateway.stderr().matches("received SIGHUP; reading the web configuration again").count(), 3);
+    // What is wrong is said each time that somebody asks, and changes nothing.
+    web_config(&folder, "basic_auth_users:\n  alice: plain\n");
+    gateway.wait_for_log("Unable to parse configuration");
+    let said = gateway.stderr().matches("Unable to parse configuration").count();
+    reads("Unable to parse configuration", said + 1);
+    let metrics = get(&gateway, "/metrics", &alice).text();
+    assert!(metrics.contains("\ntallygate_web_config_last_reload_successful 0\n"), "{metrics}");
+}
+
 #[test]
 fn headers_are_on_every_answer_that_is_not_about_the_rate_limit() {
     let folder = Directory::new();

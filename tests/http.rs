@@ -123,6 +123,21 @@ fn a_large_body_that_is_refused_unread_still_gets_its_answer() {
 }
 
 #[test]
+fn bodies_without_a_limit() {
+    let gateway = Gateway::start_with_config("[web]\nmax_body_bytes = 0\n", &[]);
+    gateway.push("/metrics/job/small", "m 1\n");
+    // Larger than the default limit.
+    let large = format!("# {}\nm 2\n", "x".repeat(65 << 20));
+    gateway.push("/metrics/job/large", &large);
+    let zstd = zstd::encode_all(large.as_bytes(), 1).unwrap();
+    let answer = gateway.request("POST", "/metrics/job/compressed", &[("Content-Encoding", "zstd")], &zstd);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    for (job, value) in [("small", 1.0), ("large", 2.0), ("compressed", 2.0)] {
+        assert_eq!(gateway.sample(&format!("m{{instance=\"\",job=\"{job}\"}}")), Some(value), "{job}");
+    }
+}
+
+#[test]
 fn chunks_that_are_none_are_refused() {
     let gateway = Gateway::start(&[]);
     let headers = [("Transfer-Encoding", "chunked")];

@@ -67,6 +67,24 @@ fn sigterm_does_not_wait_for_idle_connections() {
     assert!(idle.read_to_end().unwrap_or_default().is_empty());
 }
 
+/// What SIGHUP does, the tests of logins show.
+#[test]
+fn only_sigterm_and_sigint_stop_it() {
+    let gateway = Gateway::start(&[]);
+    for signal in [
+        "HUP", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "PIPE", "IO", "PWR", "XCPU", "XFSZ", "WINCH", "CONT",
+    ] {
+        gateway.signal(signal);
+        gateway.push("/metrics/job/a", "m 1\n");
+    }
+    gateway.wait_for_log("received SIGHUP; there is no web configuration to read again");
+    for signal in ["TERM", "INT"] {
+        let gateway = Gateway::start(&[]);
+        gateway.signal(signal);
+        assert_eq!(gateway.wait().status.code(), Some(0), "{signal}");
+    }
+}
+
 #[test]
 fn a_second_sigterm_stops_at_once() {
     let gateway = Gateway::start_with_config("[web]\nshutdown_timeout = \"1h\"\n", &[]);
@@ -77,6 +95,20 @@ fn a_second_sigterm_stops_at_once() {
     // Were the push waited for, this would take an hour.
     gateway.wait();
     assert!(connection.read_response("POST").is_err(), "a push that was never sent whole was answered");
+}
+
+#[test]
+fn without_a_time_a_stop_waits_for_as_long_as_it_takes() {
+    let gateway = Gateway::start_with_config("[web]\nshutdown_timeout = \"0s\"\n", &[]);
+    let body = b"m 1\n";
+    let mut connection = push_in_flight(&gateway, "/metrics/job/a", body.len());
+    let _never_ends = push_in_flight(&gateway, "/metrics/job/b", body.len());
+    gateway.signal("TERM");
+    gateway.wait_for_log("exiting gracefully");
+    connection.send(body).unwrap();
+    assert_eq!(connection.read_response("POST").unwrap().status, 200);
+    gateway.signal("TERM");
+    gateway.wait();
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn curl(
     command.args([
         "-sS",
         "--max-time",
-        "20",
+        "120",
         "-w",
         "\n%{http_code}",
         "--cacert",
@@ -128,7 +128,7 @@ fn a_request_in_the_clear_is_told_so() {
 fn clients_that_are_slow_or_too_many_are_turned_away() {
     let certificates = with_programs!();
     let slow =
-        Gateway::start_with_config("[limits]\nhead_timeout = \"300ms\"\n", &[&certificates.web_config("")]);
+        Gateway::start_with_config("[limits]\nhead_timeout = \"3s\"\n", &[&certificates.web_config("")]);
     // One that never begins a handshake, and one that never ends the head of a request.
     assert_eq!(slow.connect().read_to_end().unwrap(), b"");
     let mut command = programs::command("openssl");
@@ -323,7 +323,7 @@ fn a_new_certificate_is_taken_without_a_connection_lost() {
     let many = certificates.folder.write("many", format!("url = \"{url}\"\n").repeat(50));
     let push = |arguments: &[&str]| {
         let mut command = programs::command("curl");
-        command.args(["-sS", "--max-time", "20", "-w", "%{http_code} %{num_connects}\n"]);
+        command.args(["-sS", "--max-time", "120", "-w", "%{http_code} %{num_connects}\n"]);
         command.args(["--cacert", &certificates.path("ca.crt"), "--data-binary", "# TYPE c counter\nc 1\n"]);
         let text = programs::output_of(command.args(arguments));
         let lines: Vec<&str> = text.lines().collect();
@@ -363,7 +363,7 @@ fn a_connection_lives_through_a_new_certificate() {
     let gateway = Gateway::start(&[&certificates.web_config("")]);
     // A body that comes in two halves, with the change between them.
     let mut command = programs::command("curl");
-    command.args(["-sS", "--max-time", "60", "-w", "%{http_code}", "-T", "-", "-X", "POST"]);
+    command.args(["-sS", "--max-time", "120", "-w", "%{http_code}", "-T", "-", "-X", "POST"]);
     command.args(["--cacert", &certificates.path("ca.crt")]);
     command.arg(format!("https://127.0.0.1:{}/metrics/job/a", gateway.port()));
     let mut push = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

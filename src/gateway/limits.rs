@@ -9,13 +9,14 @@ const TEXT_PER_BODY: u64 = 4;
 
 /// What one push may hold.
 pub(super) fn of_push(limits: &Limits, max_body_bytes: u64) -> PushLimits {
+    let max_body_bytes = most(max_body_bytes);
     let most = |value| usize::try_from(most(value)).unwrap_or(usize::MAX);
     PushLimits {
         samples: most(limits.samples_per_push),
         label_pairs: most(limits.label_pairs_per_push),
         name_length: most(limits.name_length),
         label_value_length: most(limits.label_value_length),
-        text: (max_body_bytes.saturating_mul(TEXT_PER_BODY)).clamp(1 << 20, MAX_TEXT_BYTES as u64) as usize,
+        text: max_body_bytes.saturating_mul(TEXT_PER_BODY).clamp(1 << 20, MAX_TEXT_BYTES as u64) as usize,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::model::count::Count;
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;
 use crate::model::labels::pairs;
-use crate::model::native_histogram::ShownBucket;
+use crate::model::native_histogram::{Includes, ShownBucket};
 use crate::model::number::format_f64_signed;
 use crate::model::summary::Summary;
 use crate::store::group::GroupLabels;
@@ -195,7 +195,7 @@ impl ByBound {
 
     fn shown(&self) -> impl Iterator<Item = (&str, String)> {
         let ByBound { texts, buckets, is_float } = self;
-        buckets.iter().map(|(bound, count)| (&texts[bound.clone()], count_text(*count, *is_float)))
+        buckets.iter().map(|(bound, count)| (&texts[bound.clone()], histogram_count_text(*count, *is_float)))
     }
 }
 
@@ -256,14 +256,32 @@ fn summary_object<'a>(labels: Labels<'a>, summary: &Summary) -> Metric<'a> {
 fn histogram_object<'a>(labels: Labels<'a>, histogram: &Histogram) -> Metric<'a> {
     let is_float = histogram.is_float();
     Metric::Histogram {
-        buckets: match histogram.native() {
-            Some(native) => Buckets::Native(native.buckets(), is_float),
+        buckets: match native_buckets(histogram) {
+            Some(buckets) => Buckets::Native(buckets, is_float),
             None => Buckets::Classic(ByBound::of(histogram)),
         },
-        count: count_text(histogram.count(), is_float),
+        count: histogram_count_text(histogram.count(), is_float),
         labels,
         sum: format_f64_signed(histogram.sum.value()),
     }
+}
+
+/// The populated buckets of what the stock gateway takes for a native histogram: one with spans. A zero bucket, which
+/// is enough for Prometheus, is not enough there.
+fn native_buckets(histogram: &Histogram) -> Option<Vec<ShownBucket>> {
+    let native = histogram.native()?;
+    let buckets = native.buckets();
+    let has_spans = match buckets.iter().find(|bucket| bucket.includes != Includes::Both) {
+        Some(_) => true,
+        // Without a zero bucket, only a span can have made it native, though an empty one.
+        None => buckets.is_empty() && native.zero_threshold() == 0.0,
+    };
+    has_spans.then_some(buckets)
+}
+
+/// The count of a histogram: for one that is no number, the stock gateway shows the integer that did not come.
+fn histogram_count_text(count: Count, is_float: bool) -> String {
+    if count.as_f64().is_nan() { "0".to_owned() } else { count_text(count, is_float) }
 }
 
 /// A count: all digits, unless it is or goes with a float.

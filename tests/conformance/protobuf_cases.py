@@ -303,6 +303,35 @@ case(
     ),
 )
 case(
+    "native histograms without spans",
+    (
+        "no observations, as the Go client pushes it",
+        delimited(family("h", HISTOGRAM, metric(any_native(integer(1, 0) + double(2, 0), signed(5, 3) + double(6, 2.0**-128) + integer(7, 0))))),
+    ),
+    (
+        "the same beside classic buckets",
+        delimited(family("h", HISTOGRAM, metric(histogram(0, 0, (1, 0), more=signed(5, 3) + double(6, 2.0**-128) + integer(7, 0))))),
+        "POST /metrics/job/b",
+    ),
+    (
+        "observations of zero alone",
+        delimited(family("h", HISTOGRAM, metric(any_native(integer(1, 2) + double(2, 0), signed(5, 3) + double(6, 0.001) + integer(7, 2))))),
+        "POST /metrics/job/c",
+    ),
+    (
+        "floats",
+        delimited(family("h", HISTOGRAM, metric(any_native(double(4, 0) + double(2, 0), signed(5, 3) + double(6, 0.001) + double(8, 0))))),
+        "POST /metrics/job/d",
+    ),
+    why="Stock's API takes them for classic ones.",
+)
+case(
+    "counts that are no numbers",
+    ("of all observations, and of a bucket", delimited(family("h", HISTOGRAM, metric(float_histogram(math.nan, 1, (1, math.nan), (2, 1.5)))))),
+    aggregation='"off"',
+    why="Stock's API shows them as 0.",
+)
+case(
     "a gauge histogram",
     ("as a classic histogram", delimited(family("h", GAUGE_HISTOGRAM, metric(histogram(3, 1, (1, 1)))))),
     api="false",

@@ -58,6 +58,8 @@ impl Browser {
         let program = programs::chromedriver()?;
         let mut driver = Command::new(program)
             .arg("--port=0")
+            // The processes of Chromium crash with a library that shifts the clock.
+            .env_remove(programs::CLOCK_LIBRARY)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

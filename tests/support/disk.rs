@@ -16,7 +16,7 @@ use redb::StorageBackend;
 use tallygate::persistence::disk::{Bytes, Disk};
 
 /// The longest that a test waits for the gateway to try the disk again.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Each is on disk as it was before or as it was written, never in between.
 const SECTOR: usize = 512;

@@ -1,4 +1,4 @@
-//! Reading the rules again when a file changes.
+//! Reading the rules again when a file changes, or when the operator asks for it.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,15 @@ use crate::http::State;
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why the files are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occasion {
+    /// It is time again.
+    Interval,
+    /// The operator wants them to be read, changed or not.
+    Asked,
+}
 
 /// A file as it was when it was last read.
 #[derive(Debug)]
@@ -60,11 +69,16 @@ pub(in crate::http) async fn watch(state: Arc<State>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        let occasion = tokio::select! {
+            _ = ticks.tick() => Occasion::Interval,
+            () = state.reload.notified() => Occasion::Asked,
+        };
         let looking = state.clone();
         let before = problem.take();
-        match web::block(move || looking.guard.as_ref().and_then(|guard| look(&looking, guard, before))).await
-        {
+        let looked = web::block(move || {
+            looking.guard.as_ref().and_then(|guard| look(&looking, guard, occasion, before))
+        });
+        match looked.await {
             Ok(after) => problem = after,
             // The pool only fails while the server goes down.
             Err(_) => return,
@@ -72,12 +86,12 @@ pub(in crate::http) async fn watch(state: Arc<State>) {
     }
 }
 
-/// Reads the rules if a file has changed. Gives what is wrong now, after what was wrong at the last look; as
+/// Reads the rules if a file has changed, or where that is asked for. Gives what is wrong now, after what was wrong at the last look; as
 /// long as something is, every look is a try, since the cause may be outside of the files.
-fn look(state: &State, guard: &Guard, before: Option<String>) -> Option<String> {
+fn look(state: &State, guard: &Guard, occasion: Occasion, before: Option<String>) -> Option<String> {
     let old = guard.rules();
     let telemetry = state.gateway.telemetry().web();
-    if old.files.iter().all(Watched::is_unchanged) {
+    if occasion == Occasion::Interval && old.files.iter().all(Watched::is_unchanged) {
         if before.is_some() {
             telemetry.config_read();
             tracing::info!("the web configuration is what it was again");
@@ -92,13 +106,16 @@ fn look(state: &State, guard: &Guard, before: Option<String>) -> Option<String> 
         Ok(rules) => {
             guard.replace(rules.with_limiter_of(&old));
             telemetry.config_read();
-            tracing::info!("the web configuration has changed and is in force");
+            match occasion {
+                Occasion::Interval => tracing::info!("the web configuration has changed and is in force"),
+                Occasion::Asked => tracing::info!("the web configuration was read again and is in force"),
+            }
             None
         }
         Err(error) => {
             let problem = error.to_string();
             telemetry.config_refused();
-            if before.as_ref() != Some(&problem) {
+            if occasion == Occasion::Asked || before.as_ref() != Some(&problem) {
                 tracing::error!(err = %problem, "Unable to parse configuration; the last good one stays in force");
             }
             Some(problem)
