@@ -620,3 +620,63 @@ fn an_empty_file_changes_nothing() {
             .contains("\ntallygate_web_config_last_reload_success_timestamp_seconds 0\n")
     );
 }
+
+#[test]
+fn probes_without_a_login_may_ask_for_health_and_nothing_else() {
+    let folder = Directory::new();
+    let web = web_config(&folder, &users(&[("alice", "secret"), ("bob", "builder")]));
+    let config = "[access]\nanonymous = [\"health\"]\nusers = { alice = [\"push\"], bob = [\"health\"] }\n\
+                  tokens = [{ name = \"idle\", sha256 = \"2413fb3709b05939f04cf2e92f7d0897fc2596f9ad0b8a9ea855c7bfebaae892\", allow = [] }]\n";
+    let gateway =
+        Gateway::start_with_config(config, &[&web, "--web.enable-lifecycle", "--web.enable-admin-api"]);
+    let (alice, bob) = (basic("alice", "secret"), basic("bob", "builder"));
+    for path in ["/-/healthy", "/-/ready"] {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(gateway.request(method, path, &[], b"").status, 200, "{method} {path}");
+        }
+        // Every login may ask, whatever else it may do.
+        for login in [&alice, &bob] {
+            assert_eq!(get(&gateway, path, login).status, 200, "{path}");
+        }
+        assert_eq!(get(&gateway, path, &basic("alice", "wrong")).status, 401);
+    }
+    for (method, path) in [
+        ("GET", "/metrics"),
+        ("GET", "/"),
+        ("GET", "/status"),
+        ("GET", "/api/v1/metrics"),
+        ("GET", "/api/v1/status"),
+        ("GET", "/static/page.js"),
+        ("GET", "/nowhere"),
+        ("GET", "//-/healthy"),
+        ("OPTIONS", "/-/healthy"),
+        ("POST", "/-/healthy"),
+        ("OPTIONS", "/api/v1/metrics"),
+        ("POST", "/metrics/job/a"),
+        ("DELETE", "/metrics/job/a"),
+        ("PUT", "/api/v1/admin/wipe"),
+        ("PUT", "/-/quit"),
+    ] {
+        assert_unauthorized_twice(&gateway.request(method, path, &[], b""), path);
+    }
+    assert_eq!(get(&gateway, "/metrics", &bob).status, 403);
+    assert_eq!(get(&gateway, "/metrics", &alice).status, 403);
+}
+
+/// Where there are users and tokens.
+#[track_caller]
+fn assert_unauthorized_twice(response: &Response, path: &str) {
+    assert_eq!(response.status, 401, "{path}");
+    assert_eq!(response.header("WWW-Authenticate"), Some("Basic"), "{path}");
+}
+
+#[test]
+fn whoever_may_do_something_without_a_login_may_ask_for_health() {
+    for (anonymous, status) in
+        [("[\"scrape\"]", 200), ("[\"push\"]", 200), ("[\"health\"]", 200), ("[]", 403)]
+    {
+        let gateway = Gateway::start_with_config(&format!("access.anonymous = {anonymous}\n"), &[]);
+        assert_eq!(gateway.get("/-/healthy").status, status, "{anonymous}");
+        assert_eq!(gateway.get("/-/ready").status, status, "{anonymous}");
+    }
+}

@@ -98,9 +98,12 @@ pub enum Permission {
     Delete,
     /// Wipe everything, and stop the gateway.
     Admin,
+    /// Ask whether the gateway lives and is ready.
+    Health,
 }
 
-const ALL: [Permission; 4] = [Permission::Push, Permission::Scrape, Permission::Delete, Permission::Admin];
+const ALL: [Permission; 5] =
+    [Permission::Push, Permission::Scrape, Permission::Delete, Permission::Admin, Permission::Health];
 
 impl Permission {
     /// The name in settings and answers.
@@ -111,6 +114,7 @@ impl Permission {
             Permission::Scrape => "scrape",
             Permission::Delete => "delete",
             Permission::Admin => "admin",
+            Permission::Health => "health",
         }
     }
 }
@@ -124,6 +128,9 @@ impl Permissions {
     pub const NONE: Permissions = Permissions(0);
     /// All of them.
     pub const ALL: Permissions = Permissions((1 << ALL.len()) - 1);
+
+    /// Nothing but asking for health.
+    pub const HEALTH: Permissions = Permissions(1 << Permission::Health as u8);
 
     /// Whether this one is among them.
     #[must_use]
@@ -195,7 +202,7 @@ mod tests {
     fn everything() {
         let hash = "00".repeat(31) + "fF";
         let access = access(&format!(
-            "anonymous = [\"scrape\"]\nusers = {{ ci = [\"push\"], \"b o b\" = [], all = \"push, scrape,delete,admin\" }}\n\
+            "anonymous = [\"scrape\"]\nusers = {{ ci = [\"push\"], \"b o b\" = [], all = \"push, scrape,delete,admin,health\" }}\n\
              tokens = [{{ name = \"a\", file = \"/t\", allow = [\"delete\"] }}, {{ name = \"b\", sha256 = \"{hash}\", allow = [] }}]"
         ))
         .unwrap();
@@ -215,7 +222,8 @@ mod tests {
         for (text, error) in [
             (
                 "users = { ci = [\"write\"] }",
-                "unknown value \"write\", expected \"push\" or \"scrape\" or \"delete\" or \"admin\"",
+                "unknown value \"write\", expected \"push\" or \"scrape\" or \"delete\" or \"admin\" or \
+                 \"health\"",
             ),
             (
                 "users = { ci = 1 }",

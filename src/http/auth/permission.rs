@@ -3,7 +3,7 @@
 use super::super::route::{Endpoint, Route};
 use crate::config::access::Permission;
 
-/// The permission for a request; nothing where any login will do, as for health, and for what does nothing.
+/// The permission for a request; nothing where any login will do, as for what does nothing.
 pub(in crate::http) fn needed(route: &Route<'_>, method: &str) -> Option<Permission> {
     let Route::Endpoint(endpoint) = route else { return None };
     match endpoint {
@@ -18,6 +18,6 @@ pub(in crate::http) fn needed(route: &Route<'_>, method: &str) -> Option<Permiss
         | Endpoint::ApiGroup { .. }
         | Endpoint::ApiSeries { .. } => Some(Permission::Scrape),
         Endpoint::Quit | Endpoint::ApiWipe => Some(Permission::Admin),
-        Endpoint::Healthy | Endpoint::Ready => None,
+        Endpoint::Healthy | Endpoint::Ready => Some(Permission::Health),
     }
 }

@@ -232,12 +232,17 @@ impl Rules {
         }
     }
 
-    /// Whether somebody may do something, or anything if nothing particular is asked for.
+    /// Whether somebody may do something, or anything if nothing particular is asked for. Health may be asked for
+    /// by everybody with a login, and without one by those who may do anything else.
     pub(super) fn permits(&self, identity: &Identity, needed: Option<Permission>) -> bool {
         let permissions = self.permissions_of(identity);
+        let (is_anonymous, may_something) =
+            (*identity == Identity::Anonymous, permissions != Permissions::NONE);
         match needed {
+            Some(Permission::Health) => !is_anonymous || may_something,
             Some(needed) => permissions.include(needed),
-            None => *identity != Identity::Anonymous || permissions != Permissions::NONE,
+            // What is nowhere is not for those who may only ask for health.
+            None => !is_anonymous || (may_something && permissions != Permissions::HEALTH),
         }
     }
 }
