@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 pub mod access;
@@ -17,6 +18,7 @@ pub mod external_url;
 pub mod flags;
 mod layers;
 pub mod limits;
+mod network;
 pub mod web;
 
 pub use access::Access;
@@ -75,6 +77,9 @@ pub struct Web {
     /// How long requests in flight may take when the gateway stops.
     #[serde(deserialize_with = "duration::deserialize")]
     pub shutdown_timeout: Duration,
+    /// The proxies that are believed when they say who sent a request.
+    #[serde(deserialize_with = "network::deserialize_list")]
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// What is kept on disk.
@@ -198,6 +203,7 @@ impl Default for Web {
             enable_admin_api: false,
             max_body_bytes: 64 << 20,
             shutdown_timeout: Duration::from_secs(30),
+            trusted_proxies: Vec::new(),
         }
     }
 }

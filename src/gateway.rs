@@ -5,6 +5,7 @@
 
 pub mod browse;
 mod clashes;
+mod client;
 mod commit;
 mod exposure;
 pub mod idempotency;
@@ -38,6 +39,7 @@ use commit::Health;
 use interval::Interval;
 use writer::{Request, Writer};
 
+pub use client::Client;
 pub use pending::{Failure, Pending};
 pub use start::{StartError, export_stock};
 
@@ -108,17 +110,27 @@ pub struct PushRequest<'a> {
     pub content_type: &'a [u8],
     /// The idempotency key, as [`idempotency::parse`] gives it.
     pub key: Option<&'a [u8]>,
+    /// Who sent it, for the log.
+    pub client: Client,
 }
 
 impl<'a> PushRequest<'a> {
-    /// A push with neither a content type nor an idempotency key.
+    /// A push of nobody known, with neither a content type nor an idempotency key.
     pub fn new(
         method: Method,
         grouping: &'a Grouping<'a>,
         format: BodyFormat,
         body: &'a [u8],
     ) -> PushRequest<'a> {
-        PushRequest { method, grouping, format, body, content_type: b"", key: None }
+        PushRequest {
+            method,
+            grouping,
+            format,
+            body,
+            content_type: b"",
+            key: None,
+            client: Client::default(),
+        }
     }
 
     fn key(&self) -> Option<Key> {
@@ -226,7 +238,13 @@ impl Gateway {
             }
         };
         let parsed = parsed.map_err(|error| self.not_parsed(error)).inspect_err(|error| {
-            tracing::debug!(source = %grouping.key(), err = %error, "failed to parse push");
+            tracing::debug!(
+                method = method.name(),
+                source = %push.client,
+                group = %grouping.key(),
+                err = %error,
+                "failed to parse text"
+            );
         })?;
         let key = push.key();
         let semantics = self.rules.semantics(method);
@@ -402,7 +420,8 @@ impl Gateway {
         }
         tracing::error!(
             method = push.method.name(),
-            source = %push.grouping.key(),
+            source = %push.client,
+            group = %push.grouping.key(),
             err = %format_args!("{}{}", refusal.cause, Place(place)),
             "pushed metrics are invalid or inconsistent with existing metrics"
         );

@@ -9,15 +9,18 @@ mod api;
 mod assets;
 pub mod auth;
 mod body;
+pub mod client;
 mod connection;
 mod delete;
 mod descriptors;
+mod head;
 mod lifecycle;
 pub mod listen;
 pub mod notify;
 mod page;
 pub mod path;
 mod push;
+mod refusal;
 pub mod route;
 mod scrape;
 mod serve;
@@ -37,6 +40,7 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use ipnet::IpNet;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::config::limits::most;
@@ -60,6 +64,8 @@ pub struct State {
     external_prefix: String,
     telemetry_path: String,
     max_body_bytes: u64,
+    /// Who is believed when it says who sent a request.
+    trusted_proxies: Vec<IpNet>,
     enable_lifecycle: bool,
     /// The formats and compressions of scrapes.
     offers: Offers,
@@ -115,6 +121,7 @@ impl State {
             external_prefix: config.web.external_prefix(),
             telemetry_path: config.web.telemetry_path.clone(),
             max_body_bytes: most(config.web.max_body_bytes),
+            trusted_proxies: config.web.trusted_proxies.clone(),
             enable_lifecycle: config.web.enable_lifecycle,
             offers: if config.has_stock_formats() { Offers::Stock } else { Offers::All },
             answers_unchecked: config.push.disable_consistency_check,
@@ -154,7 +161,7 @@ impl State {
 
 async fn dispatch(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> HttpResponse {
     let (state, payload) = (state.into_inner(), payload.into_inner());
-    let answering = request.conn_data::<Rc<Watch>>().map(Watch::answering);
+    let answering = request.conn_data::<Rc<Watch>>().map(|watch| watch.answering(length(&request, &payload)));
     let route = state.routes.route(request.method().as_str(), request.uri().path());
     // Whether it lives, a gateway says however much it has to do.
     let is_free = matches!(route, Route::Endpoint(Endpoint::Healthy | Endpoint::Ready));
@@ -171,6 +178,17 @@ async fn dispatch(request: HttpRequest, payload: web::Payload, state: web::Data<
         return answer;
     }
     answer.map_body(|_, body| Answered { body, _answering: answering, _share: share }.boxed())
+}
+
+/// The length of the body of a request, if it has one that is known.
+fn length(request: &HttpRequest, payload: &Payload) -> Option<u64> {
+    if matches!(payload, Payload::None) {
+        return Some(0);
+    }
+    // After a request to speak another protocol everything is body to the library.
+    let headers = request.headers();
+    let length = headers.get(header::CONTENT_LENGTH).filter(|_| !headers.contains_key(header::UPGRADE))?;
+    length.to_str().ok()?.trim().parse().ok()
 }
 
 /// The body of an answer that goes on being written.
@@ -204,12 +222,11 @@ async fn guarded(
     payload: Payload,
 ) -> HttpResponse {
     let rules = guard.rules();
-    let telemetry = state.gateway.telemetry().web();
-    if let Some(refusal) = guard.limit(&rules, telemetry) {
+    if let Some(refusal) = guard.limit(&rules, state, request) {
         return refusal;
     }
     let needed = auth::needed(&route, request.method().as_str());
-    let mut answer = match guard.admit(&rules, telemetry, request, needed).await {
+    let mut answer = match guard.admit(&rules, state, request, needed).await {
         Ok(visitor) => {
             // Only the page has a use for it.
             if matches!(route, Route::Endpoint(Endpoint::Page)) {
@@ -221,6 +238,24 @@ async fn guarded(
     };
     auth::set_headers(&rules, answer.headers_mut());
     answer
+}
+
+const DOTS: &str =
+    "the path has . or .. as a component: as a value write %2E or %2E%2E, and else leave it out";
+
+const BAD_ESCAPE: &str = "400 Bad Request: a percent sign in the path is not followed by two hexadecimal digits: \
+    write it as %25";
+
+/// The answer to a path that can't be meant.
+fn refuse_path(state: &State, request: &HttpRequest, reason: &str) -> HttpResponse {
+    log_bad_path(state, request, reason);
+    answer::error(StatusCode::BAD_REQUEST, reason)
+}
+
+/// Notes a path that can't be read, for whoever looks for a client that loses its pushes.
+fn log_bad_path(state: &State, request: &HttpRequest, reason: &str) {
+    let (source, url) = (state.client(request), request.uri().path());
+    tracing::debug!(method = request.method().as_str(), source = %source, url, err = reason, "failed to parse URL");
 }
 
 async fn answer_to(
@@ -244,8 +279,16 @@ async fn answer_to(
             let query = request.uri().query().unwrap_or_default();
             answer::redirect(code, &location, query, method == "GET")
         }
+        Route::Misspelt { right } => refuse_path(
+            state,
+            request,
+            &format!(
+                "there is nothing at this path, and what changes something is not redirected: write {right}"
+            ),
+        ),
+        Route::Dots => refuse_path(state, request, DOTS),
         Route::BadPath => {
-            let mut answer = answer::text(StatusCode::BAD_REQUEST, "400 Bad Request");
+            let mut answer = refuse_path(state, request, BAD_ESCAPE);
             answer.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
             answer
         }

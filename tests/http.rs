@@ -67,7 +67,134 @@ fn http_1_1_needs_a_host() {
     let gateway = Gateway::start(&[]);
     let mut connection = gateway.connect();
     connection.send(b"GET /-/healthy HTTP/1.1\r\n\r\n").unwrap();
-    assert_eq!(connection.read_response("GET").unwrap().status, 400);
+    let answer = connection.read_response("GET").unwrap();
+    assert_eq!((answer.status, &*answer.text()), (400, "400 Bad Request: missing required Host header\n"));
+}
+
+#[test]
+fn what_is_no_request_is_told_so() {
+    let gateway = Gateway::start(&[]);
+    let fields = |fields: &str| format!("POST /metrics/job/a HTTP/1.1\r\n{fields}\r\n").into_bytes();
+    let lines = |line: &str| format!("{line}\r\nHost: a\r\n\r\n").into_bytes();
+    for (sent, said) in [
+        (fields("Host: a\r\nHost: b\r\n"), "400 Bad Request: too many Host headers"),
+        (fields("Host: a\r\nContent-Length: 4x\r\n"), "400 Bad Request: \"4x\" is no Content-Length"),
+        (
+            fields("Host: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n"),
+            "400 Bad Request: there is more than one Content-Length",
+        ),
+        (
+            fields("Host: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n"),
+            "400 Bad Request: there are both a Content-Length and a Transfer-Encoding",
+        ),
+        (
+            fields("Host: a\r\nTransfer-Encoding: gzip\r\n"),
+            "400 Bad Request: unsupported transfer encoding \"gzip\", only chunked is known",
+        ),
+        (fields("Host: a\r\nX y: z\r\n"), "400 Bad Request: invalid header name \"X y\""),
+        (fields("Host: a\r\nX\r\n"), "400 Bad Request: line 2 of the header fields has no colon"),
+        (
+            fields("Host: a\r\nX: \u{1}\r\n"),
+            "400 Bad Request: the value of the header field \"X\" has a control character",
+        ),
+        (
+            fields(&"X: y\r\n".repeat(97)),
+            "431 Request Header Fields Too Large: there are more than 96 header fields",
+        ),
+        (
+            fields(&format!("X: {}\r\n", "y".repeat(200_000))),
+            "431 Request Header Fields Too Large: the request line and the header fields have more than 128 KiB",
+        ),
+        (lines("GET /metrics"), "400 Bad Request: the request line is not METHOD PATH HTTP/1.1"),
+        (lines("GET /metrics HTTP/3.0"), "400 Bad Request: \"HTTP/3.0\" is not spoken here, only HTTP/1.1"),
+        (lines("G(T /metrics HTTP/1.1"), "400 Bad Request: \"G(T\" is no method"),
+        (lines("GET /a b HTTP/1.1"), "400 Bad Request: the path has a blank: write it as %20"),
+        (
+            lines("GET /\u{7f} HTTP/1.1"),
+            "400 Bad Request: the path has the control character 0x7f: write it as %7F",
+        ),
+        (
+            lines(&format!("GET /{} HTTP/1.1", "a".repeat(66_000))),
+            "400 Bad Request: the path has more than 65534 bytes",
+        ),
+        (
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+            "400 Bad Request: this is HTTP/2, but only HTTP/1.1 is spoken here",
+        ),
+        (
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
+            "400 Bad Request: this is TLS, but there is no TLS on this port: use http:// in the URL",
+        ),
+        (
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\n".to_vec(),
+            "400 Bad Request: this is the PROXY protocol, which is not spoken here: let the proxy send HTTP only",
+        ),
+        (
+            b"POST /metrics/job/a HTTP/1.0\r\n\r\nm 1\n".to_vec(),
+            "400 Bad Request: a POST in HTTP/1.0 needs a Content-Length",
+        ),
+    ] {
+        let start = String::from_utf8_lossy(&sent[..sent.len().min(60)]).into_owned();
+        // In one piece, and cut in two.
+        for cut in [sent.len(), 10] {
+            let mut connection = gateway.connect();
+            connection.send(&sent[..cut]).unwrap();
+            // It may be refused before all of it is there.
+            let _ = connection.send(&sent[cut..]);
+            let answer = connection.read_response("POST").unwrap();
+            assert_eq!(answer.text(), format!("{said}\n"), "{start:?}");
+            assert!(said.starts_with(&answer.status.to_string()), "{start:?}");
+            assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+            assert_eq!(answer.header("connection"), Some("close"));
+            assert!(connection.read_to_end().unwrap().is_empty(), "{start:?}");
+        }
+    }
+    assert_eq!(gateway.pushed(), "");
+}
+
+#[test]
+fn what_follows_a_request_and_is_none_is_told_so() {
+    let gateway = Gateway::start(&[]);
+    // A body that is longer than it says.
+    let request = encode_request("POST", "/metrics/job/a", &[("Content-Length", "4")], b"m 1\nm{} 2\n");
+    let chunked =
+        encode_request("POST", "/metrics/job/a", &[("Transfer-Encoding", "chunked")], b"0\r\n\r\nm 1\n");
+    for request in [request, chunked] {
+        let mut connection = gateway.connect();
+        connection.send(&request).unwrap();
+        assert_eq!(connection.read_response("POST").unwrap().status, 200);
+        connection.finish_sending().unwrap();
+        let rest = String::from_utf8(connection.read_to_end().unwrap()).unwrap();
+        let said = "400 Bad Request: what follows the request before on this connection is no request: its \
+                    Content-Length or its chunks may be wrong\n";
+        assert!(rest.starts_with("HTTP/1.1 400 ") && rest.ends_with(said), "{rest}");
+    }
+    // In a piece of its own it is looked at.
+    for version in ["1.0", "1.1"] {
+        let mut connection = gateway.connect();
+        let first = format!("GET /-/healthy HTTP/{version}\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+        connection.send(first.as_bytes()).unwrap();
+        assert_eq!(connection.read_response("GET").unwrap().status, 200);
+        connection.send(b"GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n").unwrap();
+        let answer = connection.read_response("GET").unwrap();
+        let said = "400 Bad Request: line 2 of the header fields has no colon\n";
+        assert_eq!((answer.status, &*answer.text()), (400, said), "{version}");
+        assert!(connection.read_to_end().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn answers_that_look_like_a_refusal_stay_as_they_are() {
+    let gateway = Gateway::start(&["--push.enable-utf8-names"]);
+    let line = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\
+                date: Sat, 28 Nov 2026 15:15:46 GMT\r\n\r\n";
+    let path = format!(
+        "/metrics/job/{}",
+        line.replace('/', "%2F").replace(' ', "%20").replace('\r', "%0D").replace('\n', "%0A")
+    );
+    gateway.push(&path, "m 1\n");
+    let groups = gateway.api()["data"].clone();
+    assert_eq!(groups[0]["labels"]["job"], line);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Request headers: whatever they say, there is an answer in a format that is offered.
 
+use ipnet::IpNet;
 use tallygate::exposition::negotiation::{Compression, Format, Offers, Syntax, TextVersion};
-use tallygate::gateway::idempotency;
+use tallygate::gateway::{Client, idempotency};
+use tallygate::http::client::behind;
 
-/// `Accept`, `Accept-Encoding` and an idempotency key, a line each.
+/// `Accept`, `Accept-Encoding`, an idempotency key, `Forwarded` and `X-Forwarded-For`, a line each.
 pub fn headers(input: &[u8]) {
     let mut lines = input.split(|byte| *byte == b'\n');
     let mut line = || lines.next().unwrap_or_default();
@@ -34,4 +36,10 @@ pub fn headers(input: &[u8]) {
     if let Ok(key) = idempotency::parse(line()) {
         assert!(!key.is_empty() && key.iter().all(u8::is_ascii_graphic));
     }
+    let [forwarded, list] = [(); 2].map(|()| String::from_utf8_lossy(line()));
+    let behind = |peer, trusted: &[IpNet]| behind(peer, Some(&forwarded), Some(&list), trusted);
+    let [peer, stranger] = ["10.0.0.1:1", "192.0.2.1:1"].map(|peer| Client::from(peer.parse().ok()));
+    let trusted: Vec<IpNet> = "10.0.0.0/8".parse().into_iter().collect();
+    assert_eq!(behind(stranger, &trusted), stranger);
+    assert!(!behind(peer, &trusted).to_string().is_empty());
 }

@@ -35,7 +35,18 @@ pub fn path(input: &[u8]) {
 fn follow(routes: &Routes, method: &str, path: &str) {
     let mut path = path.to_owned();
     for _ in 0..MAX_REDIRECTS {
-        let Route::Redirect { location, .. } = routes.route(method, &path) else { return };
+        let location = match routes.route(method, &path) {
+            Route::Redirect { location, .. } => location,
+            Route::Misspelt { right } => {
+                assert!(
+                    matches!(routes.route(method, &right), Route::Endpoint(_)),
+                    "{method} {path}: {right}"
+                );
+                return;
+            }
+            _ => return,
+        };
+        assert!(!matches!(method, "POST" | "PUT" | "DELETE"), "{method} {path}: redirected to {location}");
         assert_ne!(location, path);
         path = location;
     }

@@ -310,7 +310,7 @@ mod tests {
             ["web", "persistence", "push", "aggregation", "exposition", "access", "limits", "log"].map(count);
         // Two settings have a default that depends on others, and are no lines that could be used as they are.
         assert!(sample.contains("\n# stock_formats =") && sample.contains("\n# anonymous ="));
-        assert_eq!(counts, [10, 3, 4, 1, 2, 2, 16, 2], "a setting is missing in config/tallygate.toml");
+        assert_eq!(counts, [11, 3, 4, 1, 2, 2, 16, 2], "a setting is missing in config/tallygate.toml");
     }
 
     #[test]
@@ -328,6 +328,7 @@ mod tests {
                 enable_admin_api = true
                 max_body_bytes = 1_000
                 shutdown_timeout = "1.5s"
+                trusted_proxies = ["10.0.0.0/8", "::1"]
                 [persistence]
                 file = "/f"
                 interval = "0"
@@ -345,6 +346,8 @@ mod tests {
             (config.web.max_body_bytes, config.web.shutdown_timeout),
             (1_000, Duration::from_millis(1_500))
         );
+        let proxies: Vec<String> = config.web.trusted_proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
         assert_eq!((config.persistence.file.as_str(), config.persistence.interval), ("/f", Duration::ZERO));
         assert_eq!((config.persistence.sync, config.push.put), (Sync::Interval, PutMode::Aggregate));
         assert!(config.push.enable_utf8_names && !config.push.disable_consistency_check);
@@ -362,6 +365,7 @@ mod tests {
             ("TALLYGATE_WEB__EXTERNAL_URL", "http://x/p"),
             ("TALLYGATE_WEB__ENABLE_LIFECYCLE", "true"),
             ("TALLYGATE_WEB__MAX_BODY_BYTES", "1000"),
+            ("TALLYGATE_WEB__TRUSTED_PROXIES", "192.168.0.1, fd00::/8"),
             ("TALLYGATE_PERSISTENCE__FILE", "007"),
             ("TALLYGATE_PERSISTENCE__INTERVAL", "1h30m"),
             ("TALLYGATE_PERSISTENCE__SYNC", "interval"),
@@ -375,6 +379,8 @@ mod tests {
         assert_eq!(config.web.metrics_path(), "/p/1.50");
         assert!(config.web.enable_lifecycle && !config.aggregation.enabled);
         assert_eq!(config.web.max_body_bytes, 1_000);
+        let proxies: Vec<String> = config.web.trusted_proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(proxies, ["192.168.0.1/32", "fd00::/8"]);
         assert_eq!(config.persistence.file, "007");
         assert_eq!(config.persistence.interval, Duration::from_secs(5_400));
         assert_eq!((config.persistence.sync, config.push.put), (Sync::Interval, PutMode::Aggregate));
@@ -417,7 +423,8 @@ mod tests {
                 "# x\n[web]\nlistn = 1\n",
                 "line 3, column 1, key web.listn: unknown field `listn`, expected one of `listen_address`, \
                  `config_file`, `systemd_socket`, `telemetry_path`, `external_url`, `route_prefix`, \
-                 `enable_lifecycle`, `enable_admin_api`, `max_body_bytes`, `shutdown_timeout`",
+                 `enable_lifecycle`, `enable_admin_api`, `max_body_bytes`, `shutdown_timeout`, \
+                 `trusted_proxies`",
             ),
             (
                 "unknown-table",
@@ -429,6 +436,12 @@ mod tests {
                 "boolean",
                 "[web]\n  enable_lifecycle = \"yes\"\n",
                 "line 2, column 22, key web.enable_lifecycle: invalid type: string \"yes\", expected a boolean",
+            ),
+            (
+                "network",
+                "[web]\ntrusted_proxies = [\"10.0.0.0/8\", \"proxy\"]\n",
+                "line 2, column 19, key web.trusted_proxies: \"proxy\" is no network, expected an address such as \
+                 \"::1\" or a network such as \"10.0.0.0/8\"",
             ),
             (
                 "dotted",

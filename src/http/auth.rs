@@ -17,11 +17,11 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::answer;
+use super::{State, answer};
 use crate::config::Config;
 use crate::config::access::{Permission, Permissions};
 use crate::config::web::RateLimit;
-use crate::telemetry::web::{Denial, Web};
+use crate::telemetry::web::Denial;
 use login::{Identity, Login};
 use passwords::{Passwords, Verdict};
 pub(super) use permission::needed;
@@ -31,6 +31,8 @@ use rules::{Rules, Sources};
 
 /// The query of a page that is to be seen with a login: a browser asks its user for one only when it is refused.
 pub(super) const LOG_IN: &str = "login";
+
+const BUSY: &str = "too many logins are being checked: try again later";
 
 const OTHER_SITE: &str = "Forbidden: the browser says that another site sent this request. If it was the page itself, \
     behind a proxy, set --web.external-url to the address that the browser shows, or let the proxy pass Host on";
@@ -104,10 +106,11 @@ impl Guard {
     pub(super) async fn admit(
         &self,
         rules: &Rules,
-        telemetry: &Web,
+        state: &State,
         request: &HttpRequest,
         needed: Option<Permission>,
     ) -> Result<Visitor, HttpResponse> {
+        let denied = |denial, reason: &str| note_denial(state, request, denial, reason);
         let identity = match Login::of(request.headers()) {
             _ if !rules.has_logins() => Some(Identity::Anonymous),
             Login::None => Some(Identity::Anonymous),
@@ -118,16 +121,14 @@ impl Guard {
                     Verdict::Right => Some(Identity::User(user)),
                     Verdict::Wrong => None,
                     Verdict::Busy => {
-                        telemetry.denied(Denial::Busy);
-                        return Err(answer::unavailable(
-                            "too many logins are being checked: try again later",
-                        ));
+                        denied(Denial::Busy, BUSY);
+                        return Err(answer::unavailable(BUSY));
                     }
                 }
             }
         };
         let Some(identity) = identity else {
-            telemetry.denied(Denial::Unauthorized);
+            denied(Denial::Unauthorized, "the login is wrong");
             return Err(unauthorized(rules));
         };
         let can_log_in = identity == Identity::Anonymous && rules.has_users();
@@ -138,30 +139,36 @@ impl Guard {
             let changes = matches!(needed, Some(Permission::Push | Permission::Delete | Permission::Admin));
             if is_of_browser && changes && origin::is_from_another_site(request.headers(), &self.external_url)
             {
-                telemetry.denied(Denial::OtherSite);
+                denied(Denial::OtherSite, "another site sent the request");
                 return Err(answer::error(StatusCode::FORBIDDEN, OTHER_SITE));
             }
             return Ok(Visitor { may: rules.permissions_of(&identity), can_log_in });
         }
         if identity == Identity::Anonymous && rules.has_logins() {
-            telemetry.denied(Denial::Unauthorized);
+            denied(Denial::Unauthorized, "there is no login");
             return Err(unauthorized(rules));
         }
-        telemetry.denied(Denial::Forbidden);
         let needed = needed.map_or("anything", Permission::name);
-        tracing::debug!(who = %identity, needed, "request without the permission");
-        let message = format!("Forbidden: {identity} does not have the permission {needed:?}");
-        Err(answer::error(StatusCode::FORBIDDEN, &message))
+        let reason = format!("{identity} does not have the permission {needed:?}");
+        denied(Denial::Forbidden, &reason);
+        Err(answer::error(StatusCode::FORBIDDEN, &format!("Forbidden: {reason}")))
     }
 
     /// The answer to a request that is one too many, if it is.
-    pub(super) fn limit(&self, rules: &Rules, telemetry: &Web) -> Option<HttpResponse> {
+    pub(super) fn limit(&self, rules: &Rules, state: &State, request: &HttpRequest) -> Option<HttpResponse> {
         if rules.allows_another() {
             return None;
         }
-        telemetry.denied(Denial::RateLimited);
+        note_denial(state, request, Denial::RateLimited, "there are too many requests (rate_limit)");
         Some(answer::error(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"))
     }
+}
+
+/// Counts a request that is turned away. Its line is for whoever looks closely: anybody can cause it.
+fn note_denial(state: &State, request: &HttpRequest, denial: Denial, reason: &str) {
+    state.gateway.telemetry().web().denied(denial);
+    let (source, url) = (state.client(request), request.uri().path());
+    tracing::debug!(method = request.method().as_str(), source = %source, url, err = reason, "request denied");
 }
 
 /// Sets the headers of the web configuration.

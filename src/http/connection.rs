@@ -2,25 +2,30 @@
 //!
 //! actix bounds the time for the first head of a connection only. Here every head has its time, and so has
 //! reading an answer; and nothing is read ahead: neither from a client that does not read its answers, nor behind
-//! a request that is being answered.
+//! a request that is being answered. What actix would refuse without a word is escaped where it can be, and else
+//! the client is told what is wrong.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, MissedTickBehavior, timeout};
+use tokio::time::{Instant, MissedTickBehavior, Sleep, sleep, timeout};
 
-use super::State;
+use super::head::Heads;
 use super::serve::Admitted;
+use super::{State, refusal};
 use crate::config::Limits;
 use crate::config::limits::longest;
+use crate::gateway::Client;
 use crate::model::limits::Limit;
 use crate::telemetry::limits::Share;
 
@@ -36,14 +41,30 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text
     Retry-After: 5\r\nConnection: close\r\nContent-Length: 68\r\n\r\n\
     too many connections are open (limits.connections): try again later\n";
 
-const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Connection: close\r\nContent-Length: 70\r\n\r\n\
+    the head of the request took longer than it may (limits.head_timeout)\n";
 
 /// A connection that is watched.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     stream: S,
     watch: Rc<Watch>,
+    /// What was read and has not been handed on, as escapes have made it longer.
+    waiting: Vec<u8>,
+    /// The last answer, to a request that actix does not understand.
+    refusing: Option<Box<Refusing>>,
     _share: Share,
+}
+
+/// An answer in the place of actix's own, and the end of the connection.
+#[derive(Debug)]
+struct Refusing {
+    answer: Vec<u8>,
+    sent: usize,
+    is_finished: bool,
+    drained: usize,
+    deadline: Pin<Box<Sleep>>,
 }
 
 /// What is known about a connection. Times are those of [`Warden::now`], 0 for none.
@@ -66,6 +87,9 @@ pub(super) struct Watch {
     verdict: Cell<Option<Verdict>>,
     is_told: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    heads: RefCell<Heads>,
+    /// The other end.
+    client: Client,
     warden: Rc<Warden>,
 }
 
@@ -107,10 +131,12 @@ impl Drop for ReadingBody {
 }
 
 impl Watch {
-    /// A request has come whole, or its head has, and is answered from now on.
-    pub(super) fn answering(self: &Rc<Watch>) -> Answering {
+    /// A request has come whole, or its head has, and is answered from now on. Its body has this length, if it has
+    /// one of a known length.
+    pub(super) fn answering(self: &Rc<Watch>, length: Option<u64>) -> Answering {
         self.answering.set(self.answering.get() + 1);
         self.head_since.set(0);
+        SPARE_HEAD.with_borrow_mut(|spare| self.heads.borrow_mut().understood(length, spare));
         Answering(self.clone())
     }
 
@@ -136,6 +162,18 @@ impl Watch {
         }
     }
 
+    /// The answer in the place of these bytes, if actix refuses with them what it does not understand.
+    fn refusal(&self, bytes: &[u8]) -> Option<Box<Refusing>> {
+        let heads = self.heads.borrow();
+        let head = heads.refused()?;
+        let (at, status) = refusal::find(bytes)?;
+        let reason = refusal::reason(status, head);
+        tracing::debug!(source = %self.client, err = reason, "request can't be read");
+        let answer = [&bytes[..at], &refusal::answer(status, &reason)].concat();
+        let deadline = Box::pin(sleep(DRAIN_TIMEOUT));
+        Some(Box::new(Refusing { answer, sent: 0, is_finished: false, drained: 0, deadline }))
+    }
+
     /// Ends the connection with the answer that is being given. actix waits for the rest of a body that comes in
     /// chunks.
     pub(super) fn end(&self) {
@@ -158,6 +196,7 @@ impl Watch {
             && let Some(limit) = limit
         {
             self.warden.state.gateway.telemetry().limits().hit(limit);
+            tracing::debug!(source = %self.client, limit = limit.setting(), "the client is too slow");
         }
         self.wake();
     }
@@ -215,6 +254,9 @@ impl Times {
 
 thread_local! {
     static WARDEN: RefCell<Option<Rc<Warden>>> = const { RefCell::new(None) };
+
+    /// Memory for the next head that is read.
+    static SPARE_HEAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The warden of this thread, which begins with the first connection.
@@ -253,7 +295,7 @@ async fn watch(warden: Rc<Warden>) {
 pub(super) async fn admit(state: Arc<State>, stream: TcpStream) -> Result<Admitted<TcpStream>, ()> {
     let peer = stream.peer_addr().ok();
     match state.connections.take(1) {
-        Some(share) => Ok((Watched::new(&state, stream, share), peer)),
+        Some(share) => Ok((Watched::new(&state, stream, peer, share), peer)),
         None => {
             refuse(&state.refusing, stream).await;
             Err(())
@@ -263,7 +305,7 @@ pub(super) async fn admit(state: Arc<State>, stream: TcpStream) -> Result<Admitt
 
 impl<S> Watched<S> {
     /// A connection of this stream, which lasts as long as its share.
-    pub(super) fn new(state: &Arc<State>, stream: S, share: Share) -> Watched<S> {
+    pub(super) fn new(state: &Arc<State>, stream: S, peer: Option<SocketAddr>, share: Share) -> Watched<S> {
         let warden = warden(state);
         let watch = Rc::new(Watch {
             head_since: Cell::new(warden.now.get()),
@@ -276,10 +318,12 @@ impl<S> Watched<S> {
             verdict: Cell::new(None),
             is_told: Cell::new(false),
             waker: RefCell::default(),
+            heads: RefCell::default(),
+            client: Client::from(peer),
             warden: warden.clone(),
         });
         warden.connections.borrow_mut().push(Rc::downgrade(&watch));
-        Watched { stream, watch, _share: share }
+        Watched { stream, watch, waiting: Vec::new(), refusing: None, _share: share }
     }
 
     /// What is known about the connection.
@@ -352,15 +396,64 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
             watch.wait(context);
             return Poll::Pending;
         }
+        if !this.waiting.is_empty() {
+            hand_on(&mut this.waiting, buffer);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         if read.is_pending() {
             watch.wait(context);
-        } else if buffer.filled().len() > before && watch.answering.get() == 0 && watch.head_since.get() == 0
-        {
-            watch.head_since.set(watch.warden.now.get());
+        } else if buffer.filled().len() > before {
+            if watch.answering.get() == 0 && watch.head_since.get() == 0 {
+                watch.head_since.set(watch.warden.now.get());
+            }
+            let new = &buffer.filled()[before..];
+            let changed = SPARE_HEAD.with_borrow_mut(|spare| watch.heads.borrow_mut().read(new, spare));
+            if let Some(changed) = changed {
+                buffer.set_filled(before);
+                this.waiting = changed;
+                hand_on(&mut this.waiting, buffer);
+            }
         }
         read
+    }
+}
+
+/// Hands on as much as there is room for.
+fn hand_on(waiting: &mut Vec<u8>, buffer: &mut ReadBuf<'_>) {
+    let length = waiting.len().min(buffer.remaining());
+    buffer.put_slice(&waiting[..length]);
+    waiting.drain(..length);
+}
+
+impl Refusing {
+    /// Sends the answer, and lets the client read it: closing a connection with something unread would take it
+    /// from the client.
+    fn poll<S>(&mut self, mut stream: Pin<&mut S>, context: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncRead + AsyncWrite,
+    {
+        while self.sent < self.answer.len() {
+            match ready!(stream.as_mut().poll_write(context, &self.answer[self.sent..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.sent += count,
+            }
+        }
+        if !self.is_finished {
+            ready!(stream.as_mut().poll_shutdown(context))?;
+            self.is_finished = true;
+        }
+        let mut unread = [0; 1024];
+        while self.drained < DRAINED_BYTES && self.deadline.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut unread);
+            ready!(stream.as_mut().poll_read(context, &mut buffer))?;
+            match buffer.filled().len() {
+                0 => break,
+                count => self.drained += count,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -383,7 +476,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         if this.watch.verdict.get() == Some(Verdict::SlowReading) {
             return Poll::Ready(Err(too_slow()));
         }
-        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        if this.refusing.is_none() {
+            this.refusing = this.watch.refusal(bytes);
+        }
+        let written = match &mut this.refusing {
+            // What actix would have said counts as written once it is said in other words.
+            Some(refusing) => refusing.poll(Pin::new(&mut this.stream), context).map_ok(|()| bytes.len()),
+            None => Pin::new(&mut this.stream).poll_write(context, bytes),
+        };
         this.note(context, &written);
         written
     }

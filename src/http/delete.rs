@@ -17,7 +17,7 @@ pub(super) async fn delete(state: &State, request: &HttpRequest, group: GroupPat
 async fn accept(state: &State, request: &HttpRequest, group: GroupPath<'_>) -> HttpResponse {
     let grouping = match group.grouping(&state.gateway) {
         Ok(grouping) => grouping,
-        Err(error) => return answer::error(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => return group.refuse(state, request, &error),
     };
     let key = match idempotency_key(request.headers()) {
         Ok(key) => key,

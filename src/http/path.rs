@@ -35,6 +35,22 @@ pub enum PathError {
     NotUtf8 { name: String, value: String },
 }
 
+/// What follows the words of the stock gateway where they are about a path with empty components, which it
+/// redirects.
+const EMPTY_COMPONENTS: &str =
+    "each label is /NAME/VALUE, and only a value may be empty: /NAME//, or /NAME@base64/=";
+
+/// The error, and how to write what was meant where the path has empty components.
+pub fn explained(error: &PathError, job: &str, labels: &str) -> String {
+    match error {
+        PathError::NoJob if job.is_empty() => format!("{error}: write /metrics/job/NAME"),
+        PathError::OddComponents { .. } | PathError::LabelName { .. } if labels.contains("//") => {
+            format!("{error}: {EMPTY_COMPONENTS}")
+        }
+        _ => error.to_string(),
+    }
+}
+
 /// A grouping label that is longer than it may be.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {what} of a grouping label has {length} bytes, but {most} are the most ({})", .limit.setting())]
@@ -293,6 +309,9 @@ mod tests {
             ("/a%40base64/YR", r#"{a="a",job="j"}"#),
             ("/a@base64/=", r#"{a="",job="j"}"#),
             ("/a@base64/", r#"{a="",job="j"}"#),
+            ("/a//b/v", r#"{a="",b="v",job="j"}"#),
+            ("/a//b//c/", r#"{a="",b="",c="",job="j"}"#),
+            ("/a@base64//b/v", r#"{a="",b="v",job="j"}"#),
         ] {
             assert_eq!(key("j", labels).as_deref(), Ok(expected), "{labels}");
         }
@@ -317,6 +336,25 @@ mod tests {
         let job = grouping(JobEncoding::Base64, "!!!", "", Names::Legacy).map_err(|e| e.to_string());
         let message = r#"invalid base64 encoding in job name "": illegal base64 data at input byte 0"#;
         assert_eq!(job.err().as_deref(), Some(message));
+    }
+
+    #[test]
+    fn what_to_do_about_empty_components_is_said() {
+        let said = |job: &str, labels: &str| {
+            let error = grouping(JobEncoding::Plain, job, labels, Names::Legacy).unwrap_err();
+            explained(&error, job, labels)
+        };
+        assert_eq!(said("", ""), "job name is required: write /metrics/job/NAME");
+        for (labels, stock) in [
+            ("//b/c", r#"odd number of components in label string "//b/c""#),
+            ("//b", r#"improper label name """#),
+            ("/a/b//c", r#"improper label name """#),
+        ] {
+            assert_eq!(said("j", labels), format!("{stock}: {EMPTY_COMPONENTS}"));
+        }
+        assert_eq!(said("j", "/b"), r#"odd number of components in label string "/b""#);
+        let error = grouping(JobEncoding::Base64, "=", "", Names::Legacy).unwrap_err();
+        assert_eq!(explained(&error, "=", ""), "job name is required");
     }
 
     #[test]

@@ -10,11 +10,11 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::State;
 use super::answer;
 use super::body::{self, BodyError, Encoding};
 use super::connection::Watch;
 use super::path::{self, JobEncoding, PathError};
+use super::{State, refuse_path};
 use crate::config::limits::longest;
 use crate::exposition::negotiation::Offers;
 use crate::exposition::quote::quote;
@@ -65,6 +65,11 @@ impl<'a> GroupPath<'a> {
     pub(super) fn grouping(self, gateway: &Gateway) -> Result<Grouping<'a>, PathError> {
         path::grouping(self.encoding, self.job, self.labels, gateway.names())
     }
+
+    /// The answer where the path names no group.
+    pub(super) fn refuse(self, state: &State, request: &HttpRequest, error: &PathError) -> HttpResponse {
+        refuse_path(state, request, &path::explained(error, self.job, self.labels))
+    }
 }
 
 /// Answers a push, and counts it.
@@ -92,11 +97,11 @@ async fn accept(
 ) -> HttpResponse {
     let grouping = match group.grouping(&state.gateway) {
         Ok(grouping) => grouping,
-        Err(error) => return answer::error(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => return group.refuse(state, request, &error),
     };
     if let Err(error) = path::check_lengths(&grouping, state.gateway.push_limits()) {
         state.gateway.telemetry().limits().hit(error.limit());
-        return answer::error(StatusCode::BAD_REQUEST, &error.to_string());
+        return refuse_path(state, request, &error.to_string());
     }
     let (limit, time) = (state.max_body_bytes, longest(state.limits.body_timeout));
     // Taken where the body is large, and held until it is answered.
@@ -107,7 +112,7 @@ async fn accept(
             if let (BodyError::TooSlow, Some(watch)) = (&error, request.conn_data::<Rc<Watch>>()) {
                 watch.end();
             }
-            return refuse_body(state, &error);
+            return refuse_body(state, request, &error);
         }
     };
     let key = match idempotency_key(request.headers()) {
@@ -117,7 +122,9 @@ async fn accept(
     let encoding = Encoding::of(request.headers());
     let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
     let format = body_format(request, state.offers);
-    let push = PushRequest { content_type, key, ..PushRequest::new(method, &grouping, format, &body) };
+    let client = state.client(request);
+    let push =
+        PushRequest { content_type, key, client, ..PushRequest::new(method, &grouping, format, &body) };
     let is_small = body.len() <= INLINE_BYTES && body.len() * grouping.key().len() <= INLINE_TEXT_BYTES;
     let result = if encoding == Encoding::Identity && is_small {
         Ok(conclude(state, &push, state.gateway.push(&push)).await)
@@ -141,7 +148,7 @@ async fn accept(
             let note = not_undone(request, &body).filter(|_| !matches!(error, PushError::Refused { .. }));
             answer::error(StatusCode::BAD_REQUEST, &format!("{error}{}", note.unwrap_or_default()))
         }
-        Err(error) => refuse_body(state, &error),
+        Err(error) => refuse_body(state, request, &error),
     }
 }
 
@@ -165,7 +172,7 @@ async fn push_elsewhere(
 ) -> Result<Result<Outcome, PushError>, BodyError> {
     let theirs = state.clone();
     let grouping = push.grouping.to_static();
-    let (method, format) = (push.method, push.format);
+    let (method, format, client) = (push.method, push.format, push.client);
     let content_type = push.content_type.to_vec();
     let key = push.key.map(<[u8]>::to_vec);
     let mut share = share.or_else(|| state.bodies.take(0)).ok_or(BodyError::Busy)?;
@@ -181,6 +188,7 @@ async fn push_elsewhere(
         let push = PushRequest {
             content_type: &content_type,
             key: key.as_deref(),
+            client,
             ..PushRequest::new(method, &grouping, format, &body)
         };
         let pending = theirs.gateway.push(&push);
@@ -256,7 +264,9 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, BadK
     idempotency::parse(first.as_bytes()).map(Some)
 }
 
-fn refuse_body(state: &State, error: &BodyError) -> HttpResponse {
+fn refuse_body(state: &State, request: &HttpRequest, error: &BodyError) -> HttpResponse {
+    let (source, url) = (state.client(request), request.uri().path());
+    tracing::debug!(method = request.method().as_str(), source = %source, url, err = %error, "body not read");
     let limits = state.gateway.telemetry().limits();
     let code = match error {
         BodyError::TooLarge { .. } => {

@@ -64,13 +64,20 @@ pub enum Route<'a> {
     Options(&'static str),
     /// `OPTIONS` below the API, on any path.
     ApiOptions,
-    /// There is a better path.
+    /// There is a better path, which a client may be sent to: nothing is lost when it does not go there.
     Redirect {
         /// 301 or 307.
         code: u16,
         /// The path.
         location: String,
     },
+    /// There is a better path, but the request would change something. Clients take a redirect for success.
+    Misspelt {
+        /// The path.
+        right: String,
+    },
+    /// The path of a request that would change something has `.` or `..` as a component.
+    Dots,
     /// The path has a malformed escape.
     BadPath,
     /// There is nothing.
@@ -118,6 +125,9 @@ impl Routes {
             return Route::Endpoint(group);
         }
         let Some(decoded) = decode(path) else { return Route::BadPath };
+        if matches!(method, "POST" | "PUT" | "DELETE") {
+            return self.changing(method, path);
+        }
         if let Cow::Owned(location) = clean(path) {
             return Route::Redirect { code: 307, location };
         }
@@ -131,6 +141,41 @@ impl Routes {
         match self.better_path(method, path, &decoded) {
             Some(location) => Route::Redirect { code: if method == "GET" { 301 } else { 307 }, location },
             None => Route::NotFound,
+        }
+    }
+
+    /// What becomes of a request that changes something, if it does anything. It is never redirected.
+    fn changing<'a>(&self, method: &str, path: &'a str) -> Route<'a> {
+        if path.split('/').any(|component| matches!(component, "." | "..")) {
+            return Route::Dots;
+        }
+        // Slashes before what follows the prefix count once: those at the end of a client's base URL.
+        let Some(below) = below(path, &self.prefix) else { return Route::NotFound };
+        if let Some(group) = group_below(below) {
+            return Route::Endpoint(group);
+        }
+        let plain = format!("{}{below}", self.prefix);
+        let Some(decoded) = decode(&plain) else { return Route::BadPath };
+        let api = format!("{}/api/v1/", self.prefix);
+        if decoded.starts_with(api.as_bytes()) {
+            return match self.api_route(method, &plain, &decoded[api.len() - 1..]) {
+                Route::Endpoint(Endpoint::ApiWipe) => Route::Endpoint(Endpoint::ApiWipe),
+                Route::MethodNotAllowed(methods) => Route::MethodNotAllowed(methods),
+                _ => match plain.strip_suffix("/admin/wipe/") {
+                    Some(start) if self.has_admin_api && method == "PUT" => {
+                        Route::Misspelt { right: format!("{start}/admin/wipe") }
+                    }
+                    _ => Route::NotFound,
+                },
+            };
+        }
+        match self.endpoint(&plain, &decoded) {
+            Some(Endpoint::Quit) => self.answer(method, Endpoint::Quit),
+            Some(endpoint) => Route::MethodNotAllowed(endpoint.methods()),
+            None => match self.better_path(method, &plain, &decoded) {
+                Some(right) => Route::Misspelt { right },
+                None => Route::NotFound,
+            },
         }
     }
 
@@ -184,18 +229,18 @@ impl Routes {
             b"/-/healthy" => Some(Endpoint::Healthy),
             b"/-/ready" => Some(Endpoint::Ready),
             b"/-/quit" => Some(Endpoint::Quit),
-            _ => match strip_escaped_prefix(path, &self.prefix)?.strip_prefix("/static/") {
+            _ => match self::below(path, &self.prefix)?.strip_prefix("/static/") {
                 Some(file) => Some(Endpoint::Static(file)),
                 None => self.group(path),
             },
         }
     }
 
-    /// The group of a path that needs no cleaning and whose fixed part is spelled plainly: that of
-    /// nearly every request.
+    /// The group of a path without escapes and without components that begin with a dot, whose fixed part is
+    /// spelled plainly: that of nearly every request.
     fn plain_group<'a>(&self, path: &'a str) -> Option<Endpoint<'a>> {
         let rest = path.strip_prefix(&*self.prefix)?.strip_prefix("/metrics/job")?;
-        let is_plain = |pair: &[u8]| pair[0] != b'/' || !matches!(pair[1], b'/' | b'.');
+        let is_plain = |pair: &[u8]| pair != b"/.";
         if rest.contains('%') || !rest.as_bytes().windows(2).all(is_plain) {
             return None;
         }
@@ -208,16 +253,8 @@ impl Routes {
     }
 
     fn group<'a>(&self, path: &'a str) -> Option<Endpoint<'a>> {
-        let below = strip_escaped_prefix(path, &self.prefix)?.strip_prefix('/')?;
-        let (metrics, rest) = below.split_once('/')?;
-        let (job_word, rest) = rest.split_once('/')?;
-        let encoding = job_component(job_word).filter(|_| decode(metrics).as_deref() == Some(b"metrics"))?;
-        let at = rest.find('/').unwrap_or(rest.len());
-        let (job, labels) = rest.split_at(at);
-        if job.is_empty() {
-            return None;
-        }
-        Some(Endpoint::Group { encoding, job, labels })
+        let group = group_below(below(path, &self.prefix)?)?;
+        (!matches!(group, Endpoint::Group { job: "", .. })).then_some(group)
     }
 
     /// The path that httprouter would redirect to: without a trailing slash, or in the right case.
@@ -229,10 +266,6 @@ impl Routes {
         };
         let decoded = std::str::from_utf8(decoded).ok()?;
         let trimmed = decoded.strip_suffix('/').unwrap_or(decoded);
-        // A push without a job: the stock router takes the slash away and then finds nothing.
-        if matches!(method, "PUT" | "POST" | "DELETE") && trimmed == format!("{}/metrics/job", self.prefix) {
-            return (decoded != trimmed).then(|| trimmed.to_owned());
-        }
         let fixed = [&*self.metrics_path, "/status", "/-/healthy", "/-/ready", "/-/quit"];
         let fixed = fixed
             .iter()
@@ -278,19 +311,37 @@ fn group_of_api<'a>(path: &'a str, rest: &[u8]) -> Option<Endpoint<'a>> {
 
 const BASE64: &str = "@base64";
 
-/// What follows `prefix` in a path that is still escaped, where the prefix may be escaped too.
-fn strip_escaped_prefix<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
-    if let Some(rest) = path.strip_prefix(prefix) {
-        return Some(rest);
-    }
+/// What follows `prefix` in a path that is still escaped, with one slash in front however many there are, where
+/// the prefix may be escaped too.
+fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     let mut rest = path;
-    for component in prefix.split('/').skip(1) {
-        let below = rest.strip_prefix('/')?;
-        let (first, _) = below.split_once('/')?;
+    for component in prefix.split('/').filter(|component| !component.is_empty()) {
+        let start = one_slash(rest)?.strip_prefix('/')?;
+        let (first, _) = start.split_once('/')?;
         (decode(first)?.as_ref() == component.as_bytes()).then_some(())?;
-        rest = &below[first.len()..];
+        rest = &start[first.len()..];
     }
-    Some(rest)
+    one_slash(rest)
+}
+
+/// The text with one slash of those that it begins with.
+fn one_slash(text: &str) -> Option<&str> {
+    let slashes = text.len() - text.trim_start_matches('/').len();
+    text.get(slashes.checked_sub(1)?..)
+}
+
+/// The group that a path below the prefix names. Slashes count once up to the job; behind it each begins a
+/// component, which may be empty.
+fn group_below(path: &str) -> Option<Endpoint<'_>> {
+    let (metrics, rest) = path.strip_prefix('/')?.split_once('/')?;
+    let (job_word, rest) = rest.trim_start_matches('/').split_once('/')?;
+    let encoding = job_component(job_word).filter(|_| decode(metrics).as_deref() == Some(b"metrics"))?;
+    // The stock gateway has nothing there, but an empty job is told about.
+    if rest.is_empty() && encoding == JobEncoding::Base64 {
+        return None;
+    }
+    let (job, labels) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    Some(Endpoint::Group { encoding, job, labels })
 }
 
 #[cfg(test)]
@@ -324,6 +375,8 @@ mod tests {
             ("DELETE /metrics/job@base64/YQ/b/c", group(JobEncoding::Base64, "YQ", "/b/c")),
             ("POST /metrics/job%40base64/YQ", group(JobEncoding::Base64, "YQ", "")),
             ("POST /metrics/job/%2F", group(JobEncoding::Plain, "%2F", "")),
+            ("POST /metrics/job/a/b//c/d", group(JobEncoding::Plain, "a", "/b//c/d")),
+            ("PUT /metrics/job/a/.b/..c/...", group(JobEncoding::Plain, "a", "/.b/..c/...")),
             ("GET /metrics/job/a", Route::MethodNotAllowed("DELETE, OPTIONS, POST, PUT")),
             ("POST /metrics", Route::MethodNotAllowed("GET, HEAD, OPTIONS")),
             ("OPTIONS /metrics/job/a", Route::Options("DELETE, OPTIONS, POST, PUT")),
@@ -371,9 +424,10 @@ mod tests {
             ("POST /status/", Route::NotFound),
             ("GET /METRICS", redirect(301, "/metrics")),
             ("GET /-/healthy/", redirect(301, "/-/healthy")),
-            ("PUT /metrics/job/", redirect(307, "/metrics/job")),
-            ("PUT /Metrics/JOB/Abc", redirect(307, "/metrics/job/Abc")),
-            ("POST //metrics/job/a", redirect(307, "/metrics/job/a")),
+            ("HEAD //metrics", redirect(307, "/metrics")),
+            ("PATCH //metrics/job/a", redirect(307, "/metrics/job/a")),
+            ("OPTIONS //metrics/job/a", redirect(307, "/metrics/job/a")),
+            ("GET /metrics/job//a", redirect(307, "/metrics/job/a")),
             ("GET /api/v1", redirect(307, "/api/v1/")),
             ("GET /static/../metrics", redirect(307, "/metrics")),
             ("GET /api/v1/metrics/", redirect(301, "/api/v1/metrics")),
@@ -384,6 +438,60 @@ mod tests {
         ] {
             let (method, path) = request.split_once(' ').unwrap();
             assert_eq!(routes.route(method, path), route, "{request}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_changes_something_is_redirected() {
+        let group =
+            |encoding, job, labels: &'static str| Route::Endpoint(Endpoint::Group { encoding, job, labels });
+        let right = |path: &str| Route::Misspelt { right: path.into() };
+        for (prefix, path, route) in [
+            ("", "//metrics/job/a", group(JobEncoding::Plain, "a", "")),
+            ("", "///metrics/job/a/b//c/d", group(JobEncoding::Plain, "a", "/b//c/d")),
+            ("", "/metrics//job/a", group(JobEncoding::Plain, "a", "")),
+            ("", "//metrics/job@base64/YQ/b/", group(JobEncoding::Base64, "YQ", "/b/")),
+            ("", "//metrics/job/%2F%2E%2E/b/c", group(JobEncoding::Plain, "%2F%2E%2E", "/b/c")),
+            ("", "/%2Fmetrics/job/a", Route::NotFound),
+            ("", "/metrics/job/", group(JobEncoding::Plain, "", "")),
+            ("", "/metrics/job//a", group(JobEncoding::Plain, "", "/a")),
+            ("", "/metrics/job@base64//a/b", group(JobEncoding::Base64, "", "/a/b")),
+            ("", "/metrics/job", Route::NotFound),
+            ("", "/metrics/job@base64", Route::NotFound),
+            ("", "/metrics/job@base64/", Route::NotFound),
+            ("", "/metrics/job/a/b/..", Route::Dots),
+            ("", "/./metrics/job/a", Route::Dots),
+            ("", "/metrics/job/./b/c", Route::Dots),
+            ("", "/Metrics/JOB/Abc/D/e", right("/metrics/job/Abc/D/e")),
+            ("", "//Metrics/Job@Base64/YQ", right("/metrics/job@base64/YQ")),
+            ("", "/status/", Route::NotFound),
+            ("", "//status", Route::MethodNotAllowed("GET, HEAD, OPTIONS")),
+            ("", "//api/v1/metrics", Route::MethodNotAllowed("GET, HEAD, OPTIONS")),
+            ("", "/api/v1", Route::NotFound),
+            ("", "/api/v1/metrics/", Route::NotFound),
+            ("", "", Route::NotFound),
+            ("", "*", Route::NotFound),
+            ("/p/q", "//p///q//metrics/job/a", group(JobEncoding::Plain, "a", "")),
+            ("/p/q", "/p/q/metrics/job/a//b/v", group(JobEncoding::Plain, "a", "//b/v")),
+            ("/p/q", "/%70/q//metrics/job/a", group(JobEncoding::Plain, "a", "")),
+            ("/p/q", "//metrics/job/a", Route::NotFound),
+            ("/p/q", "/p/q/METRICS/job/a", right("/p/q/metrics/job/a")),
+        ] {
+            for method in ["POST", "PUT", "DELETE"] {
+                assert_eq!(routes(prefix).route(method, path), route, "{method} {path}");
+            }
+        }
+        for (method, path, route) in [
+            ("PUT", "//-/quit", Route::Endpoint(Endpoint::Quit)),
+            ("POST", "/-/quit/", right("/-/quit")),
+            ("PUT", "/-/Quit", right("/-/quit")),
+            ("DELETE", "/-/quit/", Route::NotFound),
+            ("PUT", "//api/v1/admin/wipe", Route::Endpoint(Endpoint::ApiWipe)),
+            ("PUT", "/api/v1/admin/wipe/", right("/api/v1/admin/wipe")),
+            ("POST", "/api/v1/admin/wipe/", Route::NotFound),
+            ("PUT", "/api/v1//admin/wipe", Route::NotFound),
+        ] {
+            assert_eq!(routes("").route(method, path), route, "{method} {path}");
         }
     }
 

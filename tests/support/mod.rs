@@ -414,6 +414,11 @@ impl Connection {
         Ok(Connection { stream, unread: Vec::new() })
     }
 
+    /// The address that the gateway sees.
+    pub(crate) fn source(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+
     /// Writes bytes as they are.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)

@@ -11,6 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::config::limits::longest;
+use crate::gateway::Client;
 use crate::http::State;
 use crate::http::connection::{Watched, turn_away};
 use crate::http::serve::Admitted;
@@ -46,11 +47,10 @@ pub(in crate::http) async fn admit(
     let peer = stream.peer_addr().ok();
     let config = state.guard.as_ref().and_then(|guard| guard.rules().tls.clone()).ok_or(())?;
     match accept(stream, config, longest(state.limits.head_timeout)).await {
-        Ok(stream) => Ok((Watched::new(&state, stream, share), peer)),
+        Ok(stream) => Ok((Watched::new(&state, stream, peer, share), peer)),
         Err(error) => {
             state.gateway.telemetry().web().handshake_failed();
-            let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
-            tracing::debug!(client = %peer, err = %error, "TLS handshake error");
+            tracing::debug!(source = %Client::from(peer), err = %error, "TLS handshake error");
             Err(())
         }
     }

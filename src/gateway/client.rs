@@ -1,0 +1,42 @@
+//! The address of a client, as the log names it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// Who sent a request, as far as that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    address: Option<IpAddr>,
+    port: Option<u16>,
+}
+
+impl Client {
+    /// The client with this address. A port that is not known is not shown.
+    #[must_use]
+    pub fn new(address: IpAddr, port: Option<u16>) -> Client {
+        // A socket for both families shows those of IPv4 as a part of IPv6.
+        Client { address: Some(address.to_canonical()), port }
+    }
+
+    /// The address, if it is known.
+    #[must_use]
+    pub fn address(self) -> Option<IpAddr> {
+        self.address
+    }
+}
+
+impl From<Option<SocketAddr>> for Client {
+    fn from(peer: Option<SocketAddr>) -> Client {
+        peer.map_or_else(Client::default, |peer| Client::new(peer.ip(), Some(peer.port())))
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.address, self.port) {
+            (Some(address), Some(port)) => SocketAddr::new(address, port).fmt(formatter),
+            (Some(address), None) => address.fmt(formatter),
+            (None, _) => formatter.write_str("unknown"),
+        }
+    }
+}
