@@ -1,5 +1,5 @@
 //! Real clients push, replace and delete, and the totals are right: Python's `prometheus_client`
-//! and Node's `prom-client` (text), Go's `client_golang` (protobuf), and the programs in `examples/`.
+//! and Node's `prom-client` (text), Go's `client_golang` (protobuf), `prometheus-cpp`, and the programs in `examples/`.
 //!
 //! The drivers in `tests/clients/` are one short batch job each, and all do the same work: a run
 //! of amount `n` counts `n` tasks as ok and one as failed, and observes `n` times 0.125 s, 0.5 s and
@@ -171,6 +171,52 @@ fn unusual_job_names_arrive_as_they_are() {
 }
 
 #[test]
+fn a_slash_at_the_end_of_the_base_url_and_an_empty_value_lose_nothing() {
+    for client in Client::all() {
+        let gateway = Gateway::start(&[]);
+        let url = gateway.url("/");
+        let groupings = [("env", ""), ("team", "red")];
+        for amount in [1, 2] {
+            client.run_at(&url, "add", "nightly", &groupings, amount);
+        }
+        assert_eq!(sum_over(&gateway, "tasks_total{", "nightly"), 5.0, "{}", client.name);
+        assert_eq!(grouping_values(&gateway, "team"), ["red"], "{}", client.name);
+        client.run_at(&url, "replace", "nightly", &groupings, 4);
+        assert_eq!(sum_over(&gateway, "tasks_total{", "nightly"), 5.0, "{}", client.name);
+        client.run_at(&url, "delete", "nightly", &groupings, 0);
+        assert_eq!(gateway.pushed(), "", "{}", client.name);
+    }
+}
+
+#[test]
+fn prometheus_cpp_loses_nothing() {
+    let folder = Directory::new();
+    let source = Path::new("tests/clients/push.cc");
+    let Some(program) = programs::build_cpp(source, folder.path()) else { return };
+    let gateway = Gateway::start(&[]);
+    // It puts a colon between the host and what is called the port.
+    let ports = [gateway.port().to_string(), format!("{}/", gateway.port()), format!("{}//", gateway.port())];
+    let run = |mode: &str, port: &str, amount: &str, labels: &[&str]| {
+        let mut command = programs::command(&program);
+        command.args([mode, "http://127.0.0.1", port, "nightly", amount]).args(labels);
+        programs::output_of(&mut command).trim().to_owned()
+    };
+    let labels = ["env", "", "place", "Zürich"];
+    for port in &ports {
+        assert_eq!(run("add", port, "3", &labels), "200");
+    }
+    assert_eq!(sum_over(&gateway, "tasks_total{", "nightly"), 9.0);
+    assert_eq!(run("replace", &ports[1], "5", &labels), "200");
+    assert_eq!(sum_over(&gateway, "tasks_total{", "nightly"), 5.0);
+    assert_eq!(grouping_values(&gateway, "place"), ["Zürich"]);
+    // It deletes the group without labels, whatever labels it pushes with.
+    assert_eq!(run("add", &ports[1], "1", &[]), "200");
+    assert_eq!(sum_over(&gateway, "tasks_total{", "nightly"), 6.0);
+    assert_eq!(run("delete", &ports[1], "0", &labels), "202");
+    assert_eq!(sum_over(&gateway, "tasks_total{", "nightly"), 5.0);
+}
+
+#[test]
 fn python_info_and_enum_keep_the_latest_run() {
     let Some(client) = Client::python() else { return };
     let gateway = Gateway::start(&[]);
@@ -289,9 +335,15 @@ impl Client {
     /// Runs the batch job to its end; the client must be content with the answer.
     #[track_caller]
     fn run(&self, mode: &str, gateway: &Gateway, job: &str, groupings: &[(&str, &str)], amount: u32) {
+        self.run_at(&gateway.url(""), mode, job, groupings, amount);
+    }
+
+    /// The same with this base URL.
+    #[track_caller]
+    fn run_at(&self, url: &str, mode: &str, job: &str, groupings: &[(&str, &str)], amount: u32) {
         let groupings: BTreeMap<_, _> = groupings.iter().copied().collect();
         let mut command = programs::command(&self.program);
-        command.args(&self.script).args([mode, &gateway.url(""), job]);
+        command.args(&self.script).args([mode, url, job]);
         command.arg(serde_json::to_string(&groupings).unwrap()).arg(amount.to_string());
         programs::output_of(&mut command);
     }

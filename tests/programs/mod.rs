@@ -55,6 +55,18 @@ pub(crate) fn build_go(source: &Path, into: &Path) -> Option<PathBuf> {
     Some(program)
 }
 
+/// Compiles a C++ program with prometheus-cpp and returns the path of the result.
+pub(crate) fn build_cpp(source: &Path, into: &Path) -> Option<PathBuf> {
+    let program = into.join(source.file_stem()?);
+    let has_library = Path::new("/usr/include/prometheus/gateway.h").is_file();
+    let check = command(if has_library { "g++" } else { "no-prometheus-cpp" }).arg("--version").output();
+    available("g++ with prometheus-cpp (Debian: prometheus-cpp-dev)", check)?;
+    let mut compiler = command("g++");
+    compiler.args(["-std=c++17", "-o"]).arg(&program).arg(source);
+    output_of(compiler.args(["-lprometheus-cpp-push", "-lprometheus-cpp-core"]));
+    Some(program)
+}
+
 /// Go without modules: packages are taken from the disk and never from a network.
 fn go() -> Command {
     let mut go = command("go");
