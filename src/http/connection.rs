@@ -6,21 +6,21 @@
 //! the client is told what is wrong.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, MissedTickBehavior, Sleep, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use super::head::Heads;
+use super::refusal::{DRAIN_TIMEOUT, DRAINED_BYTES, Refusing};
 use super::serve::Admitted;
 use super::{State, refusal};
 use crate::config::Limits;
@@ -31,11 +31,6 @@ use crate::telemetry::limits::Share;
 
 /// How many refused clients get the time to read why.
 const MAX_REFUSING: usize = 256;
-
-/// How much of what a refused client sends is read, and how long: closing a connection with something unread
-/// would take the answer from the client.
-const DRAINED_BYTES: usize = 64 * 1024;
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Retry-After: 5\r\nConnection: close\r\nContent-Length: 68\r\n\r\n\
@@ -55,16 +50,6 @@ pub(super) struct Watched<S> {
     /// The last answer, to a request that actix does not understand.
     refusing: Option<Box<Refusing>>,
     _share: Share,
-}
-
-/// An answer in the place of actix's own, and the end of the connection.
-#[derive(Debug)]
-struct Refusing {
-    answer: Vec<u8>,
-    sent: usize,
-    is_finished: bool,
-    drained: usize,
-    deadline: Pin<Box<Sleep>>,
 }
 
 /// What is known about a connection. Times are those of [`Warden::now`], 0 for none.
@@ -170,8 +155,7 @@ impl Watch {
         let reason = refusal::reason(status, head);
         tracing::debug!(source = %self.client, err = reason, "request can't be read");
         let answer = [&bytes[..at], &refusal::answer(status, &reason)].concat();
-        let deadline = Box::pin(sleep(DRAIN_TIMEOUT));
-        Some(Box::new(Refusing { answer, sent: 0, is_finished: false, drained: 0, deadline }))
+        Some(Box::new(Refusing::new(answer)))
     }
 
     /// Ends the connection with the answer that is being given. actix waits for the rest of a body that comes in
@@ -425,36 +409,6 @@ fn hand_on(waiting: &mut Vec<u8>, buffer: &mut ReadBuf<'_>) {
     let length = waiting.len().min(buffer.remaining());
     buffer.put_slice(&waiting[..length]);
     waiting.drain(..length);
-}
-
-impl Refusing {
-    /// Sends the answer, and lets the client read it: closing a connection with something unread would take it
-    /// from the client.
-    fn poll<S>(&mut self, mut stream: Pin<&mut S>, context: &mut Context<'_>) -> Poll<io::Result<()>>
-    where
-        S: AsyncRead + AsyncWrite,
-    {
-        while self.sent < self.answer.len() {
-            match ready!(stream.as_mut().poll_write(context, &self.answer[self.sent..]))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => self.sent += count,
-            }
-        }
-        if !self.is_finished {
-            ready!(stream.as_mut().poll_shutdown(context))?;
-            self.is_finished = true;
-        }
-        let mut unread = [0; 1024];
-        while self.drained < DRAINED_BYTES && self.deadline.as_mut().poll(context).is_pending() {
-            let mut buffer = ReadBuf::new(&mut unread);
-            ready!(stream.as_mut().poll_read(context, &mut buffer))?;
-            match buffer.filled().len() {
-                0 => break,
-                count => self.drained += count,
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
 }
 
 impl<S> Watched<S> {

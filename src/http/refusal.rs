@@ -1,6 +1,14 @@
 //! Why the HTTP library does not understand a request, in words: its own answer to one is empty.
 
 use std::fmt::Write as _;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 use super::head::BadHead;
 use crate::exposition::quote::quote;
@@ -9,6 +17,11 @@ use crate::exposition::quote::quote;
 const MOST_FIELDS: usize = 96;
 const MOST_BYTES: usize = 128 << 10;
 const MOST_TARGET: usize = 65_534;
+
+/// How much of what a refused client sends is read, and how long: closing a connection with something unread
+/// would take the answer from the client.
+pub(super) const DRAINED_BYTES: usize = 64 * 1024;
+pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 const BAD_REQUEST: &str = "400 Bad Request";
 const TOO_LARGE: &str = "431 Request Header Fields Too Large";
@@ -184,6 +197,56 @@ fn long_target() -> String {
 /// Enough to recognise it.
 fn cut(text: &[u8]) -> &[u8] {
     &text[..text.len().min(100)]
+}
+
+/// The last answer of a connection, to what is not understood.
+#[derive(Debug)]
+pub(super) struct Refusing {
+    answer: Vec<u8>,
+    sent: usize,
+    is_finished: bool,
+    drained: usize,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl Refusing {
+    /// Begins to send these bytes.
+    pub(super) fn new(answer: Vec<u8>) -> Refusing {
+        let deadline = Box::pin(sleep(DRAIN_TIMEOUT));
+        Refusing { answer, sent: 0, is_finished: false, drained: 0, deadline }
+    }
+
+    /// Sends the answer, and lets the client read it: closing a connection with something unread would take it
+    /// from the client.
+    pub(super) fn poll<S>(
+        &mut self,
+        mut stream: Pin<&mut S>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>>
+    where
+        S: AsyncRead + AsyncWrite,
+    {
+        while self.sent < self.answer.len() {
+            match ready!(stream.as_mut().poll_write(context, &self.answer[self.sent..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.sent += count,
+            }
+        }
+        if !self.is_finished {
+            ready!(stream.as_mut().poll_shutdown(context))?;
+            self.is_finished = true;
+        }
+        let mut unread = [0; 1024];
+        while self.drained < DRAINED_BYTES && self.deadline.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut unread);
+            ready!(stream.as_mut().poll_read(context, &mut buffer))?;
+            match buffer.filled().len() {
+                0 => break,
+                count => self.drained += count,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 #[cfg(test)]
