@@ -119,6 +119,8 @@ pub struct Push {
     /// How long an idempotency key is remembered.
     #[serde(deserialize_with = "duration::deserialize")]
     pub idempotency_window: Duration,
+    /// Refuse text bodies whose last line has no line feed.
+    pub require_final_newline: bool,
 }
 
 /// What PUT does to the metrics of a group.
@@ -221,6 +223,7 @@ impl Default for Push {
             enable_utf8_names: false,
             put: PutMode::default(),
             idempotency_window: Duration::from_secs(60 * 60),
+            require_final_newline: false,
         }
     }
 }

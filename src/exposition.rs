@@ -4,6 +4,7 @@
 //! and bytes; it neither blocks nor does I/O, and every parser is safe on any input.
 
 mod assembly;
+pub mod ending;
 mod line;
 pub mod negotiation;
 pub mod openmetrics;

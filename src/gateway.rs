@@ -24,7 +24,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bumpalo::Bump;
 
 use crate::config::PutMode;
-use crate::exposition::{openmetrics, protobuf, text};
+use crate::exposition::{ending, openmetrics, protobuf, text};
 use crate::model::grouping::Grouping;
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::push::Push;
@@ -75,6 +75,7 @@ struct Rules {
     aggregate: bool,
     put: PutMode,
     names: text::Names,
+    require_final_newline: bool,
 }
 
 /// The method of a push.
@@ -213,6 +214,11 @@ impl Gateway {
         self.rules.names
     }
 
+    /// Whether the last line of a text body has to end in a line feed.
+    pub fn requires_final_newline(&self) -> bool {
+        self.rules.require_final_newline
+    }
+
     /// What a push may hold.
     pub fn push_limits(&self) -> PushLimits {
         self.limits
@@ -237,6 +243,7 @@ impl Gateway {
                 protobuf::parse_within(body, self.limits, &arena).map_err(PushError::from)
             }
         };
+        let parsed = parsed.and_then(|parsed| self.rules.check_end(format, body).map(|()| parsed));
         let parsed = parsed.map_err(|error| self.not_parsed(error)).inspect_err(|error| {
             tracing::debug!(
                 method = method.name(),
@@ -413,7 +420,7 @@ impl Gateway {
 
     #[cold]
     fn refused(&self, push: &PushRequest<'_>, refusal: Refusal) -> PushError {
-        let place = refusal.offset.map(|offset| text::position(push.body, offset as usize));
+        let place = refusal.offset.map(|offset| ending::position(push.body, offset as usize));
         self.telemetry.push_refused(refusal.cause.reason());
         if let Some(limit) = refusal.cause.limit() {
             self.telemetry.limits().hit(limit);
@@ -430,6 +437,18 @@ impl Gateway {
 }
 
 impl Rules {
+    /// Refuses a body that may have been cut off, where the configuration says so.
+    fn check_end(self, format: BodyFormat, body: &[u8]) -> Result<(), PushError> {
+        if self.require_final_newline {
+            match format {
+                BodyFormat::Text => text::check_final_line_feed(body)?,
+                BodyFormat::OpenMetrics => openmetrics::check_final_line_feed(body)?,
+                BodyFormat::Protobuf => {}
+            }
+        }
+        Ok(())
+    }
+
     /// How a push with this method changes its group.
     fn semantics(self, method: Method) -> Semantics {
         let replace = Semantics::replacing(self.aggregate);

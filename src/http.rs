@@ -14,6 +14,7 @@ mod connection;
 mod delete;
 mod descriptors;
 mod head;
+mod hints;
 mod lifecycle;
 pub mod listen;
 pub mod notify;

@@ -4,7 +4,7 @@ use bumpalo::Bump;
 use tallygate::config::{Config, PutMode, Sync};
 use tallygate::exposition::text::Names;
 use tallygate::exposition::{
-    openmetrics as openmetrics_format, protobuf as protobuf_format, text as text_format,
+    ending, openmetrics as openmetrics_format, protobuf as protobuf_format, text as text_format,
 };
 use tallygate::gateway::{BodyFormat, Gateway, Method, PushError, PushRequest};
 use tallygate::model::grouping::{Grouping, GroupingLabel};
@@ -134,7 +134,7 @@ fn split(mut input: &[u8], format: BodyFormat) -> Vec<&[u8]> {
     bodies
 }
 
-/// Whether a body can be read. An error names a place in it.
+/// Whether a body can be read. An error names a place in it; a comment without a line feed is one.
 fn parses(body: &[u8], format: BodyFormat, options: Options) -> bool {
     let names = if options.utf8_names() { Names::Utf8 } else { Names::Legacy };
     let arena = Bump::new();
@@ -145,9 +145,12 @@ fn parses(body: &[u8], format: BodyFormat, options: Options) -> bool {
         }
         BodyFormat::Protobuf => protobuf_format::parse(body, &arena).err().map(|error| error.to_string()),
     };
-    if let Some(message) = &message {
-        assert!(!message.is_empty() && !message.contains('\n'), "{message}");
+    match &message {
+        Some(message) => assert!(!message.is_empty() && !message.contains('\n'), "{message}"),
+        None if format == BodyFormat::Protobuf => {}
+        None => assert!(!ending::ends_in_comment(body), "an unfinished comment is accepted"),
     }
+    let _ = protobuf_format::shape(body);
     message.is_none()
 }
 

@@ -310,7 +310,7 @@ mod tests {
             ["web", "persistence", "push", "aggregation", "exposition", "access", "limits", "log"].map(count);
         // Two settings have a default that depends on others, and are no lines that could be used as they are.
         assert!(sample.contains("\n# stock_formats =") && sample.contains("\n# anonymous ="));
-        assert_eq!(counts, [11, 3, 4, 1, 2, 2, 16, 2], "a setting is missing in config/tallygate.toml");
+        assert_eq!(counts, [11, 3, 5, 1, 2, 2, 16, 2], "a setting is missing in config/tallygate.toml");
     }
 
     #[test]
@@ -318,7 +318,7 @@ mod tests {
         let file = Temporary::new(
             "every",
             r#"
-                push = { put = "aggregate", idempotency_window = "10m", enable_utf8_names = true }
+                push = { put = "aggregate", idempotency_window = "10m", enable_utf8_names = true, require_final_newline = true }
                 aggregation.enabled = false
                 [web]
                 listen_address = ["127.0.0.1:1", "[::1]:2"]
@@ -352,6 +352,7 @@ mod tests {
         assert_eq!((config.persistence.sync, config.push.put), (Sync::Interval, PutMode::Aggregate));
         assert!(config.push.enable_utf8_names && !config.push.disable_consistency_check);
         assert_eq!(config.push.idempotency_window, Duration::from_secs(600));
+        assert!(config.push.require_final_newline);
         assert!(!config.aggregation.enabled);
         assert_eq!((config.log.level, config.log.format), (LogLevel::Warn, LogFormat::Json));
         assert_eq!(config.config_file, file.path());

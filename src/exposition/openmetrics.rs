@@ -9,5 +9,5 @@ mod parse;
 mod write;
 
 pub use name::{Form, form};
-pub use parse::{ParseError, parse, parse_within};
+pub use parse::{ParseError, check_final_line_feed, parse, parse_within};
 pub use write::OpenMetricsWriter;

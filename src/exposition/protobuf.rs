@@ -5,10 +5,12 @@
 //! no message is built on the way.
 
 mod read;
+mod shape;
 mod wire;
 mod write;
 
 pub use read::{ParseError, parse, parse_within};
+pub use shape::{Shape, shape};
 pub use write::ProtobufWriter;
 
 /// Appends a message with its length in front.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bumpalo::Bump;
 
+use crate::exposition::ending::{self, BYTE_ORDER_MARK};
 use crate::exposition::quote::{quote, quote_byte};
 use crate::model::labels::{closing_quote, unescape};
 use crate::model::limits::{Limit, TooMuch};
@@ -32,8 +33,10 @@ pub(super) struct Fault {
 }
 
 impl<'a> Cursor<'a> {
+    /// A cursor at the start of the body, behind a byte order mark.
     pub(super) fn new(input: &'a [u8], arena: &'a Bump) -> Cursor<'a> {
-        Cursor { input, text: std::str::from_utf8(input).ok(), arena, at: 0 }
+        let at = if input.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        Cursor { input, text: std::str::from_utf8(input).ok(), arena, at }
     }
 
     fn keep(&self, text: Cow<'a, str>) -> &'a str {
@@ -76,6 +79,43 @@ impl<'a> Cursor<'a> {
             b'\r' => matches!(self.input.get(self.at + 1), None | Some(b'\n')),
             _ => false,
         }
+    }
+
+    /// Whether the line has nothing but blanks left. They are skipped then.
+    #[inline]
+    pub(super) fn is_blank_to_end_of_line(&mut self) -> bool {
+        // Mostly a single blank stands here, before something else.
+        self.is_at_end_of_line()
+            || (matches!(self.ahead(), [b' ' | b'\t'] | [b' ' | b'\t', b' ' | b'\t' | b'\r' | b'\n', ..])
+                && self.skips_blanks_to_end_of_line())
+    }
+
+    #[cold]
+    fn skips_blanks_to_end_of_line(&mut self) -> bool {
+        let start = self.at;
+        self.skip_blanks();
+        let is_blank = self.is_at_end_of_line();
+        if !is_blank {
+            self.at = start;
+        }
+        is_blank
+    }
+
+    /// The bytes from here to the end of the line, without the blanks at its end.
+    pub(super) fn words(&mut self) -> &'a [u8] {
+        ending::trim_blanks_end(self.rest())
+    }
+
+    /// Whether the line has no line feed. The end of the line has been reached.
+    #[inline]
+    pub(super) fn is_unfinished(&self) -> bool {
+        matches!(self.ahead(), [] | [b'\r'])
+    }
+
+    /// The body ends within a line.
+    #[cold]
+    pub(super) fn unfinished(&self) -> Fault {
+        self.fault(self.input.len(), ending::UNFINISHED)
     }
 
     /// Moves to the start of the next line. The end of this one has been reached.
@@ -281,7 +321,7 @@ impl<'a> Cursor<'a> {
 
     fn unterminated(&self, start: usize, what: &str, line: &[u8]) -> Fault {
         if memchr::memchr(b'\n', self.ahead()).is_none() {
-            self.fault(self.input.len(), "unexpected end of input stream")
+            self.unfinished()
         } else {
             self.fault(start, format!("{what} {} contains unescaped new-line", quote(line)))
         }
@@ -319,8 +359,8 @@ impl<'a> Cursor<'a> {
     /// The unit: the rest of the line.
     pub(super) fn unit(&mut self) -> Result<&'a str, Fault> {
         let start = self.at;
-        let raw = self.rest();
-        match self.text(start, self.at) {
+        let raw = self.words();
+        match self.text(start, start + raw.len()) {
             Some(text) => Ok(text),
             None => Err(self.fault(start, format!("invalid unit {}", quote(raw)))),
         }

@@ -6,5 +6,5 @@ mod parse;
 mod targets;
 mod write;
 
-pub use parse::{Names, ParseError, parse, parse_within, position};
+pub use parse::{Names, ParseError, check_final_line_feed, parse, parse_within};
 pub use write::TextWriter;

@@ -86,6 +86,7 @@ impl Gateway {
                 aggregate: config.aggregation.enabled,
                 put: config.push.put,
                 names: if config.push.enable_utf8_names { text::Names::Utf8 } else { text::Names::Legacy },
+                require_final_newline: config.push.require_final_newline,
             },
             limits: limits::of_push(&config.limits, config.web.max_body_bytes),
             keeping,

@@ -76,6 +76,16 @@ impl Encoding {
             _ => Encoding::Identity,
         }
     }
+
+    /// Its name in `Content-Encoding`, if it is one that the gateway undoes.
+    pub(super) fn name(self) -> Option<&'static str> {
+        match self {
+            Encoding::Identity => None,
+            Encoding::Gzip => Some("gzip"),
+            Encoding::Snappy => Some("snappy"),
+            Encoding::Zstd => Some("zstd"),
+        }
+    }
 }
 
 /// How much of a body has to come within the time for it.

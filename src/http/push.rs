@@ -13,11 +13,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::answer;
 use super::body::{self, BodyError, Encoding};
 use super::connection::Watch;
+use super::hints::{self, Unread};
 use super::path::{self, JobEncoding, PathError};
 use super::{State, refuse_path};
 use crate::config::limits::longest;
 use crate::exposition::negotiation::Offers;
-use crate::exposition::quote::quote;
 use crate::gateway::idempotency::{self, BadKey};
 use crate::gateway::{BodyFormat, Gateway, Method, Pending, PushError, PushRequest};
 use crate::model::grouping::Grouping;
@@ -112,7 +112,7 @@ async fn accept(
             if let (BodyError::TooSlow, Some(watch)) = (&error, request.conn_data::<Rc<Watch>>()) {
                 watch.end();
             }
-            return refuse_body(state, request, &error);
+            return refuse_body(state, request, &error, "");
         }
     };
     let key = match idempotency_key(request.headers()) {
@@ -127,38 +127,69 @@ async fn accept(
         PushRequest { content_type, key, client, ..PushRequest::new(method, &grouping, format, &body) };
     let is_small = body.len() <= INLINE_BYTES && body.len() * grouping.key().len() <= INLINE_TEXT_BYTES;
     let result = if encoding == Encoding::Identity && is_small {
-        Ok(conclude(state, &push, state.gateway.push(&push)).await)
+        let pending = read(state, request.headers(), &push, false);
+        Ok(conclude(state, &push, pending).await)
     } else {
-        push_elsewhere(state, &push, body.clone(), encoding, share).await
+        push_elsewhere(state, &push, body.clone(), request.headers(), encoding, share).await
     };
     match result {
         Ok(Ok(outcome)) => {
             let code = if state.answers_unchecked { StatusCode::ACCEPTED } else { StatusCode::OK };
             answer::applied(code, outcome)
         }
-        // Without the check the stock gateway has answered before it finds out.
-        Ok(Err(PushError::Refused { cause, .. })) if state.answers_unchecked && cause.limit().is_none() => {
-            HttpResponse::Accepted().finish()
+        Ok(Err(Unaccepted { error, hint })) => match error {
+            // Without the check the stock gateway has answered before it finds out.
+            PushError::Refused { cause, .. } if state.answers_unchecked && cause.limit().is_none() => {
+                HttpResponse::Accepted().finish()
+            }
+            PushError::TooMuch { .. } => answer::error(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()),
+            PushError::Failed(failure) => answer::failure(&failure),
+            error => answer::error(StatusCode::BAD_REQUEST, &format!("{error}{hint}")),
+        },
+        Err(error @ BodyError::Encoding(_)) => {
+            refuse_body(state, request, &error, &hints::of_encoding(request.headers(), &body))
         }
-        Ok(Err(error @ PushError::TooMuch { .. })) => {
-            answer::error(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string())
-        }
-        Ok(Err(PushError::Failed(failure))) => answer::failure(&failure),
-        Ok(Err(error)) => {
-            let note = not_undone(request, &body).filter(|_| !matches!(error, PushError::Refused { .. }));
-            answer::error(StatusCode::BAD_REQUEST, &format!("{error}{}", note.unwrap_or_default()))
-        }
-        Err(error) => refuse_body(state, request, &error),
+        Err(error) => refuse_body(state, request, &error, ""),
     }
+}
+
+/// A push that was not accepted.
+struct Unaccepted {
+    error: PushError,
+    /// What follows the error.
+    hint: String,
+}
+
+impl From<PushError> for Unaccepted {
+    fn from(error: PushError) -> Unaccepted {
+        Unaccepted { error, hint: String::new() }
+    }
+}
+
+/// Passes a push on. `is_decoded` says whether the body was decompressed.
+fn read(
+    state: &State,
+    headers: &HeaderMap,
+    push: &PushRequest<'_>,
+    is_decoded: bool,
+) -> Result<Pending, Unaccepted> {
+    state.gateway.push(push).map_err(|error| {
+        let is_unread =
+            matches!(error, PushError::Text(_) | PushError::OpenMetrics(_) | PushError::Protobuf(_));
+        let (body, format, offers) = (push.body, push.format, state.offers);
+        let unread = Unread { headers, body, is_decoded, format, error: &error, offers };
+        let hint = if is_unread { hints::of_body(&unread, &state.gateway) } else { String::new() };
+        Unaccepted { error, hint }
+    })
 }
 
 /// What becomes of a push, once that is known.
 async fn conclude(
     state: &State,
     push: &PushRequest<'_>,
-    pending: Result<Pending, PushError>,
-) -> Result<Outcome, PushError> {
-    state.gateway.conclude(push, pending?.wait().await)
+    pending: Result<Pending, Unaccepted>,
+) -> Result<Outcome, Unaccepted> {
+    Ok(state.gateway.conclude(push, pending?.wait().await)?)
 }
 
 /// Inflates and parses on a thread where that may take its time. It does not wait for the disk: the threads
@@ -167,10 +198,12 @@ async fn push_elsewhere(
     state: &Arc<State>,
     push: &PushRequest<'_>,
     body: Bytes,
+    headers: &HeaderMap,
     encoding: Encoding,
     share: Option<Share>,
-) -> Result<Result<Outcome, PushError>, BodyError> {
+) -> Result<Result<Outcome, Unaccepted>, BodyError> {
     let theirs = state.clone();
+    let headers = headers.clone();
     let grouping = push.grouping.to_static();
     let (method, format, client) = (push.method, push.format, push.client);
     let content_type = push.content_type.to_vec();
@@ -180,6 +213,8 @@ async fn push_elsewhere(
     let parsing = state.parsing.clone().acquire_owned().await.ok();
     let pushed = web::block(move || {
         let _parsing = parsing;
+        let is_decoded =
+            encoding != Encoding::Identity && (encoding != Encoding::Zstd || body::is_zstd(&body));
         let body = body::inflate(body, encoding, theirs.max_body_bytes, &mut share)?;
         // One that needs more than there is goes alone.
         if !share.grow_within(parsed_bytes(&body, format, &grouping, theirs.gateway.push_limits())) {
@@ -191,7 +226,7 @@ async fn push_elsewhere(
             client,
             ..PushRequest::new(method, &grouping, format, &body)
         };
-        let pending = theirs.gateway.push(&push);
+        let pending = read(&theirs, &headers, &push, is_decoded);
         Ok((body, pending, share))
     });
     // The pool only fails while the server goes down.
@@ -264,7 +299,7 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, BadK
     idempotency::parse(first.as_bytes()).map(Some)
 }
 
-fn refuse_body(state: &State, request: &HttpRequest, error: &BodyError) -> HttpResponse {
+fn refuse_body(state: &State, request: &HttpRequest, error: &BodyError, hint: &str) -> HttpResponse {
     let (source, url) = (state.client(request), request.uri().path());
     tracing::debug!(method = request.method().as_str(), source = %source, url, err = %error, "body not read");
     let limits = state.gateway.telemetry().limits();
@@ -280,7 +315,7 @@ fn refuse_body(state: &State, request: &HttpRequest, error: &BodyError) -> HttpR
         BodyError::Busy => return answer::busy(state.bodies.limit()),
         BodyError::Incomplete(_) | BodyError::Encoding(_) => StatusCode::BAD_REQUEST,
     };
-    answer::error(code, &error.to_string())
+    answer::error(code, &format!("{error}{hint}"))
 }
 
 /// OpenMetrics in any version, unless the formats are those of the stock gateway; protobuf only with exactly
@@ -304,24 +339,6 @@ fn body_format(request: &HttpRequest, offers: Offers) -> BodyFormat {
         && parameter("proto") == Some("io.prometheus.client.MetricFamily")
         && parameter("encoding") == Some("delimited");
     if is_delimited { BodyFormat::Protobuf } else { BodyFormat::Text }
-}
-
-/// A body in an unknown encoding is read as it is, and so is one that is not in its encoding. When that
-/// fails, this is the likely reason.
-fn not_undone(request: &HttpRequest, body: &[u8]) -> Option<String> {
-    let name = request.headers().get(header::CONTENT_ENCODING)?.as_bytes();
-    if name.is_empty() || name.eq_ignore_ascii_case(b"identity") {
-        return None;
-    }
-    match Encoding::of(request.headers()) {
-        Encoding::Identity => {
-            Some(format!("; Content-Encoding {} is unknown, so the body was read as it is", quote(name)))
-        }
-        Encoding::Zstd if !body::is_zstd(body) => {
-            Some(format!("; the body is not in Content-Encoding {}, so it was read as it is", quote(name)))
-        }
-        _ => None,
-    }
 }
 
 /// The size of a request as client_golang estimates it: request line, headers, host and announced

@@ -1,7 +1,8 @@
 //! Reading OpenMetrics text.
 //!
-//! As strict as its grammar, but for three things: a line may end in CRLF, a list of labels in a comma, and
-//! the body without `# EOF`. The Go client's pusher sends none, and that a body is whole HTTP tells.
+//! As strict as its grammar, but for what does no harm: a line may end in blanks and in CRLF, a list of labels in a
+//! comma, the body may begin with a byte order mark, and it may lack the `# EOF`. The Go client's pusher sends none,
+//! and that a body is whole HTTP tells.
 
 use bumpalo::Bump;
 
@@ -9,9 +10,10 @@ use super::family::{Current, Sample, Seen, SeriesStart};
 use super::name::kind_of;
 use super::number::parse_time;
 use crate::exposition::assembly::{Assembly, Member, Role, duplicate_label};
+use crate::exposition::ending::{self, position};
 use crate::exposition::quote::{quote, quote_byte};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
-use crate::exposition::text::{Names, position};
+use crate::exposition::text::Names;
 use crate::model::body::{Body, Label};
 use crate::model::exemplar::Place;
 use crate::model::kind::{Form, Kind};
@@ -78,6 +80,19 @@ pub fn parse_within<'a>(
     }
 }
 
+/// Refuses a body whose last line has no line feed, unless it is `# EOF`.
+///
+/// # Errors
+///
+/// Where the body ends.
+pub fn check_final_line_feed(input: &[u8]) -> Result<(), ParseError> {
+    if ending::unfinished_line(input).is_none() || ending::ends_in_eof(input) {
+        return Ok(());
+    }
+    let (line, column) = position(input, input.len());
+    Err(ParseError { line, column, limit: None, message: ending::UNFINISHED.to_owned() })
+}
+
 struct Parser<'a> {
     input: &'a [u8],
     arena: &'a Bump,
@@ -95,20 +110,34 @@ impl<'a> Parser<'a> {
         while !cursor.is_at_end_of_body() {
             match cursor.peek() {
                 b'#' => {
-                    if self.comment(&mut cursor)? {
+                    let start = cursor.at;
+                    let comment = self.comment(&mut cursor);
+                    if matches!(comment, Ok(true)) {
                         return Ok(());
                     }
+                    // An unfinished comment may be a whole file without its line feeds.
+                    if comment.is_err() {
+                        cursor.at = start;
+                        cursor.skip_line();
+                    }
+                    if cursor.is_unfinished() {
+                        return Err(cursor.unfinished());
+                    }
+                    comment?;
                 }
                 b'{' => self.braced_sample(&mut cursor)?,
                 _ if cursor.is_at_end_of_line() => return Err(cursor.fault(cursor.at, "blank line")),
                 _ => self.sample(&mut cursor)?,
             }
-            if !cursor.is_at_end_of_line() {
+            if !cursor.is_blank_to_end_of_line() {
                 let rest_at = cursor.at;
                 let message = format!("unexpected text at the end of the line: {}", quote(cursor.rest()));
                 return Err(cursor.fault(rest_at, message));
             }
             cursor.next_line();
+        }
+        if self.input.last() == Some(&b'\r') && ending::has_only_carriage_returns(self.input) {
+            return Err(cursor.unfinished());
         }
         Ok(())
     }
@@ -118,7 +147,7 @@ impl<'a> Parser<'a> {
         let start = line.at;
         let keyword = line.openmetrics_keyword();
         if keyword == b"EOF" {
-            if !line.is_at_end_of_line() {
+            if !line.is_blank_to_end_of_line() {
                 return Err(line.fault(line.at, "unexpected text behind # EOF"));
             }
             line.next_line();
@@ -145,7 +174,7 @@ impl<'a> Parser<'a> {
         let at = line.at;
         let is_second = match keyword {
             b"TYPE" => {
-                let word = line.rest();
+                let word = line.words();
                 let kind = kind_of(word)
                     .ok_or_else(|| line.fault(at, format!("unknown metric type {}", quote(word))))?;
                 self.current.kind.replace(kind).is_some()
@@ -370,13 +399,13 @@ impl<'a> Parser<'a> {
             let name = quote(self.current.name.as_bytes());
             line.fault(value_at, format!("negative {what} for histogram {name}"))
         })?;
-        if line.is_at_end_of_line() {
+        if line.is_blank_to_end_of_line() {
             return Ok(());
         }
         if self.timestamp(line)? {
             self.assembly.body.series_mut(handle).has_timestamp = true;
         }
-        if line.is_at_end_of_line() {
+        if line.is_blank_to_end_of_line() {
             return Ok(());
         }
         let place = match (kind, role, member) {
@@ -391,7 +420,7 @@ impl<'a> Parser<'a> {
 
     /// Whether a timestamp stands here; it is read then.
     fn timestamp(&mut self, line: &mut Cursor<'a>) -> Result<bool, Fault> {
-        if line.is_at_end_of_line() || line.is_at(b" # ") {
+        if line.is_at(b" # ") || line.is_blank_to_end_of_line() {
             return Ok(false);
         }
         self.blank(line)?;
@@ -427,7 +456,7 @@ impl<'a> Parser<'a> {
             line.fault(value_at, format!("expected a number as value of the exemplar, got {}", quote(token)))
         })?;
         let mut at = None;
-        if !line.is_at_end_of_line() {
+        if !line.is_blank_to_end_of_line() {
             self.blank(line)?;
             let time_at = line.at;
             let token = line.token();

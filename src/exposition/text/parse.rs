@@ -1,11 +1,14 @@
 //! Reading the text format as `expfmt.TextParser` of prometheus/common 0.67 does.
 //!
-//! Two things are wider than there: a body may end without a line feed, and lines may end in CRLF.
+//! Some things are wider than there. Blanks at the end of a line, and HELP and TYPE that come again, Prometheus reads
+//! too. For Windows, lines may end in CRLF and the body may begin with a byte order mark. A sample that is the last
+//! line needs no line feed.
 
 use bumpalo::Bump;
 
 use super::targets::{Target, Targets};
 use crate::exposition::assembly::{Assembly, Member, duplicate_label};
+use crate::exposition::ending::{self, position};
 use crate::exposition::quote::{quote, quote_byte};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
 use crate::model::body::{Body, Label};
@@ -72,11 +75,18 @@ pub fn parse_within<'a>(
     }
 }
 
-/// Line and column, both from 1, of a byte of `input`.
-pub fn position(input: &[u8], offset: usize) -> (usize, usize) {
-    let before = &input[..offset.min(input.len())];
-    let line_start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
-    (memchr::memchr_iter(b'\n', before).count() + 1, before.len() - line_start + 1)
+/// Refuses a body whose last line has no line feed, as the stock gateway does.
+///
+/// # Errors
+///
+/// Where the body ends.
+pub fn check_final_line_feed(input: &[u8]) -> Result<(), ParseError> {
+    // The stock gateway takes blanks at the end.
+    if ending::unfinished_line(input).is_none_or(|line| ending::trim_blanks_end(line).is_empty()) {
+        return Ok(());
+    }
+    let (line, column) = position(input, input.len());
+    Err(ParseError { line, column, limit: None, message: ending::UNFINISHED.to_owned() })
 }
 
 /// Where the metric name of a sample stands.
@@ -108,12 +118,21 @@ impl<'a> Parser<'a> {
         while !cursor.is_at_end_of_body() {
             cursor.skip_blanks();
             match cursor.peek() {
-                b'#' => self.comment(&mut cursor)?,
+                b'#' => {
+                    self.comment(&mut cursor)?;
+                    // It may be a whole file without its line feeds.
+                    if cursor.is_unfinished() && ending::ends_in_comment(self.input) {
+                        return Err(cursor.unfinished());
+                    }
+                }
                 b'{' => self.braced_sample(&mut cursor)?,
                 _ if cursor.is_at_end_of_line() => {}
                 _ => self.sample(&mut cursor)?,
             }
             cursor.next_line();
+        }
+        if self.input.last() == Some(&b'\r') && ending::has_only_carriage_returns(self.input) {
+            return Err(cursor.unfinished());
         }
         Ok(())
     }
@@ -152,30 +171,36 @@ impl<'a> Parser<'a> {
         if !line.is_at_end_of_line() && !matches!(line.peek(), b' ' | b'\t') {
             return Err(line.fault(line.at, "invalid metric name in comment"));
         }
+        let name = &self.input[name_at..line.at];
         line.skip_blanks();
         if line.is_at_end_of_line() {
             return Ok(());
         }
-        let at = line.at;
         let family = &mut self.assembly.body.families[target.family];
         if is_help {
-            if family.help.is_some() {
-                let name = quote(family.name.as_bytes());
-                return Err(line.fault(name_at, format!("second HELP line for metric name {name}")));
+            let help = line.help()?;
+            // The last one counts; that of `h_count` is not one of the histogram `h`.
+            if family.help.is_none() || is_name(name, family.name) {
+                family.help = Some(help);
             }
-            family.help = Some(line.help()?);
-        } else {
-            if family.kind.is_some() {
-                let name = quote(family.name.as_bytes());
-                let message =
-                    format!("second TYPE line for metric name {name}, or TYPE reported after samples");
+            return Ok(());
+        }
+        let at = line.at;
+        let word = line.words();
+        match (kind_of(word), family.kind) {
+            (Some(kind), None) => family.kind = Some(kind),
+            (Some(kind), Some(known)) if kind == known => {}
+            (_, Some(known)) => {
+                let message = format!(
+                    "second TYPE line for metric name {}, or TYPE reported after samples: {} here, {} before",
+                    quote(family.name.as_bytes()),
+                    quote(word),
+                    quote(word_of(known).as_bytes())
+                );
                 return Err(line.fault(name_at, message));
             }
-            let word = line.rest();
-            let Some(kind) = kind_of(word) else {
-                return Err(line.fault(at, format!("unknown metric type {}", quote(word))));
-            };
-            family.kind = Some(kind);
+            (None, None) if line.is_unfinished() => return Err(line.unfinished()),
+            (None, None) => return Err(line.fault(at, format!("unknown metric type {}", quote(word)))),
         }
         Ok(())
     }
@@ -341,7 +366,7 @@ impl<'a> Parser<'a> {
                 line.fault(start, format!("negative {what} for histogram {name}"))
             },
         )?;
-        if line.is_at_end_of_line() {
+        if line.is_blank_to_end_of_line() {
             return Ok(());
         }
         line.skip_blanks();
@@ -352,10 +377,10 @@ impl<'a> Parser<'a> {
                 line.fault(timestamp_at, format!("expected integer as timestamp, got {}", quote(token)))
             );
         }
-        let rest_at = line.at;
-        let rest = line.rest();
-        if !rest.is_empty() {
-            return Err(line.fault(rest_at, format!("spurious string after timestamp: {}", quote(rest))));
+        if !line.is_blank_to_end_of_line() {
+            let rest_at = line.at;
+            let rest = quote(line.rest());
+            return Err(line.fault(rest_at, format!("spurious string after timestamp: {rest}")));
         }
         self.assembly.body.series_mut(handle).has_timestamp = true;
         Ok(())
@@ -414,6 +439,30 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// Whether this is how a comment writes a name.
+fn is_name(written: &[u8], name: &str) -> bool {
+    match written.strip_prefix(b"\"").and_then(|written| written.strip_suffix(b"\"")) {
+        Some(quoted) => std::str::from_utf8(quoted).is_ok_and(|quoted| unescape(quoted) == name),
+        None => written == name.as_bytes(),
+    }
+}
+
+/// The word for a type in a TYPE line.
+fn word_of(kind: Kind) -> &'static str {
+    KINDS.iter().find(|(_, known)| *known == kind).map_or("untyped", |(word, _)| *word)
+}
+
+/// The types, and what a TYPE line calls them.
+const KINDS: [(&str, Kind); 7] = [
+    ("counter", Kind::Counter),
+    ("gauge", Kind::Gauge),
+    ("summary", Kind::Summary),
+    ("untyped", Kind::Untyped),
+    ("histogram", Kind::Histogram),
+    ("gaugehistogram", Kind::GaugeHistogram),
+    ("gauge_histogram", Kind::GaugeHistogram),
+];
+
 /// The type that a TYPE line names; upper and lower case are the same.
 fn kind_of(word: &[u8]) -> Option<Kind> {
     match word {
@@ -422,14 +471,5 @@ fn kind_of(word: &[u8]) -> Option<Kind> {
         b"histogram" => return Some(Kind::Histogram),
         _ => {}
     }
-    let kinds: [(&str, Kind); 7] = [
-        ("counter", Kind::Counter),
-        ("gauge", Kind::Gauge),
-        ("summary", Kind::Summary),
-        ("untyped", Kind::Untyped),
-        ("histogram", Kind::Histogram),
-        ("gauge_histogram", Kind::GaugeHistogram),
-        ("gaugehistogram", Kind::GaugeHistogram),
-    ];
-    kinds.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word)).map(|(_, kind)| *kind)
+    KINDS.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word)).map(|(_, kind)| *kind)
 }
