@@ -358,7 +358,7 @@ fn help_and_type_may_come_before_each_sample() {
     let body = input("repeated-help-type.txt");
     let shown =
         "# TYPE p gauge\np{e=\"a\",instance=\"\",job=\"x\"} 1\np{e=\"b\",instance=\"\",job=\"x\"} 1\n";
-    check_accepted(&[FORM], &body, &shown);
+    check_accepted(&[FORM], &body, shown);
     let twice = "# TYPE p GAUGE\n# TYPE p gauge \np 1\n# TYPE p Gauge\n";
     check_accepted(&[], twice.as_bytes(), "# TYPE p gauge\np{instance=\"\",job=\"x\"} 1\n");
     let untyped = "p 1\n# TYPE p untyped\n";
