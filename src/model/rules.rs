@@ -87,6 +87,8 @@ pub enum Cause {
     BoundNotANumber { metric: String },
     #[error("{metric} has two buckets with the bound {}", format_f64(*.bound))]
     DuplicateBound { metric: String, bound: f64 },
+    #[error("{metric} has two values for the quantile {}", format_f64(*.quantile))]
+    DuplicateQuantile { metric: String, quantile: f64 },
     #[error("{metric} has cumulative counts that fall at the bucket with the bound {}", format_f64(*.bound))]
     FallingCounts { metric: String, bound: f64 },
     #[error("{metric} has a count of {} but {} observations in its le=\"+Inf\" bucket", format_f64(.count.as_f64()), format_f64(.bucket.as_f64()))]
@@ -130,7 +132,7 @@ impl Cause {
             Cause::TooMuchText { .. } => "too_large",
             Cause::LongName { .. } => Limit::NameLength.name(),
             Cause::LongValue { .. } => Limit::LabelValueLength.name(),
-            Cause::DuplicateSeries { .. } => "duplicate_series",
+            Cause::DuplicateSeries { .. } | Cause::DuplicateQuantile { .. } => "duplicate_series",
             Cause::KindConflict { .. } | Cause::OwnKindConflict { .. } => "type_conflict",
             Cause::InvalidName { .. } => "invalid_name",
             Cause::Reserved { .. } => "reserved_name",

@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 
 use crate::model::histogram::Layout;
 use crate::model::kind::{Form, Kind};
+use crate::model::push::GROUP_FAMILIES;
 use crate::model::rules::Cause;
 use crate::store::change::Tracking;
 use crate::store::shown_names::ShownNames;
@@ -182,7 +183,11 @@ impl Definitions {
     ///
     /// What both become.
     pub fn check_shown(&self, name: &str) -> Result<(), Cause> {
-        let is_legacy = |shown: &str| self.families.contains_key(shown) || self.own.contains_key(shown);
+        let is_legacy = |shown: &str| {
+            self.families.contains_key(shown)
+                || self.own.contains_key(shown)
+                || GROUP_FAMILIES.contains(&shown)
+        };
         match self.shown.collision(name, is_legacy) {
             Some(escaped) => Err(Cause::CollidingName { family: name.to_owned(), escaped }),
             None => Ok(()),

@@ -149,6 +149,7 @@ enum ValueFault {
     Count(Count),
     Bound,
     DuplicateBound(f64),
+    DuplicateQuantile(f64),
     Falling(f64),
     CountDiffers {
         count: Count,
@@ -171,6 +172,7 @@ impl ValueFault {
             ValueFault::Count(count) => Cause::CountValue { metric, count },
             ValueFault::Bound => Cause::BoundNotANumber { metric },
             ValueFault::DuplicateBound(bound) => Cause::DuplicateBound { metric, bound },
+            ValueFault::DuplicateQuantile(quantile) => Cause::DuplicateQuantile { metric, quantile },
             ValueFault::Falling(bound) => Cause::FallingCounts { metric, bound },
             ValueFault::CountDiffers { count, bucket } => Cause::CountDiffers { metric, count, bucket },
             ValueFault::NoCount => Cause::NoCount { metric },
@@ -310,6 +312,10 @@ impl<'a> Builder<'_, 'a> {
                     }
                 }
                 let quantiles = span_of(&mut self.quantiles, |all| all.extend(body.quantiles_of(composite)));
+                let pushed = quantiles.of(&self.quantiles).iter().map(|quantile| quantile.quantile);
+                if let Some(quantile) = shown_twice(pushed) {
+                    return Err(ValueFault::DuplicateQuantile(quantile));
+                }
                 Ok(Value::Summary { sum, count: stock_count(count), quantiles })
             }
             (body::Value::Composite(number), Form::Histogram) => {
@@ -334,6 +340,9 @@ impl<'a> Builder<'_, 'a> {
                     let mut counts = pushed.iter().map(|bucket| bucket.count).chain(count);
                     if let Some(bad) = counts.find(|count| count.as_f64() < 0.0) {
                         return Err(ValueFault::Count(bad));
+                    }
+                    if let Some(bound) = shown_twice(pushed.iter().map(|bucket| bucket.bound)) {
+                        return Err(ValueFault::DuplicateBound(bound));
                     }
                     count.unwrap_or(Count::ZERO)
                 };
@@ -391,6 +400,18 @@ fn stock_count(count: Count) -> Count {
         Count::Float(_) => Count::Int(1 << 63),
         int => int,
     }
+}
+
+/// One of these bounds or quantiles that a scrape would show twice: as text, 0 and -0 are the same, and so are
+/// all that are no numbers.
+fn shown_twice(numbers: impl Iterator<Item = f64> + Clone) -> Option<f64> {
+    if numbers.clone().is_sorted_by(|a, b| a < b) {
+        return None;
+    }
+    let mut numbers: Vec<f64> =
+        numbers.map(|number| if number.is_nan() { f64::NAN } else { number + 0.0 }).collect();
+    numbers.sort_unstable_by(f64::total_cmp);
+    numbers.windows(2).find(|pair| pair[0].to_bits() == pair[1].to_bits()).map(|pair| pair[0])
 }
 
 /// Sorts the buckets of a histogram that adds and checks that it is one. Returns its count.
