@@ -7,6 +7,7 @@ pub mod browse;
 mod clashes;
 mod client;
 mod commit;
+mod doubles;
 mod exposure;
 pub mod idempotency;
 mod interval;

@@ -157,3 +157,68 @@ fn a_unit_that_is_no_part_of_the_name_is_not_shown() {
     );
     assert!(!formats::protobuf_of(&gateway).contains("unit="));
 }
+
+#[test]
+fn names_that_become_those_of_the_gateway_are_refused() {
+    let gateway = with_utf8_names();
+    for name in [
+        "push.time.seconds",
+        "push_failure.time.seconds",
+        "process.open.fds",
+        "process cpu_seconds_total",
+        "pushgateway.build_info",
+        "tallygate-groups",
+    ] {
+        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+        let body = format!("# TYPE \"{name}\" {kind}\n{{\"{name}\"}} 1\n");
+        let answer = send(&gateway, "POST", "/metrics/job/a", "text/plain", body.as_bytes());
+        assert_eq!(answer.status, 400, "{name}");
+        let is_told = |reason: &&str| answer.text().contains(reason);
+        let reasons = ["is the same as another once it is escaped", "is reserved for the gateway itself"];
+        assert!(reasons.iter().any(is_told), "{name}: {}", answer.text());
+    }
+    assert_eq!(gateway.pushed().lines().filter(|line| !line.contains("push_")).count(), 0);
+}
+
+/// Series and groups that differ where names are quoted, and not where they are escaped: Prometheus would
+/// take one of two that look the same, and drop the other.
+#[test]
+fn one_of_two_series_that_become_the_same_is_shown() {
+    let gateway = with_utf8_names();
+    gateway.push("/metrics/job/j", "m{\"a.b\"=\"1\"} 1\nm{\"a.b\"=\"2\"} 2\n");
+    gateway.push("/metrics/job/j/k/l", "m{\"a.b\"=\"1\"} 3\n");
+    gateway.push("/metrics/job/j/a_b/1", "m 4\n");
+    gateway.push("/metrics/job/g/a.b/1", "");
+    gateway.push("/metrics/job/g/a_b/1", "");
+    let shown = |accept: &str| {
+        let text = scrape(&gateway, accept).text();
+        let lines =
+            text.lines().filter(|line| line.starts_with("m{") || line.starts_with("push_time_seconds{"));
+        let is_of = |line: &&str| line.starts_with("m{") || line.contains("job=\"g\"");
+        let series = lines.filter(is_of).map(|line| line.rsplit_once(' ').unwrap().0.to_owned());
+        let values = text.lines().filter(|line| line.starts_with("m{"));
+        (
+            series.collect::<Vec<_>>(),
+            values.map(|line| line.rsplit_once(' ').unwrap().1.to_owned()).collect::<Vec<_>>(),
+        )
+    };
+    let (series, values) = shown("text/plain; version=1.0.0; escaping=allow-utf-8");
+    assert_eq!((series.len(), values.len()), (6, 4), "{series:?}");
+    for accept in ["text/plain", "text/plain; version=1.0.0", OPENMETRICS] {
+        let (series, values) = shown(accept);
+        assert_eq!(
+            series,
+            [
+                "m{a_b=\"1\",instance=\"\",job=\"j\"}",
+                "m{a_b=\"2\",instance=\"\",job=\"j\"}",
+                "m{a_b=\"1\",instance=\"\",job=\"j\",k=\"l\"}",
+                "push_time_seconds{a_b=\"1\",instance=\"\",job=\"g\"}",
+            ],
+            "{accept}"
+        );
+        assert_eq!(values.iter().map(|value| &value[..1]).collect::<String>(), "423");
+    }
+    // The others are there for those who ask for them, and once they are alone.
+    gateway.delete("/metrics/job/j/a_b/1");
+    assert!(shown("text/plain").1.contains(&"1".to_owned()));
+}

@@ -309,3 +309,126 @@ fn where_the_formats_are_those_of_the_stock_gateway_a_body_is_read_as_it_reads_i
     push(&gateway, "/metrics/job/a", OPENMETRICS, "# TYPE c counter\n# a comment\n\nc_total 1\n# EOF\n");
     assert_eq!(gateway.pushed(), "# TYPE c_total untyped\nc_total{instance=\"\",job=\"a\"} 1\n");
 }
+
+/// What OpenMetrics has no type for, as it is pushed in text, and as it is shown.
+const UNTYPED: [(&str, &str); 7] = [
+    (
+        "# TYPE h histogram\nh_bucket{le=\"-1\"} 1\nh_bucket{le=\"+Inf\"} 3\nh_sum 2\nh_count 3\n",
+        "# TYPE h_bucket unknown\nh_bucket{@,le=\"-1.0\"} 1.0\nh_bucket{@,le=\"+Inf\"} 3.0\n\
+         # TYPE h_count unknown\nh_count{@} 3.0\n# TYPE h_sum unknown\nh_sum{@} 2.0\n",
+    ),
+    (
+        "# HELP h Depth.\n# TYPE h histogram\nh_bucket{le=\"1\"} 3\nh_sum -2\nh_count 3\n",
+        "# HELP h_bucket Depth.\n# TYPE h_bucket unknown\nh_bucket{@,le=\"1.0\"} 3.0\nh_bucket{@,le=\"+Inf\"} 3.0\n\
+         # HELP h_count Depth.\n# TYPE h_count unknown\nh_count{@} 3.0\n\
+         # HELP h_sum Depth.\n# TYPE h_sum unknown\nh_sum{@} -2.0\n",
+    ),
+    (
+        "# TYPE h histogram\nh_bucket{le=\"1\"} 0.5\nh_sum 2\nh_count 3.5\n",
+        "# TYPE h_bucket unknown\nh_bucket{@,le=\"1.0\"} 0.5\nh_bucket{@,le=\"+Inf\"} 3.5\n\
+         # TYPE h_count unknown\nh_count{@} 3.5\n# TYPE h_sum unknown\nh_sum{@} 2.0\n",
+    ),
+    (
+        "# TYPE s summary\ns{quantile=\"1.5\"} 4\ns_sum 2\ns_count 3\n",
+        "# TYPE s unknown\ns{@,quantile=\"1.5\"} 4.0\n# TYPE s_count unknown\ns_count{@} 3.0\n\
+         # TYPE s_sum unknown\ns_sum{@} 2.0\n",
+    ),
+    (
+        "# TYPE s summary\ns{quantile=\"0.5\"} -4\ns_sum -2\ns_count 3\n",
+        "# TYPE s unknown\ns{@,quantile=\"0.5\"} -4.0\n# TYPE s_count unknown\ns_count{@} 3.0\n\
+         # TYPE s_sum unknown\ns_sum{@} -2.0\n",
+    ),
+    (
+        "# TYPE s summary\ns_sum 2\ns_count 3\n# TYPE s_created gauge\ns_created{a=\"b\"} 5\n",
+        "# TYPE s_count unknown\ns_count{@} 3.0\n# TYPE s_sum unknown\ns_sum{@} 2.0\n\
+         # TYPE s_created gauge\ns_created{a=\"b\",@} 5.0\n",
+    ),
+    (
+        "# TYPE h histogram\nh_sum 2\nh_count 3\n# TYPE h_created gauge\nh_created -5\n",
+        "# TYPE h_bucket unknown\nh_bucket{@,le=\"+Inf\"} 3.0\n# TYPE h_count unknown\nh_count{@} 3.0\n\
+         # TYPE h_sum unknown\nh_sum{@} 2.0\n# TYPE h_created gauge\nh_created{@} -5.0\n",
+    ),
+];
+
+#[test]
+fn a_family_that_openmetrics_has_no_type_for_is_shown_without() {
+    for (body, expected) in UNTYPED {
+        let expected = expected.replace('@', "instance=\"\",job=\"a\"");
+        let gateway = Gateway::start(&[]);
+        push(&gateway, "/metrics/job/a", TEXT, body);
+        assert_eq!(text_of(&gateway, OPENMETRICS), format!("{expected}# EOF\n"), "{body}");
+        // Other families stay what they are, and so do other formats.
+        assert!(text_of(&gateway, TEXT).contains(&body[..body.find('\n').unwrap()]), "{body}");
+        // One series is enough.
+        push(&gateway, "/metrics/job/b", TEXT, body.replace(['-', '.'], ""));
+        assert!(!text_of(&gateway, OPENMETRICS).contains("histogram"), "{body}");
+        gateway.delete("/metrics/job/a");
+    }
+    // Start times of the gateway are series too, unless another family has that name.
+    let gateway = formats::with_created_series(&[]);
+    push(&gateway, "/metrics/job/a", TEXT, UNTYPED[1].0);
+    let text = text_of(&gateway, OPENMETRICS);
+    assert!(text.contains("# TYPE h_created gauge\nh_created{instance=\"\",job=\"a\"} "), "{text}");
+    push(&gateway, "/metrics/job/b", TEXT, "# TYPE h_created gauge\nh_created 5\n");
+    let text = text_of(&gateway, OPENMETRICS);
+    assert_eq!(text.matches("h_created{").count(), 1, "{text}");
+    assert!(text.contains("h_created{instance=\"\",job=\"b\"} 5.0\n"), "{text}");
+}
+
+#[test]
+fn types_of_values_that_are_replaced_are_shown_while_they_fit() {
+    let gateway =
+        Gateway::start_with_config("[exposition]\nstock_formats = false\n", &["--no-push.aggregate"]);
+    for (value, kind) in [("1", "counter"), ("-1", "unknown"), ("NaN", "unknown"), ("+Inf", "counter")] {
+        push(&gateway, "/metrics/job/a", TEXT, format!("# TYPE c_total counter\nc_total {value}\n"));
+        let name = if kind == "counter" { "c" } else { "c_total" };
+        let text = text_of(&gateway, OPENMETRICS);
+        assert!(text.starts_with(&format!("# TYPE {name} {kind}\nc_total{{")), "{value}: {text}");
+    }
+    let body = |sum: &str, le: &str| {
+        format!(
+            "# TYPE g gaugehistogram\ng_bucket{{le=\"{le}\"}} 1\ng_bucket{{le=\"+Inf\"}} 2\ng_gsum {sum}\ng_gcount 2\n# EOF\n"
+        )
+    };
+    for (body, is_typed) in [
+        (body("1", "1"), true),
+        (body("-1", "1"), false),
+        (body("-1", "-1"), true),
+        (body("NaN", "-1"), false),
+    ] {
+        push(&gateway, "/metrics/job/a", OPENMETRICS, body);
+        let text = text_of(&gateway, OPENMETRICS);
+        assert_eq!(text.contains("# TYPE g gaugehistogram\n"), is_typed, "{text}");
+        assert!(text.contains("g_gsum{") && text.contains("g_gcount{"), "{text}");
+    }
+    for buckets in
+        ["g_bucket{le=\"2\"} 1\ng_bucket{le=\"1\"} 1\n", "g_bucket{le=\"1\"} 2\ng_bucket{le=\"2\"} 1\n"]
+    {
+        push(
+            &gateway,
+            "/metrics/job/a",
+            TEXT,
+            format!("# TYPE h histogram\n{}h_sum 1\nh_count 2\n", buckets.replace('g', "h")),
+        );
+        assert!(text_of(&gateway, OPENMETRICS).contains("# TYPE h_bucket unknown\n"));
+    }
+}
+
+#[test]
+fn exemplars_that_some_parser_refuses_are_left_out() {
+    let gateway = Gateway::start(&[]);
+    for (labels, is_shown) in [
+        ("id=\"__x\"", true),
+        ("__id=\"x\"", false),
+        ("id=\"\\\"\"", false),
+        ("id=\"\\\\\"", true),
+        ("", true),
+    ] {
+        let body = format!("# TYPE a counter\na_total 1 # {{{labels}}} 1\n# EOF\n");
+        push(&gateway, "/metrics/job/a", OPENMETRICS, body);
+        let text = text_of(&gateway, OPENMETRICS);
+        assert_eq!(text.contains(&format!(" # {{{labels}}} 1.0 ")), is_shown, "{text}");
+        assert_eq!(text.contains(" # "), is_shown, "{text}");
+        assert!(formats::protobuf_of(&gateway).contains(&format!("#{{{labels}}}")), "{labels}");
+    }
+}

@@ -219,6 +219,42 @@ fn every_protocol_shows_the_same() {
     }
 }
 
+/// What OpenMetrics has no type for: Prometheus stores the same samples as from the other formats.
+#[test]
+fn families_without_a_type_in_openmetrics_have_their_samples() {
+    let Some(program) = prometheus_3() else { return };
+    for protocol in ["OpenMetricsText1.0.0", "OpenMetricsText0.0.1", "PrometheusText1.0.0"] {
+        let gateway = Gateway::start_with_config("[exposition]\ncreated_series = true\n", &[]);
+        let body = "# TYPE cold histogram\ncold_bucket{le=\"-1\"} 1\ncold_bucket{le=\"+Inf\"} 3\ncold_sum -7\ncold_count 3\n\
+            # TYPE half histogram\nhalf_bucket{le=\"1\"} 0.5\nhalf_sum 2\nhalf_count 3.5\n\
+            # TYPE odd summary\nodd{quantile=\"1.5\"} -4\nodd_sum -2\nodd_count 3\n\
+            # TYPE tall histogram\ntall_bucket{le=\"1\"} 1\ntall_sum 2\ntall_count 3\n";
+        gateway.push(GROUP, body);
+        gateway.push("/metrics/job/other", "# TYPE tall_created gauge\ntall_created 5\n");
+        let global = format!("  scrape_protocols: [{protocol}]\n");
+        let prometheus = Prometheus::start_with_features(&program, &gateway, "", &global);
+        for (expression, value) in [
+            ("cold_bucket{le=\"-1.0\"}", 1.0),
+            ("cold_bucket{le=\"+Inf\"}", 3.0),
+            ("cold_sum", -7.0),
+            ("cold_count", 3.0),
+            ("half_bucket{le=\"1.0\"}", 0.5),
+            ("half_bucket{le=\"+Inf\"}", 3.5),
+            ("half_count", 3.5),
+            ("odd{quantile=\"1.5\"}", -4.0),
+            ("odd_sum", -2.0),
+            ("tall_bucket{le=\"1.0\"}", 1.0),
+            ("tall_count", 3.0),
+            ("tall_created", 5.0),
+        ] {
+            ask_until_it_is(&prometheus, expression, value);
+        }
+        let scraped = prometheus.value("scrape_samples_scraped - scrape_samples_post_metric_relabeling");
+        assert_eq!(scraped, Ok(0.0), "{protocol}");
+        assert_eq!(prometheus.value(r#"min_over_time(up{job="tallygate"}[10m])"#), Ok(1.0), "{protocol}");
+    }
+}
+
 /// `increase()` does not see the first value of a series, unless Prometheus knows when it was 0, or has seen
 /// it so.
 #[test]

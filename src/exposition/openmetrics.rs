@@ -6,8 +6,10 @@ mod family;
 mod name;
 mod number;
 mod parse;
+mod values;
 mod write;
 
-pub use name::{Form, form};
+pub use name::{Form, apart, form};
 pub use parse::{ParseError, check_final_line_feed, parse, parse_within};
+pub use values::{can_be_histogram, can_be_number, can_be_summary};
 pub use write::OpenMetricsWriter;

@@ -21,15 +21,16 @@ pub struct Head<'a> {
     pub help: Option<&'a str>,
     /// The unit.
     pub unit: Option<&'a str>,
-    /// Whether OpenMetrics can't show the type, because that would give samples or the family a name that
-    /// another family has.
-    pub is_plain: bool,
+    /// Set where OpenMetrics can't show the type, because that would give samples or the family a name that
+    /// another family has, or because no series of the type has such values. Only the samples with this suffix
+    /// are written then, as a family of their own; see [`apart`](crate::exposition::openmetrics::apart).
+    pub only: Option<&'static str>,
 }
 
 impl<'a> Head<'a> {
     /// A family with this name, type and help text.
     pub fn new(name: &'a str, kind: Kind, help: Option<&'a str>) -> Head<'a> {
-        Head { name, kind, help, unit: None, is_plain: false }
+        Head { name, kind, help, unit: None, only: None }
     }
 
     /// The unit where the name `shown`, without a suffix that the type adds, ends in it; Prometheus refuses a

@@ -1,8 +1,12 @@
-//! Names that only OpenMetrics can't have side by side.
+//! What only OpenMetrics can't show: names side by side, and values.
 //!
 //! There a family has a name of its own, to which its type adds suffixes, and no other family may be
 //! called like one of its samples (OpenMetrics 1.0, "Suffixes"). In the other formats, and so in a store,
 //! a gauge `x` can stand beside a counter `x_total`, and does where clients push `x_created` as a gauge.
+//!
+//! And there a type has fewer values: no negative sums, no quantile of 1.5. One family that breaks such a rule
+//! makes strict parsers refuse the whole scrape, so it is shown without its type: the samples stay what they
+//! are.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -14,16 +18,17 @@ use crate::gateway::scrape::Source;
 use crate::model::escaping::Escaping;
 use crate::model::kind::{Form, Kind};
 use crate::model::time::can_be_start;
-use crate::store::piece::{Piece, RowValue};
+use crate::store::piece::{Piece, RowValue, Rows};
 
 /// When the series of a family began, in seconds since the epoch, by label block.
 type Created<'a> = HashMap<&'a str, f64, RandomState>;
 
-/// What is shown in another way because of such names.
+/// What is shown in another way because of that.
 #[derive(Debug, Default)]
 pub(super) struct Clashes<'a> {
-    /// Families that are shown without their type.
-    plain: HashSet<&'a str, RandomState>,
+    /// Families that are shown without their type, with the suffixes of their samples: see
+    /// [`openmetrics::apart`].
+    plain: HashMap<&'a str, Suffixes, RandomState>,
     /// Start times that were pushed as series, by the name of the family that they belong to.
     created: HashMap<&'a str, Created<'a>, RandomState>,
     /// The families that these start times are in.
@@ -37,15 +42,16 @@ impl<'a> Clashes<'a> {
         let mut clashes = Clashes::default();
         for (name, sources) in &shown.families {
             let form = openmetrics::form(name, sources[0].kind());
-            if shown.is_clash(name, form) {
-                clashes.plain.insert(sources[0].name());
-            } else if form.kind.has_start()
-                && let Some(created) = shown.families.get(&*format!("{}_created", form.name))
-                && !clashes.fold(sources, created)
-                && form.kind == Kind::Counter
+            let has_start = form.kind.has_start();
+            let created = has_start.then(|| shown.families.get(&*format!("{}_created", form.name))).flatten();
+            let is_clash = shown.is_clash(name, form);
+            if is_clash
+                || !sources.iter().all(|source| has_values_of(form.kind, source))
+                || created.is_some_and(|created| !clashes.fold(sources, created))
             {
-                // A histogram or summary has no other form; Prometheus takes both.
-                clashes.plain.insert(sources[0].name());
+                let all = openmetrics::apart(form.kind, is_clash);
+                let suffixes = Suffixes { all, has_created: created.is_none() };
+                clashes.plain.insert(sources[0].name(), suffixes);
             }
         }
         clashes
@@ -71,9 +77,10 @@ impl<'a> Clashes<'a> {
         true
     }
 
-    /// Whether a family is shown without its type.
-    pub(super) fn is_plain(&self, name: &str) -> bool {
-        self.plain.contains(name)
+    /// The suffixes of the samples of a family that is shown without its type.
+    pub(super) fn suffixes_of(&self, name: &str) -> Option<impl Iterator<Item = &'static str> + use<>> {
+        let Suffixes { all, has_created } = *self.plain.get(name)?;
+        Some(all.iter().copied().filter(move |suffix| has_created || *suffix != "_created"))
     }
 
     /// Whether a family is shown within another one.
@@ -85,6 +92,31 @@ impl<'a> Clashes<'a> {
     pub(super) fn created_of(&self, name: &str) -> Option<&Created<'a>> {
         self.created.get(name)
     }
+}
+
+/// Which samples a family has that is shown without its type.
+#[derive(Clone, Copy, Debug)]
+struct Suffixes {
+    all: &'static [&'static str],
+    /// Whether start times may be among them; not where another family has that name.
+    has_created: bool,
+}
+
+/// Whether all series of a family have values that one of this type can have.
+fn has_values_of(kind: Kind, source: &Source<'_>) -> bool {
+    let Source::Pushed(family) = source else { return true };
+    if matches!(kind, Kind::Gauge | Kind::Untyped) {
+        return true;
+    }
+    family.pieces().all(|(piece, len)| match piece.rows() {
+        Rows::Numbers(rows) => {
+            rows.iter().take(len).all(|row| openmetrics::can_be_number(kind, row.value.value()))
+        }
+        Rows::Summaries(rows) => rows.iter().take(len).all(|row| openmetrics::can_be_summary(&row.value)),
+        Rows::Histograms(rows) => {
+            rows.iter().take(len).all(|row| openmetrics::can_be_histogram(kind, &row.value))
+        }
+    })
 }
 
 /// The families by the names that they are shown with.

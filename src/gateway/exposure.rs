@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::clashes::Clashes;
+use super::doubles::Doubles;
 use super::scrape::{CHUNK_BYTES, ReceiverGone, Source, TimeOf, seconds};
 use crate::exposition::writer::{Details, Full, Head, Labels, Writer};
 use crate::gateway::Gateway;
 use crate::model::count::Count;
+use crate::model::escaping::Escaping;
 use crate::model::kind::{Form, Kind};
 use crate::model::summary::Summary;
 use crate::model::time::Start;
@@ -49,17 +51,19 @@ fn write_empty_row(
     piece: &Piece,
     row: usize,
     block: &str,
+    created: Option<f64>,
     full: Full<'_>,
 ) {
     let labels = labels(piece, row, block);
+    let details = Details { created, ..details(piece, row) };
     match piece.value(row) {
-        RowValue::Number(_) => writer.number(out, labels, 0.0, details(piece, row)),
+        RowValue::Number(_) => writer.number(out, labels, 0.0, details),
         RowValue::Summary(summary) => {
             let empty = Summary::new(0.0, Count::ZERO, &summary.quantiles);
-            writer.summary(out, labels, &empty, details(piece, row), full);
+            writer.summary(out, labels, &empty, details, full);
         }
         RowValue::Histogram(histogram) => {
-            writer.histogram(out, labels, &histogram.emptied(), details(piece, row), full);
+            writer.histogram(out, labels, &histogram.emptied(), details, full);
         }
     }
 }
@@ -124,6 +128,11 @@ pub(super) struct Exposure<'a, D> {
     /// See [`Exposition::lead_start`](super::scrape::Exposition::lead_start).
     pub(super) lead_start: Option<i64>,
     pub(super) part: Part,
+    /// The samples that are written, where OpenMetrics can't show the type of the family.
+    pub(super) only: Option<&'static str>,
+    pub(super) escaping: Escaping,
+    /// What is not shown of the current family; found once it has a name that is escaped.
+    pub(super) doubles: Option<Doubles>,
     pub(super) writer: Writer,
     pub(super) out: Vec<u8>,
     pub(super) deliver: D,
@@ -132,6 +141,15 @@ pub(super) struct Exposure<'a, D> {
 impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
     /// Writes the sources of a family, which have the same name.
     pub(super) fn family(&mut self, sources: &[Source<'_>]) -> Result<(), ReceiverGone> {
+        self.doubles = None;
+        if let Some(suffixes) = self.clashes.suffixes_of(sources[0].name()) {
+            for suffix in suffixes {
+                self.only = Some(suffix);
+                self.content(sources)?;
+            }
+            self.only = None;
+            return Ok(());
+        }
         if !self.writer.needs_length() {
             return self.content(sources);
         }
@@ -179,9 +197,8 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
 
     fn begin(&mut self, has_begun: &mut bool, source: &Source<'_>, help: Option<&str>, unit: Option<&str>) {
         if !std::mem::replace(has_begun, true) {
-            let is_plain = self.clashes.is_plain(source.name());
             let unit = unit.filter(|_| self.gateway.exposition.has_units);
-            let head = Head { unit, is_plain, ..Head::new(source.name(), source.kind(), help) };
+            let head = Head { unit, only: self.only, ..Head::new(source.name(), source.kind(), help) };
             self.writer.begin(&mut self.out, head);
         }
     }
@@ -200,10 +217,24 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
         let is_newborn = self.is_newborn(family);
         for (piece, rows) in family.pieces() {
             for row in 0..rows {
-                self.row(piece, row, piece.block(row), &is_newborn, None)?;
+                let block = piece.block(row);
+                if !self.is_hidden(family, piece, block) {
+                    self.row(piece, row, block, &is_newborn, None)?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whether a series looks like another one under the scheme for names, and so is not shown.
+    #[inline]
+    fn is_hidden(&mut self, family: &SnapshotFamily, piece: &Piece, block: &str) -> bool {
+        if !piece.has_quoted_names() || self.escaping == Escaping::AllowUtf8 {
+            return false;
+        }
+        let blocks = || family.pieces().flat_map(|(piece, rows)| (0..rows).map(move |row| piece.block(row)));
+        let doubles = self.doubles.get_or_insert_with(|| Doubles::among(blocks, self.escaping));
+        doubles.hide(block)
     }
 
     #[inline]
@@ -229,7 +260,7 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
             }
         };
         if is_newborn(piece.start(row)) {
-            write_empty_row(&mut self.writer, &mut self.out, piece, row, block, &mut full);
+            write_empty_row(&mut self.writer, &mut self.out, piece, row, block, created, &mut full);
         } else {
             write_row(&mut self.writer, &mut self.out, piece, row, block, created, &mut full);
         }
@@ -253,6 +284,9 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
             });
             std::hint::black_box(touched);
             for (&(piece, row), block) in rows.iter().zip(&blocks) {
+                if self.is_hidden(family, piece, block) {
+                    continue;
+                }
                 let created = created.and_then(|created| created.get(block).copied());
                 self.row(piece, row, block, &is_newborn, created)?;
                 self.flush_if_full()?;
@@ -267,6 +301,13 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
         for entry in order.iter() {
             let Some(times) = groups.get(entry.slot) else { continue };
             let has_quoted_names = times.has_quoted_names();
+            if has_quoted_names && self.escaping != Escaping::AllowUtf8 {
+                let blocks = || order.iter().filter_map(|entry| Some(groups.get(entry.slot)?.block()));
+                let doubles = self.doubles.get_or_insert_with(|| Doubles::among(blocks, self.escaping));
+                if doubles.hide(times.block()) {
+                    continue;
+                }
+            }
             let labels = Labels { has_quoted_names, ..Labels::unquoted(times.block()) };
             self.writer.number(&mut self.out, labels, seconds(time(times)), Details::default());
             self.flush_if_full()?;

@@ -49,6 +49,18 @@ pub(super) fn plain_form(name: &str, kind: Kind) -> Form<'_> {
     Form { name, kind }
 }
 
+/// The suffixes of the samples of a family whose type can't be shown: those with the same suffix are a family
+/// of their own then. With `as_text`, a gauge histogram is called as in the text format.
+pub fn apart(kind: Kind, as_text: bool) -> &'static [&'static str] {
+    match kind {
+        Kind::Summary => &["", "_count", "_created", "_sum"],
+        Kind::Histogram => &["_bucket", "_count", "_created", "_sum"],
+        Kind::GaugeHistogram if as_text => &["_bucket", "_count", "_sum"],
+        Kind::GaugeHistogram => &["_bucket", "_gcount", "_gsum"],
+        _ => &[""],
+    }
+}
+
 impl Form<'_> {
     /// The name of the type.
     pub fn type_name(self) -> &'static str {

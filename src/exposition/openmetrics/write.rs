@@ -2,13 +2,14 @@
 
 use super::name::{Form, form, plain_form};
 use super::number::{mark_float, write_count, write_float, write_time};
+use super::values::can_be_exemplar;
 use crate::exposition::line::Lines;
 use crate::exposition::writer::{Details, Full, Head, Labels};
 use crate::model::count::Count;
 use crate::model::escaping::Escaping;
 use crate::model::exemplar::{Exemplar, OfBuckets, of_value};
 use crate::model::histogram::Histogram;
-use crate::model::kind::Kind;
+use crate::model::kind::{self, Kind};
 use crate::model::labels::has_quoted_names;
 use crate::model::number::format_f64;
 use crate::model::summary::Summary;
@@ -21,29 +22,49 @@ pub struct OpenMetricsWriter {
     has_created_series: bool,
     kind: Kind,
     lines: Lines,
+    /// The samples that are written of a summary or histogram whose type can't be shown, as a family of their
+    /// own.
+    only: Option<&'static str>,
+    /// How that family begins, until it has a sample.
+    head: Vec<u8>,
 }
 
 impl OpenMetricsWriter {
     /// A writer with this scheme for names. With `has_created_series`, start times are written.
     pub fn new(escaping: Escaping, has_created_series: bool) -> OpenMetricsWriter {
-        OpenMetricsWriter { escaping, has_created_series, kind: Kind::Untyped, lines: Lines::new(escaping) }
+        OpenMetricsWriter {
+            escaping,
+            has_created_series,
+            kind: Kind::Untyped,
+            lines: Lines::new(escaping),
+            only: None,
+            head: Vec::new(),
+        }
     }
 
     /// Writes HELP, TYPE and UNIT.
     pub fn begin(&mut self, out: &mut Vec<u8>, head: Head<'_>) {
         let name = self.escaping.metric_name(head.name);
+        self.only = head.only.filter(|_| head.kind.form() != kind::Form::Number);
+        if let Some(suffix) = self.only {
+            let kind = if suffix == "_created" { Kind::Gauge } else { Kind::Untyped };
+            let mut begun = std::mem::take(&mut self.head);
+            begun.clear();
+            let form = Form { name: &format!("{name}{suffix}"), kind };
+            self.metadata(&mut begun, Head { unit: None, ..head }, form);
+            self.head = begun;
+            return;
+        }
         // The states of a set have their name in a label that is called like the family.
         let is_odd = head.kind == Kind::StateSet && name != self.escaping.label_name(head.name);
         let form: Form<'_> =
-            if head.is_plain || is_odd { plain_form(&name, head.kind) } else { form(&name, head.kind) };
+            if head.only.is_some() || is_odd { plain_form(&name, head.kind) } else { form(&name, head.kind) };
+        self.metadata(out, head, form);
+    }
+
+    fn metadata(&mut self, out: &mut Vec<u8>, head: Head<'_>, form: Form<'_>) {
         self.kind = form.kind;
-        if head.is_plain && form.kind == Kind::GaugeHistogram {
-            // Its buckets are all that is left of it: other families are called like its sum or count.
-            self.kind = Kind::Untyped;
-            self.lines.begin(&format!("{name}_bucket"));
-        } else {
-            self.lines.begin(form.name);
-        }
+        self.lines.begin(form.name);
         let shown = self.lines.shown_name();
         if let Some(help) = head.help {
             out.extend_from_slice(format!("# HELP {shown} ").as_bytes());
@@ -57,8 +78,7 @@ impl OpenMetricsWriter {
             }
             out.push(b'\n');
         }
-        let type_name = Form { kind: self.kind, ..form }.type_name();
-        out.extend_from_slice(format!("# TYPE {shown} {type_name}\n").as_bytes());
+        out.extend_from_slice(format!("# TYPE {shown} {}\n", form.type_name()).as_bytes());
         let may_have_unit = !matches!(form.kind, Kind::Info | Kind::StateSet);
         if let Some(unit) = head.unit_in(form.name).filter(|_| may_have_unit) {
             out.extend_from_slice(format!("# UNIT {shown} {unit}\n").as_bytes());
@@ -87,39 +107,37 @@ impl OpenMetricsWriter {
 
     /// Writes a summary series.
     pub fn summary(
-        &self,
+        &mut self,
         out: &mut Vec<u8>,
         labels: Labels<'_>,
         summary: &Summary,
         details: Details<'_>,
         full: Full<'_>,
     ) {
+        if let Some(only) = self.only {
+            return self.part_of_summary(out, only, labels, summary, details, full);
+        }
         let block = self.lines.block(labels);
         let block = block.as_bytes();
-        for quantile in &summary.quantiles {
-            let mut label = format_f64(quantile.quantile).into_bytes();
-            mark_float(&mut label, 0);
-            self.lines.series(out, "", block, Some(("quantile", &label)));
-            write_float(out, quantile.value);
-            out.push(b'\n');
-            full(out);
-        }
+        self.quantiles(out, block, summary, full);
         self.sum_and_count(out, ["_sum", "_count"], block, summary.sum.value(), summary.count);
         self.created(out, block, details);
     }
 
     /// Writes the classic buckets of a histogram series; a missing `+Inf` bucket is added.
     pub fn histogram(
-        &self,
+        &mut self,
         out: &mut Vec<u8>,
         labels: Labels<'_>,
         histogram: &Histogram,
         details: Details<'_>,
         full: Full<'_>,
     ) {
+        if let Some(only) = self.only {
+            return self.part_of_histogram(out, only, labels, histogram, details, full);
+        }
         let block = self.lines.block(labels);
         let block = block.as_bytes();
-        let is_plain = self.kind == Kind::Untyped;
         let is_float = histogram.is_float();
         let whole = |count: Count| if is_float { Count::Float(count.as_f64()) } else { count };
         let mut label = Vec::new();
@@ -128,22 +146,101 @@ impl OpenMetricsWriter {
             label.clear();
             label.extend_from_slice(text.as_bytes());
             mark_float(&mut label, 0);
-            self.lines.series(out, if is_plain { "" } else { "_bucket" }, block, Some(("le", &label)));
+            self.lines.series(out, "_bucket", block, Some(("le", &label)));
             write_count(out, whole(count));
-            if !is_plain {
-                self.exemplar(out, exemplars.next(bound));
-            }
+            self.exemplar(out, exemplars.next(bound));
             out.push(b'\n');
             full(out);
         });
-        if is_plain {
-            return;
-        }
         let is_gauge = self.kind == Kind::GaugeHistogram;
         let suffixes = if is_gauge { ["_gsum", "_gcount"] } else { ["_sum", "_count"] };
         self.sum_and_count(out, suffixes, block, histogram.sum.value(), whole(histogram.count()));
         if !is_gauge {
             self.created(out, block, details);
+        }
+    }
+
+    /// Writes the samples of a summary that are a family of their own.
+    fn part_of_summary(
+        &mut self,
+        out: &mut Vec<u8>,
+        only: &str,
+        labels: Labels<'_>,
+        summary: &Summary,
+        details: Details<'_>,
+        full: Full<'_>,
+    ) {
+        if only.is_empty() {
+            if !summary.quantiles.is_empty() {
+                out.append(&mut self.head);
+                self.quantiles(out, self.lines.block(labels).as_bytes(), summary, full);
+            }
+            return;
+        }
+        self.part(out, only, labels, (summary.sum.value(), summary.count), details);
+    }
+
+    /// Writes the samples of a histogram that are a family of their own.
+    fn part_of_histogram(
+        &mut self,
+        out: &mut Vec<u8>,
+        only: &str,
+        labels: Labels<'_>,
+        histogram: &Histogram,
+        details: Details<'_>,
+        full: Full<'_>,
+    ) {
+        if only != "_bucket" {
+            return self.part(out, only, labels, (histogram.sum.value(), histogram.count()), details);
+        }
+        out.append(&mut self.head);
+        let block = self.lines.block(labels);
+        histogram.all_buckets(|text, _, count| {
+            let mut label = text.as_bytes().to_vec();
+            mark_float(&mut label, 0);
+            self.lines.series(out, "", block.as_bytes(), Some(("le", &label)));
+            write_float(out, count.as_f64());
+            out.push(b'\n');
+            full(out);
+        });
+    }
+
+    /// Writes one of the single samples of a summary or histogram, whose name has its suffix.
+    fn part(
+        &mut self,
+        out: &mut Vec<u8>,
+        only: &str,
+        labels: Labels<'_>,
+        (sum, count): (f64, Count),
+        details: Details<'_>,
+    ) {
+        let value = match only {
+            "_sum" | "_gsum" => sum,
+            "_count" | "_gcount" => count.as_f64(),
+            _ => {
+                if let Some(start) = details.start.filter(|_| self.has_created_series) {
+                    out.append(&mut self.head);
+                    self.lines.series(out, "", self.lines.block(labels).as_bytes(), None);
+                    write_time(out, start);
+                    out.push(b'\n');
+                }
+                return;
+            }
+        };
+        out.append(&mut self.head);
+        self.lines.series(out, "", self.lines.block(labels).as_bytes(), None);
+        write_float(out, value);
+        out.push(b'\n');
+    }
+
+    fn quantiles(&self, out: &mut Vec<u8>, block: &[u8], summary: &Summary, full: Full<'_>) {
+        for quantile in &summary.quantiles {
+            let mut label = format_f64(quantile.quantile).into_bytes();
+            mark_float(&mut label, 0);
+            self.lines.series(out, "", block, Some(("quantile", &label)));
+            write_float(out, quantile.value);
+            out.push(b'\n');
+            full(out);
         }
     }
 
@@ -165,8 +262,12 @@ impl OpenMetricsWriter {
         let Some(exemplar) = exemplar else { return };
         let block = &exemplar.block;
         let labels = Labels { block, has_quoted_names: has_quoted_names(block), simple_labels: 0 };
+        let block = self.lines.block(labels);
+        if !can_be_exemplar(&block) {
+            return;
+        }
         out.extend_from_slice(b" # ");
-        out.extend_from_slice(self.lines.block(labels).as_bytes());
+        out.extend_from_slice(block.as_bytes());
         out.push(b' ');
         write_float(out, exemplar.value);
         if let Some(at) = exemplar.at {
