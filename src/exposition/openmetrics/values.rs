@@ -7,7 +7,7 @@ use crate::model::histogram::{Counts, Histogram, Part};
 use crate::model::kind::Kind;
 use crate::model::labels::{Pair, pairs};
 use crate::model::name::is_reserved_label_name;
-use crate::model::summary::Summary;
+use crate::model::summary::{Quantile, Summary};
 
 /// Whether a series of this type can have this value.
 #[inline]
@@ -23,12 +23,10 @@ pub fn can_be_number(kind: Kind, value: f64) -> bool {
 /// Whether a summary can have these values: a sum and quantiles that are not negative, of which a sum is a
 /// number, quantiles from 0 to 1, and a whole count.
 pub fn can_be_summary(summary: &Summary) -> bool {
-    summary.sum.value() >= 0.0
-        && is_whole(summary.count)
-        && summary
-            .quantiles
-            .iter()
-            .all(|quantile| (0.0..=1.0).contains(&quantile.quantile) && !(quantile.value < 0.0))
+    let can_be_quantile = |quantile: &Quantile| {
+        (0.0..=1.0).contains(&quantile.quantile) && (quantile.value >= 0.0 || quantile.value.is_nan())
+    };
+    summary.sum.value() >= 0.0 && is_whole(summary.count) && summary.quantiles.iter().all(can_be_quantile)
 }
 
 /// Whether a histogram of this type can have these values: whole counts that do not fall, ascending bounds, a
@@ -54,14 +52,14 @@ pub fn can_be_histogram(kind: Kind, histogram: &Histogram) -> bool {
 /// names, no quotes in values, of which that of the Python client loses count, and not more characters than an
 /// exemplar may have, which escaped names may come to.
 pub(super) fn can_be_exemplar(block: &str) -> bool {
-    let is_short = || {
-        let chars = |pair: Pair<'_>| pair.name().chars().count() + pair.value().chars().count();
-        block.len() <= MAX_LABEL_CHARS || pairs(block).map(chars).sum::<usize>() <= MAX_LABEL_CHARS
-    };
     let has_quote = |pair: Pair<'_>| pair.name().contains('"') || pair.value().contains('"');
-    !(block.contains("\\\"") && pairs(block).any(has_quote))
-        && !(block.contains("__") && pairs(block).any(|pair| is_reserved_label_name(&pair.name())))
-        && is_short()
+    let is_reserved = |pair: Pair<'_>| is_reserved_label_name(&pair.name());
+    let chars = |pair: Pair<'_>| pair.name().chars().count() + pair.value().chars().count();
+    // Mostly a look at the whole block is enough.
+    let is_odd = (block.contains("\\\"") && pairs(block).any(has_quote))
+        || (block.contains("__") && pairs(block).any(is_reserved))
+        || (block.len() > MAX_LABEL_CHARS && pairs(block).map(chars).sum::<usize>() > MAX_LABEL_CHARS);
+    !is_odd
 }
 
 fn is_whole(count: Count) -> bool {
@@ -114,7 +112,6 @@ fn is_less(a: Count, b: Count) -> bool {
 mod tests {
     use super::*;
     use crate::model::histogram::{Bucket, Pushed};
-    use crate::model::summary::Quantile;
 
     fn histogram(buckets: &[(f64, f64)], sum: f64, total: f64) -> Histogram {
         let bucket = |&(bound, count): &(f64, f64)| Bucket { bound, count: Count::from_f64(count) };
