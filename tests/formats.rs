@@ -167,7 +167,7 @@ fn text_in() {
                 "float counts",
                 "# TYPE h histogram\nh_bucket{le=\"1\"} 1.5\nh_bucket{le=\"+Inf\"} 3\nh_sum 2\nh_count 3\n",
                 "# TYPE h histogram\nh_bucket{instance=\"\",job=\"a\",le=\"1\"} 1.5\nh_bucket{instance=\"\",job=\"a\",le=\"+Inf\"} 3\nh_sum{instance=\"\",job=\"a\"} 2\nh_count{instance=\"\",job=\"a\"} 3\n",
-                "# TYPE h_bucket unknown\nh_bucket{instance=\"\",job=\"a\",le=\"1.0\"} 1.5\nh_bucket{instance=\"\",job=\"a\",le=\"+Inf\"} 3.0\n# TYPE h_count unknown\nh_count{instance=\"\",job=\"a\"} 3.0\n# TYPE h_created gauge\nh_created{instance=\"\",job=\"a\"} NOW\n# TYPE h_sum unknown\nh_sum{instance=\"\",job=\"a\"} 2.0\n",
+                "# TYPE h_bucket unknown\nh_bucket{instance=\"\",job=\"a\",le=\"1.0\"} 1.5\nh_bucket{instance=\"\",job=\"a\",le=\"+Inf\"} 3.0\n# TYPE h_count unknown\nh_count{instance=\"\",job=\"a\"} 3.0\n# TYPE h_sum unknown\nh_sum{instance=\"\",job=\"a\"} 2.0\n",
                 "h HISTOGRAM\n  {instance=\"\",job=\"a\"} histogram count=3.0 sum=2 le1=1.5 leinf=3.0 start=NOW\n",
             ),
             case(
@@ -258,7 +258,7 @@ fn protobuf_in() {
                     number(11, 2.0),
                 ]),
                 "# TYPE h histogram\nh_bucket{instance=\"\",job=\"a\",le=\"1\"} 1.5\nh_bucket{instance=\"\",job=\"a\",le=\"+Inf\"} 3.5\nh_sum{instance=\"\",job=\"a\"} 10\nh_count{instance=\"\",job=\"a\"} 3.5\n",
-                "# TYPE h_bucket unknown\nh_bucket{instance=\"\",job=\"a\",le=\"1.0\"} 1.5\nh_bucket{instance=\"\",job=\"a\",le=\"+Inf\"} 3.5\n# TYPE h_count unknown\nh_count{instance=\"\",job=\"a\"} 3.5\n# TYPE h_created gauge\nh_created{instance=\"\",job=\"a\"} NOW\n# TYPE h_sum unknown\nh_sum{instance=\"\",job=\"a\"} 10.0\n",
+                "# TYPE h_bucket unknown\nh_bucket{instance=\"\",job=\"a\",le=\"1.0\"} 1.5\nh_bucket{instance=\"\",job=\"a\",le=\"+Inf\"} 3.5\n# TYPE h_count unknown\nh_count{instance=\"\",job=\"a\"} 3.5\n# TYPE h_sum unknown\nh_sum{instance=\"\",job=\"a\"} 10.0\n",
                 "h HISTOGRAM\n  {instance=\"\",job=\"a\"} histogram count=3.5 sum=10 le1=1.5 #{}0.5@1.000000000 schema=0 threshold=0.5 zero=0.5 -span(1,2) population=1.0 population=2.0 start=NOW\n",
             ),
             case(

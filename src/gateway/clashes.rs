@@ -28,7 +28,7 @@ type Created<'a> = HashMap<&'a str, f64, RandomState>;
 pub(super) struct Clashes<'a> {
     /// Families that are shown without their type, with the suffixes of their samples: see
     /// [`openmetrics::apart`].
-    plain: HashMap<&'a str, Suffixes, RandomState>,
+    plain: HashMap<&'a str, &'static [&'static str], RandomState>,
     /// Start times that were pushed as series, by the name of the family that they belong to.
     created: HashMap<&'a str, Created<'a>, RandomState>,
     /// The families that these start times are in.
@@ -49,9 +49,7 @@ impl<'a> Clashes<'a> {
                 || !sources.iter().all(|source| has_values_of(form.kind, source))
                 || created.is_some_and(|created| !clashes.fold(sources, created))
             {
-                let all = openmetrics::apart(form.kind, is_clash);
-                let suffixes = Suffixes { all, has_created: created.is_none() };
-                clashes.plain.insert(sources[0].name(), suffixes);
+                clashes.plain.insert(sources[0].name(), openmetrics::apart(form.kind, is_clash));
             }
         }
         clashes
@@ -78,9 +76,8 @@ impl<'a> Clashes<'a> {
     }
 
     /// The suffixes of the samples of a family that is shown without its type.
-    pub(super) fn suffixes_of(&self, name: &str) -> Option<impl Iterator<Item = &'static str> + use<>> {
-        let Suffixes { all, has_created } = *self.plain.get(name)?;
-        Some(all.iter().copied().filter(move |suffix| has_created || *suffix != "_created"))
+    pub(super) fn suffixes_of(&self, name: &str) -> Option<&'static [&'static str]> {
+        self.plain.get(name).copied()
     }
 
     /// Whether a family is shown within another one.
@@ -92,14 +89,6 @@ impl<'a> Clashes<'a> {
     pub(super) fn created_of(&self, name: &str) -> Option<&Created<'a>> {
         self.created.get(name)
     }
-}
-
-/// Which samples a family has that is shown without its type.
-#[derive(Clone, Copy, Debug)]
-struct Suffixes {
-    all: &'static [&'static str],
-    /// Whether start times may be among them; not where another family has that name.
-    has_created: bool,
 }
 
 /// Whether all series of a family have values that one of this type can have.

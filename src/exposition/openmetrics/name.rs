@@ -53,8 +53,8 @@ pub(super) fn plain_form(name: &str, kind: Kind) -> Form<'_> {
 /// of their own then. With `as_text`, a gauge histogram is called as in the text format.
 pub fn apart(kind: Kind, as_text: bool) -> &'static [&'static str] {
     match kind {
-        Kind::Summary => &["", "_count", "_created", "_sum"],
-        Kind::Histogram => &["_bucket", "_count", "_created", "_sum"],
+        Kind::Summary => &["", "_count", "_sum"],
+        Kind::Histogram => &["_bucket", "_count", "_sum"],
         Kind::GaugeHistogram if as_text => &["_bucket", "_count", "_sum"],
         Kind::GaugeHistogram => &["_bucket", "_gcount", "_gsum"],
         _ => &[""],

@@ -47,10 +47,9 @@ impl OpenMetricsWriter {
         let name = self.escaping.metric_name(head.name);
         self.only = head.only.filter(|_| head.kind.form() != kind::Form::Number);
         if let Some(suffix) = self.only {
-            let kind = if suffix == "_created" { Kind::Gauge } else { Kind::Untyped };
             let mut begun = std::mem::take(&mut self.head);
             begun.clear();
-            let form = Form { name: &format!("{name}{suffix}"), kind };
+            let form = Form { name: &format!("{name}{suffix}"), kind: Kind::Untyped };
             self.metadata(&mut begun, Head { unit: None, ..head }, form);
             self.head = begun;
             return;
@@ -115,7 +114,7 @@ impl OpenMetricsWriter {
         full: Full<'_>,
     ) {
         if let Some(only) = self.only {
-            return self.part_of_summary(out, only, labels, summary, details, full);
+            return self.part_of_summary(out, only, labels, summary, full);
         }
         let block = self.lines.block(labels);
         let block = block.as_bytes();
@@ -134,7 +133,7 @@ impl OpenMetricsWriter {
         full: Full<'_>,
     ) {
         if let Some(only) = self.only {
-            return self.part_of_histogram(out, only, labels, histogram, details, full);
+            return self.part_of_histogram(out, only, labels, histogram, full);
         }
         let block = self.lines.block(labels);
         let block = block.as_bytes();
@@ -167,7 +166,6 @@ impl OpenMetricsWriter {
         only: &str,
         labels: Labels<'_>,
         summary: &Summary,
-        details: Details<'_>,
         full: Full<'_>,
     ) {
         if only.is_empty() {
@@ -177,7 +175,7 @@ impl OpenMetricsWriter {
             }
             return;
         }
-        self.part(out, only, labels, (summary.sum.value(), summary.count), details);
+        self.part(out, only, labels, summary.sum.value(), summary.count);
     }
 
     /// Writes the samples of a histogram that are a family of their own.
@@ -187,11 +185,10 @@ impl OpenMetricsWriter {
         only: &str,
         labels: Labels<'_>,
         histogram: &Histogram,
-        details: Details<'_>,
         full: Full<'_>,
     ) {
         if only != "_bucket" {
-            return self.part(out, only, labels, (histogram.sum.value(), histogram.count()), details);
+            return self.part(out, only, labels, histogram.sum.value(), histogram.count());
         }
         out.append(&mut self.head);
         let block = self.lines.block(labels);
@@ -206,30 +203,10 @@ impl OpenMetricsWriter {
     }
 
     /// Writes one of the single samples of a summary or histogram, whose name has its suffix.
-    fn part(
-        &mut self,
-        out: &mut Vec<u8>,
-        only: &str,
-        labels: Labels<'_>,
-        (sum, count): (f64, Count),
-        details: Details<'_>,
-    ) {
-        let value = match only {
-            "_sum" | "_gsum" => sum,
-            "_count" | "_gcount" => count.as_f64(),
-            _ => {
-                if let Some(start) = details.start.filter(|_| self.has_created_series) {
-                    out.append(&mut self.head);
-                    self.lines.series(out, "", self.lines.block(labels).as_bytes(), None);
-                    write_time(out, start);
-                    out.push(b'\n');
-                }
-                return;
-            }
-        };
+    fn part(&mut self, out: &mut Vec<u8>, only: &str, labels: Labels<'_>, sum: f64, count: Count) {
         out.append(&mut self.head);
         self.lines.series(out, "", self.lines.block(labels).as_bytes(), None);
-        write_float(out, value);
+        write_float(out, if matches!(only, "_sum" | "_gsum") { sum } else { count.as_f64() });
         out.push(b'\n');
     }
 
