@@ -6,6 +6,7 @@
 pub mod browse;
 mod clashes;
 mod client;
+mod clock;
 mod commit;
 mod doubles;
 mod exposure;
@@ -20,7 +21,6 @@ mod thread;
 mod writer;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bumpalo::Bump;
 
@@ -30,12 +30,12 @@ use crate::model::grouping::Grouping;
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::push::Push;
 use crate::model::rules::{Cause, Refusal};
-use crate::model::time::Moment;
 use crate::store::group::GroupLabels;
 use crate::store::group::{Absent, FamilyRule, Semantics};
 use crate::store::idempotency::Key;
 use crate::store::{GroupView, Outcome, Rejection, Store};
 use crate::telemetry::Telemetry;
+use clock::Clock;
 use commit::Health;
 use interval::Interval;
 use writer::{Request, Writer};
@@ -48,6 +48,7 @@ pub use start::{StartError, export_stock};
 #[derive(Debug)]
 pub struct Gateway {
     store: Arc<Store>,
+    clock: Arc<Clock>,
     telemetry: Telemetry,
     rules: Rules,
     limits: PushLimits,
@@ -267,7 +268,13 @@ impl Gateway {
                     let request = Request::Push { grouping, push: prepared, semantics, key };
                     Pending::of(writer.submit(request, body.len()))
                 }
-                _ => self.seen(self.store.push(grouping, &prepared, &semantics, now(), key.as_ref())),
+                _ => self.seen(self.store.push(
+                    grouping,
+                    &prepared,
+                    &semantics,
+                    self.clock.now(),
+                    key.as_ref(),
+                )),
             },
             Err(refusal) => match &self.keeping {
                 Keeping::Before(writer) => {
@@ -277,7 +284,7 @@ impl Gateway {
                     }
                 }
                 _ => {
-                    self.store.push_failed(grouping, now());
+                    self.store.push_failed(grouping, self.clock.now());
                     self.seen(Err(refusal.into()))
                 }
             },
@@ -334,7 +341,7 @@ impl Gateway {
             Keeping::Before(writer) => {
                 Pending::of(writer.submit(Request::Delete { grouping: grouping.to_static(), key }, 0))
             }
-            _ => self.seen(self.store.delete(grouping, now(), key.as_ref())),
+            _ => self.seen(self.store.delete(grouping, self.clock.now(), key.as_ref())),
         }
     }
 
@@ -464,9 +471,4 @@ impl Rules {
             (false, Method::Post) => replace,
         }
     }
-}
-
-fn now() -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Moment { nanos: i64::try_from(since.as_nanos()).unwrap_or(i64::MAX) }
 }

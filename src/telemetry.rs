@@ -284,7 +284,7 @@ mod tests {
         telemetry.push_refused("timestamp");
         let declared: HashMap<String, OwnFamily> = own_families().collect();
         let store = Store::new([], Tracking::Nothing, Duration::ZERO);
-        let exposed = telemetry.families(&store, Moment { nanos: 0 });
+        let exposed = telemetry.families(&store, Moment::at(0));
         for family in &exposed {
             let own = declared.get(&family.name).unwrap_or_else(|| panic!("{} is not declared", family.name));
             assert_eq!(own.kind, family.kind, "{}", family.name);

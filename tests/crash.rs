@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use disk::Random;
+use support::random::{self, Random};
 use support::{Connection, Directory, Gateway, PATIENCE, Response, encode_request, pushed_lines, sample};
 
 const CLIENTS: usize = 8;

@@ -12,6 +12,8 @@
 
 #[path = "support/disk.rs"]
 mod disk;
+#[path = "support/random.rs"]
+mod random;
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -21,8 +23,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use disk::{Done, Fault, Kind, Operation, Random, SimulatedDisk};
+use disk::{Done, Fault, Kind, Operation, SimulatedDisk};
 use proptest::prelude::*;
+use random::Random;
 use tallygate::config::{Config, Sync};
 use tallygate::exposition::negotiation::{Format, Offers};
 use tallygate::gateway::{BodyFormat, Failure, Gateway, Method, Pending, PushError, PushRequest, StartError};
@@ -256,8 +259,10 @@ impl Run {
         let expected = self.model.apply(request);
         match (answer, expected) {
             (Answer::Replayed, Answer::Applied) if may_be_replayed => {}
-            // The body is looked at before the key.
-            (Answer::Refused, Answer::Conflict) => {}
+            // The body is looked at before the key, and the group notes that it was refused.
+            (Answer::Refused, Answer::Conflict) => {
+                assert_eq!(request.send_with(&self.model.gateway, None), Answer::Refused);
+            }
             _ => assert_eq!(answer, expected, "{request:?}"),
         }
         assert_eq!(self.gateway.failure(), None);

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::gateway::clock::Clock;
 use crate::persistence::batch::Batch;
 use crate::persistence::file::{CommitError, StoreFile};
+use crate::store::change::Change;
 use crate::store::{Doubt, Store};
 use crate::telemetry::persistence::Commits;
 
@@ -76,6 +78,7 @@ pub(super) struct Committer {
     name: String,
     metrics: Commits,
     health: Arc<Health>,
+    clock: Arc<Clock>,
     batch: Batch,
     /// What commits that failed concerned.
     doubt: Doubt,
@@ -92,6 +95,7 @@ impl Committer {
         name: String,
         metrics: Commits,
         health: Arc<Health>,
+        clock: Arc<Clock>,
     ) -> Committer {
         Committer {
             store,
@@ -99,6 +103,7 @@ impl Committer {
             name,
             metrics,
             health,
+            clock,
             batch: Batch::default(),
             doubt: Doubt::default(),
             is_fatal: false,
@@ -124,9 +129,16 @@ impl Committer {
     pub(super) fn commit(&mut self, requests: usize) -> Result<(), CommitError> {
         self.batch.clear();
         let batch = &mut self.batch;
-        let concerned = self.store.collect(|change| batch.add(change));
+        let mut times_go = false;
+        let concerned = self.store.collect(|change| {
+            times_go |= matches!(change, Change::GroupGone { .. });
+            batch.add(change);
+        });
         if self.batch.is_empty() {
             return Ok(());
+        }
+        if times_go {
+            self.add_latest();
         }
         let started = Instant::now();
         let result = self.health.writing(|| self.file.commit(&self.batch));
@@ -138,6 +150,11 @@ impl Committer {
             }
         }
         result
+    }
+
+    /// What changes has its time in its group, or with its key; what goes takes its time along.
+    fn add_latest(&mut self) {
+        self.batch.add_latest(self.clock.latest(), false);
     }
 
     /// Whether it is time to try the disk again.
@@ -171,10 +188,12 @@ impl Committer {
         let batch = &mut self.batch;
         if self.is_fatal {
             self.store.all(|change| batch.add(change));
+            self.add_latest();
             self.file.replace(&self.batch)?;
         } else {
             self.file.reopen()?;
             self.store.collect_all_of(&mut self.doubt, |change| batch.add(change));
+            self.add_latest();
             self.file.commit(&self.batch)?;
         }
         self.metrics.committed(0, &self.batch, started.elapsed(), self.file.written());
@@ -219,6 +238,14 @@ impl Committer {
 
     /// Closes the file in good order.
     pub(super) fn close(&mut self) {
+        if !self.is_failing() {
+            self.batch.clear();
+            self.batch.add_latest(self.clock.latest(), true);
+            // Without it the next start knows less of the time, and says nothing that is wrong.
+            if let Err(error) = self.file.commit(&self.batch) {
+                tracing::debug!(file = %self.name, err = %error, "the time of the end can't be written");
+            }
+        }
         self.file.close();
     }
 }

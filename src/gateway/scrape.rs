@@ -1,7 +1,7 @@
 //! A scrape: everything that is there, joined with the gateway's own metrics, in the stock order.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::exposition::negotiation::Format;
@@ -48,7 +48,7 @@ pub fn seconds(nanos: i64) -> f64 {
     nanos as f64 / 1e9
 }
 
-/// What the configuration says about scrapes, and how far time has gone.
+/// What the configuration says about scrapes, and what was shown before the start.
 #[derive(Debug)]
 pub(super) struct Exposition {
     /// Whether start times are shown where they can only be series of their own.
@@ -59,17 +59,16 @@ pub(super) struct Exposition {
     pub(super) zero_lead: Duration,
     /// When the gateway was started.
     pub(super) started: Moment,
-    /// The latest time that was seen, in nanoseconds since the epoch.
-    pub(super) latest: AtomicI64,
+    /// Series that began up to then may have been shown with their values, in nanoseconds since the epoch.
+    pub(super) shown_until: i64,
 }
 
 impl Exposition {
-    /// Series that were born after this are shown as 0; nothing where none are. A clock that steps back
-    /// must not show anything as 0 again.
+    /// Series that were born after this are shown as 0; nothing where none are. What was shown with its value
+    /// before the start must not be shown as 0 again.
     fn lead_start(&self, now: Moment) -> Option<i64> {
         let lead = i64::try_from(self.zero_lead.as_nanos()).ok().filter(|lead| *lead > 0)?;
-        let latest = self.latest.fetch_max(now.nanos, Ordering::Relaxed).max(now.nanos);
-        Some(latest.saturating_sub(lead))
+        Some(now.nanos.saturating_sub(lead).max(self.shown_until))
     }
 }
 
@@ -121,7 +120,7 @@ impl Gateway {
     ) -> Result<(), ReceiverGone> {
         let snapshot = self.store.snapshot();
         self.forget_orders(&snapshot);
-        let now = super::now();
+        let now = self.clock.now();
         let own = self.telemetry.families(&self.store, now);
         let mut sources: Vec<Source<'_>> = snapshot.families.iter().map(Source::Pushed).collect();
         sources.extend(own.iter().map(Source::Own));
@@ -207,22 +206,22 @@ pub(super) struct Prepared {
 mod tests {
     use super::*;
 
-    fn exposition(zero_lead: Duration) -> Exposition {
-        let started = Moment { nanos: 0 };
-        Exposition { created_series: false, has_units: true, zero_lead, started, latest: AtomicI64::new(0) }
+    fn exposition(zero_lead: Duration, shown_until: i64) -> Exposition {
+        let started = Moment::at(0);
+        Exposition { created_series: false, has_units: true, zero_lead, started, shown_until }
     }
 
     #[test]
-    fn a_clock_that_steps_back_shows_nothing_as_0_again() {
-        let exposition = exposition(Duration::from_nanos(30));
-        let lead_start = |nanos| exposition.lead_start(Moment { nanos });
+    fn what_was_shown_is_not_shown_as_0_again() {
+        let exposition = exposition(Duration::from_nanos(30), 70);
+        let lead_start = |nanos| exposition.lead_start(Moment::at(nanos));
+        assert_eq!(lead_start(80), Some(70));
         assert_eq!(lead_start(100), Some(70));
-        assert_eq!(lead_start(50), Some(70));
         assert_eq!(lead_start(101), Some(71));
     }
 
     #[test]
     fn without_a_lead_nothing_is_shown_as_0() {
-        assert_eq!(exposition(Duration::ZERO).lead_start(Moment { nanos: 100 }), None);
+        assert_eq!(exposition(Duration::ZERO, 0).lead_start(Moment::at(100)), None);
     }
 }

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::clock::Clock;
 use super::commit::{Committer, Health};
 use super::interval::Interval;
 use super::writer::Writer;
-use super::{Gateway, Keeping, Rules, limits, now, scrape, stock};
-use crate::config::{Config, Persistence, Sync};
+use super::{Gateway, Keeping, Rules, limits, scrape, stock};
+use crate::config::{Config, Sync};
 use crate::exposition::text;
 use crate::persistence::disk::{Disk, Folder};
 use crate::persistence::file::{self, Found, OpenError, StoreFile};
@@ -62,23 +63,39 @@ impl Gateway {
         let store = Arc::new(Store::new(own_families(), tracking, config.push.idempotency_window));
         let telemetry = Telemetry::new()?;
         let health = Arc::new(Health::default());
+        let clock = Arc::new(Clock::new());
+        let mut shown_until = 0;
         let keeping = if tracking == Tracking::Nothing {
             Keeping::Memory
         } else {
-            keeping(&config.persistence, config.aggregation.enabled, disk, &store, &telemetry, &health)?
+            let file = open_file(config, disk, &store, &clock)?;
+            let history = file.history();
+            shown_until = history.shown_until;
+            clock.has_been(history.latest);
+            let commits = telemetry.commits().clone();
+            let committer = Committer::new(
+                store.clone(),
+                file,
+                config.persistence.file.clone(),
+                commits,
+                health.clone(),
+                clock.clone(),
+            );
+            keeping(config, &store, &clock, &telemetry, committer)?
         };
         // What was there before is there again, even if it is more.
         store.limit(limits::of_store(&config.limits));
-        let newest_push = store.newest_push();
+        let started = clock.now();
         Ok(Gateway {
             store,
+            clock,
             telemetry,
             exposition: scrape::Exposition {
                 created_series: config.exposition.created_series,
                 has_units: !config.has_stock_formats(),
                 zero_lead: config.exposition.zero_lead,
-                started: now(),
-                latest: newest_push.into(),
+                started,
+                shown_until,
             },
             prepared: scrape::Prepared::default(),
             deep_lists: super::browse::OneByOne::default(),
@@ -95,19 +112,17 @@ impl Gateway {
     }
 }
 
-/// Opens the file and starts its writer.
-fn keeping(
-    persistence: &Persistence,
-    aggregate: bool,
+/// Opens the persistence file and reads it into the store.
+fn open_file(
+    config: &Config,
     disk: Box<dyn Disk>,
-    store: &Arc<Store>,
-    telemetry: &Telemetry,
-    health: &Arc<Health>,
-) -> Result<Keeping, StartError> {
-    let name = persistence.file.clone();
+    store: &Store,
+    clock: &Clock,
+) -> Result<StoreFile, StartError> {
+    let name = config.persistence.file.clone();
     let started = Instant::now();
     let file =
-        open(disk, store, aggregate).map_err(|source| StartError::File { file: name.clone(), source })?;
+        open(config, disk, store, clock).map_err(|source| StartError::File { file: name.clone(), source })?;
     tracing::info!(
         file = %name,
         groups = store.group_count(),
@@ -115,26 +130,48 @@ fn keeping(
         duration = %humantime::format_duration(std::time::Duration::from_millis(started.elapsed().as_millis() as u64)),
         "opened the persistence file"
     );
-    let commits = telemetry.commits().clone();
-    let committer = Committer::new(store.clone(), file, name, commits, health.clone());
+    Ok(file)
+}
+
+/// Starts the writer of the file.
+fn keeping(
+    config: &Config,
+    store: &Arc<Store>,
+    clock: &Arc<Clock>,
+    telemetry: &Telemetry,
+    committer: Committer,
+) -> Result<Keeping, StartError> {
+    let persistence = &config.persistence;
     let keeping = match persistence.sync {
-        Sync::Push => Writer::start(store.clone(), committer, telemetry.queue().clone()).map(Keeping::Before),
+        Sync::Push => Writer::start(store.clone(), clock.clone(), committer, telemetry.queue().clone())
+            .map(Keeping::Before),
         Sync::Interval => Interval::start(committer, persistence.interval).map(Keeping::After),
     };
     keeping.map_err(StartError::Thread)
 }
 
-fn open(disk: Box<dyn Disk>, store: &Store, aggregate: bool) -> Result<StoreFile, OpenError> {
+/// How many nanoseconds newborn series are shown as 0.
+fn lead(config: &Config) -> u64 {
+    u64::try_from(config.exposition.zero_lead.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn open(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock) -> Result<StoreFile, OpenError> {
+    let lead = lead(config);
     match file::find(&*disk)? {
-        Found::Nothing => StoreFile::create(disk, store, false),
-        Found::Empty => StoreFile::create(disk, store, true),
-        Found::Own => StoreFile::open(disk, store),
-        Found::Other => import(disk, store, aggregate),
+        Found::Nothing => StoreFile::create(disk, store, false, 0, lead),
+        Found::Empty => StoreFile::create(disk, store, true, 0, lead),
+        Found::Own => StoreFile::open(disk, store, clock.now(), lead),
+        Found::Other => import(config, disk, store, clock),
     }
 }
 
 /// Takes over the file of a stock gateway, and keeps it as it is under another name.
-fn import(disk: Box<dyn Disk>, store: &Store, aggregate: bool) -> Result<StoreFile, OpenError> {
+fn import(
+    config: &Config,
+    disk: Box<dyn Disk>,
+    store: &Store,
+    clock: &Clock,
+) -> Result<StoreFile, OpenError> {
     let bytes = disk.read()?;
     if !stock_file::looks_like(&bytes) {
         let what = "it is neither a file of this gateway nor of a stock Pushgateway";
@@ -142,9 +179,9 @@ fn import(disk: Box<dyn Disk>, store: &Store, aggregate: bool) -> Result<StoreFi
     }
     let file = stock_file::read(&bytes)
         .map_err(|error| OpenError::Damaged(format!("as the file of a stock Pushgateway: {error}")))?;
-    let left_out = stock::import(&file, store, aggregate);
+    let left_out = stock::import(&file, store, clock.now(), config.aggregation.enabled);
     let original = disk.keep()?;
-    let opened = StoreFile::create(disk, store, true)?;
+    let opened = StoreFile::create(disk, store, true, store.newest_push(), lead(config))?;
     for sentence in &left_out {
         tracing::warn!(what = %sentence, "left out of the stock gateway's file");
     }
@@ -165,7 +202,7 @@ pub fn export_stock(config: &Config) -> Result<Vec<u8>, StartError> {
             return Err(OpenError::Io { source: std::io::ErrorKind::NotFound.into() });
         }
         let store = Store::new(own_families(), Tracking::Nothing, config.push.idempotency_window);
-        let mut file = StoreFile::open(disk, &store)?;
+        let mut file = StoreFile::open(disk, &store, Clock::new().now(), 0)?;
         let groups = stock::export(&store.groups());
         file.close();
         Ok(stock_file::write(&groups))

@@ -4,7 +4,6 @@
 use bumpalo::Bump;
 
 use super::exposure::write_row;
-use super::now;
 use super::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP, seconds};
 use crate::exposition::negotiation::{Format, Syntax};
 use crate::exposition::protobuf;
@@ -29,8 +28,9 @@ const PUSH_TIME: &str = GROUP_FAMILIES[0];
 const PUSH_FAILURE_TIME: &str = GROUP_FAMILIES[1];
 
 /// Puts everything of a stock gateway's file into an empty store, as if it had been pushed when it
-/// was. Gives a sentence for everything that fails the checks of a push and was left out.
-pub(super) fn import(file: &StockFile, store: &Store, aggregate: bool) -> Vec<String> {
+/// was; what says no time, `now`. Gives a sentence for everything that fails the checks of a push and was left
+/// out.
+pub(super) fn import(file: &StockFile, store: &Store, now: Moment, aggregate: bool) -> Vec<String> {
     let mut left_out: Vec<String> = file.skipped.iter().map(ToString::to_string).collect();
     // A group that only failed may be the twin of one with metrics, which must not give way to it.
     let mut groups: Vec<&StockGroup> = file.groups.iter().collect();
@@ -53,11 +53,11 @@ pub(super) fn import(file: &StockFile, store: &Store, aggregate: bool) -> Vec<St
             continue;
         }
         for family in group.families.iter().filter(|family| !GROUP_FAMILIES.contains(&&*family.name)) {
-            if let Err(cause) = import_family(family, &grouping, store, aggregate) {
+            if let Err(cause) = import_family(family, &grouping, store, now, aggregate) {
                 left_out.push(format!("family {} of group {}: {cause}", family.name, grouping.key()));
             }
         }
-        if !store.restore_times(&grouping, times(group)) {
+        if !store.restore_times(&grouping, times(group, now)) {
             left_out.push(format!(
                 "group {}: another differs from it only in an empty instance label",
                 grouping.key()
@@ -72,6 +72,7 @@ fn import_family(
     family: &StockFamily,
     grouping: &Grouping<'_>,
     store: &Store,
+    now: Moment,
     aggregate: bool,
 ) -> Result<(), String> {
     let Some(message) = &family.message else { return Ok(()) };
@@ -80,14 +81,14 @@ fn import_family(
     let parsed = protobuf::parse(&body, &arena).map_err(|error| error.to_string())?;
     let push = Push::prepare(&parsed, grouping, aggregate).map_err(|error| error.to_string())?;
     let semantics = Semantics::replacing(aggregate);
-    let pushed_at = if family.pushed_at == 0 { now() } else { Moment { nanos: family.pushed_at } };
+    let pushed_at = if family.pushed_at == 0 { now } else { Moment::at(family.pushed_at) };
     store.push(grouping, &push, &semantics, pushed_at, None).map(drop).map_err(|error| error.to_string())
 }
 
 /// When a group was created, last pushed to, and last failed. The stock gateway keeps these as families
 /// of the group; their times are more exact than their values. It counts no pushes of a
 /// group.
-fn times(group: &StockGroup) -> Times {
+fn times(group: &StockGroup, now: Moment) -> Times {
     let of = |name| {
         let Some(family) = group.families.iter().find(|family| family.name == name) else { return (0, 0) };
         // Before the first push, or without any that failed, the value is zero.
@@ -96,7 +97,7 @@ fn times(group: &StockGroup) -> Times {
     };
     let ((first_pushed, pushed_at), (first_failed, failed_at)) = (of(PUSH_TIME), of(PUSH_FAILURE_TIME));
     let created = [first_pushed, first_failed].into_iter().filter(|time| *time != 0).min();
-    let created_at = created.unwrap_or_else(|| now().nanos);
+    let created_at = created.unwrap_or(now.nanos);
     Times { created_at, pushed_at, failed_at, pushes: 0 }
 }
 

@@ -9,9 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::Failure;
+use super::clock::Clock;
 use super::commit::{Committer, FailOnPanic, RETRY_AFTER};
 use super::thread::WriterThread;
-use super::{Failure, now};
 use crate::model::grouping::Grouping;
 use crate::model::push::Push;
 use crate::store::group::Semantics;
@@ -94,11 +95,12 @@ impl Writer {
     /// When the system has no thread to give.
     pub(super) fn start(
         store: Arc<Store>,
+        clock: Arc<Clock>,
         committer: Committer,
         metrics: QueueMetrics,
     ) -> std::io::Result<Writer> {
         let queue = Arc::new(Queue { waiting: Mutex::default(), changed: Condvar::new(), metrics });
-        let work = Work { store, committer, queue: queue.clone() };
+        let work = Work { store, clock, committer, queue: queue.clone() };
         let thread = WriterThread::start(move || work.run())?;
         Ok(Writer { queue, thread })
     }
@@ -188,6 +190,7 @@ impl Queue {
 /// What the thread works with.
 struct Work {
     store: Arc<Store>,
+    clock: Arc<Clock>,
     committer: Committer,
     queue: Arc<Queue>,
 }
@@ -214,16 +217,37 @@ impl Work {
 
     fn process(&mut self, jobs: Vec<Job>) {
         // Before the batch, so that a failure of it costs no key.
-        self.store.keys().trim(now());
+        self.store.keys().trim(self.clock.now());
         let first_key = self.store.keys().next();
         let applied: Vec<(oneshot::Sender<Answer>, Answer)> =
-            jobs.into_iter().map(|job| (job.answer, apply(&self.store, job.request))).collect();
+            jobs.into_iter().map(|job| (job.answer, self.apply(job.request))).collect();
         if self.committer.commit(applied.len()).is_ok() {
             self.store.publish();
             applied.into_iter().for_each(|(sender, answer)| reply(sender, answer));
         } else {
             self.store.take_back(first_key);
             applied.into_iter().for_each(|(sender, _)| reply(sender, Err(Failure::NotKept)));
+        }
+    }
+
+    fn apply(&self, request: Request) -> Answer {
+        let now = self.clock.now();
+        let store = &self.store;
+        match request {
+            Request::Push { grouping, push, semantics, key } => {
+                store.push(&grouping, &push, &semantics, now, key.as_ref()).map_err(Failure::from)
+            }
+            Request::Failed { grouping } => {
+                store.push_failed(&grouping, now);
+                Ok(Outcome::Applied)
+            }
+            Request::Delete { grouping, key } => {
+                store.delete(&grouping, now, key.as_ref()).map_err(Failure::from)
+            }
+            Request::Wipe => {
+                store.wipe();
+                Ok(Outcome::Applied)
+            }
         }
     }
 }
@@ -236,26 +260,6 @@ impl Drop for CloseOnDrop {
         let mut waiting = self.0.lock();
         waiting.is_closed = true;
         waiting.jobs.clear();
-    }
-}
-
-fn apply(store: &Store, request: Request) -> Answer {
-    let now = now();
-    match request {
-        Request::Push { grouping, push, semantics, key } => {
-            store.push(&grouping, &push, &semantics, now, key.as_ref()).map_err(Failure::from)
-        }
-        Request::Failed { grouping } => {
-            store.push_failed(&grouping, now);
-            Ok(Outcome::Applied)
-        }
-        Request::Delete { grouping, key } => {
-            store.delete(&grouping, now, key.as_ref()).map_err(Failure::from)
-        }
-        Request::Wipe => {
-            store.wipe();
-            Ok(Outcome::Applied)
-        }
     }
 }
 

@@ -246,7 +246,7 @@ fn summary_object<'a>(labels: Labels<'a>, summary: &Summary) -> Metric<'a> {
     let quantile =
         |q: &crate::model::summary::Quantile| (format_f64_signed(q.quantile), format_f64_signed(q.value));
     Metric::Summary {
-        count: count_text(summary.count, false),
+        count: count_text(summary.count.value(), false),
         labels,
         quantiles: summary.quantiles.iter().map(quantile).collect(),
         sum: format_f64_signed(summary.sum.value()),

@@ -1,5 +1,7 @@
 //! Populations of buckets: whole numbers until a fraction arrives.
 
+use crate::model::sum::Sum;
+
 /// A number of observations. Stays an exact integer for as long as only integers are added.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Count {
@@ -33,15 +35,63 @@ impl Count {
     pub fn is_float(self) -> bool {
         matches!(self, Count::Float(_))
     }
+}
 
-    /// The sum of both; beyond `u64` it goes on as a float.
-    pub fn plus(self, other: Count) -> Count {
+/// A running count: an exact integer for as long as only integers are added and `u64` holds them, then a
+/// compensated sum, which keeps single observations beyond 2^53 too.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RunningCount {
+    /// A whole number.
+    Int(u64),
+    /// A number with a fraction, or one beyond `u64`.
+    Float(Sum),
+}
+
+impl RunningCount {
+    /// Nothing observed.
+    pub const ZERO: RunningCount = RunningCount::Int(0);
+
+    /// The count as it is shown.
+    pub fn value(self) -> Count {
+        match self {
+            RunningCount::Int(n) => Count::Int(n),
+            RunningCount::Float(sum) => Count::Float(sum.value()),
+        }
+    }
+
+    /// Adds a number of observations.
+    pub fn add(&mut self, count: Count) {
+        *self = self.plus(count.into());
+    }
+
+    /// Both counts together.
+    pub fn plus(self, other: RunningCount) -> RunningCount {
         match (self, other) {
-            (Count::Int(a), Count::Int(b)) => match a.checked_add(b) {
-                Some(sum) => Count::Int(sum),
-                None => Count::Float(a as f64 + b as f64),
-            },
-            (a, b) => Count::Float(a.as_f64() + b.as_f64()),
+            (RunningCount::Int(a), RunningCount::Int(b)) if a.checked_add(b).is_some() => {
+                RunningCount::Int(a + b)
+            }
+            (a, b) => {
+                let mut sum = a.to_sum();
+                sum.merge(b.to_sum());
+                RunningCount::Float(sum)
+            }
+        }
+    }
+
+    /// The count as a sum.
+    pub fn to_sum(self) -> Sum {
+        match self {
+            RunningCount::Int(n) => Sum::of_integer(n),
+            RunningCount::Float(sum) => sum,
+        }
+    }
+}
+
+impl From<Count> for RunningCount {
+    fn from(count: Count) -> RunningCount {
+        match count {
+            Count::Int(n) => RunningCount::Int(n),
+            Count::Float(x) => RunningCount::Float(Sum::new(x)),
         }
     }
 }
@@ -50,17 +100,35 @@ impl Count {
 mod tests {
     use super::*;
 
+    fn running(counts: &[Count]) -> Count {
+        let mut total = RunningCount::ZERO;
+        counts.iter().for_each(|count| total.add(*count));
+        total.value()
+    }
+
     #[test]
     fn integers_stay_integers() {
-        assert_eq!(Count::from_f64(3.0).plus(Count::Int(4)), Count::Int(7));
-        assert_eq!(Count::from_f64(1.5).plus(Count::Int(4)), Count::Float(5.5));
+        assert_eq!(running(&[Count::from_f64(3.0), Count::Int(4)]), Count::Int(7));
+        assert_eq!(running(&[Count::from_f64(1.5), Count::Int(4)]), Count::Float(5.5));
         assert_eq!(Count::from_f64(-1.0), Count::Float(-1.0));
         assert!(Count::from_f64(f64::NAN).is_float() && Count::from_f64(1.8446744073709552e19).is_float());
     }
 
     #[test]
     fn beyond_u64_goes_on_as_float() {
-        assert_eq!(Count::Int(u64::MAX).plus(Count::Int(1)), Count::Float(18_446_744_073_709_551_616.0));
-        assert_eq!(Count::Int(1 << 63).plus(Count::Int(5)), Count::Int((1 << 63) + 5));
+        let max = Count::Int(u64::MAX);
+        assert_eq!(running(&[max, Count::Int(1)]), Count::Float(18_446_744_073_709_551_616.0));
+        assert_eq!(running(&[Count::Int(1 << 63), Count::Int(5)]), Count::Int((1 << 63) + 5));
+        let mut single = vec![max];
+        single.extend([Count::Int(1); 4097]);
+        assert_eq!(running(&single), Count::Float(18_446_744_073_709_555_712.0));
+    }
+
+    #[test]
+    fn beyond_2_to_the_53_single_observations_count() {
+        let mut counts = vec![Count::Float(0.5), Count::Int(1 << 53)];
+        counts.extend([Count::Int(1); 1000]);
+        assert_eq!(running(&counts), Count::Float(9_007_199_254_741_992.0));
+        assert_eq!(running(&[Count::Float(1.7e308), Count::Float(1.7e308)]), Count::Float(f64::MAX));
     }
 }

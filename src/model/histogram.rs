@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::model::count::Count;
+use crate::model::count::{Count, RunningCount};
 use crate::model::native_histogram::NativeHistogram;
 use crate::model::number::format_f64;
 use crate::model::sum::Sum;
@@ -52,22 +52,27 @@ impl Layout {
 pub enum Counts {
     /// Whole numbers.
     Int(Box<[u64]>),
-    /// Numbers with a fraction, or beyond `u64`.
-    Float(Box<[f64]>),
+    /// Numbers with a fraction, or beyond `u64`; all of them, so that none rounds otherwise than its neighbour.
+    Float(Box<[Sum]>),
 }
 
 impl Counts {
     fn new(buckets: &[Bucket]) -> Counts {
-        match buckets.iter().map(|b| if let Count::Int(n) = b.count { Some(n) } else { None }).collect() {
-            Some(counts) => Counts::Int(counts),
-            None => Counts::Float(buckets.iter().map(|b| b.count.as_f64()).collect()),
+        Counts::of(buckets.iter().map(|bucket| bucket.count.into()))
+    }
+
+    fn of(counts: impl Iterator<Item = RunningCount> + Clone) -> Counts {
+        let whole = |count| if let RunningCount::Int(n) = count { Some(n) } else { None };
+        match counts.clone().map(whole).collect() {
+            Some(whole) => Counts::Int(whole),
+            None => Counts::Float(counts.map(RunningCount::to_sum).collect()),
         }
     }
 
-    fn get(&self, at: usize) -> Count {
+    fn get(&self, at: usize) -> RunningCount {
         match self {
-            Counts::Int(counts) => Count::Int(counts[at]),
-            Counts::Float(counts) => Count::Float(counts[at]),
+            Counts::Int(counts) => RunningCount::Int(counts[at]),
+            Counts::Float(counts) => RunningCount::Float(counts[at]),
         }
     }
 
@@ -78,7 +83,7 @@ impl Counts {
                 Count::Float(_) => false,
             });
             if !fits {
-                *self = Counts::Float(counts.iter().map(|n| *n as f64).collect());
+                *self = Counts::Float(counts.iter().map(|n| Sum::of_integer(*n)).collect());
             }
         }
         match self {
@@ -91,7 +96,7 @@ impl Counts {
             }
             Counts::Float(counts) => {
                 for (have, bucket) in counts.iter_mut().zip(buckets) {
-                    *have += bucket.count.as_f64();
+                    have.merge(RunningCount::from(bucket.count).to_sum());
                 }
             }
         }
@@ -114,18 +119,18 @@ pub struct Part {
     /// A count for each bound.
     pub counts: Counts,
     /// All observations that came with this layout, those above the last bound included.
-    pub total: Count,
+    pub total: RunningCount,
 }
 
 impl Part {
     /// Observations that are known to be at most `bound`: the count at this layout's largest bound
     /// not above it.
-    fn at_most(&self, bound: f64) -> Count {
+    fn at_most(&self, bound: f64) -> RunningCount {
         if bound == f64::INFINITY {
             return self.total;
         }
         match self.layout.bounds.partition_point(|b| *b <= bound) {
-            0 => Count::ZERO,
+            0 => RunningCount::ZERO,
             n => self.counts.get(n - 1),
         }
     }
@@ -197,7 +202,7 @@ impl Histogram {
             .into_iter()
             .find(|layout| layout.fits(buckets))
             .map_or_else(|| Arc::new(Layout::new(buckets)), Arc::clone);
-        let first = Part { layout, counts: Counts::new(buckets), total };
+        let first = Part { layout, counts: Counts::new(buckets), total: total.into() };
         Histogram { first, others: Vec::new(), native: pushed.native_part(), sum: Sum::new(pushed.sum) }
     }
 
@@ -223,14 +228,14 @@ impl Histogram {
         match part {
             Some(part) => {
                 part.counts.add(buckets);
-                part.total = part.total.plus(total);
+                part.total.add(total);
             }
             None => {
                 if self.others.len() + 1 >= MAX_LAYOUTS {
                     self.collapse();
                 }
                 let layout = Arc::new(Layout::new(buckets));
-                self.others.push(Part { layout, counts: Counts::new(buckets), total });
+                self.others.push(Part { layout, counts: Counts::new(buckets), total: total.into() });
             }
         }
     }
@@ -252,10 +257,14 @@ impl Histogram {
 
     /// Makes one layout of all, with the bounds and counts that are shown.
     fn collapse(&mut self) {
-        let mut shown = Vec::new();
-        self.classic_buckets(|_, bound, count| shown.push(Bucket { bound, count }));
-        let total = self.count();
-        self.first = Part { layout: Arc::new(Layout::new(&shown)), counts: Counts::new(&shown), total };
+        let (mut bounds, mut counts) = (Vec::new(), Vec::new());
+        self.classic_counts(|_, bound, count| {
+            bounds.push(bound);
+            counts.push(count);
+        });
+        let total = self.total();
+        let layout = Arc::new(Layout::of(bounds.into()));
+        self.first = Part { layout, counts: Counts::of(counts.into_iter()), total };
         self.others.clear();
     }
 
@@ -290,7 +299,11 @@ impl Histogram {
 
     /// The number of observations.
     pub fn count(&self) -> Count {
-        self.others.iter().fold(self.first.total, |count, part| count.plus(part.total))
+        self.total().value()
+    }
+
+    fn total(&self) -> RunningCount {
+        self.others.iter().fold(self.first.total, |total, part| total.plus(part.total))
     }
 
     /// Whether all pushes had the same bounds, so that buckets are shown as they were pushed.
@@ -354,6 +367,10 @@ impl Histogram {
     }
 
     fn classic_buckets(&self, mut each: impl FnMut(&str, f64, Count)) {
+        self.classic_counts(|label, bound, count| each(label, bound, count.value()));
+    }
+
+    fn classic_counts(&self, mut each: impl FnMut(&str, f64, RunningCount)) {
         if self.others.is_empty() {
             let layout = &self.first.layout;
             for (at, (bound, label)) in layout.bounds.iter().zip(&layout.labels).enumerate() {
@@ -369,13 +386,14 @@ impl Histogram {
         bounds.sort_by(|a, b| a.0.total_cmp(&b.0));
         bounds.dedup_by(|a, b| a.0 == b.0);
         for (bound, label) in bounds {
-            each(label, bound, parts().fold(Count::ZERO, |count, part| count.plus(part.at_most(bound))));
+            let count = parts().fold(RunningCount::ZERO, |count, part| count.plus(part.at_most(bound)));
+            each(label, bound, count);
         }
     }
 
     /// Whether any count is no integer, which turns the whole histogram into a float histogram.
     pub fn is_float(&self) -> bool {
-        self.parts().any(|part| part.total.is_float() || matches!(part.counts, Counts::Float(_)))
+        self.parts().any(|part| part.total.value().is_float() || matches!(part.counts, Counts::Float(_)))
             || self.native().is_some_and(NativeHistogram::is_float)
     }
 }
@@ -436,6 +454,34 @@ mod tests {
         let huge = Bucket { bound: 1.0, count: Count::Int(u64::MAX) };
         let histogram = merged(&[(vec![huge], 0.0, huge.count), (vec![huge], 0.0, huge.count)]);
         assert_eq!(shown(&histogram), [(1.0, 36_893_488_147_419_103_232.0)]);
+    }
+
+    #[test]
+    fn all_buckets_go_on_beyond_2_to_the_53() {
+        let bucket = |bound, count| Bucket { bound, count };
+        let large = Count::Int(1 << 53);
+        let mut pushes = vec![
+            (vec![bucket(1.0, Count::Float(0.5)), bucket(f64::INFINITY, large)], 0.0, large),
+            (vec![bucket(1.0, Count::Int(1 << 53)), bucket(f64::INFINITY, large)], 0.0, large),
+        ];
+        pushes.extend(vec![observed(&[0.0], &[1.0, f64::INFINITY]); 1000]);
+        let histogram = merged(&pushes);
+        let (lower, all) = (9_007_199_254_741_992.0, 18_014_398_509_482_984.0);
+        assert_eq!(shown(&histogram), [(1.0, lower), (f64::INFINITY, all)]);
+        assert_eq!(histogram.count(), Count::Int(18_014_398_509_482_984));
+    }
+
+    #[test]
+    fn counts_stop_at_the_largest_number() {
+        let huge = Bucket { bound: f64::INFINITY, count: Count::Float(1.7e308) };
+        let other = Bucket { bound: 1.0, ..huge };
+        let histogram = merged(&[
+            (vec![huge], 0.0, huge.count),
+            (vec![huge], 0.0, huge.count),
+            (vec![other], 0.0, huge.count),
+        ]);
+        assert_eq!(shown(&histogram), [(1.0, 1.7e308), (f64::INFINITY, f64::MAX)]);
+        assert_eq!(histogram.count(), Count::Float(f64::MAX));
     }
 
     fn pushes() -> impl Strategy<Value = Vec<Classic>> {

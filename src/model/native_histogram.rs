@@ -272,7 +272,7 @@ impl NativeHistogram {
     pub fn population(&self) -> Count {
         match &self.populations {
             Populations::Int(sparse) => Count::Int(sparse.populations().sum()),
-            Populations::Float(sparse) => Count::Float(sparse.populations().sum()),
+            Populations::Float(sparse) => Count::Float(sparse.populations().sum::<f64>().min(f64::MAX)),
         }
     }
 

@@ -28,30 +28,49 @@ impl Sum {
         Sum { high, low }
     }
 
+    /// A sum of one integer, exactly.
+    pub fn of_integer(value: u64) -> Sum {
+        let high = value as f64;
+        Sum { high, low: (i128::from(value) - high as i128) as f64 }
+    }
+
     /// The sum as it is exposed.
     pub const fn value(self) -> f64 {
         self.high
     }
 
+    /// Adds what another sum has added up.
+    pub fn merge(&mut self, other: Sum) {
+        self.add(other.high);
+        self.add(other.low);
+    }
+
     /// Adds `value` (Neumaier's summation, renormalised so that `high` is always the rounded sum).
     ///
     /// A sum of finite values stops at the largest finite number instead of becoming infinite:
-    /// infinity would absorb everything that follows.
+    /// infinity would absorb everything that follows. Of two infinities the positive one stays: their sum
+    /// would be no number, and nothing that is added later makes it one again.
     pub fn add(&mut self, value: f64) {
-        let both_finite = self.high.is_finite() && value.is_finite();
-        let sum = self.high + value;
-        if !sum.is_finite() {
-            *self = Sum::new(if both_finite { f64::MAX.copysign(sum) } else { sum });
+        if !(self.high.is_finite() && value.is_finite()) {
+            let sum = self.high + value;
+            let is_made_up = sum.is_nan() && !self.high.is_nan() && !value.is_nan();
+            *self = Sum::new(if is_made_up { f64::INFINITY } else { sum });
             return;
         }
+        let sum = self.high + value;
         let error = if self.high.abs() >= value.abs() {
             (self.high - sum) + value
         } else {
             (value - sum) + self.high
         };
         let low = self.low + error;
-        self.high = sum + low;
-        self.low = (sum - self.high) + low;
+        let high = sum + low;
+        *self = if high.is_finite() {
+            Sum { high, low: (sum - high) + low }
+        } else {
+            // The rounding error of a sum that overflows is no number.
+            Sum::new(f64::MAX.copysign(sum))
+        };
     }
 }
 
@@ -82,17 +101,36 @@ mod tests {
         assert_eq!(total(&[f64::MAX, f64::MAX]), f64::MAX);
         assert_eq!(total(&[f64::INFINITY, 1.0]), f64::INFINITY);
         assert!(total(&[f64::NAN, 1.0]).is_nan());
-        assert!(total(&[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
+        assert_eq!(total(&[f64::INFINITY, f64::NEG_INFINITY, 1.0]), f64::INFINITY);
+        assert_eq!(total(&[f64::NEG_INFINITY, 1.0, f64::INFINITY]), f64::INFINITY);
+        assert_eq!(total(&[f64::NEG_INFINITY, -1.0]), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn the_largest_number_is_where_a_sum_of_numbers_stops() {
+        let mut sum = Sum::new(1.797e308);
+        for _ in 0..3 {
+            sum.add(4.989_595_37e291);
+            assert!(sum.value().is_finite());
+        }
+        let mut sum = Sum::new(f64::MAX);
+        for _ in 0..100 {
+            sum.add(9e291);
+            assert_eq!(sum.value(), f64::MAX);
+        }
+        sum.add(-f64::MAX);
+        assert!(sum.value().is_finite());
+        assert_eq!(total(&[-f64::MAX, -f64::MAX]), -f64::MAX);
     }
 
     proptest! {
         #[test]
-        fn never_steps_back(values in prop::collection::vec(0.0..1e300f64, 1..60), small in prop::collection::vec(0.0..1.0f64, 1..60)) {
+        fn never_steps_back(values in prop::collection::vec(0.0..f64::MAX, 1..60), small in prop::collection::vec(0.0..1.0f64, 1..60)) {
             let mut sum = Sum::default();
             let mut last = 0.0;
             for value in values.iter().zip(small.iter().cycle()).flat_map(|(a, b)| [*a, *b, 1.0, f64::MIN_POSITIVE]) {
                 sum.add(value);
-                prop_assert!(sum.value() >= last);
+                prop_assert!(sum.value() >= last && sum.value().is_finite());
                 last = sum.value();
             }
         }

@@ -1,6 +1,6 @@
 //! Summaries: a sum, a count, and quantiles that a client computed.
 
-use crate::model::count::Count;
+use crate::model::count::{Count, RunningCount};
 use crate::model::sum::Sum;
 
 /// One quantile of a summary.
@@ -18,7 +18,7 @@ pub struct Summary {
     /// The sum of all observations.
     pub sum: Sum,
     /// The number of observations.
-    pub count: Count,
+    pub count: RunningCount,
     /// The quantiles of the latest push: quantiles of several pushes can't be combined.
     pub quantiles: Box<[Quantile]>,
 }
@@ -26,13 +26,13 @@ pub struct Summary {
 impl Summary {
     /// A summary as it was pushed.
     pub fn new(sum: f64, count: Count, quantiles: &[Quantile]) -> Summary {
-        Summary { sum: Sum::new(sum), count, quantiles: quantiles.into() }
+        Summary { sum: Sum::new(sum), count: count.into(), quantiles: quantiles.into() }
     }
 
     /// Adds a push: sum and count add up, the quantiles are those of the push.
     pub fn merge(&mut self, sum: f64, count: Count, quantiles: &[Quantile]) {
         self.sum.add(sum);
-        self.count = self.count.plus(count);
+        self.count.add(count);
         if *self.quantiles != *quantiles {
             self.quantiles = quantiles.into();
         }

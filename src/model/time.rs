@@ -5,6 +5,15 @@
 pub struct Moment {
     /// Nanoseconds since the epoch.
     pub nanos: i64,
+    /// Nanoseconds on a clock that nobody sets, since some moment of this process.
+    pub steady: i64,
+}
+
+impl Moment {
+    /// A moment of which only this is known, in nanoseconds since the epoch.
+    pub fn at(nanos: i64) -> Moment {
+        Moment { nanos, steady: nanos }
+    }
 }
 
 /// When a series began, as far as that is known.

@@ -50,6 +50,11 @@ pub(super) enum Step {
         from: u64,
         to: u64,
     },
+    /// The latest time that was seen, and whether none comes after it.
+    Latest {
+        nanos: i64,
+        is_last: bool,
+    },
 }
 
 /// The rows of one commit. Each has its whole new state, so writing a batch twice does no harm.
@@ -85,6 +90,12 @@ impl Batch {
 
     pub(super) fn bytes(&self, range: &Range<usize>) -> &[u8] {
         &self.bytes[range.clone()]
+    }
+
+    /// Adds the latest time that was seen, in nanoseconds since the epoch; `is_last` where the file is closed
+    /// after this batch.
+    pub fn add_latest(&mut self, nanos: i64, is_last: bool) {
+        self.steps.push(Step::Latest { nanos, is_last });
     }
 
     /// Adds a change. Later changes count where they concern the same row.

@@ -8,20 +8,29 @@ use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, WriteTransaction,
 };
 
+use crate::model::time::Moment;
 use crate::persistence::batch::{Batch, RowKey, Step, Table};
 use crate::persistence::disk::{Bytes, Disk, Watch, Watched};
 use crate::persistence::load;
 use crate::store::Store;
 
-/// The version of the rows. Files of a newer one are refused.
-pub const FORMAT: u64 = 1;
+/// The version of the rows. Files of a newer one are refused; those of an older one are read, and have this one
+/// from then on.
+pub const FORMAT: u64 = 2;
+
+/// The first version.
+const OLDEST_FORMAT: u64 = 1;
 
 /// The store is read once, at the start; after that only the upper levels of the tables are needed.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// Single numbers: the format.
+/// Single numbers: the format, and what [`History`] has.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const FORMAT_KEY: &str = "format";
+const LATEST_KEY: &str = "latest_nanos";
+const LEAD_KEY: &str = "lead_nanos";
+const SHOWN_KEY: &str = "shown_until_nanos";
+const CLOSED_KEY: &str = "closed";
 
 /// See [`Table::Names`].
 pub(super) const NAMES: TableDefinition<'_, &RowKey, &[u8]> = TableDefinition::new("names");
@@ -87,6 +96,29 @@ pub struct CommitError {
     pub is_fatal: bool,
 }
 
+/// What a file knows of the gateways that had it before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The latest time that it has seen, as far as that is known, in nanoseconds since the epoch.
+    pub latest: i64,
+    /// Whether it has closed the file in good order: then there was no later time.
+    pub is_closed: bool,
+    /// For how many nanoseconds newborn series were shown as 0, and are from now on.
+    pub lead: u64,
+    /// Series that began up to then may have been shown with their values, in nanoseconds since the epoch.
+    pub shown_until: i64,
+}
+
+impl History {
+    /// What is known now, where newborn series are shown as 0 for `lead` nanoseconds. A gateway that has closed
+    /// its file, or a clock that is right, tells which were shown as 0 before; a gateway that did so for a
+    /// shorter time may have shown any.
+    fn at(self, now: Moment, lead: u64) -> History {
+        let is_known = self.lead >= lead && (self.is_closed || now.nanos > self.latest);
+        History { lead, shown_until: if is_known { self.shown_until } else { self.latest }, ..self }
+    }
+}
+
 /// An open file.
 #[derive(Debug)]
 pub struct StoreFile {
@@ -94,6 +126,7 @@ pub struct StoreFile {
     watch: Arc<Watch>,
     /// None after a failure, until it is opened again.
     database: Option<Database>,
+    history: History,
 }
 
 /// What there is where the file should be.
@@ -127,36 +160,59 @@ pub fn find(disk: &dyn Disk) -> Result<Found, OpenError> {
 }
 
 impl StoreFile {
-    /// Opens the file that is there, checks all of it and reads it into an empty store.
+    /// Opens the file that is there, checks all of it and reads it into an empty store. It is `now`, and newborn
+    /// series are shown as 0 for `lead` nanoseconds.
     ///
     /// # Errors
     ///
     /// When it can't be used. It is left as it is then.
-    pub fn open(disk: Box<dyn Disk>, store: &Store) -> Result<StoreFile, OpenError> {
+    pub fn open(disk: Box<dyn Disk>, store: &Store, now: Moment, lead: u64) -> Result<StoreFile, OpenError> {
         let watch = Arc::<Watch>::default();
         let database = open(disk.open()?, &watch)?;
-        readable(|| {
-            check_format(&database)?;
-            load::load(&database, store).map_err(OpenError::Damaged)
+        let history = readable(|| {
+            let format = check_format(&database)?;
+            let latest = load::load(&database, store, now).map_err(OpenError::Damaged)?;
+            let before = read_history(&database)?;
+            let before = History { latest: before.latest.max(latest), ..before };
+            let history = before.at(now, lead);
+            // Most gateways show nothing as 0, and write nothing here.
+            let has_news = before.is_closed || history.shown_until != before.shown_until;
+            if format != FORMAT || before.lead != lead || (has_news && lead > 0) {
+                begin(&database, history)?;
+            }
+            Ok(history)
         })?;
         store.restored();
         // What a gateway left that could not replace the file.
         disk.discard();
-        Ok(StoreFile { disk, watch, database: Some(database) })
+        Ok(StoreFile { disk, watch, database: Some(database), history })
     }
 
-    /// Writes what there is in the store to a new file and puts it in its place, `over` what is there.
+    /// Writes what there is in the store to a new file and puts it in its place, `over` what is there. The latest
+    /// time in it is `latest`, in nanoseconds since the epoch; `lead` as in [`StoreFile::open`].
     ///
     /// # Errors
     ///
     /// When it can't be written. What was there before is left as it is then.
-    pub fn create(disk: Box<dyn Disk>, store: &Store, over: bool) -> Result<StoreFile, OpenError> {
+    pub fn create(
+        disk: Box<dyn Disk>,
+        store: &Store,
+        over: bool,
+        latest: i64,
+        lead: u64,
+    ) -> Result<StoreFile, OpenError> {
         let watch = Arc::<Watch>::default();
         let mut batch = Batch::default();
         store.all(|change| batch.add(change));
-        let database = new_file(&*disk, &watch, &batch, over)?;
+        let history = History { latest, shown_until: latest, lead, is_closed: false };
+        let database = new_file(&*disk, &watch, &batch, over, history)?;
         store.restored();
-        Ok(StoreFile { disk, watch, database: Some(database) })
+        Ok(StoreFile { disk, watch, database: Some(database), history })
+    }
+
+    /// What the file knew when it was opened.
+    pub fn history(&self) -> History {
+        self.history
     }
 
     /// Writes a batch for good.
@@ -169,7 +225,7 @@ impl StoreFile {
         let Some(database) = &self.database else {
             return Err(CommitError::new("the file is closed", false));
         };
-        let result = catch_unwind(AssertUnwindSafe(|| write(database, batch, false)));
+        let result = catch_unwind(AssertUnwindSafe(|| write(database, batch)));
         let message = match result {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error.to_string(),
@@ -209,7 +265,7 @@ impl StoreFile {
     /// When the new file can't be written; the old one is still there then.
     pub fn replace(&mut self, batch: &Batch) -> Result<(), CommitError> {
         self.close();
-        let database = new_file(&*self.disk, &self.watch, batch, true).map_err(|error| {
+        let database = new_file(&*self.disk, &self.watch, batch, true, self.history).map_err(|error| {
             self.watch.take_sync_failed();
             CommitError::new(&error.to_string(), true)
         })?;
@@ -291,27 +347,69 @@ impl From<StorageError> for OpenError {
     }
 }
 
-fn check_format(database: &Database) -> Result<(), OpenError> {
-    let damaged = |error: &dyn std::error::Error| OpenError::Damaged(error.to_string());
+fn check_format(database: &Database) -> Result<u64, OpenError> {
     let read = database.begin_read().map_err(|error| damaged(&error))?;
     let table = read
         .open_table(META)
         .map_err(|_| OpenError::Foreign("it is a redb file, but none of this gateway".to_owned()))?;
     let found = table.get(FORMAT_KEY).map_err(|error| damaged(&error))?.map(|value| value.value());
     match found {
-        Some(FORMAT) => Ok(()),
+        Some(found) if (OLDEST_FORMAT..=FORMAT).contains(&found) => Ok(found),
         Some(found) if found > FORMAT => Err(OpenError::Newer { found }),
         _ => Err(OpenError::Damaged("its format is not known".into())),
     }
 }
 
-fn new_file(disk: &dyn Disk, watch: &Arc<Watch>, batch: &Batch, over: bool) -> Result<Database, OpenError> {
+fn damaged(error: &dyn std::error::Error) -> OpenError {
+    OpenError::Damaged(error.to_string())
+}
+
+fn read_history(database: &Database) -> Result<History, OpenError> {
+    let read = database.begin_read().map_err(|error| damaged(&error))?;
+    let table = read.open_table(META).map_err(|error| damaged(&error))?;
+    let number = |key| {
+        let found = table.get(key).map_err(|error| damaged(&error))?;
+        Ok::<_, OpenError>(found.map_or(0, |number| number.value()))
+    };
+    let latest = i64::try_from(number(LATEST_KEY)?).unwrap_or(i64::MAX);
+    let shown_until = i64::try_from(number(SHOWN_KEY)?).unwrap_or(i64::MAX);
+    Ok(History { latest, is_closed: number(CLOSED_KEY)? != 0, lead: number(LEAD_KEY)?, shown_until })
+}
+
+/// Says in the file what the gateway that has it from now on does, and that it has not closed it yet.
+fn begin(database: &Database, history: History) -> Result<(), OpenError> {
+    let begin = || {
+        let transaction = database.begin_write()?;
+        {
+            let mut table = transaction.open_table(META)?;
+            table.insert(FORMAT_KEY, FORMAT)?;
+            table.insert(LEAD_KEY, history.lead)?;
+            table.insert(SHOWN_KEY, history.shown_until.unsigned_abs())?;
+            table.remove(CLOSED_KEY)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    };
+    begin().map_err(not_written)
+}
+
+fn not_written(error: redb::Error) -> OpenError {
+    match error {
+        redb::Error::Io(source) => OpenError::Io { source },
+        error => OpenError::Damaged(error.to_string()),
+    }
+}
+
+fn new_file(
+    disk: &dyn Disk,
+    watch: &Arc<Watch>,
+    batch: &Batch,
+    over: bool,
+    history: History,
+) -> Result<Database, OpenError> {
     let bytes = disk.create_new()?;
     let made = open(bytes, watch).and_then(|database| {
-        write(&database, batch, true).map_err(|error| match error {
-            redb::Error::Io(source) => OpenError::Io { source },
-            error => OpenError::Damaged(error.to_string()),
-        })?;
+        write_new(&database, batch, history).map_err(not_written)?;
         disk.install(over)?;
         Ok(database)
     });
@@ -321,17 +419,28 @@ fn new_file(disk: &dyn Disk, watch: &Arc<Watch>, batch: &Batch, over: bool) -> R
     made
 }
 
-/// Writes a batch in one synced transaction. A new file also gets its format.
-fn write(database: &Database, batch: &Batch, is_new: bool) -> Result<(), redb::Error> {
+/// Writes the first batch of a new file.
+fn write_new(database: &Database, batch: &Batch, history: History) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    if is_new {
-        transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
-        // Reading expects all of them.
-        transaction.open_table(NAMES)?;
-        transaction.open_table(VALUES)?;
-        transaction.open_table(KINDS)?;
-        transaction.open_table(KEYS)?;
-    }
+    let mut meta = transaction.open_table(META)?;
+    meta.insert(FORMAT_KEY, FORMAT)?;
+    meta.insert(LEAD_KEY, history.lead)?;
+    meta.insert(SHOWN_KEY, history.shown_until.unsigned_abs())?;
+    drop(meta);
+    // Reading expects all of them.
+    transaction.open_table(NAMES)?;
+    transaction.open_table(VALUES)?;
+    transaction.open_table(KINDS)?;
+    transaction.open_table(KEYS)?;
+    commit(transaction, batch)
+}
+
+/// Writes a batch in one synced transaction.
+fn write(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
+    commit(database.begin_write()?, batch)
+}
+
+fn commit(transaction: WriteTransaction, batch: &Batch) -> Result<(), redb::Error> {
     {
         let mut tables =
             Tables { transaction: &transaction, names: None, values: None, kinds: None, keys: None };
@@ -398,6 +507,13 @@ impl<'a> Tables<'a> {
             Step::KeysGone { from, to } => {
                 opened(&mut self.keys, self.transaction, KEYS)?
                     .retain_in::<u64, _>(from..to, |_, _| false)?;
+            }
+            Step::Latest { nanos, is_last } => {
+                let mut table = self.transaction.open_table(META)?;
+                table.insert(LATEST_KEY, nanos.unsigned_abs())?;
+                if *is_last {
+                    table.insert(CLOSED_KEY, 1)?;
+                }
             }
         }
         Ok(())

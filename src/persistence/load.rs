@@ -8,23 +8,27 @@ use redb::{AccessGuard, Database, Range, ReadableDatabase};
 
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
+use crate::model::time::Moment;
 use crate::persistence::batch::{FAMILY_NAME, RowKey, row_key_parts};
 use crate::persistence::file::{KEYS, KINDS, NAMES, VALUES};
 use crate::persistence::row::{
     self, FamilyRow, GroupRow, GroupValuesRow, KeyRow, LabelsRow, Layouts, ValuesRow,
 };
+use crate::store::change::Times;
 use crate::store::family::{Metadata, Pieces};
 use crate::store::group::GroupLabels;
 use crate::store::idempotency::{Key, Record};
 use crate::store::piece::{PIECE_ROWS, Piece};
 use crate::store::{FamilyView, GroupView, Store};
 
-/// Reads everything into an empty store.
+/// Reads everything into an empty store; it is `now`. Gives the latest time in it, in nanoseconds since the
+/// epoch.
 ///
 /// # Errors
 ///
 /// What is not as it was written.
-pub(super) fn load(database: &Database, store: &Store) -> Result<(), String> {
+pub(super) fn load(database: &Database, store: &Store, now: Moment) -> Result<i64, String> {
+    let mut latest = 0;
     let read = database.begin_read().map_err(text)?;
     let mut loader = Loader {
         names: read.open_table(NAMES).map_err(text)?.range::<&RowKey>(..).map_err(text)?,
@@ -41,6 +45,8 @@ pub(super) fn load(database: &Database, store: &Store) -> Result<(), String> {
         loader.kinds.insert(name.value().into(), kind);
     }
     while let Some(group) = loader.group()? {
+        let Times { created_at, pushed_at, failed_at, .. } = group.times;
+        latest = latest.max(created_at).max(pushed_at).max(failed_at);
         store.restore(group);
     }
     if let Some(row) = loader.values.next() {
@@ -51,9 +57,10 @@ pub(super) fn load(database: &Database, store: &Store) -> Result<(), String> {
         let number = number.value();
         let KeyRow { id, fingerprint, at } = postcard::from_bytes(row.value())
             .map_err(|error| format!("idempotency key {number}: {error}"))?;
-        store.keys().restore(Record { number, key: Key { id, fingerprint }, at });
+        latest = latest.max(at);
+        store.keys().restore(Record { number, key: Key { id, fingerprint }, at }, now);
     }
-    Ok(())
+    Ok(latest)
 }
 
 fn text(error: impl std::error::Error) -> String {

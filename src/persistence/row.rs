@@ -9,7 +9,7 @@ use serde::ser::{Serialize, SerializeTuple, SerializeTupleVariant, Serializer};
 use serde::{Deserialize, Serialize as DeriveSerialize};
 use smallvec::SmallVec;
 
-use crate::model::count::Count;
+use crate::model::count::RunningCount;
 use crate::model::exemplar::{Exemplar, Exemplars, Place, Placed};
 use crate::model::histogram::{Counts, Histogram, Layout, NativePart, Part};
 use crate::model::kind::Form;
@@ -160,20 +160,26 @@ struct PartRow<C> {
 #[derive(Debug, DeriveSerialize, Deserialize)]
 enum CountRow {
     Int(u64),
+    /// As format 1 has it.
     Float(f64),
+    Sum(f64, f64),
 }
 
 #[derive(Debug, Deserialize)]
 enum CountsRow {
     Int(Box<[u64]>),
+    /// As format 1 has it.
     Float(Box<[f64]>),
+    Sum(Box<[(f64, f64)]>),
 }
 
 /// Writes a [`CountsRow`].
 #[derive(DeriveSerialize)]
 enum CountsRef<'a> {
     Int(&'a [u64]),
+    #[allow(dead_code, reason = "keeps the place of the variant of format 1")]
     Float(&'a [f64]),
+    Sum(Vec<(f64, f64)>),
 }
 
 /// A remembered idempotency key.
@@ -336,17 +342,21 @@ fn exemplars(rows: Vec<ExemplarRow<Box<str>>>, len: usize) -> Option<Exemplars> 
     Some(exemplars)
 }
 
-fn count_row(count: Count) -> CountRow {
+fn count_row(count: RunningCount) -> CountRow {
     match count {
-        Count::Int(n) => CountRow::Int(n),
-        Count::Float(x) => CountRow::Float(x),
+        RunningCount::Int(n) => CountRow::Int(n),
+        RunningCount::Float(sum) => {
+            let (high, low) = sum.parts();
+            CountRow::Sum(high, low)
+        }
     }
 }
 
-fn count(row: &CountRow) -> Count {
+fn count(row: &CountRow) -> RunningCount {
     match *row {
-        CountRow::Int(n) => Count::Int(n),
-        CountRow::Float(x) => Count::Float(x),
+        CountRow::Int(n) => RunningCount::Int(n),
+        CountRow::Float(x) => RunningCount::Float(Sum::new(x)),
+        CountRow::Sum(high, low) => RunningCount::Float(Sum::from_parts((high, low))),
     }
 }
 
@@ -379,7 +389,7 @@ fn histogram_row<'a>(
         });
         let counts = match &part.counts {
             Counts::Int(counts) => CountsRef::Int(counts),
-            Counts::Float(counts) => CountsRef::Float(counts),
+            Counts::Float(counts) => CountsRef::Sum(counts.iter().map(|sum| sum.parts()).collect()),
         };
         PartRow { layout: layout as u32, counts, total: count_row(part.total) }
     };
@@ -422,7 +432,12 @@ fn histogram(row: HistogramRow<CountsRow>, layouts: &[Arc<Layout>]) -> Option<Hi
         let layout = layouts.get(row.layout as usize)?.clone();
         let (len, counts) = match row.counts {
             CountsRow::Int(counts) => (counts.len(), Counts::Int(counts)),
-            CountsRow::Float(counts) => (counts.len(), Counts::Float(counts)),
+            CountsRow::Float(counts) => {
+                (counts.len(), Counts::Float(counts.into_iter().map(Sum::new).collect()))
+            }
+            CountsRow::Sum(counts) => {
+                (counts.len(), Counts::Float(counts.into_iter().map(Sum::from_parts).collect()))
+            }
         };
         (len == layout.bounds().len()).then_some(Part { layout, counts, total: count(&row.total) })
     };

@@ -1,6 +1,7 @@
 //! Idempotency keys: which requests have been applied already.
 //!
-//! A key counts for one method and one group, within a window of time. A request that was refused is
+//! A key counts for one method and one group, within a window of time. Within a process its age is measured
+//! on the steady clock, so that a system clock that is set forward makes no key old. A request that was refused is
 //! not remembered, so it can be mended and sent again with the same key.
 
 use std::collections::{HashMap, VecDeque};
@@ -39,6 +40,21 @@ pub struct Record {
     pub at: i64,
 }
 
+/// A key of this process.
+#[derive(Clone, Copy, Debug)]
+struct Remembrance {
+    record: Record,
+    /// When the request was applied, on the steady clock.
+    steady: i64,
+}
+
+impl Remembrance {
+    /// Whether it is over.
+    fn is_old(&self, window: i64, now: Moment) -> bool {
+        self.steady.saturating_add(window) < now.steady
+    }
+}
+
 /// What is known of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
@@ -64,7 +80,7 @@ struct Remembered {
     /// The numbers by the identity of the key.
     numbers: HashMap<u128, u64, RandomState>,
     /// In the order of their numbers, which may have gaps.
-    records: VecDeque<Record>,
+    records: VecDeque<Remembrance>,
     next: u64,
 }
 
@@ -90,9 +106,9 @@ impl Keys {
         let Some(record) = remembered.numbers.get(&key.id).and_then(|number| remembered.get(*number)) else {
             return Known::Unknown;
         };
-        if record.at.saturating_add(self.window) < now.nanos {
+        if record.is_old(self.window, now) {
             Known::Unknown
-        } else if record.key.fingerprint == key.fingerprint {
+        } else if record.record.key.fingerprint == key.fingerprint {
             Known::Applied
         } else {
             Known::Different
@@ -106,7 +122,7 @@ impl Keys {
 
     fn trim_to(&self, most: usize, now: Moment, remembered: &mut Remembered) {
         while let Some(oldest) = remembered.records.front() {
-            let is_old = oldest.at.saturating_add(self.window) < now.nanos;
+            let is_old = oldest.is_old(self.window, now);
             if !is_old && remembered.records.len() <= most {
                 break;
             }
@@ -125,22 +141,24 @@ impl Keys {
             self.trim_to(MAX_KEYS - 1, now, &mut remembered);
         }
         let number = remembered.next;
-        remembered.push(Record { number, key, at: now.nanos });
+        let record = Record { number, key, at: now.nanos };
+        remembered.push(Remembrance { record, steady: now.steady });
         number
     }
 
-    /// Puts back a key that was remembered before the gateway started. They must come in the order of
-    /// their numbers.
-    pub fn restore(&self, record: Record) {
-        self.lock().push(record);
+    /// Puts back a key that was remembered before the gateway started, which is `now`. They must come in the
+    /// order of their numbers.
+    pub fn restore(&self, record: Record, now: Moment) {
+        let age = now.nanos.saturating_sub(record.at).max(0);
+        self.lock().push(Remembrance { record, steady: now.steady.saturating_sub(age) });
     }
 
     /// Forgets the keys from this number on, whose requests were not applied after all.
     pub fn forget_from(&self, number: u64) {
         let mut remembered = self.lock();
-        while remembered.records.back().is_some_and(|newest| newest.number >= number) {
-            let Some(record) = remembered.records.pop_back() else { return };
-            remembered.forget(&record);
+        while remembered.records.back().is_some_and(|newest| newest.record.number >= number) {
+            let Some(newest) = remembered.records.pop_back() else { return };
+            remembered.forget(&newest.record);
         }
         remembered.next = number;
     }
@@ -157,14 +175,14 @@ impl Keys {
 
     /// The key with this number, if it is still remembered.
     pub fn get(&self, number: u64) -> Option<Record> {
-        self.lock().get(number).copied()
+        self.lock().get(number).map(|known| known.record)
     }
 
     /// The keys from this number on, in order.
     pub fn from(&self, number: u64) -> Vec<Record> {
         let remembered = self.lock();
-        let first = remembered.records.partition_point(|record| record.number < number);
-        remembered.records.range(first..).copied().collect()
+        let first = remembered.records.partition_point(|known| known.record.number < number);
+        remembered.records.range(first..).map(|known| known.record).collect()
     }
 
     /// How many keys are remembered.
@@ -187,7 +205,7 @@ impl Keys {
         let remembered = self.lock();
         let window = match remembered.records.front() {
             Some(oldest) if remembered.records.len() >= MAX_KEYS => {
-                now.nanos.saturating_sub(oldest.at).clamp(0, self.window)
+                now.steady.saturating_sub(oldest.steady).clamp(0, self.window)
             }
             _ => self.window,
         };
@@ -201,23 +219,23 @@ impl Keys {
 
 impl Remembered {
     fn first(&self) -> u64 {
-        self.records.front().map_or(self.next, |oldest| oldest.number)
+        self.records.front().map_or(self.next, |oldest| oldest.record.number)
     }
 
-    fn get(&self, number: u64) -> Option<&Record> {
-        let at = self.records.binary_search_by_key(&number, |record| record.number).ok()?;
+    fn get(&self, number: u64) -> Option<&Remembrance> {
+        let at = self.records.binary_search_by_key(&number, |known| known.record.number).ok()?;
         self.records.get(at)
     }
 
-    fn push(&mut self, record: Record) {
-        self.next = record.number + 1;
-        self.numbers.insert(record.key.id, record.number);
-        self.records.push_back(record);
+    fn push(&mut self, known: Remembrance) {
+        self.next = known.record.number + 1;
+        self.numbers.insert(known.record.key.id, known.record.number);
+        self.records.push_back(known);
     }
 
     fn forget_oldest(&mut self) {
-        if let Some(record) = self.records.pop_front() {
-            self.forget(&record);
+        if let Some(oldest) = self.records.pop_front() {
+            self.forget(&oldest.record);
         }
     }
 
@@ -240,7 +258,7 @@ mod tests {
     }
 
     fn at(nanos: i64) -> Moment {
-        Moment { nanos }
+        Moment::at(nanos)
     }
 
     #[test]
@@ -280,10 +298,25 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_makes_no_key_old() {
+        let keys = Keys::new(Duration::from_secs(3600));
+        keys.remember(key(1), Moment { nanos: 10, steady: 10 }, false);
+        let set_forward = |steady| Moment { nanos: 24 * HOUR, steady };
+        assert_eq!(keys.known(&key(1), set_forward(20)), Known::Applied);
+        keys.trim(set_forward(20));
+        assert_eq!(keys.known(&key(1), set_forward(11 + HOUR)), Known::Unknown);
+        // Kept while the clock was ahead: it is remembered for the whole window.
+        keys.restore(Record { number: 5, key: key(2), at: 9 * HOUR }, Moment { nanos: HOUR, steady: 7 });
+        assert_eq!(keys.known(&key(2), Moment { nanos: HOUR, steady: HOUR }), Known::Applied);
+        keys.restore(Record { number: 6, key: key(3), at: 0 }, Moment { nanos: 2 * HOUR, steady: 7 });
+        assert_eq!(keys.known(&key(3), Moment { nanos: 2 * HOUR, steady: 8 }), Known::Unknown);
+    }
+
+    #[test]
     fn restored_keys_go_on_with_their_numbers() {
         let keys = Keys::new(Duration::from_secs(3600));
-        keys.restore(Record { number: 7, key: key(1), at: 5 });
-        keys.restore(Record { number: 9, key: key(2), at: 6 });
+        keys.restore(Record { number: 7, key: key(1), at: 5 }, at(6));
+        keys.restore(Record { number: 9, key: key(2), at: 6 }, at(6));
         assert_eq!((keys.first(), keys.next()), (7, 10));
         assert_eq!(keys.known(&key(1), at(7)), Known::Applied);
         assert_eq!((keys.get(8), keys.get(9).map(|record| record.at)), (None, Some(6)));

@@ -259,7 +259,7 @@ mod tests {
         let grouping = grouping(sketch.group);
         let push = push_of(sketch, &grouping, aggregate);
         let semantics = semantics(sketch.semantics, aggregate);
-        store.push(&grouping, &push, &semantics, Moment { nanos: at }, None)
+        store.push(&grouping, &push, &semantics, Moment::at(at), None)
     }
 
     proptest! {

@@ -59,7 +59,7 @@ impl Store {
     /// Gives a group the times that it had before. One that is not there yet is created for it.
     /// False where it can't be there beside another.
     pub fn restore_times(&self, grouping: &Grouping<'_>, times: Times) -> bool {
-        self.push_failed(grouping, Moment { nanos: times.created_at });
+        self.push_failed(grouping, Moment::at(times.created_at));
         match self.groups.get_mut(grouping.key()) {
             Some(mut group) => {
                 group.times = times;
@@ -227,7 +227,7 @@ impl Store {
 
     fn restore_into(&self, view: GroupView, structure: &mut Structure) {
         structure.next_epoch = structure.next_epoch.max(view.epoch);
-        let created = Moment { nanos: view.times.created_at };
+        let created = Moment::at(view.times.created_at);
         let shape = view.labels.shape.clone();
         let mut group = Group::new(view.labels, structure.slot(), view.epoch, created);
         group.times = view.times;

@@ -87,6 +87,14 @@ pub(crate) fn openssl() -> Option<PathBuf> {
     available("openssl", command("openssl").arg("version").output()).map(|_| "openssl".into())
 }
 
+/// The library by which a program sees another time.
+pub(crate) fn faketime_library() -> Option<String> {
+    let shows_library = ["-f", "+0", "sh", "-c", "echo $LD_PRELOAD"];
+    let library = available("faketime", command("faketime").args(shows_library).output())?;
+    // The tests themselves may run with it.
+    library.trim().rsplit([':', ' ']).next().map(str::to_owned)
+}
+
 /// The Prometheus server.
 pub(crate) fn prometheus() -> Option<PathBuf> {
     let program = named("PROMETHEUS", "prometheus");

@@ -11,6 +11,7 @@
 
 mod exposition;
 pub(crate) mod protobuf;
+pub(crate) mod random;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;

@@ -6,13 +6,14 @@ use std::fmt::Write;
 use tallygate::gateway::BodyFormat;
 
 use crate::support::protobuf;
+use crate::support::random::Random;
 
 /// Whether labels with an empty value are among them.
 pub(crate) const EMPTY_LABELS: bool = false;
 
 /// Makes the same things of the same seed.
 pub(crate) struct Odd {
-    state: u64,
+    random: Random,
     /// Whether names may be such as only newer parsers know.
     pub(crate) utf8_names: bool,
 }
@@ -144,15 +145,12 @@ const EXEMPLARS: [&[(&str, &str)]; 6] = [
 
 impl Odd {
     pub(crate) fn new(seed: u64, utf8_names: bool) -> Odd {
-        Odd { state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1, utf8_names }
+        Odd { random: Random::new(seed), utf8_names }
     }
 
-    /// A number below `limit` (xorshift64*).
+    /// A number below `limit`.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
-        self.state ^= self.state >> 12;
-        self.state ^= self.state << 25;
-        self.state ^= self.state >> 27;
-        (self.state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % limit
+        self.random.below(limit as u64) as usize
     }
 
     fn one<T: Copy>(&mut self, of: &[T]) -> T {

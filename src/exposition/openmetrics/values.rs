@@ -26,7 +26,9 @@ pub fn can_be_summary(summary: &Summary) -> bool {
     let can_be_quantile = |quantile: &Quantile| {
         (0.0..=1.0).contains(&quantile.quantile) && (quantile.value >= 0.0 || quantile.value.is_nan())
     };
-    summary.sum.value() >= 0.0 && is_whole(summary.count) && summary.quantiles.iter().all(can_be_quantile)
+    summary.sum.value() >= 0.0
+        && is_whole(summary.count.value())
+        && summary.quantiles.iter().all(can_be_quantile)
 }
 
 /// Whether a histogram of this type can have these values: whole counts that do not fall, ascending bounds, a
@@ -77,7 +79,7 @@ fn is_whole_float(count: f64) -> bool {
 fn has_whole_counts(part: &Part) -> bool {
     match &part.counts {
         Counts::Int(_) => true,
-        Counts::Float(counts) => counts.iter().all(|count| is_whole_float(*count)),
+        Counts::Float(counts) => counts.iter().all(|count| is_whole_float(count.value())),
     }
 }
 
@@ -85,9 +87,10 @@ fn has_whole_counts(part: &Part) -> bool {
 fn is_in_order(part: &Part) -> bool {
     let bounds = part.layout.bounds();
     let ends_in_total = bounds.last() == Some(&f64::INFINITY);
+    let total = part.total.value();
     let fits_total = |last: Option<Count>| match last {
-        Some(last) if ends_in_total => last.as_f64() == part.total.as_f64() && !is_less(last, part.total),
-        Some(last) => !is_less(part.total, last),
+        Some(last) if ends_in_total => last.as_f64() == total.as_f64() && !is_less(last, total),
+        Some(last) => !is_less(total, last),
         None => true,
     };
     // A bound that is no number is not in order either.
@@ -96,7 +99,8 @@ fn is_in_order(part: &Part) -> bool {
         && match &part.counts {
             Counts::Int(counts) => counts.is_sorted() && fits_total(counts.last().map(|n| Count::Int(*n))),
             Counts::Float(counts) => {
-                counts.is_sorted() && fits_total(counts.last().map(|n| Count::Float(*n)))
+                counts.is_sorted_by(|a, b| a.value() <= b.value())
+                    && fits_total(counts.last().map(|sum| Count::Float(sum.value())))
             }
         }
 }

@@ -119,7 +119,7 @@ impl OpenMetricsWriter {
         let block = self.lines.block(labels);
         let block = block.as_bytes();
         self.quantiles(out, block, summary, full);
-        self.sum_and_count(out, ["_sum", "_count"], block, summary.sum.value(), summary.count);
+        self.sum_and_count(out, ["_sum", "_count"], block, summary.sum.value(), summary.count.value());
         self.created(out, block, details);
     }
 
@@ -175,7 +175,7 @@ impl OpenMetricsWriter {
             }
             return;
         }
-        self.part(out, only, labels, summary.sum.value(), summary.count);
+        self.part(out, only, labels, summary.sum.value(), summary.count.value());
     }
 
     /// Writes the samples of a histogram that are a family of their own.

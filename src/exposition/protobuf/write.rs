@@ -152,7 +152,7 @@ impl ProtobufWriter {
             put_message(out, 4, |metric| {
                 put_labels(metric, labels, escaping);
                 put_message(metric, 4, |message| {
-                    put_uint(message, 1, whole(summary.count));
+                    put_uint(message, 1, whole(summary.count.value()));
                     put_double(message, 2, summary.sum.value());
                     for quantile in &summary.quantiles {
                         put_message(message, 3, |message| {

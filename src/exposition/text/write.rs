@@ -61,7 +61,7 @@ impl TextWriter {
             full(out);
         }
         self.sample(out, "_sum", block.as_bytes(), None, summary.sum.value());
-        self.sample(out, "_count", block.as_bytes(), None, summary.count.as_f64());
+        self.sample(out, "_count", block.as_bytes(), None, summary.count.value().as_f64());
     }
 
     /// Writes a histogram series; a missing `+Inf` bucket is added.

@@ -342,7 +342,7 @@ impl<'a> Series<'a> {
                 let quantiles = summary.quantiles.iter();
                 Series::Summary {
                     labels,
-                    count: count_text(summary.count, false),
+                    count: count_text(summary.count.value(), false),
                     sum: format_f64_signed(summary.sum.value()),
                     quantiles: quantiles
                         .map(|q| (format_f64_signed(q.quantile), format_f64_signed(q.value)))

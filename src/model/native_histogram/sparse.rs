@@ -1,8 +1,26 @@
 //! Populations by bucket, without the empty ones.
 
-use std::ops::AddAssign;
-
 use super::bounds::{bound, reduced};
+
+/// The number of observations in a bucket.
+pub trait Population: Copy + Default {
+    /// Adds other observations.
+    fn grow(&mut self, by: Self);
+}
+
+impl Population for u64 {
+    /// The caller knows that all populations fit together.
+    fn grow(&mut self, by: u64) {
+        *self += by;
+    }
+}
+
+impl Population for f64 {
+    /// Stops at the largest number, as a sum does.
+    fn grow(&mut self, by: f64) {
+        *self = (*self + by).min(f64::MAX);
+    }
+}
 
 /// The populated buckets of one sign, by ascending index.
 pub type Buckets<N> = Vec<(i32, N)>;
@@ -18,7 +36,7 @@ pub struct Sparse<N> {
     pub negative: Buckets<N>,
 }
 
-impl<N: Copy + Default + AddAssign> Sparse<N> {
+impl<N: Population> Sparse<N> {
     /// How many buckets there are, that of zero aside.
     pub fn bucket_count(&self) -> usize {
         self.positive.len() + self.negative.len()
@@ -38,7 +56,7 @@ impl<N: Copy + Default + AddAssign> Sparse<N> {
 
     /// Adds the populations of `other`, which has the same schema.
     pub fn add(&mut self, other: &Sparse<N>) {
-        self.zero += other.zero;
+        self.zero.grow(other.zero);
         add(&mut self.positive, &other.positive);
         add(&mut self.negative, &other.negative);
     }
@@ -50,7 +68,7 @@ impl<N: Copy + Default + AddAssign> Sparse<N> {
             side.dedup_by(|next, kept| {
                 let is_same = next.0 == kept.0;
                 if is_same {
-                    kept.1 += next.1;
+                    kept.1.grow(next.1);
                 }
                 is_same
             });
@@ -64,7 +82,7 @@ impl<N: Copy + Default + AddAssign> Sparse<N> {
         for side in [&mut self.positive, &mut self.negative] {
             let within = side.iter().take_while(|(index, _)| bound(*index, schema) <= threshold).count();
             for (index, count) in side.drain(..within) {
-                self.zero += count;
+                self.zero.grow(count);
                 highest = highest.max(Some(index));
             }
         }
@@ -79,7 +97,7 @@ impl<N: Copy + Default + AddAssign> Sparse<N> {
 }
 
 /// Adds `from` to `into`, from the back so that what is there moves at most once.
-fn add<N: Copy + Default + AddAssign>(into: &mut Buckets<N>, from: &[(i32, N)]) {
+fn add<N: Population>(into: &mut Buckets<N>, from: &[(i32, N)]) {
     let old = into.len();
     let mut have = into.iter().peekable();
     let new = from.iter().filter(|(index, _)| {
@@ -100,7 +118,7 @@ fn add<N: Copy + Default + AddAssign>(into: &mut Buckets<N>, from: &[(i32, N)]) 
         if read > 0 && into[read - 1].0 == index {
             read -= 1;
             let mut both = into[read].1;
-            both += count;
+            both.grow(count);
             into[write] = (index, both);
         } else {
             into[write] = (index, count);

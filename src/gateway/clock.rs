@@ -1,0 +1,135 @@
+//! The gateway's time.
+//!
+//! It is the system's time, but it never steps back, not even over a restart: start times, push times and
+//! the ages of idempotency keys would be wrong. While the system's clock is behind the latest time that was
+//! seen, the gateway's time goes on at half speed, until the clock has caught up.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::model::time::Moment;
+
+/// A clock that is this far behind is worth a warning.
+const WORTH_A_WARNING: Duration = Duration::from_secs(60);
+
+/// Tells the time.
+#[derive(Debug)]
+pub(super) struct Clock {
+    started: Instant,
+    latest: AtomicI64,
+    fell_behind: Mutex<FellBehind>,
+}
+
+/// When the system's clock was found to be behind: on the steady clock, and what the time was then.
+#[derive(Clone, Copy, Debug, Default)]
+struct FellBehind {
+    steady: i64,
+    nanos: i64,
+}
+
+impl Clock {
+    /// A clock that has not told any time yet.
+    pub(super) fn new() -> Clock {
+        Clock { started: Instant::now(), latest: AtomicI64::new(0), fell_behind: Mutex::default() }
+    }
+
+    /// Says that it was this late already, in nanoseconds since the epoch.
+    pub(super) fn has_been(&self, nanos: i64) {
+        // What happens from now on is later.
+        self.latest.fetch_max(nanos.saturating_add(1), Ordering::Relaxed);
+        let behind = nanos.saturating_sub(system_nanos());
+        if u128::from(behind.max(0).unsigned_abs()) > WORTH_A_WARNING.as_nanos() {
+            let behind =
+                humantime::format_duration(Duration::from_secs(behind.unsigned_abs() / 1_000_000_000));
+            tracing::warn!(
+                %behind,
+                "the clock is behind the latest time in the persistence file; times go on from there at half speed"
+            );
+        }
+    }
+
+    /// The time now.
+    pub(super) fn now(&self) -> Moment {
+        let steady = nanos(self.started.elapsed());
+        Moment { nanos: self.time_at(system_nanos(), steady), steady }
+    }
+
+    /// The latest time that was told, in nanoseconds since the epoch.
+    pub(super) fn latest(&self) -> i64 {
+        self.latest.load(Ordering::Relaxed)
+    }
+
+    /// The time when the system's clock and the steady one show this.
+    fn time_at(&self, system: i64, steady: i64) -> i64 {
+        let latest = self.latest.fetch_max(system, Ordering::Relaxed);
+        if latest <= system {
+            return system;
+        }
+        let mut fell_behind = self.fell_behind.lock().unwrap_or_else(PoisonError::into_inner);
+        let elapsed = steady.saturating_sub(fell_behind.steady).max(0);
+        let nanos = fell_behind.nanos.saturating_add(elapsed / 2);
+        if nanos < latest {
+            // The clock was right for a while since.
+            *fell_behind = FellBehind { steady, nanos: latest };
+            return latest;
+        }
+        self.latest.fetch_max(nanos, Ordering::Relaxed);
+        nanos
+    }
+}
+
+fn system_nanos() -> i64 {
+    nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_clock_that_steps_back_is_waited_for_at_half_speed() {
+        let clock = Clock::new();
+        assert_eq!(clock.time_at(1000, 0), 1000);
+        assert_eq!(clock.time_at(1010, 10), 1010);
+        // An hour, or whatever it is, back.
+        assert_eq!(clock.time_at(900, 20), 1010);
+        assert_eq!(clock.time_at(920, 40), 1020);
+        assert_eq!(clock.time_at(1000, 120), 1060);
+        // Caught up, and behind again.
+        assert_eq!(clock.time_at(1130, 250), 1130);
+        assert_eq!(clock.time_at(1000, 260), 1130);
+        assert_eq!(clock.time_at(1010, 280), 1140);
+        assert_eq!(clock.latest(), 1140);
+    }
+
+    #[test]
+    fn it_is_later_than_it_has_been() {
+        let clock = Clock::new();
+        let later = system_nanos() + 3_600_000_000_000;
+        clock.has_been(later);
+        assert!(clock.now().nanos > later);
+        clock.has_been(5);
+        assert!(clock.now().nanos > later);
+    }
+
+    proptest! {
+        #[test]
+        fn time_never_steps_back_and_is_never_behind(steps in prop::collection::vec((-1000i64..1000, 0i64..100), 1..100)) {
+            let clock = Clock::new();
+            let (mut system, mut steady, mut last) = (10_000, 0, 0);
+            for (jump, elapsed) in steps {
+                system += elapsed + if jump % 5 == 0 { jump } else { 0 };
+                steady += elapsed;
+                let now = clock.time_at(system, steady);
+                prop_assert!(now >= last && now >= system, "{now} after {last} while the clock shows {system}");
+                last = now;
+            }
+        }
+    }
+}
