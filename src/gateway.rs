@@ -27,6 +27,7 @@ use bumpalo::Bump;
 use crate::config::PutMode;
 use crate::exposition::{ending, openmetrics, protobuf, text};
 use crate::model::grouping::Grouping;
+use crate::model::labels::EmptyLabels;
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::push::Push;
 use crate::model::rules::{Cause, Refusal};
@@ -221,6 +222,11 @@ impl Gateway {
         self.rules.require_final_newline
     }
 
+    /// What labels with empty values are.
+    pub fn empty_labels(&self) -> EmptyLabels {
+        if self.rules.aggregate { EmptyLabels::Absent } else { EmptyLabels::Kept }
+    }
+
     /// What a push may hold.
     pub fn push_limits(&self) -> PushLimits {
         self.limits
@@ -235,14 +241,16 @@ impl Gateway {
     pub fn push(&self, push: &PushRequest<'_>) -> Result<Pending, PushError> {
         let PushRequest { method, grouping, format, body, .. } = *push;
         let arena = Bump::new();
+        let empty_labels = self.empty_labels();
         let parsed = match format {
-            BodyFormat::Text => {
-                text::parse_within(body, self.rules.names, self.limits, &arena).map_err(PushError::from)
-            }
-            BodyFormat::OpenMetrics => openmetrics::parse_within(body, self.rules.names, self.limits, &arena)
+            BodyFormat::Text => text::parse_within(body, self.rules.names, self.limits, empty_labels, &arena)
                 .map_err(PushError::from),
+            BodyFormat::OpenMetrics => {
+                openmetrics::parse_within(body, self.rules.names, self.limits, empty_labels, &arena)
+                    .map_err(PushError::from)
+            }
             BodyFormat::Protobuf => {
-                protobuf::parse_within(body, self.limits, &arena).map_err(PushError::from)
+                protobuf::parse_within(body, self.limits, empty_labels, &arena).map_err(PushError::from)
             }
         };
         let parsed = parsed.and_then(|parsed| self.rules.check_end(format, body).map(|()| parsed));
@@ -461,9 +469,7 @@ impl Rules {
     fn semantics(self, method: Method) -> Semantics {
         let replace = Semantics::replacing(self.aggregate);
         match (self.aggregate, method) {
-            (true, Method::Post) => {
-                Semantics { adding: FamilyRule::Merge, replacing: FamilyRule::Merge, ..replace }
-            }
+            (true, Method::Post) => Semantics::merging(),
             (true, Method::Put) if self.put == PutMode::Aggregate => {
                 Semantics { adding: FamilyRule::Merge, absent: Absent::DropReplaced, ..replace }
             }

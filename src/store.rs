@@ -16,7 +16,9 @@ pub mod piece;
 mod settle;
 pub mod shown_names;
 pub mod snapshot;
+pub mod spellings;
 pub mod states;
+mod texts;
 mod view;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -27,6 +29,7 @@ use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
 use crate::model::grouping::Grouping;
+use crate::model::labels::{has_empty_labels, without_empty_labels};
 use crate::model::limits::{StoreFull, StoreLimits};
 use crate::model::push::Push;
 use crate::model::rules::Refusal;
@@ -37,6 +40,7 @@ use crate::store::group::{Group, GroupLabels, Plan, Restructuring, Semantics, pl
 use crate::store::idempotency::{Key, Keys, Known};
 use crate::store::order::Orders;
 use crate::store::snapshot::{Snapshot, SnapshotBuilder};
+use crate::store::spellings::Spellings;
 
 pub use settle::Doubt;
 pub use view::{FamilySeries, FamilySummary, FamilyView, GroupAt, GroupView};
@@ -67,6 +71,8 @@ pub struct Store {
 #[derive(Debug)]
 struct Structure {
     definitions: Definitions,
+    /// The keys of groups that have empty labels.
+    spelled: Spellings,
     next_epoch: u64,
     next_slot: u32,
     free_slots: Vec<u32>,
@@ -124,6 +130,7 @@ impl Store {
             groups: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             structure: Mutex::new(Structure {
                 definitions: Definitions::new(own, tracking),
+                spelled: Spellings::default(),
                 next_epoch: 0,
                 next_slot: 0,
                 free_slots: Vec::new(),
@@ -188,10 +195,8 @@ impl Store {
             }
         }
         let mut structure = self.lock();
-        let plan = self
-            .check(grouping, push, semantics, &structure.definitions)
-            .map_err(Rejection::from)
-            .and_then(|plan| {
+        let plan =
+            self.check(grouping, push, semantics, &structure).map_err(Rejection::from).and_then(|plan| {
                 self.check_limits(grouping, push, &plan, semantics, &structure.definitions)?;
                 Ok(plan)
             });
@@ -362,8 +367,9 @@ impl Store {
         grouping: &Grouping<'_>,
         push: &Push,
         semantics: &Semantics,
-        definitions: &Definitions,
+        structure: &Structure,
     ) -> Result<Plan, Refusal> {
+        let definitions = &structure.definitions;
         let plan = match self.groups.get(grouping.key()) {
             Some(group) => {
                 check::check_names(push, Some(&group), definitions, semantics)?;
@@ -377,8 +383,9 @@ impl Store {
         // No guard is held from here on: the checks look at other groups, and the lock that the
         // caller holds keeps the structure as it is.
         if !self.groups.contains_key(grouping.key()) {
-            check::check_twin(grouping, |key| self.groups.contains_key(key))?;
+            check::check_twin(grouping, &structure.spelled, |key| self.groups.contains_key(key))?;
         }
+        check::check_spellings(push, grouping.key(), definitions)?;
         let shape = shape_of(grouping);
         check::check_other_groups(push, &plan, &shape, definitions, |key, family, block| {
             self.groups
@@ -406,7 +413,7 @@ impl Store {
         match created {
             Some(mut group) => {
                 group.restructure(push, plan, semantics, now, &mut with);
-                self.insert(group);
+                self.insert(group, structure);
             }
             None => {
                 if let Some(mut group) = self.groups.get_mut(grouping.key()) {
@@ -434,7 +441,11 @@ impl Store {
         Some(group)
     }
 
-    fn insert(&self, group: Group) {
+    fn insert(&self, group: Group, structure: &mut Structure) {
+        let key = &group.labels.key;
+        if has_empty_labels(key) {
+            structure.spelled.add(key, &without_empty_labels(key));
+        }
         self.series_count.fetch_add(group.series() as i64, Ordering::Relaxed);
         self.bytes.fetch_add(group.bytes() as i64, Ordering::Relaxed);
         self.groups.insert(group.labels.key.clone(), group);
@@ -444,7 +455,7 @@ impl Store {
     /// Marks a group as failed; one that is not there yet is created for it, as the stock gateway
     /// does, unless its own series would stand in its twin too.
     fn note_failure(&self, grouping: &Grouping<'_>, now: Moment, structure: &mut Structure) {
-        if check::check_twin(grouping, |key| self.groups.contains_key(key)).is_err() {
+        if check::check_twin(grouping, &structure.spelled, |key| self.groups.contains_key(key)).is_err() {
             return;
         }
         if !self.may_create(grouping) {
@@ -453,7 +464,7 @@ impl Store {
         match self.created(grouping, now, structure) {
             Some(mut group) => {
                 group.times.failed_at = now.nanos;
-                self.insert(group);
+                self.insert(group, structure);
             }
             None => {
                 if let Some(mut group) = self.groups.get_mut(grouping.key()) {

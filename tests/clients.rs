@@ -379,6 +379,7 @@ fn series(name: &str, group: &[(&str, &str)], own: &[(&str, &str)]) -> String {
     labels.sort_by_key(|&(name, _)| (matches!(name, "le" | "quantile"), name));
     let labels: Vec<String> = labels
         .into_iter()
+        .filter(|&(name, value)| name == "instance" || !value.is_empty())
         .map(|(name, value)| {
             let value = value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
             format!("{name}=\"{value}\"")
@@ -387,12 +388,12 @@ fn series(name: &str, group: &[(&str, &str)], own: &[(&str, &str)]) -> String {
     format!("{name}{{{}}}", labels.join(","))
 }
 
-/// The values of a grouping label, one for each group, in order.
+/// The values of a grouping label, one for each group, in order; empty where it has none.
 fn grouping_values(gateway: &Gateway, label: &str) -> Vec<String> {
     let answer = gateway.api();
     let groups = answer["data"].as_array().expect("a list of groups");
     let mut values: Vec<String> =
-        groups.iter().map(|group| group["labels"][label].as_str().expect("the label").to_owned()).collect();
+        groups.iter().map(|group| group["labels"][label].as_str().unwrap_or_default().to_owned()).collect();
     values.sort_unstable();
     values
 }

@@ -329,7 +329,7 @@ fn odd_groups_are_found_and_deleted_by_their_path() {
 
 #[test]
 fn labels_are_given_as_they_are() {
-    let gateway = Gateway::start(&["--push.enable-utf8-names"]);
+    let gateway = Gateway::start(&["--push.enable-utf8-names", "--no-push.aggregate"]);
     let labels = r#"{"a.b"="dot",empty="",html="<b>&amp;",q="\"\\\n","über"="Ä/ö"}"#;
     gateway.push("/metrics/job/a/zone/eu", &format!("{{\"odd name\",{}\n", &format!("{labels} 1")[1..]));
     let group = group_with(&gateway, "a");

@@ -34,7 +34,7 @@ fn the_go_client_adds() {
     let gateway = Gateway::start(&[]);
     accepted(&gateway, "go-add-1");
     accepted(&gateway, "go-add-2");
-    let labels = r#"empty="",instance="",job="nightly",path="a/b""#;
+    let labels = r#"instance="",job="nightly",path="a/b""#;
     for (series, value) in [
         (format!("jobs_total{{{},kind=\"a\",path=\"a/b\"}}", &labels[..labels.len() - 11]), 3.0),
         (format!("temperature_celsius{{{labels}}}"), -3.5),

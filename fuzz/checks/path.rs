@@ -8,6 +8,7 @@ use tallygate::exposition::text::Names;
 use tallygate::http::path;
 use tallygate::http::route::{Endpoint, Route, Routes};
 use tallygate::model::grouping::Grouping;
+use tallygate::model::labels::EmptyLabels;
 use tallygate::model::name::is_legacy_label_name;
 
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
@@ -55,7 +56,7 @@ fn follow(routes: &Routes, method: &str, path: &str) {
 
 fn grouping(endpoint: Endpoint<'_>, names: Names) -> Option<Grouping<'static>> {
     let Endpoint::Group { encoding, job, labels } = endpoint else { return None };
-    match path::grouping(encoding, job, labels, names) {
+    match path::grouping(encoding, job, labels, names, EmptyLabels::Kept) {
         Ok(grouping) => Some(grouping.to_static()),
         Err(error) => {
             assert!(!error.to_string().is_empty());

@@ -12,6 +12,7 @@ use crate::model::body::{Body, Label, Value};
 use crate::model::count::Count;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
+use crate::model::labels::EmptyLabels;
 use crate::model::limits::PushLimits;
 use crate::model::summary::Quantile;
 
@@ -44,9 +45,9 @@ pub(super) struct Assembly<'a> {
 impl<'a> Assembly<'a> {
     /// An empty body with room for what a text of `bytes` bytes typically holds, and for no more than `limits`
     /// says.
-    pub(super) fn within(limits: PushLimits, bytes: usize) -> Assembly<'a> {
+    pub(super) fn within(limits: PushLimits, empty_labels: EmptyLabels, bytes: usize) -> Assembly<'a> {
         Assembly {
-            body: Body::with_capacity_for(bytes).within(limits),
+            body: Body::with_capacity_for(bytes).within(limits).with_empty_labels(empty_labels),
             composites: HashTable::new(),
             last_composite: None,
             hasher: RandomState::default(),

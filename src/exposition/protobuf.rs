@@ -19,7 +19,68 @@ pub fn delimit(out: &mut Vec<u8>, message: &[u8]) {
     out.extend_from_slice(message);
 }
 
+/// The message of a family as messages with one series each; nothing where it can't be read.
+pub fn single_series(message: &[u8]) -> Vec<Vec<u8>> {
+    let mut family = Vec::new();
+    let mut metrics = Vec::new();
+    let read = wire::fields(message, |number, field| {
+        match (number, field) {
+            (4, wire::Field::Bytes(metric)) => metrics.push(metric),
+            (_, wire::Field::Bytes(bytes)) => put_bytes(&mut family, number, bytes),
+            (_, wire::Field::Varint(value)) => {
+                wire::put_varint(&mut family, number << 3);
+                wire::put_varint(&mut family, value);
+            }
+            // A family has no other fields.
+            _ => {}
+        }
+        Ok::<(), wire::WireError>(())
+    });
+    if read.is_err() {
+        return Vec::new();
+    }
+    let single = |metric: &&[u8]| {
+        let mut message = family.clone();
+        put_bytes(&mut message, 4, metric);
+        message
+    };
+    metrics.iter().map(single).collect()
+}
+
+fn put_bytes(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
+    wire::put_varint(out, number << 3 | 2);
+    delimit(out, bytes);
+}
+
 /// The first message of a stream, without its length; nothing where the stream ends within it.
 pub fn undelimited(mut stream: &[u8]) -> &[u8] {
     wire::delimited(&mut stream).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bumpalo::Bump;
+
+    #[test]
+    fn a_family_is_split_into_its_series() {
+        let mut message = Vec::new();
+        put_bytes(&mut message, 1, b"m");
+        message.extend([3 << 3, 1]);
+        for value in [1.0f64, 2.0] {
+            let mut metric = vec![2 << 3 | 2, 9, 1 << 3 | 1];
+            metric.extend(value.to_le_bytes());
+            put_bytes(&mut message, 4, &metric);
+        }
+        let single = single_series(&message);
+        assert_eq!(single.len(), 2);
+        for message in single {
+            let mut stream = Vec::new();
+            delimit(&mut stream, &message);
+            let arena = Bump::new();
+            let body = parse(&stream, &arena).unwrap();
+            assert_eq!((body.families[0].name, body.series_count()), ("m", 1));
+        }
+        assert!(single_series(&[0xff]).is_empty());
+    }
 }

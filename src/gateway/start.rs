@@ -11,6 +11,7 @@ use super::writer::Writer;
 use super::{Gateway, Keeping, Rules, limits, scrape, stock};
 use crate::config::{Config, Sync};
 use crate::exposition::text;
+use crate::persistence::batch::Batch;
 use crate::persistence::disk::{Disk, Folder};
 use crate::persistence::file::{self, Found, OpenError, StoreFile};
 use crate::persistence::stock_file;
@@ -160,9 +161,33 @@ fn open(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock) -> R
     match file::find(&*disk)? {
         Found::Nothing => StoreFile::create(disk, store, false, 0, lead),
         Found::Empty => StoreFile::create(disk, store, true, 0, lead),
-        Found::Own => StoreFile::open(disk, store, clock.now(), lead),
+        Found::Own => {
+            let mut file = StoreFile::open(disk, store, clock.now(), lead)?;
+            if config.aggregation.enabled {
+                drop_empty_labels(&mut file, store, clock)?;
+            }
+            Ok(file)
+        }
         Found::Other => import(config, disk, store, clock),
     }
+}
+
+/// Where values add up, a label with an empty value is none: a file of a gateway that kept such labels is written
+/// anew without them.
+fn drop_empty_labels(file: &mut StoreFile, store: &Store, clock: &Clock) -> Result<(), OpenError> {
+    let (groups, left_out) = stock::drop_empty_labels(store, clock.now());
+    if groups == 0 {
+        return Ok(());
+    }
+    let mut batch = Batch::default();
+    store.all(|change| batch.add(change));
+    file.replace(&batch)
+        .map_err(|error| OpenError::Io { source: std::io::Error::other(error.to_string()) })?;
+    for sentence in &left_out {
+        tracing::warn!(what = %sentence, "left out, as its group has become part of another");
+    }
+    tracing::info!(groups, left_out = left_out.len(), "labels with empty values have been dropped");
+    Ok(())
 }
 
 /// Takes over the file of a stock gateway, and keeps it as it is under another name.

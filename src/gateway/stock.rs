@@ -1,6 +1,8 @@
 //! Moving in from a stock gateway, and back: what its persistence file holds becomes a store, and a
 //! store becomes such a file.
 
+use std::collections::HashMap;
+
 use bumpalo::Bump;
 
 use super::exposure::write_row;
@@ -11,14 +13,17 @@ use crate::exposition::writer::{Details, Head, Labels, Writer};
 use crate::model::escaping::{Escaping, colliding_label};
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
+use crate::model::labels::EmptyLabels;
+use crate::model::limits::PushLimits;
 use crate::model::name::is_unusable_label_name;
 use crate::model::push::{GROUP_FAMILIES, Push};
+use crate::model::rules::Cause;
 use crate::model::time::Moment;
 use crate::persistence::stock_file::{StockFamily, StockFile, StockGroup};
 use crate::store::change::Times;
 use crate::store::family::Metadata;
 use crate::store::group::Semantics;
-use crate::store::{FamilyView, GroupView, Store};
+use crate::store::{FamilyView, GroupView, Rejection, Store};
 
 /// Protobuf with the names as they are.
 const PLAIN_PROTOBUF: Format = Format { syntax: Syntax::Protobuf, escaping: Escaping::AllowUtf8 };
@@ -32,15 +37,48 @@ const PUSH_FAILURE_TIME: &str = GROUP_FAMILIES[1];
 /// out.
 pub(super) fn import(file: &StockFile, store: &Store, now: Moment, aggregate: bool) -> Vec<String> {
     let mut left_out: Vec<String> = file.skipped.iter().map(ToString::to_string).collect();
-    // A group that only failed may be the twin of one with metrics, which must not give way to it.
-    let mut groups: Vec<&StockGroup> = file.groups.iter().collect();
-    groups.sort_by_key(|group| group.families.iter().all(|f| GROUP_FAMILIES.contains(&&*f.name)));
+    left_out.extend(take_in(&file.groups, store, now, aggregate));
+    store.publish();
+    left_out
+}
+
+/// Puts the groups that have labels with empty values, where these are none, into those that they are then.
+/// Gives how many there were, and a sentence for everything that fails the checks of a push there.
+pub(super) fn drop_empty_labels(store: &Store, now: Moment) -> (usize, Vec<String>) {
+    let views: Vec<GroupView> =
+        store.groups_with_empty_labels().iter().filter_map(|key| store.group(key)).collect();
+    let groups: Vec<StockGroup> = export(&views);
+    let mut times: HashMap<String, Times> = HashMap::new();
+    for view in &views {
+        let labels = || labels(view.labels.labels.iter().map(|(name, value)| (&**name, &**value)));
+        // Nothing is remembered of this, so that it can't fail.
+        let _ = store.delete(&Grouping::new(labels()), now, None);
+        let key = Grouping::with(labels(), EmptyLabels::Absent).key().to_owned();
+        times.entry(key).and_modify(|times| times.join(view.times)).or_insert(view.times);
+    }
+    let left_out = take_in(&groups, store, now, true);
+    for (key, times) in times {
+        store.set_times(&key, times);
+    }
+    store.publish();
+    (views.len(), left_out)
+}
+
+fn labels<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<GroupingLabel<'a>> {
+    pairs.map(|(name, value)| GroupingLabel { name: name.into(), value: value.into() }).collect()
+}
+
+/// Puts groups into a store, as if everything had been pushed when it was. Gives a sentence for everything that
+/// was left out.
+fn take_in(groups: &[StockGroup], store: &Store, now: Moment, aggregate: bool) -> Vec<String> {
+    let mut left_out = Vec::new();
+    let empty_labels = if aggregate { EmptyLabels::Absent } else { EmptyLabels::Kept };
+    let mut known: HashMap<String, Times> = HashMap::new();
+    let mut families: Vec<(&StockFamily, Grouping<'_>)> = Vec::new();
+    let mut all_times: Vec<(Times, Grouping<'_>)> = Vec::new();
     for group in groups {
-        let labels = group
-            .labels
-            .iter()
-            .map(|(name, value)| GroupingLabel { name: name.as_str().into(), value: value.as_str().into() });
-        let grouping = Grouping::new(labels.collect());
+        let pairs = group.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let grouping = Grouping::with(labels(pairs), empty_labels);
         if !grouping.labels().iter().any(|label| label.name == "job" && !label.value.is_empty()) {
             left_out.push(format!("group {}: it has no job", grouping.key()));
             continue;
@@ -52,19 +90,27 @@ pub(super) fn import(file: &StockFile, store: &Store, now: Moment, aggregate: bo
             left_out.push(sentence);
             continue;
         }
-        for family in group.families.iter().filter(|family| !GROUP_FAMILIES.contains(&&*family.name)) {
-            if let Err(cause) = import_family(family, &grouping, store, now, aggregate) {
-                left_out.push(format!("family {} of group {}: {cause}", family.name, grouping.key()));
-            }
+        let pushed = group.families.iter().filter(|family| !GROUP_FAMILIES.contains(&&*family.name));
+        families.extend(pushed.map(|family| (family, grouping.clone())));
+        all_times.push((times(group, now), grouping));
+    }
+    // Where two become one, the latest push is the latest.
+    families.sort_by_key(|(family, _)| family.pushed_at);
+    for (family, grouping) in families {
+        if let Err(cause) = import_family(family, &grouping, store, now, aggregate) {
+            left_out.push(format!("family {} of group {}: {cause}", family.name, grouping.key()));
         }
-        if !store.restore_times(&grouping, times(group, now)) {
+    }
+    for (times, grouping) in all_times {
+        let key = grouping.key().to_owned();
+        let times = *known.entry(key).and_modify(|known| known.join(times)).or_insert(times);
+        if !store.restore_times(&grouping, times) {
             left_out.push(format!(
-                "group {}: another differs from it only in an empty instance label",
+                "group {}: another differs from it only in labels with empty values",
                 grouping.key()
             ));
         }
     }
-    store.publish();
     left_out
 }
 
@@ -76,13 +122,53 @@ fn import_family(
     aggregate: bool,
 ) -> Result<(), String> {
     let Some(message) = &family.message else { return Ok(()) };
+    let pushed_at = if family.pushed_at == 0 { now } else { Moment::at(family.pushed_at) };
+    let import = |message: &[u8]| import_message(message, grouping, store, pushed_at, aggregate);
+    let imported = import(message).or_else(|error| match error {
+        // Series that differ in labels with empty values only become one: one after the other.
+        ImportError::Refused(Cause::DuplicateSeries { .. }) if aggregate => {
+            protobuf::single_series(message).iter().try_for_each(|message| import(message))
+        }
+        error => Err(error),
+    });
+    imported.map_err(|error| error.to_string())
+}
+
+/// Why a family is left out.
+#[derive(Debug, thiserror::Error)]
+enum ImportError {
+    #[error(transparent)]
+    Malformed(#[from] protobuf::ParseError),
+    #[error("{0}")]
+    Refused(Cause),
+    #[error(transparent)]
+    Rejected(Rejection),
+}
+
+impl From<Rejection> for ImportError {
+    fn from(rejection: Rejection) -> ImportError {
+        match rejection {
+            Rejection::Refused(refusal) => ImportError::Refused(refusal.cause),
+            rejection => ImportError::Rejected(rejection),
+        }
+    }
+}
+
+fn import_message(
+    message: &[u8],
+    grouping: &Grouping<'_>,
+    store: &Store,
+    pushed_at: Moment,
+    aggregate: bool,
+) -> Result<(), ImportError> {
     let body = delimited(message);
     let arena = Bump::new();
-    let parsed = protobuf::parse(&body, &arena).map_err(|error| error.to_string())?;
-    let push = Push::prepare(&parsed, grouping, aggregate).map_err(|error| error.to_string())?;
-    let semantics = Semantics::replacing(aggregate);
-    let pushed_at = if family.pushed_at == 0 { now } else { Moment::at(family.pushed_at) };
-    store.push(grouping, &push, &semantics, pushed_at, None).map(drop).map_err(|error| error.to_string())
+    let empty_labels = if aggregate { EmptyLabels::Absent } else { EmptyLabels::Kept };
+    let parsed = protobuf::parse_within(&body, PushLimits::NONE, empty_labels, &arena)?;
+    let push = Push::prepare(&parsed, grouping, aggregate).map_err(Rejection::from)?;
+    let semantics = if aggregate { Semantics::merging() } else { Semantics::replacing(false) };
+    store.push(grouping, &push, &semantics, pushed_at, None)?;
+    Ok(())
 }
 
 /// When a group was created, last pushed to, and last failed. The stock gateway keeps these as families

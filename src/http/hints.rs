@@ -14,6 +14,7 @@ use crate::exposition::protobuf::{Shape, shape};
 use crate::exposition::quote::quote;
 use crate::exposition::{ending, openmetrics, text};
 use crate::gateway::{BodyFormat, Gateway, PushError};
+use crate::model::labels::EmptyLabels;
 
 const REMOTE_WRITE: &str = "this is a remote write request: remote_write belongs to a server that receives it, such as \
     a Prometheus with --web.enable-remote-write-receiver at /api/v1/write";
@@ -270,11 +271,13 @@ fn of_format(unread: &Unread<'_>, gateway: &Gateway) -> Option<&'static str> {
     let Unread { body, format, offers, .. } = *unread;
     let (names, limits) = (gateway.names(), gateway.push_limits());
     let is_openmetrics = || {
-        has_marks_of_openmetrics(body) && openmetrics::parse_within(body, names, limits, &Bump::new()).is_ok()
+        has_marks_of_openmetrics(body)
+            && openmetrics::parse_within(body, names, limits, EmptyLabels::Kept, &Bump::new()).is_ok()
     };
     let is_text = || {
         let arena = Bump::new();
-        text::parse_within(body, names, limits, &arena).is_ok_and(|body| !body.families.is_empty())
+        text::parse_within(body, names, limits, EmptyLabels::Kept, &arena)
+            .is_ok_and(|body| !body.families.is_empty())
     };
     match (format, offers) {
         (BodyFormat::Text | BodyFormat::Protobuf, Offers::All) if is_openmetrics() => Some(OPENMETRICS),

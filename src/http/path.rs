@@ -9,6 +9,7 @@ use crate::exposition::quote::quote;
 use crate::exposition::text::Names;
 use crate::model::escaping::{colliding_label, unescape_values};
 use crate::model::grouping::{Grouping, GroupingLabel};
+use crate::model::labels::EmptyLabels;
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::name::{is_legacy_label_name, is_reserved_label_name, is_unusable_label_name};
 
@@ -163,6 +164,7 @@ pub fn grouping<'a>(
     job: &'a str,
     labels: &'a str,
     names: Names,
+    empty_labels: EmptyLabels,
 ) -> Result<Grouping<'a>, PathError> {
     let job = decode(job).unwrap_or_default();
     let job = match encoding {
@@ -178,7 +180,7 @@ pub fn grouping<'a>(
     }
     grouping.retain(|label| label.name != "job");
     grouping.push(GroupingLabel { name: Cow::Borrowed("job"), value: text("job", job)? });
-    let grouping = Grouping::new(grouping);
+    let grouping = Grouping::with(grouping, empty_labels);
     match colliding_label(grouping.key()) {
         Some(name) => Err(PathError::CollidingNames { name }),
         None => Ok(grouping),
@@ -291,7 +293,8 @@ mod tests {
     use super::*;
 
     fn key(job: &str, labels: &str) -> Result<String, PathError> {
-        grouping(JobEncoding::Plain, job, labels, Names::Legacy).map(|g| g.key().to_owned())
+        grouping(JobEncoding::Plain, job, labels, Names::Legacy, EmptyLabels::Kept)
+            .map(|g| g.key().to_owned())
     }
 
     #[test]
@@ -333,7 +336,8 @@ mod tests {
             assert_eq!(key("j", labels).map_err(|e| e.to_string()), Err(message.to_owned()));
         }
         assert_eq!(key("", "/a/b"), Err(PathError::NoJob));
-        let job = grouping(JobEncoding::Base64, "!!!", "", Names::Legacy).map_err(|e| e.to_string());
+        let job = grouping(JobEncoding::Base64, "!!!", "", Names::Legacy, EmptyLabels::Kept)
+            .map_err(|e| e.to_string());
         let message = r#"invalid base64 encoding in job name "": illegal base64 data at input byte 0"#;
         assert_eq!(job.err().as_deref(), Some(message));
     }
@@ -341,7 +345,8 @@ mod tests {
     #[test]
     fn what_to_do_about_empty_components_is_said() {
         let said = |job: &str, labels: &str| {
-            let error = grouping(JobEncoding::Plain, job, labels, Names::Legacy).unwrap_err();
+            let error =
+                grouping(JobEncoding::Plain, job, labels, Names::Legacy, EmptyLabels::Kept).unwrap_err();
             explained(&error, job, labels)
         };
         assert_eq!(said("", ""), "job name is required: write /metrics/job/NAME");
@@ -353,13 +358,16 @@ mod tests {
             assert_eq!(said("j", labels), format!("{stock}: {EMPTY_COMPONENTS}"));
         }
         assert_eq!(said("j", "/b"), r#"odd number of components in label string "/b""#);
-        let error = grouping(JobEncoding::Base64, "=", "", Names::Legacy).unwrap_err();
+        let error = grouping(JobEncoding::Base64, "=", "", Names::Legacy, EmptyLabels::Kept).unwrap_err();
         assert_eq!(explained(&error, "=", ""), "job name is required");
     }
 
     #[test]
     fn utf8_names() {
-        let key = |labels| grouping(JobEncoding::Plain, "j", labels, Names::Utf8).map(|g| g.key().to_owned());
+        let key = |labels| {
+            grouping(JobEncoding::Plain, "j", labels, Names::Utf8, EmptyLabels::Kept)
+                .map(|g| g.key().to_owned())
+        };
         assert_eq!(key("/U__foo_2e_bar@base64/YQ").as_deref(), Ok(r#"{"foo.bar"="a",job="j"}"#));
         assert_eq!(key("/foo.bar/a").as_deref(), Ok(r#"{"foo.bar"="a",job="j"}"#));
         for labels in ["/U__/x", "/U______name____/x", "/%ff/x"] {

@@ -63,7 +63,7 @@ pub(super) struct GroupPath<'a> {
 impl<'a> GroupPath<'a> {
     /// The grouping that the path names.
     pub(super) fn grouping(self, gateway: &Gateway) -> Result<Grouping<'a>, PathError> {
-        path::grouping(self.encoding, self.job, self.labels, gateway.names())
+        path::grouping(self.encoding, self.job, self.labels, gateway.names(), gateway.empty_labels())
     }
 
     /// The answer where the path names no group.

@@ -10,12 +10,14 @@ use crate::model::count::Count;
 use crate::model::exemplar::Place;
 use crate::model::histogram::Bucket;
 use crate::model::kind::Kind;
+use crate::model::labels::EmptyLabels;
 use crate::model::limits::{Limit, PushLimits, TooMuch};
+use crate::model::name::is_unusable_label_name;
 use crate::model::native_histogram::Encoded;
 use crate::model::summary::Quantile;
 
 /// A parsed body.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Body<'a> {
     /// The families in the order in which the body mentions them first.
     pub families: Vec<Family<'a>>,
@@ -29,6 +31,9 @@ pub struct Body<'a> {
     starts: BySeries<i64>,
     samples: usize,
     limits: PushLimits,
+    empty_labels: EmptyLabels,
+    /// Whether a label with an empty value may be among those of the current sample, and is none.
+    has_empty_labels: bool,
 }
 
 /// One family of a body.
@@ -195,12 +200,19 @@ impl<'a> Body<'a> {
             starts: BySeries::default(),
             samples: 0,
             limits: PushLimits::NONE,
+            empty_labels: EmptyLabels::Kept,
+            has_empty_labels: false,
         }
     }
 
     /// The same body with limits of what it may hold.
     pub fn within(self, limits: PushLimits) -> Body<'a> {
         Body { limits, ..self }
+    }
+
+    /// The same body where labels with empty values are this.
+    pub fn with_empty_labels(self, empty_labels: EmptyLabels) -> Body<'a> {
+        Body { empty_labels, ..self }
     }
 
     /// How many series the body has.
@@ -295,8 +307,32 @@ impl<'a> Body<'a> {
         if self.labels.len() >= self.limits.label_pairs {
             return Err(TooMuch(Limit::LabelPairsPerPush));
         }
+        self.has_empty_labels |= label.escaped_value.is_empty() && self.empty_labels == EmptyLabels::Absent;
         self.labels.push(label);
         Ok(())
+    }
+
+    /// Whether labels have been added that [`Body::drop_empty_labels`] would drop.
+    #[inline]
+    pub fn has_empty_labels(&self) -> bool {
+        self.has_empty_labels
+    }
+
+    /// Drops those of the labels since `mark` that are none. They have been checked; names that no label can
+    /// have stay, to be refused.
+    #[cold]
+    pub fn drop_empty_labels(&mut self, mark: usize) {
+        self.has_empty_labels = false;
+        let mut at = 0;
+        let (_, labels) = self.labels.split_at_mut(mark);
+        for read in 0..labels.len() {
+            let label = labels[read];
+            if !label.escaped_value.is_empty() || is_unusable_label_name(label.name) {
+                labels[at] = label;
+                at += 1;
+            }
+        }
+        self.labels.truncate(mark + at);
     }
 
     /// Where the next label will stand.

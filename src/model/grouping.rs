@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::labels::{escape, write_pair};
+use crate::model::labels::{EmptyLabels, INSTANCE, escape, write_pair};
 
 /// One grouping label.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,27 +17,37 @@ pub struct GroupingLabel<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grouping<'a> {
     labels: Vec<GroupingLabel<'a>>,
+    /// The names of labels that no series of the request has: those with empty values, where these are none.
+    absent: Vec<Cow<'a, str>>,
     key: String,
 }
 
 impl<'a> Grouping<'a> {
-    /// The grouping of these labels. Of labels with the same name the last one counts.
-    pub fn new(mut labels: Vec<GroupingLabel<'a>>) -> Grouping<'a> {
+    /// The grouping of these labels, as the stock gateway has it. Of labels with the same name the last one
+    /// counts.
+    pub fn new(labels: Vec<GroupingLabel<'a>>) -> Grouping<'a> {
+        Grouping::with(labels, EmptyLabels::Kept)
+    }
+
+    /// The same where labels with empty values are this.
+    pub fn with(mut labels: Vec<GroupingLabel<'a>>, empty_labels: EmptyLabels) -> Grouping<'a> {
         // Stable, so that the last of several equal names stays last.
         labels.sort_by(|a, b| a.name.cmp(&b.name));
         labels.reverse();
         labels.dedup_by(|later, kept| later.name == kept.name);
         labels.reverse();
-        let mut key = Vec::with_capacity(48);
-        key.push(b'{');
-        for (at, label) in labels.iter().enumerate() {
-            if at > 0 {
-                key.push(b',');
-            }
-            write_pair(&mut key, &label.name, &escape(&label.value));
+        let mut absent = Vec::new();
+        if empty_labels == EmptyLabels::Absent {
+            labels.retain(|label| {
+                if label.value.is_empty() {
+                    absent.push(label.name.clone());
+                }
+                !label.value.is_empty()
+            });
         }
-        key.push(b'}');
-        Grouping { labels, key: String::from_utf8(key).unwrap_or_default() }
+        // An empty `instance` makes no other group: the own series of both would be the same.
+        let key = block_of(labels.iter().filter(|label| !is_empty_instance(label)));
+        Grouping { labels, absent, key }
     }
 
     /// The same grouping, owning its labels.
@@ -47,7 +57,11 @@ impl<'a> Grouping<'a> {
             name: owned(&label.name),
             value: owned(&label.value),
         };
-        Grouping { labels: self.labels.iter().map(label).collect(), key: self.key.clone() }
+        Grouping {
+            labels: self.labels.iter().map(label).collect(),
+            absent: self.absent.iter().map(|name| owned(name)).collect(),
+            key: self.key.clone(),
+        }
     }
 
     /// The labels, sorted by name.
@@ -55,42 +69,48 @@ impl<'a> Grouping<'a> {
         &self.labels
     }
 
-    /// The identity of the group: its labels as a label block.
+    /// The names of labels that no series of the request has, sorted.
+    pub fn absent(&self) -> &[Cow<'a, str>] {
+        &self.absent
+    }
+
+    /// The identity of the group: its labels as a label block, without an empty `instance`.
     pub fn key(&self) -> &str {
         &self.key
     }
 
     /// Whether `instance` is a grouping label. Where it is not, series without one get an empty one.
     pub fn has_instance(&self) -> bool {
-        self.labels.iter().any(|label| label.name == "instance")
+        self.labels.iter().any(|label| label.name == INSTANCE)
     }
 
     /// The label block of the group's own series, such as its `push_time_seconds`.
     pub fn series_block(&self) -> String {
-        self.with_instance().key
-    }
-
-    /// The same grouping with an `instance` label: as it is, else an empty one is added.
-    pub fn with_instance(&self) -> Grouping<'a> {
         if self.has_instance() {
-            return self.clone();
+            return block_of(self.labels.iter());
         }
-        let instance = GroupingLabel { name: Cow::Borrowed("instance"), value: Cow::Borrowed("") };
-        Grouping::new(self.labels.iter().cloned().chain([instance]).collect())
+        let instance = GroupingLabel { name: Cow::Borrowed(INSTANCE), value: Cow::Borrowed("") };
+        let before = self.labels.partition_point(|label| *label.name < *INSTANCE);
+        let (before, after) = self.labels.split_at(before);
+        block_of(before.iter().chain([&instance]).chain(after))
     }
+}
 
-    /// The only other grouping whose own series would be the same: that with an empty `instance`
-    /// label where this one has none, or the other way round.
-    pub fn twin(&self) -> Option<Grouping<'a>> {
-        if !self.has_instance() {
-            return Some(self.with_instance());
+fn is_empty_instance(label: &GroupingLabel<'_>) -> bool {
+    label.name == INSTANCE && label.value.is_empty()
+}
+
+fn block_of<'b>(labels: impl Iterator<Item = &'b GroupingLabel<'b>>) -> String {
+    let mut block = Vec::with_capacity(48);
+    block.push(b'{');
+    for label in labels {
+        if block.len() > 1 {
+            block.push(b',');
         }
-        let is_empty_instance = |l: &GroupingLabel<'_>| l.name == "instance" && l.value.is_empty();
-        self.labels
-            .iter()
-            .any(is_empty_instance)
-            .then(|| Grouping::new(self.labels.iter().filter(|l| !is_empty_instance(l)).cloned().collect()))
+        write_pair(&mut block, &label.name, &escape(&label.value));
     }
+    block.push(b'}');
+    String::from_utf8(block).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -98,11 +118,11 @@ mod tests {
     use super::*;
 
     fn grouping(labels: &[(&'static str, &'static str)]) -> Grouping<'static> {
-        let label = |(name, value): &(&'static str, &'static str)| GroupingLabel {
-            name: Cow::Borrowed(*name),
-            value: Cow::Borrowed(*value),
-        };
-        Grouping::new(labels.iter().map(label).collect())
+        Grouping::new(labels.iter().map(|(name, value)| label(name, value)).collect())
+    }
+
+    fn label(name: &'static str, value: &'static str) -> GroupingLabel<'static> {
+        GroupingLabel { name: Cow::Borrowed(name), value: Cow::Borrowed(value) }
     }
 
     #[test]
@@ -114,11 +134,25 @@ mod tests {
     }
 
     #[test]
-    fn twins_differ_by_an_empty_instance() {
+    fn an_empty_instance_makes_no_other_group() {
         let plain = grouping(&[("job", "x")]);
-        let twin = grouping(&[("job", "x"), ("instance", "")]);
-        assert_eq!(plain.twin().as_ref(), Some(&twin));
-        assert_eq!(twin.twin(), Some(plain));
-        assert_eq!(grouping(&[("job", "x"), ("instance", "i")]).twin(), None);
+        let spelled = grouping(&[("job", "x"), ("instance", "")]);
+        assert_eq!((spelled.key(), spelled.series_block()), (plain.key(), plain.series_block()));
+        assert_eq!(spelled.labels().len(), 2);
+        assert_ne!(grouping(&[("job", "x"), ("instance", "i")]).key(), plain.key());
+    }
+
+    #[test]
+    fn empty_labels_are_absent_or_kept() {
+        let labels = || vec![label("job", "x"), label("b", ""), label("instance", ""), label("a", "1")];
+        let kept = Grouping::with(labels(), EmptyLabels::Kept);
+        assert_eq!(kept.key(), r#"{a="1",b="",job="x"}"#);
+        assert_eq!(kept.series_block(), r#"{a="1",b="",instance="",job="x"}"#);
+        assert!(kept.has_instance() && kept.absent().is_empty());
+        let absent = Grouping::with(labels(), EmptyLabels::Absent);
+        assert_eq!(absent.key(), r#"{a="1",job="x"}"#);
+        assert_eq!(absent.series_block(), r#"{a="1",instance="",job="x"}"#);
+        assert_eq!(absent.absent(), ["b", "instance"]);
+        assert_eq!(absent.to_static(), absent);
     }
 }

@@ -9,6 +9,19 @@ use std::cmp::Ordering;
 
 use crate::model::name::is_legacy_label_name;
 
+/// What a label with an empty value is. To Prometheus it is the same as none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmptyLabels {
+    /// It is none. Series without `instance` are shown with an empty one all the same, as the stock gateway
+    /// shows them.
+    Absent,
+    /// It is kept, as the stock gateway keeps it.
+    Kept,
+}
+
+/// The label that every series is shown with, empty where it has none.
+pub const INSTANCE: &str = "instance";
+
 /// One label of a block. Name and value are borrowed as they stand there, escapes included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair<'a> {
@@ -68,6 +81,37 @@ pub fn has_quoted_names(block: &str) -> bool {
     // A quoted name follows the brace or a comma; so may the quote that ends a value.
     let may_have = block.starts_with("{\"") || block.contains(",\"");
     may_have && pairs(block).any(|pair| !is_legacy_label_name(&pair.name()))
+}
+
+/// Whether `block` has labels with empty values, `instance` aside.
+pub fn has_empty_labels(block: &str) -> bool {
+    // Within a value a quote has a backslash before it, so that these bytes mostly stand for an empty value.
+    let is_instance =
+        |before: &str| before.strip_suffix(INSTANCE).is_some_and(|before| before.ends_with(['{', ',']));
+    let may_have = |at: usize| !is_instance(&block[..at]);
+    memchr::memmem::find_iter(block.as_bytes(), b"=\"\"").any(may_have)
+        && pairs(block).any(|pair| is_empty(&pair))
+}
+
+/// `block` without labels that have empty values; only `instance` stays.
+pub fn without_empty_labels(block: &str) -> Cow<'_, str> {
+    if !has_empty_labels(block) {
+        return Cow::Borrowed(block);
+    }
+    let mut out = Vec::with_capacity(block.len());
+    out.push(b'{');
+    for pair in pairs(block).filter(|pair| !is_empty(pair)) {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        write_pair(&mut out, &pair.name(), pair.value);
+    }
+    out.push(b'}');
+    Cow::Owned(String::from_utf8(out).unwrap_or_default())
+}
+
+fn is_empty(pair: &Pair<'_>) -> bool {
+    pair.value.is_empty() && pair.name != INSTANCE
 }
 
 /// The longest that name and value of a simple label are together, in bytes.
@@ -210,6 +254,22 @@ mod tests {
             let back: Vec<(String, String)> =
                 pairs(&block).map(|p| (p.name().into_owned(), p.value().into_owned())).collect();
             prop_assert_eq!(back, labels);
+        }
+    }
+
+    #[test]
+    fn empty_labels_can_be_left_out() {
+        for (block, without) in [
+            (r#"{instance="",job="a"}"#, None),
+            (r#"{a="=\"\"",instance="i",job="x="}"#, None),
+            ("{}", None),
+            (r#"{a="",instance="",job="x"}"#, Some(r#"{instance="",job="x"}"#)),
+            (r#"{"a b"="",env="",job="x",z=""}"#, Some(r#"{job="x"}"#)),
+            (r#"{"a=\"\""="1",my_instance=""}"#, Some(r#"{"a=\"\""="1"}"#)),
+            (r#"{a=""}"#, Some("{}")),
+        ] {
+            assert_eq!(has_empty_labels(block), without.is_some(), "{block}");
+            assert_eq!(without_empty_labels(block), without.unwrap_or(block));
         }
     }
 

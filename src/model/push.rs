@@ -60,6 +60,7 @@ pub struct Push {
     /// By where in the text the label block of the series begins.
     exemplars: BySeries<Exemplar>,
     starts: BySeries<i64>,
+    has_empty_labels: bool,
 }
 
 /// An exemplar of a series.
@@ -174,6 +175,11 @@ impl Push {
     /// Whether any series has an exemplar.
     pub fn has_exemplars(&self) -> bool {
         !self.exemplars.is_empty()
+    }
+
+    /// Whether any series may have a label with an empty value, `instance` aside.
+    pub fn has_empty_labels(&self) -> bool {
+        self.has_empty_labels
     }
 
     /// The exemplars of a series.

@@ -132,6 +132,14 @@ pub struct Times {
 }
 
 impl Times {
+    /// The times of two groups that become one.
+    pub fn join(&mut self, other: Times) {
+        self.created_at = self.created_at.min(other.created_at);
+        self.pushed_at = self.pushed_at.max(other.pushed_at);
+        self.failed_at = self.failed_at.max(other.failed_at);
+        self.pushes += other.pushes;
+    }
+
     /// Whether the latest push that could be parsed was accepted.
     pub fn last_push_successful(&self) -> bool {
         self.failed_at <= self.pushed_at

@@ -4,17 +4,19 @@
 //! what the push has: names are looked up in [`Definitions`], and a series can only stand in
 //! another group whose key its own labels spell out.
 
+use std::collections::HashSet;
+
 use crate::model::escaping::Escaping;
 use crate::model::grouping::Grouping;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::pairs;
-use crate::model::labels::write_pair;
+use crate::model::labels::{pairs, without_empty_labels, write_pair};
 use crate::model::name::is_legacy_metric_name;
 use crate::model::push::{self, Push};
 use crate::model::rules::{Cause, Refusal};
 use crate::store::definition::{Definitions, Shape, check_suffixes};
 use crate::store::group::{FamilyRule, Group, Plan, Semantics};
 use crate::store::shown_names::ShownNames;
+use crate::store::spellings::Spellings;
 
 /// Checks the names and types of a push.
 ///
@@ -142,12 +144,44 @@ pub fn check_other_groups(
         }
         let others = shapes.iter().flat_map(|(_, shapes)| shapes);
         let block = push.block(series);
-        if others.filter_map(|shape| key_within(block, shape)).any(|key| holds(&key, name, block)) {
-            let cause = Cause::DuplicateSeries { metric: push.describe(pushed, series) };
-            return Err(Refusal::at(series.offset, cause));
+        let shown = if push.has_empty_labels() { without_empty_labels(block) } else { block.into() };
+        let spellings = if *shown == *block { &[block][..] } else { &[block, &shown] };
+        let is_held = |shape: &Shape| {
+            spellings.iter().any(|block| key_within(block, shape).is_some_and(|key| holds(&key, name, block)))
+        };
+        if others.into_iter().any(is_held) {
+            return Err(duplicate(push, pushed, series));
         }
     }
     Ok(())
+}
+
+/// Checks that to Prometheus no series of a push is the same as another, of the push or of another group than
+/// that with the key `own`: labels with empty values make no difference to it.
+///
+/// # Errors
+///
+/// The first series that is.
+pub fn check_spellings(push: &Push, own: &str, definitions: &Definitions) -> Result<(), Refusal> {
+    for pushed in push.families() {
+        let spellings = definitions.spellings(push.name(pushed));
+        if spellings.is_none() && !push.has_empty_labels() {
+            continue;
+        }
+        let mut seen = HashSet::with_capacity(push.series(pushed).len());
+        for series in push.series(pushed) {
+            let shown = without_empty_labels(push.block(series));
+            let is_held = spellings.is_some_and(|all| all.other_holder(&shown, own).is_some());
+            if is_held || !seen.insert(shown) {
+                return Err(duplicate(push, pushed, series));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn duplicate(push: &Push, pushed: &push::Family, series: &push::Series) -> Refusal {
+    Refusal::at(series.offset, Cause::DuplicateSeries { metric: push.describe(pushed, series) })
 }
 
 /// The key of the group of this shape that a series with this label block would belong to.
@@ -165,17 +199,26 @@ fn key_within(block: &str, shape: &Shape) -> Option<String> {
     String::from_utf8(key).ok()
 }
 
-/// Checks that the own series of a new group would not be those of its twin.
+/// Checks that to Prometheus the own series of a new group would not be those of another, its twin: that whose key
+/// differs in labels with empty values only. `spelled` are the keys with such labels.
 ///
 /// # Errors
 ///
 /// The twin, where `exists` says that it is there.
-pub fn check_twin(grouping: &Grouping<'_>, exists: impl Fn(&str) -> bool) -> Result<(), Refusal> {
-    match grouping.twin() {
-        Some(twin) if exists(twin.key()) => Err(Refusal::of(Cause::TwinGroup {
-            group: grouping.key().to_owned(),
-            twin: twin.key().to_owned(),
-        })),
-        _ => Ok(()),
+pub fn check_twin(
+    grouping: &Grouping<'_>,
+    spelled: &Spellings,
+    exists: impl Fn(&str) -> bool,
+) -> Result<(), Refusal> {
+    let key = grouping.key();
+    let shown = without_empty_labels(key);
+    let twin = if *shown != *key && exists(&shown) {
+        Some(&*shown)
+    } else {
+        spelled.other_holder(&shown, key).map(|twin| &**twin)
+    };
+    match twin {
+        Some(twin) => Err(Refusal::of(Cause::TwinGroup { group: key.to_owned(), twin: twin.to_owned() })),
+        None => Ok(()),
     }
 }

@@ -10,10 +10,14 @@ use foldhash::fast::RandomState;
 
 use crate::model::histogram::Layout;
 use crate::model::kind::{Form, Kind};
+use crate::model::labels::{has_empty_labels, without_empty_labels};
 use crate::model::push::GROUP_FAMILIES;
 use crate::model::rules::Cause;
 use crate::store::change::Tracking;
+use crate::store::group::GroupLabels;
 use crate::store::shown_names::ShownNames;
+use crate::store::spellings::Spellings;
+use crate::store::texts::Texts;
 
 /// How many bucket layouts of a family are kept for sharing.
 const SHARED_LAYOUTS: usize = 16;
@@ -87,15 +91,27 @@ struct Entry {
     /// How many groups have the family, by shape.
     shapes: Vec<(Shape, u32)>,
     /// Help texts and units.
-    texts: Vec<Arc<str>>,
+    texts: Texts,
     layouts: Vec<Arc<Layout>>,
     next_slot: u32,
     free_slots: Vec<u32>,
+    /// Of series with empty labels.
+    spellings: Option<Box<Spellings>>,
 }
 
 impl Entry {
     fn groups(&self) -> u32 {
         self.shapes.iter().map(|(_, groups)| groups).sum()
+    }
+
+    fn respell<'b>(&mut self, group: &Arc<str>, blocks: impl Iterator<Item = &'b str>) {
+        if let Some(spellings) = &mut self.spellings {
+            spellings.remove(group);
+        }
+        for block in blocks.filter(|block| has_empty_labels(block)) {
+            self.spellings.get_or_insert_default().add(group, &without_empty_labels(block));
+        }
+        self.spellings.take_if(|spellings| spellings.is_empty());
     }
 }
 
@@ -217,10 +233,11 @@ impl Definitions {
                 self.families.entry(name).or_insert(Entry {
                     definition,
                     shapes: Vec::new(),
-                    texts: Vec::new(),
+                    texts: Texts::default(),
                     layouts: Vec::new(),
                     next_slot: 0,
                     free_slots: Vec::new(),
+                    spellings: None,
                 })
             }
         };
@@ -254,9 +271,10 @@ impl Definitions {
     }
 
     /// Takes back what [`Definitions::lease`] gave.
-    pub fn release(&mut self, name: &str, slot: u32, shape: &Shape) {
+    pub fn release(&mut self, name: &str, slot: u32, group: &GroupLabels) {
         let Some(entry) = self.families.get_mut(name) else { return };
-        if let Some(at) = entry.shapes.iter().position(|(known, _)| known == shape) {
+        entry.respell(&group.key, std::iter::empty());
+        if let Some(at) = entry.shapes.iter().position(|(known, _)| *known == group.shape) {
             entry.shapes[at].1 -= 1;
             if entry.shapes[at].1 == 0 {
                 entry.shapes.swap_remove(at);
@@ -270,16 +288,29 @@ impl Definitions {
         }
     }
 
+    /// The series of a family that have empty labels; none where there are none.
+    pub fn spellings(&self, name: &str) -> Option<&Spellings> {
+        self.families.get(name)?.spellings.as_deref()
+    }
+
+    /// The groups that have series with empty labels; those of several families come several times.
+    pub fn groups_with_spellings(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.families.values().filter_map(|entry| entry.spellings.as_deref()).flat_map(Spellings::groups)
+    }
+
+    /// Notes that these are the label blocks that a group has of the family now.
+    pub fn respell<'b>(&mut self, name: &str, group: &Arc<str>, blocks: impl Iterator<Item = &'b str>) {
+        if let Some(entry) = self.families.get_mut(name) {
+            entry.respell(group, blocks);
+        }
+    }
+
     /// The shared copy of a help text or unit of this family.
     pub fn text(&mut self, name: &str, text: &str) -> Arc<str> {
-        let Some(entry) = self.families.get_mut(name) else { return text.into() };
-        if let Some(known) = entry.texts.iter().find(|known| &***known == text) {
-            return known.clone();
+        match self.families.get_mut(name) {
+            Some(entry) => entry.texts.shared(text),
+            None => text.into(),
         }
-        entry.texts.retain(|known| Arc::strong_count(known) > 1);
-        let text: Arc<str> = text.into();
-        entry.texts.push(text.clone());
-        text
     }
 
     /// Bucket layouts of this family that a new series may share.

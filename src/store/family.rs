@@ -258,6 +258,11 @@ impl Family {
         &self.pieces
     }
 
+    /// The label blocks of the series, in order.
+    pub fn blocks(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().flat_map(|piece| (0..piece.len()).map(|at| piece.block(at)))
+    }
+
     fn block(&self, position: u32) -> &str {
         block_at(&self.pieces, position)
     }

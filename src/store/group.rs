@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::grouping::Grouping;
 use crate::model::kind::Kind;
-use crate::model::labels::has_quoted_names;
+use crate::model::labels::{has_quoted_names, pairs};
 use crate::model::push::{self, Push};
 use crate::model::rules::{Cause, Refusal};
 use crate::model::time::Moment;
@@ -61,6 +61,11 @@ impl Semantics {
         }
     }
 
+    /// What is pushed is merged with what is there, series by series.
+    pub fn merging() -> Semantics {
+        Semantics { adding: FamilyRule::Merge, replacing: FamilyRule::Merge, ..Semantics::replacing(true) }
+    }
+
     /// How this family of a push meets the one that is there.
     pub fn rule(&self, pushed: &push::Family) -> FamilyRule {
         if pushed.adds { self.adding } else { self.replacing }
@@ -111,9 +116,9 @@ impl GroupLabels {
     }
 }
 
-/// The names of the labels of a grouping.
+/// The names of the labels in the key of a grouping.
 pub fn shape_of(grouping: &Grouping<'_>) -> Shape {
-    grouping.labels().iter().map(|label| Box::from(&*label.name)).collect()
+    pairs(grouping.key()).map(|pair| Box::from(pair.name())).collect()
 }
 
 /// A group.
@@ -461,7 +466,7 @@ impl Group {
                 semantics.drops(family) && push.family(family.definition.name()).is_none()
             };
             for mut family in self.families.extract_if(.., is_absent) {
-                with.definitions.release(family.definition.name(), family.slot, &shape);
+                with.definitions.release(family.definition.name(), family.slot, &self.labels);
                 if let Some(changes) = &mut self.changes
                     && family.track(with.tracking).is_some_and(|changes| !changes.is_new)
                 {
@@ -501,6 +506,9 @@ impl Group {
             let rule = if is_retyped { FamilyRule::Replace } else { semantics.rule(pushed) };
             let layouts = with.definitions.layouts(name);
             change(family, push, pushed, &step.placement, rule, now, epoch, &layouts);
+            if push.has_empty_labels() || with.definitions.spellings(name).is_some() {
+                with.definitions.respell(name, &self.labels.key, family.blocks());
+            }
             let is_replaced = rule == FamilyRule::Replace;
             if family.metadata.changes_with(push, pushed, is_replaced) {
                 if let Some(changes) = family.track(with.tracking) {
@@ -520,7 +528,7 @@ impl Group {
     /// Gives back the names of all families, before the group goes.
     pub fn release(&self, definitions: &mut Definitions) {
         for family in &self.families {
-            definitions.release(family.definition.name(), family.slot, &self.labels.shape);
+            definitions.release(family.definition.name(), family.slot, &self.labels);
         }
     }
 }

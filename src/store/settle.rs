@@ -1,10 +1,12 @@
 //! Between the store and its disk: what a commit has to write, and what becomes of the changes when it
 //! has succeeded or failed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::model::grouping::Grouping;
+use crate::model::labels::without_empty_labels;
 use crate::model::time::Moment;
 use crate::store::change::{Change, PieceKey, Times, Tracking};
 use crate::store::family::{Family, Metadata};
@@ -60,13 +62,30 @@ impl Store {
     /// False where it can't be there beside another.
     pub fn restore_times(&self, grouping: &Grouping<'_>, times: Times) -> bool {
         self.push_failed(grouping, Moment::at(times.created_at));
-        match self.groups.get_mut(grouping.key()) {
+        self.set_times(grouping.key(), times)
+    }
+
+    /// Gives the group with this key these times. False where there is none.
+    pub fn set_times(&self, key: &str, times: Times) -> bool {
+        match self.groups.get_mut(key) {
             Some(mut group) => {
                 group.times = times;
                 true
             }
             None => false,
         }
+    }
+
+    /// The keys of the groups that have labels with empty values, or series with such labels, and of the groups
+    /// that differ from these in nothing else, sorted.
+    pub fn groups_with_empty_labels(&self) -> Vec<Arc<str>> {
+        let structure = self.hold();
+        let spelled = structure.spelled.groups().chain(structure.definitions.groups_with_spellings());
+        let mut keys: BTreeSet<Arc<str>> = spelled.cloned().collect();
+        let shown = keys.iter().map(|key| Arc::from(&*without_empty_labels(key)));
+        let shown: Vec<Arc<str>> = shown.filter(|key| self.groups.contains_key(key)).collect();
+        keys.extend(shown);
+        keys.into_iter().collect()
     }
 
     /// Everything restored so far is on disk.
@@ -244,15 +263,17 @@ impl Store {
             };
             restored.pushed_at = family.pushed_at;
             restored.restore(family.pieces);
+            structure.definitions.respell(&family.name, &group.labels.key, restored.blocks());
             restored.share_layout(&mut structure.definitions);
             group.restore(restored);
         }
-        self.insert(group);
+        self.insert(group, structure);
     }
 
     /// Gives back what a group holds of the structure, when it has left the map.
     pub(super) fn forget(&self, group: &Group, structure: &mut Structure) {
         group.release(&mut structure.definitions);
+        structure.spelled.remove(&group.labels.key);
         structure.free_slots.push(group.slot);
         self.group_count.fetch_sub(1, Ordering::Relaxed);
         self.series_count.fetch_sub(group.series() as i64, Ordering::Relaxed);

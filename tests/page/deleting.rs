@@ -12,7 +12,7 @@ fn remove(job: &str) -> String {
 #[test]
 fn a_group_is_deleted_once_that_is_confirmed() {
     for screen in [DESKTOP, PHONE] {
-        let gateway = Gateway::start(&[]);
+        let gateway = Gateway::start(&["--no-push.aggregate"]);
         push_jobs(&gateway, &["a", "b", "c"]);
         gateway.push("/metrics/job/b/empty@base64/=/slash@base64/eC95", "# TYPE m gauge\nm 1\n");
         let Some(browser) = Browser::start(screen) else { return };

@@ -9,7 +9,7 @@ use crate::support::protobuf;
 use crate::support::random::Random;
 
 /// Whether labels with an empty value are among them.
-pub(crate) const EMPTY_LABELS: bool = false;
+pub(crate) const EMPTY_LABELS: bool = true;
 
 /// Makes the same things of the same seed.
 pub(crate) struct Odd {

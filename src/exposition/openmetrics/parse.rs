@@ -17,6 +17,7 @@ use crate::exposition::text::Names;
 use crate::model::body::{Body, Label};
 use crate::model::exemplar::Place;
 use crate::model::kind::{Form, Kind};
+use crate::model::labels::EmptyLabels;
 use crate::model::labels::unescape;
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
@@ -42,10 +43,11 @@ pub struct ParseError {
 ///
 /// The first fault in the order of the body; nothing of a faulty body is returned.
 pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<'a>, ParseError> {
-    parse_within(input, names, PushLimits::NONE, arena)
+    parse_within(input, names, PushLimits::NONE, EmptyLabels::Kept, arena)
 }
 
-/// The same for a body that may hold no more than `limits` says.
+/// The same for a body that may hold no more than `limits` says, and where labels with empty values are
+/// `empty_labels`.
 ///
 /// # Errors
 ///
@@ -54,13 +56,14 @@ pub fn parse_within<'a>(
     input: &'a [u8],
     names: Names,
     limits: PushLimits,
+    empty_labels: EmptyLabels,
     arena: &'a Bump,
 ) -> Result<Body<'a>, ParseError> {
     let mut parser = Parser {
         input,
         arena,
         names,
-        assembly: Assembly::within(limits, input.len()),
+        assembly: Assembly::within(limits, empty_labels, input.len()),
         seen: Seen::default(),
         current: Current::new(""),
         last: None,
@@ -316,6 +319,9 @@ impl<'a> Parser<'a> {
         }
         line.at += 1;
         self.check_labels(line, start, mark)?;
+        if self.assembly.body.has_empty_labels() {
+            self.assembly.body.drop_empty_labels(mark);
+        }
         Ok(member)
     }
 

@@ -5,12 +5,14 @@ use std::borrow::Cow;
 use bumpalo::Bump;
 
 use super::wire::{Field, WireError, delimited, fields, varint, zigzag};
+use crate::exposition::assembly::duplicate_label;
 use crate::exposition::quote::quote;
 use crate::model::body::{self, Body, Label, Value};
 use crate::model::count::Count;
 use crate::model::exemplar::Place;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
+use crate::model::labels::EmptyLabels;
 use crate::model::labels::escape;
 use crate::model::limits::{Limit, PushLimits, TooMuch};
 use crate::model::native_histogram::{Encoded, Span};
@@ -80,10 +82,11 @@ impl From<WireError> for ParseError {
 ///
 /// The first fault; nothing of a faulty body is returned.
 pub fn parse<'a>(input: &'a [u8], arena: &'a Bump) -> Result<Body<'a>, ParseError> {
-    parse_within(input, PushLimits::NONE, arena)
+    parse_within(input, PushLimits::NONE, EmptyLabels::Kept, arena)
 }
 
-/// The same for a body that may hold no more than `limits` says.
+/// The same for a body that may hold no more than `limits` says, and where labels with empty values are
+/// `empty_labels`.
 ///
 /// # Errors
 ///
@@ -91,9 +94,10 @@ pub fn parse<'a>(input: &'a [u8], arena: &'a Bump) -> Result<Body<'a>, ParseErro
 pub fn parse_within<'a>(
     input: &'a [u8],
     limits: PushLimits,
+    empty_labels: EmptyLabels,
     arena: &'a Bump,
 ) -> Result<Body<'a>, ParseError> {
-    let body = Body::with_capacity_for(input.len()).within(limits);
+    let body = Body::with_capacity_for(input.len()).within(limits).with_empty_labels(empty_labels);
     let mut reader = Reader { body, arena, number: 0 };
     let mut rest = input;
     while !rest.is_empty() {
@@ -188,6 +192,10 @@ impl<'a> Reader<'a> {
             }
             Ok::<(), ParseError>(())
         })?;
+        // A label that comes twice is refused later.
+        if self.body.has_empty_labels() && duplicate_label(self.body.labels_since(mark)).is_none() {
+            self.body.drop_empty_labels(mark);
+        }
         let handle = match (member, kind.form()) {
             (None, _) => self.body.push_series(family, mark, Value::Missing, None),
             (Some(member), Form::Number) => self.number(member, family, mark, kind)?,

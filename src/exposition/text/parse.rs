@@ -13,6 +13,7 @@ use crate::exposition::quote::{quote, quote_byte};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
 use crate::model::body::{Body, Label};
 use crate::model::kind::{Form, Kind};
+use crate::model::labels::EmptyLabels;
 use crate::model::labels::unescape;
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
@@ -47,10 +48,11 @@ pub struct ParseError {
 ///
 /// The first fault in the order of the body; nothing of a faulty body is returned.
 pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<'a>, ParseError> {
-    parse_within(input, names, PushLimits::NONE, arena)
+    parse_within(input, names, PushLimits::NONE, EmptyLabels::Kept, arena)
 }
 
-/// The same for a body that may hold no more than `limits` says.
+/// The same for a body that may hold no more than `limits` says, and where labels with empty values are
+/// `empty_labels`.
 ///
 /// # Errors
 ///
@@ -59,9 +61,10 @@ pub fn parse_within<'a>(
     input: &'a [u8],
     names: Names,
     limits: PushLimits,
+    empty_labels: EmptyLabels,
     arena: &'a Bump,
 ) -> Result<Body<'a>, ParseError> {
-    let mut parser = Parser::new(input, names, limits, arena);
+    let mut parser = Parser::new(input, names, limits, empty_labels, arena);
     match parser.lines() {
         Ok(()) => {
             let mut body = parser.assembly.body;
@@ -108,8 +111,14 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(input: &'a [u8], names: Names, limits: PushLimits, arena: &'a Bump) -> Parser<'a> {
-        let assembly = Assembly::within(limits, input.len());
+    fn new(
+        input: &'a [u8],
+        names: Names,
+        limits: PushLimits,
+        empty_labels: EmptyLabels,
+        arena: &'a Bump,
+    ) -> Parser<'a> {
+        let assembly = Assembly::within(limits, empty_labels, input.len());
         Parser { input, arena, names, assembly, targets: Targets::new() }
     }
 
@@ -340,6 +349,9 @@ impl<'a> Parser<'a> {
             }
         }
         self.check_duplicate_labels(line, start, target, mark)?;
+        if self.assembly.body.has_empty_labels() {
+            self.assembly.body.drop_empty_labels(mark);
+        }
         line.skip_blanks();
         self.value(line, start, target, mark, member)
     }

@@ -412,6 +412,7 @@ mod tests {
     use super::*;
     use crate::http::path::{JobEncoding, grouping};
     use crate::model::grouping::{Grouping, GroupingLabel};
+    use crate::model::labels::EmptyLabels;
     use proptest::prelude::*;
 
     fn group(labels: &[(String, String)]) -> GroupLabels {
@@ -425,7 +426,7 @@ mod tests {
     fn grouping_of(path: &str, names: Names) -> Grouping<'_> {
         let rest = path.strip_prefix("job@base64/").unwrap();
         let (job, labels) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        grouping(JobEncoding::Base64, job, labels, names).unwrap()
+        grouping(JobEncoding::Base64, job, labels, names, EmptyLabels::Kept).unwrap()
     }
 
     #[test]

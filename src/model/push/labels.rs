@@ -1,7 +1,8 @@
 //! Label forcing: the labels of a series and those of its group, sorted into one block.
 //!
 //! The rules are those of the stock gateway (`handler/push.go`, `sanitizeLabels`): grouping labels
-//! overwrite those of the body, and a series that then has no `instance` label gets an empty one.
+//! overwrite those of the body, and a series that then has no `instance` label gets an empty one. Where an
+//! empty label is none, an empty grouping label takes that of the body away.
 
 use std::cmp::Ordering;
 
@@ -9,13 +10,13 @@ use crate::model::body::Label;
 use crate::model::escaping::colliding_label;
 use crate::model::grouping::Grouping;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{escape, write_pair};
+use crate::model::labels::{INSTANCE, escape, write_pair};
 use crate::model::name::is_unusable_label_name;
 use crate::model::rules::Cause;
 
 /// The grouping labels, written once per push.
 pub(super) struct ForcedLabels<'g> {
-    /// The names, and where the label ends in the text.
+    /// The names, and where the label ends in the text. A label without text is one that no series has.
     labels: Vec<(&'g str, usize)>,
     /// All labels, one after the other.
     text: Vec<u8>,
@@ -25,16 +26,23 @@ pub(super) struct ForcedLabels<'g> {
 
 impl<'g> ForcedLabels<'g> {
     pub(super) fn of(grouping: &'g Grouping<'_>) -> ForcedLabels<'g> {
-        let mut pairs: Vec<(&str, &str)> =
-            grouping.labels().iter().map(|label| (&*label.name, &*label.value)).collect();
-        let default_instance = (!grouping.has_instance()).then(|| {
-            let at = pairs.partition_point(|(name, _)| *name < "instance");
-            pairs.insert(at, ("instance", ""));
+        let mut pairs: Vec<(&str, Option<&str>)> =
+            grouping.labels().iter().map(|label| (&*label.name, Some(&*label.value))).collect();
+        let mut insert = |name, value| {
+            let at = pairs.partition_point(|(before, _)| *before < name);
+            pairs.insert(at, (name, value));
             at
-        });
+        };
+        for name in grouping.absent() {
+            insert(name, (**name == *INSTANCE).then_some(""));
+        }
+        let is_given = grouping.has_instance() || grouping.absent().iter().any(|name| **name == *INSTANCE);
+        let default_instance = (!is_given).then(|| insert(INSTANCE, Some("")));
         let mut text = Vec::with_capacity(grouping.key().len() + 16);
-        let label = |(name, value)| {
-            write_pair(&mut text, name, &escape(value));
+        let label = |(name, value): (&'g str, Option<&str>)| {
+            if let Some(value) = value {
+                write_pair(&mut text, name, &escape(value));
+            }
             (name, text.len())
         };
         let labels = pairs.into_iter().map(label).collect();
@@ -100,8 +108,12 @@ impl<'a> Template<'a> {
                 (Some(_), None) => Ordering::Less,
                 (Some(own), Some(forced)) => own.cmp(forced),
             };
-            template.text.push(if template.text.is_empty() { b'{' } else { b',' });
             let taken = if order.is_le() { own.next() } else { None };
+            if order.is_ge() && forcing.label(forced).is_empty() {
+                forced += 1;
+                continue;
+            }
+            template.text.push(if template.text.is_empty() { b'{' } else { b',' });
             // A grouping label overwrites; the default for `instance` gives way.
             let is_own = order.is_lt() || (order.is_eq() && forcing.default_instance == Some(forced));
             if let Some(at) = taken.filter(|_| is_own) {
@@ -134,16 +146,20 @@ impl<'a> Template<'a> {
             && self.names.iter().zip(labels).all(|(name, label)| *name == label.name)
     }
 
-    /// Writes the block of a series with these labels, which fit.
+    /// Writes the block of a series with these labels, which fit. Tells whether any of them is empty.
     #[inline]
-    pub(super) fn write(&self, out: &mut Vec<u8>, labels: &[Label<'a>]) {
+    pub(super) fn write(&self, out: &mut Vec<u8>, labels: &[Label<'a>]) -> bool {
         let mut from = 0;
+        let mut has_empty = false;
         for (to, own) in &self.values {
+            let value = labels[*own].escaped_value;
+            has_empty |= value.is_empty();
             out.extend_from_slice(&self.text[from..*to]);
-            out.extend_from_slice(labels[*own].escaped_value.as_bytes());
+            out.extend_from_slice(value.as_bytes());
             from = *to;
         }
         out.extend_from_slice(&self.text[from..]);
+        has_empty
     }
 }
 

@@ -11,7 +11,7 @@ use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::grouping::Grouping;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{unescape, write_pair};
+use crate::model::labels::{has_empty_labels, unescape, write_pair};
 use crate::model::limits::PushLimits;
 use crate::model::native_histogram::{Fault, MAX_BUCKETS, NativeHistogram};
 use crate::model::rules::{Cause, Refusal, describe};
@@ -55,6 +55,7 @@ impl Push {
             natives: Vec::new(),
             exemplars: BySeries::default(),
             template: Template::default(),
+            has_empty_labels: has_empty_labels(grouping.key()),
         };
         if count.saturating_mul(builder.forced.len()) > limits.text {
             return Err(Refusal::of(Cause::TooMuchText { limit: limits.text }));
@@ -121,6 +122,7 @@ impl Push {
             natives: builder.natives,
             exemplars: builder.exemplars,
             starts,
+            has_empty_labels: builder.has_empty_labels,
         };
         let mut by_name: Vec<u32> = (0..push.families.len() as u32).collect();
         by_name.sort_unstable_by_key(|&at| push.name(&push.families[at as usize]));
@@ -198,6 +200,7 @@ struct Builder<'b, 'a> {
     natives: Vec<NativeHistogram>,
     exemplars: BySeries<Exemplar>,
     template: Template<'a>,
+    has_empty_labels: bool,
 }
 
 impl<'a> Builder<'_, 'a> {
@@ -219,7 +222,8 @@ impl<'a> Builder<'_, 'a> {
             return Err(Refusal::at(series.offset, Cause::TooMuchText { limit: self.limits.text }));
         }
         let template = &self.template;
-        let block = span_of(&mut self.text, |text| template.write(text, labels));
+        let has_empty_labels = &mut self.has_empty_labels;
+        let block = span_of(&mut self.text, |text| *has_empty_labels |= template.write(text, labels));
         // Mostly all of it is shorter than a value may be.
         if block.end - block.start > self.longest_value {
             self.check_values(series, labels)?;
