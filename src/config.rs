@@ -39,6 +39,8 @@ pub struct Config {
     pub aggregation: Aggregation,
     /// `[exposition]`
     pub exposition: Exposition,
+    /// `[telemetry]`
+    pub telemetry: Telemetry,
     /// `[access]`
     pub access: Access,
     /// `[limits]`
@@ -154,6 +156,20 @@ pub struct Exposition {
     /// How long newborn series that add up are shown as 0.
     #[serde(deserialize_with = "duration::deserialize")]
     pub zero_lead: Duration,
+}
+
+/// What the gateway shows of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table of settings")]
+pub struct Telemetry {
+    /// Whether the gateway has metrics `process_*`. Without them jobs may push these names with any type.
+    pub process_metrics: bool,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { process_metrics: true }
+    }
 }
 
 /// What is logged, and how.
@@ -331,6 +347,7 @@ impl Config {
             push,
             aggregation,
             exposition: _,
+            telemetry: _,
             access: _,
             limits: _,
             log,

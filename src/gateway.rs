@@ -30,7 +30,7 @@ use crate::model::grouping::Grouping;
 use crate::model::labels::EmptyLabels;
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::push::Push;
-use crate::model::rules::{Cause, Refusal};
+use crate::model::rules::Refusal;
 use crate::store::group::GroupLabels;
 use crate::store::group::{Absent, FamilyRule, Semantics};
 use crate::store::idempotency::Key;
@@ -178,10 +178,10 @@ pub enum PushError {
         place: Option<(usize, usize)>,
     },
     /// The push breaks a rule or contradicts what is there.
-    #[error("pushed metrics are invalid or inconsistent with existing metrics: {cause}{}", Place(*.place))]
+    #[error("pushed metrics are invalid or inconsistent with existing metrics: {}", .refusal.sentence(Place(*.place)))]
     Refused {
         /// What is wrong.
-        cause: Cause,
+        refusal: Refusal,
         /// Line and column of the series in a text body.
         place: Option<(usize, usize)>,
     },
@@ -217,14 +217,14 @@ impl Gateway {
         self.rules.names
     }
 
-    /// Whether the last line of a text body has to end in a line feed.
-    pub fn requires_final_newline(&self) -> bool {
-        self.rules.require_final_newline
-    }
-
     /// What labels with empty values are.
     pub fn empty_labels(&self) -> EmptyLabels {
         if self.rules.aggregate { EmptyLabels::Absent } else { EmptyLabels::Kept }
+    }
+
+    /// Whether the last line of a text body has to end in a line feed.
+    pub fn requires_final_newline(&self) -> bool {
+        self.rules.require_final_newline
     }
 
     /// What a push may hold.
@@ -326,8 +326,11 @@ impl Gateway {
     ) -> Result<Outcome, PushError> {
         match self.count_key(result) {
             Ok(outcome) => {
-                if outcome == Outcome::Applied {
+                if outcome != Outcome::Replayed {
                     self.telemetry.push_accepted();
+                }
+                if let Outcome::Repeating { is_new } = outcome {
+                    self.running_totals(push, is_new);
                 }
                 Ok(outcome)
             }
@@ -337,6 +340,13 @@ impl Gateway {
                     self.telemetry.limits().hit(full.limit);
                 }
                 self.telemetry.push_refused(failure.reason());
+                tracing::debug!(
+                    method = push.method.name(),
+                    source = %push.client,
+                    group = %push.grouping.key(),
+                    err = %failure,
+                    "push not applied"
+                );
                 Err(PushError::Failed(failure))
             }
         }
@@ -415,6 +425,21 @@ impl Gateway {
         self.store.group(key)
     }
 
+    /// Counts a push that seems to repeat what its process had pushed before, and says so once for each group.
+    #[cold]
+    fn running_totals(&self, push: &PushRequest<'_>, is_new: bool) {
+        self.telemetry.running_totals_suspected();
+        if is_new {
+            tracing::warn!(
+                method = push.method.name(),
+                source = %push.client,
+                group = %push.grouping.key(),
+                "two pushes with the same start time, and counters that did not fall: if the process pushes all that \
+                 it has counted so far, its totals are added again and again; let it push with PUT, or only what is new"
+            );
+        }
+    }
+
     /// Counts a body that can't be parsed, or of which there is too much.
     #[cold]
     fn not_parsed(&self, error: PushError) -> PushError {
@@ -445,10 +470,10 @@ impl Gateway {
             method = push.method.name(),
             source = %push.client,
             group = %push.grouping.key(),
-            err = %format_args!("{}{}", refusal.cause, Place(place)),
+            err = %refusal.sentence(Place(place)),
             "pushed metrics are invalid or inconsistent with existing metrics"
         );
-        PushError::Refused { cause: refusal.cause, place }
+        PushError::Refused { refusal, place }
     }
 }
 

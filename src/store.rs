@@ -13,6 +13,7 @@ pub mod idempotency;
 mod limits;
 pub mod order;
 pub mod piece;
+mod sessions;
 mod settle;
 pub mod shown_names;
 pub mod snapshot;
@@ -32,7 +33,7 @@ use crate::model::grouping::Grouping;
 use crate::model::labels::{has_empty_labels, without_empty_labels};
 use crate::model::limits::{StoreFull, StoreLimits};
 use crate::model::push::Push;
-use crate::model::rules::Refusal;
+use crate::model::rules::{Cause, Other, Refusal};
 use crate::model::time::Moment;
 use crate::store::change::Tracking;
 use crate::store::definition::{Definitions, OwnFamily};
@@ -44,6 +45,9 @@ use crate::store::spellings::Spellings;
 
 pub use settle::Doubt;
 pub use view::{FamilySeries, FamilySummary, FamilyView, GroupAt, GroupView};
+
+/// How many groups are looked through for one with a certain family, to name it in a message.
+const MAX_LOOKED_THROUGH: usize = 10_000;
 
 /// So many that a snapshot, which visits them one by one, holds up few pushes at a time.
 const SHARDS: usize = 256;
@@ -98,6 +102,11 @@ struct Gone {
 pub enum Outcome {
     /// It was applied.
     Applied,
+    /// It was applied, and seems to repeat what its process had pushed before.
+    Repeating {
+        /// Whether that is noticed in its group for the first time.
+        is_new: bool,
+    },
     /// A request with its idempotency key had been applied before, so nothing was changed.
     Replayed,
 }
@@ -186,7 +195,7 @@ impl Store {
                     if let Some(key) = key {
                         group.track_key(self.number_of(key, now));
                     }
-                    return Ok(Outcome::Applied);
+                    return Ok(group.note_session(push, semantics));
                 }
                 Err(refusal) => {
                     self.fail(&mut group, now);
@@ -202,13 +211,16 @@ impl Store {
             });
         match plan {
             Ok(plan) => {
-                self.restructure(grouping, push, &plan, semantics, now, &mut structure);
+                let outcome = self.restructure(grouping, push, &plan, semantics, now, &mut structure);
                 if let Some(key) = key {
                     self.remember(grouping.key(), key, now, &mut structure);
                 }
-                Ok(Outcome::Applied)
+                Ok(outcome)
             }
-            Err(rejection) => {
+            Err(mut rejection) => {
+                if let Rejection::Refused(refusal) = &mut rejection {
+                    self.locate(refusal, push, grouping.key(), &mut structure.definitions);
+                }
                 self.note_failure(grouping, now, &mut structure);
                 Err(rejection)
             }
@@ -395,6 +407,49 @@ impl Store {
         Ok(plan)
     }
 
+    /// Finds out where the families are that a push to the group with the key `own` clashes with.
+    fn locate(&self, refusal: &mut Refusal, push: &Push, own: &str, definitions: &mut Definitions) {
+        for (cause, other) in refusal.others_mut() {
+            let Other::Family(name) = &*other else { continue };
+            let is_in_push = push.family(name).is_some() && !matches!(cause, Cause::KindConflict { .. });
+            if let Some(place) = self.place_of(name, own, is_in_push, definitions) {
+                *other = place;
+            }
+        }
+    }
+
+    fn place_of(
+        &self,
+        name: &str,
+        own: &str,
+        is_in_push: bool,
+        definitions: &mut Definitions,
+    ) -> Option<Other> {
+        if is_in_push {
+            return Some(Other::SamePush);
+        }
+        let Some((_, groups)) = definitions.live(name) else {
+            return definitions.is_own(name).then_some(Other::Gateway);
+        };
+        let has_family = |group: &Group| group.family(name).is_some();
+        let is_in_own = self.groups.get(own).is_some_and(|group| has_family(&group));
+        let others = groups - u32::from(is_in_own);
+        if others == 0 {
+            return Some(Other::Group { key: own.to_owned(), more: 0 });
+        }
+        if definitions.holder(name, own).is_none() {
+            let found = self
+                .groups
+                .iter()
+                .take(MAX_LOOKED_THROUGH)
+                .find(|group| **group.key() != *own && has_family(group));
+            let key = found.map(|group| group.key().clone())?;
+            definitions.note_holder(name, &key);
+        }
+        let key = definitions.holder(name, own)?.to_string();
+        Some(Other::Group { key, more: others - 1 })
+    }
+
     fn restructure(
         &self,
         grouping: &Grouping<'_>,
@@ -403,7 +458,7 @@ impl Store {
         semantics: &Semantics,
         now: Moment,
         structure: &mut Structure,
-    ) {
+    ) -> Outcome {
         let created = self.created(grouping, now, structure);
         let mut with = Restructuring {
             definitions: &mut structure.definitions,
@@ -413,16 +468,18 @@ impl Store {
         match created {
             Some(mut group) => {
                 group.restructure(push, plan, semantics, now, &mut with);
+                let outcome = group.note_session(push, semantics);
                 self.insert(group, structure);
+                outcome
             }
             None => {
-                if let Some(mut group) = self.groups.get_mut(grouping.key()) {
-                    let (series, bytes) = (group.series() as i64, group.bytes() as i64);
-                    self.track(&mut group);
-                    group.restructure(push, plan, semantics, now, &mut with);
-                    self.series_count.fetch_add(group.series() as i64 - series, Ordering::Relaxed);
-                    self.bytes.fetch_add(group.bytes() as i64 - bytes, Ordering::Relaxed);
-                }
+                let Some(mut group) = self.groups.get_mut(grouping.key()) else { return Outcome::Applied };
+                let (series, bytes) = (group.series() as i64, group.bytes() as i64);
+                self.track(&mut group);
+                group.restructure(push, plan, semantics, now, &mut with);
+                self.series_count.fetch_add(group.series() as i64 - series, Ordering::Relaxed);
+                self.bytes.fetch_add(group.bytes() as i64 - bytes, Ordering::Relaxed);
+                group.note_session(push, semantics)
             }
         }
     }

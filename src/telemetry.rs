@@ -45,6 +45,7 @@ pub struct Telemetry {
     /// Pushes by what became of them.
     pushes: IntCounterVec,
     accepted_pushes: IntCounter,
+    suspected: IntCounter,
     refusals: IntCounterVec,
     /// Requests with an idempotency key.
     idempotency: Idempotency,
@@ -58,12 +59,13 @@ pub struct Telemetry {
 const PUSH_METHODS: [&str; 2] = ["post", "put"];
 
 /// The names of the gateway's own families and their types. Jobs that push their whole registry push
-/// `process_*` too, so those are shared with them.
-pub fn own_families() -> impl Iterator<Item = (String, OwnFamily)> {
+/// `process_*` too, so those are shared with them; they are among them with `process_metrics`.
+pub fn own_families(process_metrics: bool) -> impl Iterator<Item = (String, OwnFamily)> {
     let own = |is_shared| {
         move |(name, kind): &(&str, Kind)| (name.to_string(), OwnFamily { kind: *kind, is_shared })
     };
-    ours().map(own(false)).chain(process::FAMILIES.iter().map(own(true)))
+    let process = process::FAMILIES.iter().filter(move |_| process_metrics);
+    ours().map(own(false)).chain(process.map(own(true)))
 }
 
 /// The families that no other program has.
@@ -75,7 +77,7 @@ fn ours() -> impl Iterator<Item = &'static (&'static str, Kind)> {
         .chain(&web::FAMILIES)
 }
 
-const OWN: [(&str, Kind); 8] = [
+const OWN: [(&str, Kind); 9] = [
     ("pushgateway_build_info", Kind::Gauge),
     ("pushgateway_http_requests_total", Kind::Counter),
     ("pushgateway_http_push_size_bytes", Kind::Summary),
@@ -84,15 +86,16 @@ const OWN: [(&str, Kind); 8] = [
     ("tallygate_series", Kind::Gauge),
     ("tallygate_pushes_total", Kind::Counter),
     ("tallygate_refused_pushes_total", Kind::Counter),
+    ("tallygate_suspected_running_totals_total", Kind::Counter),
 ];
 
 impl Telemetry {
-    /// Registers everything.
+    /// Registers everything, `process_*` with `process_metrics`.
     ///
     /// # Errors
     ///
     /// Never in a build that passes the tests: names and labels are constants.
-    pub fn new() -> prometheus::Result<Telemetry> {
+    pub fn new(process_metrics: bool) -> prometheus::Result<Telemetry> {
         let registry = Registry::new();
         let requests = IntCounterVec::new(
             Opts::new(
@@ -127,7 +130,11 @@ impl Telemetry {
             ),
             &["reason"],
         )?;
-        let collectors: [Box<dyn Collector>; 9] = [
+        let suspected = IntCounter::new(
+            "tallygate_suspected_running_totals_total",
+            "Accepted pushes that seem to come from the process that pushed before, with totals that went on: what they add is counted twice.",
+        )?;
+        let mut collectors: Vec<Box<dyn Collector>> = vec![
             Box::new(build_info_gauge()?),
             Box::new(requests.clone()),
             Box::new(push_size.clone()),
@@ -136,8 +143,11 @@ impl Telemetry {
             Box::new(series.clone()),
             Box::new(pushes.clone()),
             Box::new(refusals.clone()),
-            Box::new(process::ProcessCollector::new()?),
+            Box::new(suspected.clone()),
         ];
+        if process_metrics {
+            collectors.push(Box::new(process::ProcessCollector::new()?));
+        }
         let (idempotency, commits) = (Idempotency::new()?, persistence::Commits::new()?);
         let queue = persistence::Queue::new()?;
         let web = web::Web::new()?;
@@ -163,6 +173,7 @@ impl Telemetry {
             series,
             pushes,
             accepted_pushes,
+            suspected,
             refusals,
             idempotency,
             limits,
@@ -195,6 +206,11 @@ impl Telemetry {
     /// Counts a push that was merged.
     pub fn push_accepted(&self) {
         self.accepted_pushes.inc();
+    }
+
+    /// Counts an accepted push that seems to have added running totals.
+    pub fn running_totals_suspected(&self) {
+        self.suspected.inc();
     }
 
     /// Counts a push whose body could not be read.
@@ -279,10 +295,10 @@ mod tests {
 
     #[test]
     fn every_exposed_family_is_declared_with_its_type() {
-        let telemetry = Telemetry::new().unwrap();
+        let telemetry = Telemetry::new(true).unwrap();
         telemetry.push(false, 200, 100, Duration::from_millis(2));
         telemetry.push_refused("timestamp");
-        let declared: HashMap<String, OwnFamily> = own_families().collect();
+        let declared: HashMap<String, OwnFamily> = own_families(true).collect();
         let store = Store::new([], Tracking::Nothing, Duration::ZERO);
         let exposed = telemetry.families(&store, Moment::at(0));
         for family in &exposed {

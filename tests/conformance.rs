@@ -368,7 +368,10 @@ fn same_body(stock: &str, ours: &str) -> bool {
         return ours.starts_with(stock.trim_end_matches('\n')) && ours.ends_with('\n');
     }
     if stock.starts_with(CHECK) {
-        let (stock, ours) = (without_braces(stock), without_braces(ours));
+        // Which group has the other one, only we say.
+        let ours =
+            ours.split_once("; the other one is ").map_or(ours.to_owned(), |(ours, _)| format!("{ours}\n"));
+        let (stock, ours) = (without_braces(stock), without_braces(&ours));
         return ours.starts_with(stock.trim_end_matches('\n')) && ours.ends_with('\n');
     }
     stock == ours

@@ -115,7 +115,7 @@ impl Request {
             What::Wipe => gateway.wipe().wait_blocking(),
         };
         match result {
-            Ok(Outcome::Applied) => Answer::Applied,
+            Ok(Outcome::Applied | Outcome::Repeating { .. }) => Answer::Applied,
             Ok(Outcome::Replayed) => Answer::Replayed,
             Err(Failure::Rejected(Rejection::KeyReused)) => Answer::Conflict,
             Err(Failure::NotKept) => Answer::NotKept,

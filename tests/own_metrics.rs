@@ -164,7 +164,7 @@ fn the_gateways_own_names_are_its_own() {
         "pushgateway_http_requests_total 1\n",
         "# TYPE pushgateway_http_requests_total counter\npushgateway_http_requests_total 1\n",
         "# TYPE process_start_time_seconds counter\nprocess_start_time_seconds 1\n",
-        "process_cpu_seconds_total 1\n",
+        "# TYPE process_cpu_seconds_total gauge\nprocess_cpu_seconds_total 1\n",
     ] {
         gateway.refused("/metrics/job/a", body);
         assert_valid_exposition(&gateway.scrape());

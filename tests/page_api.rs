@@ -106,7 +106,7 @@ fn a_group_has_all_fields() {
     let expected = json!({
         "id": "e2luc3RhbmNlPSJ4Iixqb2I9ImEifQ", "labels": [["job", "a"], ["instance", "x"]],
         "path": "job@base64/YQ=/instance@base64/eA=", "pushed_at": null, "failed_at": null,
-        "last_push_successful": true, "pushes": 1, "families": 2, "series": 3
+        "last_push_successful": true, "suspected_running_totals": false, "pushes": 1, "families": 2, "series": 3
     });
     assert_eq!(good, expected);
     let mut failed = group_with(&gateway, "failed");

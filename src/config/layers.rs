@@ -306,11 +306,21 @@ mod tests {
         assert_eq!(toml::from_str::<Config>(&enabled).unwrap(), Config::default());
         let settings: toml::Table = toml::from_str(&enabled).unwrap();
         let count = |table: &str| settings[table].as_table().unwrap().len();
-        let counts =
-            ["web", "persistence", "push", "aggregation", "exposition", "access", "limits", "log"].map(count);
+        let counts = [
+            "web",
+            "persistence",
+            "push",
+            "aggregation",
+            "exposition",
+            "telemetry",
+            "access",
+            "limits",
+            "log",
+        ]
+        .map(count);
         // Two settings have a default that depends on others, and are no lines that could be used as they are.
         assert!(sample.contains("\n# stock_formats =") && sample.contains("\n# anonymous ="));
-        assert_eq!(counts, [11, 3, 5, 1, 2, 2, 16, 2], "a setting is missing in config/tallygate.toml");
+        assert_eq!(counts, [11, 3, 5, 1, 2, 1, 2, 16, 2], "a setting is missing in config/tallygate.toml");
     }
 
     #[test]
@@ -431,7 +441,7 @@ mod tests {
                 "unknown-table",
                 "[webb]\nx = 1\n",
                 "line 1, column 2, key webb: unknown field `webb`, expected one of `web`, `persistence`, `push`, \
-                 `aggregation`, `exposition`, `access`, `limits`, `log`",
+                 `aggregation`, `exposition`, `telemetry`, `access`, `limits`, `log`",
             ),
             (
                 "boolean",

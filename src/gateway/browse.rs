@@ -78,6 +78,8 @@ pub struct GroupSummary {
     pub labels: Arc<GroupLabels>,
     /// When it was pushed to, and how often.
     pub times: Times,
+    /// Whether a process seems to push running totals to it.
+    pub has_running_totals: bool,
     /// How many families it has.
     pub families: u64,
     /// How many series it has, without its own two.
@@ -175,7 +177,8 @@ impl Gateway {
                 page.matching += 1;
                 page.series += series;
                 let (labels, times) = (group.labels().clone(), group.times);
-                page.groups.push(GroupSummary { labels, times, families, series });
+                let has_running_totals = group.has_running_totals();
+                page.groups.push(GroupSummary { labels, times, has_running_totals, families, series });
                 if page.groups.len() >= end.saturating_mul(2).saturating_add(GROUPS_AT_ONCE) {
                     // Those behind the page need not be kept.
                     page.groups.select_nth_unstable_by(end, |a, b| query.compare(a, b));
@@ -194,6 +197,7 @@ impl Gateway {
             let summary = GroupSummary {
                 labels: group.labels().clone(),
                 times: group.times,
+                has_running_totals: group.has_running_totals(),
                 families: families.len() as u64,
                 series: families.iter().map(|family| u64::from(family.series)).sum(),
             };

@@ -61,8 +61,12 @@ impl Gateway {
             (false, Sync::Push) => Tracking::Versions,
             (false, Sync::Interval) => Tracking::Touched,
         };
-        let store = Arc::new(Store::new(own_families(), tracking, config.push.idempotency_window));
-        let telemetry = Telemetry::new()?;
+        let store = Arc::new(Store::new(
+            own_families(config.telemetry.process_metrics),
+            tracking,
+            config.push.idempotency_window,
+        ));
+        let telemetry = Telemetry::new(config.telemetry.process_metrics)?;
         let health = Arc::new(Health::default());
         let clock = Arc::new(Clock::new());
         let mut shown_until = 0;
@@ -226,7 +230,7 @@ pub fn export_stock(config: &Config) -> Result<Vec<u8>, StartError> {
         if matches!(file::find(&*disk)?, Found::Nothing | Found::Empty) {
             return Err(OpenError::Io { source: std::io::ErrorKind::NotFound.into() });
         }
-        let store = Store::new(own_families(), Tracking::Nothing, config.push.idempotency_window);
+        let store = Store::new(own_families(true), Tracking::Nothing, config.push.idempotency_window);
         let mut file = StoreFile::open(disk, &store, Clock::new().now(), 0)?;
         let groups = stock::export(&store.groups());
         file.close();

@@ -246,7 +246,7 @@ mod tests {
     }
 
     fn inflated(body: Vec<u8>, encoding: Encoding) -> Result<Vec<u8>, String> {
-        let quota = Telemetry::new().unwrap().limits().quota(Limit::BodyBytesInFlight, 1 << 20);
+        let quota = Telemetry::new(true).unwrap().limits().quota(Limit::BodyBytesInFlight, 1 << 20);
         let mut share = quota.take(0).unwrap();
         inflate(body.into(), encoding, 100, &mut share)
             .map(|bytes| bytes.to_vec())

@@ -139,7 +139,9 @@ async fn accept(
         }
         Ok(Err(Unaccepted { error, hint })) => match error {
             // Without the check the stock gateway has answered before it finds out.
-            PushError::Refused { cause, .. } if state.answers_unchecked && cause.limit().is_none() => {
+            PushError::Refused { refusal, .. }
+                if state.answers_unchecked && refusal.cause.limit().is_none() =>
+            {
                 HttpResponse::Accepted().finish()
             }
             PushError::TooMuch { .. } => answer::error(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()),

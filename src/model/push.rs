@@ -6,8 +6,11 @@
 mod created;
 mod labels;
 mod prepare;
+mod session;
 
 use std::num::NonZeroU32;
+
+pub use session::Session;
 
 use crate::model::by_series::BySeries;
 use crate::model::count::Count;
@@ -61,6 +64,7 @@ pub struct Push {
     exemplars: BySeries<Exemplar>,
     starts: BySeries<i64>,
     has_empty_labels: bool,
+    session: Option<Session>,
 }
 
 /// An exemplar of a series.
@@ -175,6 +179,11 @@ impl Push {
     /// Whether any series has an exemplar.
     pub fn has_exemplars(&self) -> bool {
         !self.exemplars.is_empty()
+    }
+
+    /// What the push tells of the process that it comes from, if it adds values and tells when that began.
+    pub fn session(&self) -> Option<Session> {
+        self.session
     }
 
     /// Whether any series may have a label with an empty value, `instance` aside.

@@ -2,6 +2,8 @@
 //!
 //! The words of the stock gateway are kept where it refuses the same thing.
 
+use std::fmt::{self, Display};
+
 use crate::model::count::Count;
 use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::kind::Kind;
@@ -11,25 +13,112 @@ use crate::model::native_histogram::Fault;
 use crate::model::number::format_f64;
 use crate::model::push::Value;
 
+/// How many clashes of a push are told, and how long that may be, in bytes.
+const MAX_CLASHES: usize = 20;
+const MAX_SENTENCE_BYTES: usize = 3000;
+
 /// A refused push: nothing of it is applied.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{cause}")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     /// What is wrong.
     pub cause: Cause,
     /// Where in a text body the offending series begins, in bytes.
     pub offset: Option<u32>,
+    /// What it clashes with, if it clashes with something.
+    pub other: Option<Other>,
+    /// What else clashes.
+    pub also: Vec<(Cause, Option<Other>)>,
+    /// Whether there are more clashes than that.
+    pub has_more: bool,
+}
+
+/// What something in a push clashes with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Other {
+    /// Something in the same push.
+    SamePush,
+    /// The gateway's own metrics.
+    Gateway,
+    /// Something in another group.
+    Group {
+        /// The key of the group.
+        key: String,
+        /// In how many more groups it is.
+        more: u32,
+    },
+    /// A family of this name, wherever that is.
+    Family(String),
 }
 
 impl Refusal {
     /// A refusal that has no place in the body.
     pub fn of(cause: Cause) -> Refusal {
-        Refusal { cause, offset: None }
+        Refusal::at(None, cause)
     }
 
     /// A refusal because of the series at `offset`.
     pub fn at(offset: Option<u32>, cause: Cause) -> Refusal {
-        Refusal { cause, offset }
+        Refusal { cause, offset, other: None, also: Vec::new(), has_more: false }
+    }
+
+    /// The same, saying what it clashes with.
+    pub fn with(self, other: Other) -> Refusal {
+        Refusal { other: Some(other), ..self }
+    }
+
+    /// Adds what else clashes. False where that is enough.
+    pub fn add(&mut self, refusal: Refusal) -> bool {
+        self.has_more = self.also.len() + 1 >= MAX_CLASHES || self.to_string().len() > MAX_SENTENCE_BYTES;
+        if !self.has_more {
+            self.also.push((refusal.cause, refusal.other));
+        }
+        !self.has_more
+    }
+
+    /// Everything that clashes with something.
+    pub fn others_mut(&mut self) -> impl Iterator<Item = (&Cause, &mut Other)> {
+        let first = self.other.as_mut().map(|other| (&self.cause, other));
+        let also = self.also.iter_mut().filter_map(|(cause, other)| Some((&*cause, other.as_mut()?)));
+        first.into_iter().chain(also)
+    }
+
+    /// What is wrong, in words; `place` says where in the body.
+    pub fn sentence(&self, place: impl Display) -> String {
+        let mut sentence = format!("{}{place}", self.cause);
+        let add_other = |sentence: &mut String, other: &Option<Other>| {
+            if let Some(other) = other {
+                sentence.push_str(&format!("; {other}"));
+            }
+        };
+        add_other(&mut sentence, &self.other);
+        for (cause, other) in &self.also {
+            sentence.push_str(&format!("; also: {cause}"));
+            add_other(&mut sentence, other);
+        }
+        if self.has_more {
+            sentence.push_str("; and more");
+        }
+        sentence
+    }
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence(""))
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Display for Other {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Other::SamePush => write!(f, "the other one is in the same push"),
+            Other::Gateway => write!(f, "the other one is the gateway's own"),
+            Other::Group { key, more: 0 } => write!(f, "the other one is in group {key}"),
+            Other::Group { key, more } => write!(f, "the other one is in group {key} and {more} more"),
+            Other::Family(name) => write!(f, "the other one is metric {name}"),
+        }
     }
 }
 
@@ -156,10 +245,21 @@ impl Cause {
     }
 }
 
-/// A series as messages show it: the words of client_golang around protobuf text.
+/// How long the labels of a series may be in a message, in bytes.
+const SHOWN_LABEL_BYTES: usize = 400;
+
+/// A series as messages show it: the words of client_golang around protobuf text. Of many labels, or long ones,
+/// it shows the first.
 pub fn describe(family: &str, kind: Kind, block: &str, value: &Value) -> String {
     let mut out = format!("collected metric {family:?} {{ ");
+    let mut left = SHOWN_LABEL_BYTES;
     for pair in pairs(block) {
+        let length = pair.escaped_value().len() + pair.name().len();
+        let Some(rest) = left.checked_sub(length) else {
+            out.push_str("... ");
+            break;
+        };
+        left = rest;
         out.push_str(&format!("label:{{name:{:?} value:{:?}}} ", pair.name(), pair.value()));
     }
     let word = kind.upper_name().to_lowercase();

@@ -12,7 +12,7 @@ use crate::model::kind::{Form, Kind};
 use crate::model::labels::{pairs, without_empty_labels, write_pair};
 use crate::model::name::is_legacy_metric_name;
 use crate::model::push::{self, Push};
-use crate::model::rules::{Cause, Refusal};
+use crate::model::rules::{Cause, Other, Refusal};
 use crate::store::definition::{Definitions, Shape, check_suffixes};
 use crate::store::group::{FamilyRule, Group, Plan, Semantics};
 use crate::store::shown_names::ShownNames;
@@ -22,7 +22,7 @@ use crate::store::spellings::Spellings;
 ///
 /// # Errors
 ///
-/// The first family whose name or type contradicts what is there.
+/// The families whose names or types contradict what is there.
 pub fn check_names(
     push: &Push,
     group: Option<&Group>,
@@ -30,49 +30,93 @@ pub fn check_names(
     semantics: &Semantics,
 ) -> Result<(), Refusal> {
     let shown = shown_names_of(push)?;
-    let all_are_legacy = shown.is_empty() && definitions.shown().is_empty();
+    let names = Names { push, group, definitions, semantics, shown: &shown };
+    let mut refused: Option<Refusal> = None;
     for pushed in push.families() {
-        let name = push.name(pushed);
+        let Err((cause, other)) = names.check(pushed) else { continue };
         let offset = push.series(pushed).first().and_then(|series| series.offset);
-        let refuse = |cause| Refusal::at(offset, cause);
-        definitions.check_own(name, pushed.kind).map_err(refuse)?;
+        let refusal = Refusal::at(offset, cause).with(other);
+        match &mut refused {
+            Some(first) => {
+                if !first.add(refusal) {
+                    break;
+                }
+            }
+            None => refused = Some(refusal),
+        }
+    }
+    refused.map_or(Ok(()), Err)
+}
+
+/// What the names of a push are checked against.
+struct Names<'a> {
+    push: &'a Push,
+    group: Option<&'a Group>,
+    definitions: &'a Definitions,
+    semantics: &'a Semantics,
+    /// Those of the push that are no legacy names.
+    shown: &'a ShownNames,
+}
+
+impl Names<'_> {
+    fn check(&self, pushed: &push::Family) -> Result<(), (Cause, Other)> {
+        let Names { push, group, definitions, semantics, shown } = *self;
+        let name = push.name(pushed);
+        self.check_own(name, pushed)?;
         if !is_legacy_metric_name(name) {
             for scheme in Escaping::CHANGING {
-                definitions.check_own(&scheme.metric_name(name), pushed.kind).map_err(refuse)?;
+                self.check_own(&scheme.metric_name(name), pushed)?;
             }
         }
         let live = definitions.live(name);
         if live.is_some_and(|(kind, _)| kind.joined(pushed.kind).is_some()) {
-            continue;
+            return Ok(());
         }
         if let Some((kind, groups)) = live {
             if semantics.reconciles && kind.reconciled(name, pushed.kind).is_some() {
-                continue;
+                return Ok(());
             }
             let elsewhere = groups - u32::from(group.is_some_and(|group| group.family(name).is_some()));
             if elsewhere > 0 || !may_change_kind(kind, pushed, semantics) {
-                return Err(refuse(kind_conflict(push, pushed, kind)));
+                return Err((kind_conflict(push, pushed, kind), Other::Family(name.to_owned())));
             }
         }
         if live.is_none() {
-            definitions.check_shown(name).map_err(refuse)?;
+            definitions.check_shown(name)?;
         }
         let kind_of = |other: &str| kind_after(other, push, group, definitions, semantics);
-        check_suffixes(name, pushed.kind, kind_of).map_err(refuse)?;
-        if all_are_legacy {
-            continue;
+        check_suffixes(name, pushed.kind, kind_of).map_err(with_family)?;
+        if shown.is_empty() && definitions.shown().is_empty() {
+            return Ok(());
         }
         // The suffixes go behind the name as it is shown.
         for (at, scheme) in Escaping::CHANGING.into_iter().enumerate() {
             let kind_of_shown = |other: &str| {
                 let changed =
-                    [&shown, definitions.shown()].into_iter().find_map(|names| names.find(at, other));
+                    [shown, definitions.shown()].into_iter().find_map(|names| names.find(at, other));
                 changed.and_then(|name| kind_of(name)).or_else(|| kind_of(other))
             };
-            check_suffixes(&scheme.metric_name(name), pushed.kind, kind_of_shown).map_err(refuse)?;
+            check_suffixes(&scheme.metric_name(name), pushed.kind, kind_of_shown).map_err(with_family)?;
         }
+        Ok(())
     }
-    Ok(())
+
+    fn check_own(&self, name: &str, pushed: &push::Family) -> Result<(), (Cause, Other)> {
+        self.definitions
+            .check_own(name, pushed.kind, self.semantics.reconciles)
+            .map_err(|cause| (cause, Other::Gateway))
+    }
+}
+
+/// A collision of suffixes with the name of the family on the other side.
+fn with_family(cause: Cause) -> (Cause, Other) {
+    let other = match &cause {
+        Cause::SuffixOfComposite { base, .. } => base,
+        Cause::CompositeOverSuffix { other, .. } => other,
+        _ => return (cause, Other::SamePush),
+    };
+    let other = Other::Family(other.clone());
+    (cause, other)
 }
 
 /// The names of a push that are no legacy names.
@@ -86,7 +130,8 @@ fn shown_names_of(push: &Push) -> Result<ShownNames, Refusal> {
         let name = push.name(pushed);
         if let Some(escaped) = shown.collision(name, |legacy| push.family(legacy).is_some()) {
             let offset = push.series(pushed).first().and_then(|series| series.offset);
-            return Err(Refusal::at(offset, Cause::CollidingName { family: name.to_owned(), escaped }));
+            let cause = Cause::CollidingName { family: name.to_owned(), escaped };
+            return Err(Refusal::at(offset, cause).with(Other::SamePush));
         }
         shown.add(&name.into());
     }
@@ -147,10 +192,11 @@ pub fn check_other_groups(
         let shown = if push.has_empty_labels() { without_empty_labels(block) } else { block.into() };
         let spellings = if *shown == *block { &[block][..] } else { &[block, &shown] };
         let is_held = |shape: &Shape| {
-            spellings.iter().any(|block| key_within(block, shape).is_some_and(|key| holds(&key, name, block)))
+            let mut keys = spellings.iter().filter_map(|block| Some((key_within(block, shape)?, block)));
+            keys.find(|(key, block)| holds(key, name, block)).map(|(key, _)| key)
         };
-        if others.into_iter().any(is_held) {
-            return Err(duplicate(push, pushed, series));
+        if let Some(key) = others.into_iter().find_map(is_held) {
+            return Err(duplicate(push, pushed, series, Other::Group { key, more: 0 }));
         }
     }
     Ok(())
@@ -171,17 +217,20 @@ pub fn check_spellings(push: &Push, own: &str, definitions: &Definitions) -> Res
         let mut seen = HashSet::with_capacity(push.series(pushed).len());
         for series in push.series(pushed) {
             let shown = without_empty_labels(push.block(series));
-            let is_held = spellings.is_some_and(|all| all.other_holder(&shown, own).is_some());
-            if is_held || !seen.insert(shown) {
-                return Err(duplicate(push, pushed, series));
+            if let Some(key) = spellings.and_then(|all| all.other_holder(&shown, own)) {
+                let other = Other::Group { key: key.to_string(), more: 0 };
+                return Err(duplicate(push, pushed, series, other));
+            }
+            if !seen.insert(shown) {
+                return Err(duplicate(push, pushed, series, Other::SamePush));
             }
         }
     }
     Ok(())
 }
 
-fn duplicate(push: &Push, pushed: &push::Family, series: &push::Series) -> Refusal {
-    Refusal::at(series.offset, Cause::DuplicateSeries { metric: push.describe(pushed, series) })
+fn duplicate(push: &Push, pushed: &push::Family, series: &push::Series, other: Other) -> Refusal {
+    Refusal::at(series.offset, Cause::DuplicateSeries { metric: push.describe(pushed, series) }).with(other)
 }
 
 /// The key of the group of this shape that a series with this label block would belong to.

@@ -7,17 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
+use crate::model::escaping::Escaping;
 use crate::model::histogram::Layout;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::{has_empty_labels, without_empty_labels};
 use crate::model::push::GROUP_FAMILIES;
-use crate::model::rules::Cause;
+use crate::model::rules::{Cause, Other};
 use crate::store::change::Tracking;
 use crate::store::group::GroupLabels;
 use crate::store::shown_names::ShownNames;
 use crate::store::spellings::Spellings;
 use crate::store::texts::Texts;
+
+/// How many of the groups that have a family are known by name, for messages.
+const MAX_HOLDERS: usize = 2;
 
 /// How many bucket layouts of a family are kept for sharing.
 const SHARED_LAYOUTS: usize = 16;
@@ -95,6 +100,8 @@ struct Entry {
     layouts: Vec<Arc<Layout>>,
     next_slot: u32,
     free_slots: Vec<u32>,
+    /// The keys of some of the groups that have the family.
+    holders: SmallVec<[Arc<str>; MAX_HOLDERS]>,
     /// Of series with empty labels.
     spellings: Option<Box<Spellings>>,
 }
@@ -173,15 +180,19 @@ impl Definitions {
         changed.into_keys().collect()
     }
 
-    /// Whether a family of this name and type contradicts the gateway's own families.
+    /// Whether a family of this name and type contradicts the gateway's own families. With `reconciles`, untyped
+    /// goes together with a type.
     ///
     /// # Errors
     ///
     /// The contradiction, in the words of the stock gateway where it has some.
-    pub fn check_own(&self, name: &str, kind: Kind) -> Result<(), Cause> {
+    pub fn check_own(&self, name: &str, kind: Kind, reconciles: bool) -> Result<(), Cause> {
+        let goes_together = |own: &OwnFamily| {
+            own.kind == kind.classic() || (reconciles && own.kind.reconciled(name, kind).is_some())
+        };
         match self.own.get(name) {
             Some(own) if !own.is_shared => Err(Cause::Reserved { family: name.to_owned() }),
-            Some(own) if own.kind != kind.classic() => {
+            Some(own) if !goes_together(own) => {
                 Err(Cause::OwnKindConflict { family: name.to_owned(), pushed: kind, own: own.kind })
             }
             _ => check_suffixes(name, kind, |other| self.own.get(other).map(|own| own.kind)),
@@ -193,21 +204,41 @@ impl Definitions {
         self.families.get(name).map(|entry| (entry.definition.kind(), entry.groups()))
     }
 
+    /// A group other than `group` that has the family, if one is known.
+    pub fn holder(&self, name: &str, group: &str) -> Option<&Arc<str>> {
+        self.families.get(name)?.holders.iter().find(|holder| ***holder != *group)
+    }
+
+    /// Notes that a group is one of those that have the family.
+    pub fn note_holder(&mut self, name: &str, group: &Arc<str>) {
+        if let Some(entry) = self.families.get_mut(name)
+            && entry.holders.len() < MAX_HOLDERS
+        {
+            entry.holders.push(group.clone());
+        }
+    }
+
+    /// Whether the gateway has a family of this name itself.
+    pub fn is_own(&self, name: &str) -> bool {
+        self.own.contains_key(name)
+    }
+
     /// Whether a name that is not live yet would look like a live one where a scrape escapes names.
     ///
     /// # Errors
     ///
-    /// What both become.
-    pub fn check_shown(&self, name: &str) -> Result<(), Cause> {
-        let is_legacy = |shown: &str| {
-            self.families.contains_key(shown)
-                || self.own.contains_key(shown)
-                || GROUP_FAMILIES.contains(&shown)
+    /// What both become, and the other one.
+    pub fn check_shown(&self, name: &str) -> Result<(), (Cause, Other)> {
+        let is_own = |shown: &str| self.own.contains_key(shown) || GROUP_FAMILIES.contains(&shown);
+        let is_legacy = |shown: &str| self.families.contains_key(shown) || is_own(shown);
+        let Some(escaped) = self.shown.collision(name, is_legacy) else { return Ok(()) };
+        let changed = (0..Escaping::CHANGING.len()).find_map(|at| self.shown.find(at, &escaped));
+        let other = match changed.filter(|changed| ***changed != *name) {
+            Some(changed) => Other::Family(changed.to_string()),
+            None if is_own(&escaped) => Other::Gateway,
+            None => Other::Family(escaped.clone()),
         };
-        match self.shown.collision(name, is_legacy) {
-            Some(escaped) => Err(Cause::CollidingName { family: name.to_owned(), escaped }),
-            None => Ok(()),
-        }
+        Err((Cause::CollidingName { family: name.to_owned(), escaped }, other))
     }
 
     /// The live names that are no legacy names, as they are shown.
@@ -222,7 +253,7 @@ impl Definitions {
     }
 
     /// Registers that one more group has the family.
-    pub fn lease(&mut self, name: &str, kind: Kind, shape: &Shape) -> Lease {
+    pub fn lease(&mut self, name: &str, kind: Kind, group: &GroupLabels) -> Lease {
         let entry = match self.families.get_mut(name) {
             Some(entry) => entry,
             None => {
@@ -237,6 +268,7 @@ impl Definitions {
                     layouts: Vec::new(),
                     next_slot: 0,
                     free_slots: Vec::new(),
+                    holders: SmallVec::new(),
                     spellings: None,
                 })
             }
@@ -245,9 +277,12 @@ impl Definitions {
             note_change(self.tracking, &mut self.changed, &entry.definition);
             entry.definition.set_kind(kind, self.tracking);
         }
-        match entry.shapes.iter_mut().find(|(known, _)| known == shape) {
+        match entry.shapes.iter_mut().find(|(known, _)| *known == group.shape) {
             Some((_, groups)) => *groups += 1,
-            None => entry.shapes.push((shape.clone(), 1)),
+            None => entry.shapes.push((group.shape.clone(), 1)),
+        }
+        if entry.holders.len() < MAX_HOLDERS {
+            entry.holders.push(group.key.clone());
         }
         let slot = entry.free_slots.pop().unwrap_or_else(|| {
             entry.next_slot += 1;
@@ -274,6 +309,7 @@ impl Definitions {
     pub fn release(&mut self, name: &str, slot: u32, group: &GroupLabels) {
         let Some(entry) = self.families.get_mut(name) else { return };
         entry.respell(&group.key, std::iter::empty());
+        entry.holders.retain(|holder| *holder != group.key);
         if let Some(at) = entry.shapes.iter().position(|(known, _)| *known == group.shape) {
             entry.shapes[at].1 -= 1;
             if entry.shapes[at].1 == 0 {

@@ -7,12 +7,14 @@ use crate::model::grouping::Grouping;
 use crate::model::kind::Kind;
 use crate::model::labels::{has_quoted_names, pairs};
 use crate::model::push::{self, Push};
-use crate::model::rules::{Cause, Refusal};
+use crate::model::rules::{Cause, Other, Refusal};
 use crate::model::time::Moment;
+use crate::store::Outcome;
 use crate::store::change::{GroupChanges, Times, Tracking};
 use crate::store::definition::{Definitions, Shape};
 use crate::store::family::{Family, NEW, Placement, Positions, pushed_own_bytes};
 use crate::store::piece::Meeting;
+use crate::store::sessions::Sessions;
 
 /// Families beyond these are read when they are needed: a push rarely has more.
 const WARMED_FAMILIES: usize = 16;
@@ -138,6 +140,8 @@ pub struct Group {
     /// Whether the values are written to disk together.
     is_small: bool,
     changes: Option<Box<GroupChanges>>,
+    /// Of pushes that tell when their process began.
+    sessions: Option<Box<Sessions>>,
 }
 
 /// Up to this many series the values of a group are written together: one row costs less than many.
@@ -184,6 +188,7 @@ impl Group {
             next_number: 0,
             is_small: true,
             changes: None,
+            sessions: None,
         }
     }
 
@@ -232,6 +237,18 @@ impl Group {
     fn accepted(&mut self, now: Moment) {
         self.times.pushed_at = now.nanos;
         self.times.pushes += 1;
+    }
+
+    /// Notes the process that an accepted push comes from.
+    pub fn note_session(&mut self, push: &Push, semantics: &Semantics) -> Outcome {
+        let session = push.session().filter(|_| semantics.adding == FamilyRule::Merge);
+        let noted = session.and_then(|session| self.sessions.get_or_insert_default().note(session));
+        noted.map_or(Outcome::Applied, |is_new| Outcome::Repeating { is_new })
+    }
+
+    /// Whether a process seems to push running totals to this group.
+    pub fn has_running_totals(&self) -> bool {
+        self.sessions.as_ref().is_some_and(|sessions| sessions.is_suspected())
     }
 
     /// What has changed, the families aside.
@@ -460,7 +477,6 @@ impl Group {
         now: Moment,
         with: &mut Restructuring<'_>,
     ) {
-        let shape = self.labels.shape.clone();
         if semantics.absent != Absent::Keep {
             let is_absent = |family: &mut Family| {
                 semantics.drops(family) && push.family(family.definition.name()).is_none()
@@ -492,7 +508,7 @@ impl Group {
                     family
                 }
                 Err(_) => {
-                    let lease = with.definitions.lease(name, kind, &shape);
+                    let lease = with.definitions.lease(name, kind, &self.labels);
                     let mut family = Family::new(lease, epoch, self.next_number);
                     self.next_number += 1;
                     family.track_new(with.tracking);
@@ -603,5 +619,6 @@ fn new_placement(push: &Push, pushed: &push::Family) -> Result<Placement, usize>
 
 fn duplicate(push: &Push, pushed: &push::Family, series: usize) -> Refusal {
     let series = &push.series(pushed)[series];
-    Refusal::at(series.offset, Cause::DuplicateSeries { metric: push.describe(pushed, series) })
+    let cause = Cause::DuplicateSeries { metric: push.describe(pushed, series) };
+    Refusal::at(series.offset, cause).with(Other::SamePush)
 }

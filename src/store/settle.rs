@@ -247,14 +247,13 @@ impl Store {
     fn restore_into(&self, view: GroupView, structure: &mut Structure) {
         structure.next_epoch = structure.next_epoch.max(view.epoch);
         let created = Moment::at(view.times.created_at);
-        let shape = view.labels.shape.clone();
         let mut group = Group::new(view.labels, structure.slot(), view.epoch, created);
         group.times = view.times;
         group.set_small(view.is_small);
         let mut families = view.families;
         families.sort_by(|a, b| a.name.cmp(&b.name));
         for family in families {
-            let lease = structure.definitions.lease(&family.name, family.kind, &shape);
+            let lease = structure.definitions.lease(&family.name, family.kind, &group.labels);
             let mut restored = Family::new(lease, structure.epoch(), family.number);
             let mut share = |text: Arc<str>| structure.definitions.text(&family.name, &text);
             restored.metadata = Metadata {

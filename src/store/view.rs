@@ -85,6 +85,11 @@ impl<'a> GroupAt<'a> {
         Some(GroupAt { group, tracking, times: group.published_times(tracking)? })
     }
 
+    /// Whether a process seems to push running totals to this group.
+    pub fn has_running_totals(&self) -> bool {
+        self.group.has_running_totals()
+    }
+
     /// The labels.
     pub fn labels(&self) -> &'a Arc<GroupLabels> {
         &self.group.labels

@@ -69,6 +69,16 @@ export class GroupRow {
     this.labels.id = labels;
     this.button = toggle(labels, body, () => this.toggle());
     this.failed = element("span", { class: "failed", hidden: true }, "Last push failed");
+    this.totals = element(
+      "span",
+      {
+        class: "suspected",
+        hidden: true,
+        title:
+          "Two pushes had the same start time, and counters that did not fall: if the process pushes all that it has counted so far, it is added again with every push.",
+      },
+      "Running totals?",
+    );
     this.pushed = clock("pushed");
     this.pushes = element("span", { class: "pushes" });
     this.series = element("span", { class: "size" });
@@ -87,7 +97,7 @@ export class GroupRow {
       "div",
       { class: "row", onclick: onRowClick(() => this.toggle()) },
       this.button,
-      element("h2", {}, this.labels, this.failed),
+      element("h2", {}, this.labels, this.failed, this.totals),
       this.pushed,
       this.pushes,
       this.series,
@@ -121,6 +131,7 @@ export class GroupRow {
     setAttribute(this.pushes, "data-unit", group.pushes === 1 ? "push" : "pushes");
     setText(this.series, count(group.series));
     this.failed.hidden = group.last_push_successful;
+    this.totals.hidden = !group.suspected_running_totals;
     setAttribute(this.failed, "title", group.failed_at ? `A push was refused at ${moment(group.failed_at)}` : null);
     const refused = group.failed_at ? ` · Last refused push ${moment(group.failed_at)}` : "";
     setText(this.facts, `Last push ${moment(group.pushed_at)}${refused} · ${this.countText}`);

@@ -2,6 +2,7 @@
 
 use super::created::Created;
 use super::labels::{ForcedLabels, Template};
+use super::session::{Session, process_start};
 use super::{Exemplar, Family, GROUP_FAMILIES, NativeAt, Push, Series, Span, Value};
 use crate::model::body::{self, Body};
 use crate::model::by_series::BySeries;
@@ -123,11 +124,30 @@ impl Push {
             exemplars: builder.exemplars,
             starts,
             has_empty_labels: builder.has_empty_labels,
+            session: None,
         };
         let mut by_name: Vec<u32> = (0..push.families.len() as u32).collect();
         by_name.sort_unstable_by_key(|&at| push.name(&push.families[at as usize]));
         push.by_name = by_name;
+        let start = if aggregate {
+            process_start(body).or_else(|| push.starts.iter().map(|(_, start)| *start).min())
+        } else {
+            None
+        };
+        push.session = start.map(|start| Session { start, total: push.added() }).filter(|s| s.total > 0.0);
         Ok(push)
+    }
+}
+
+impl Push {
+    /// All values together that add up.
+    fn added(&self) -> f64 {
+        let adding = self.families.iter().filter(|family| family.adds);
+        let value = |series: &Series| match series.value {
+            Value::Number(value) => value,
+            Value::Summary { count, .. } | Value::Histogram { total: count, .. } => count.as_f64(),
+        };
+        adding.flat_map(|family| self.series(family)).map(value).sum()
     }
 }
 
