@@ -47,7 +47,7 @@ pub use settle::Doubt;
 pub use view::{FamilySeries, FamilySummary, FamilyView, GroupAt, GroupView};
 
 /// How many groups are looked through for one with a certain family, to name it in a message.
-const MAX_LOOKED_THROUGH: usize = 10_000;
+const MAX_LOOKED_THROUGH: usize = 1_000;
 
 /// So many that a snapshot, which visits them one by one, holds up few pushes at a time.
 const SHARDS: usize = 256;
@@ -109,6 +109,13 @@ pub enum Outcome {
     },
     /// A request with its idempotency key had been applied before, so nothing was changed.
     Replayed,
+}
+
+impl Outcome {
+    /// The outcome of a push that was applied, and of which this was noticed; see [`Group::note_session`].
+    fn of(repeats: Option<bool>) -> Outcome {
+        repeats.map_or(Outcome::Applied, |is_new| Outcome::Repeating { is_new })
+    }
 }
 
 /// Why a request changed nothing.
@@ -195,7 +202,7 @@ impl Store {
                     if let Some(key) = key {
                         group.track_key(self.number_of(key, now));
                     }
-                    return Ok(group.note_session(push, semantics));
+                    return Ok(Outcome::of(group.note_session(push, semantics)));
                 }
                 Err(refusal) => {
                     self.fail(&mut group, now);
@@ -468,7 +475,7 @@ impl Store {
         match created {
             Some(mut group) => {
                 group.restructure(push, plan, semantics, now, &mut with);
-                let outcome = group.note_session(push, semantics);
+                let outcome = Outcome::of(group.note_session(push, semantics));
                 self.insert(group, structure);
                 outcome
             }
@@ -479,7 +486,7 @@ impl Store {
                 group.restructure(push, plan, semantics, now, &mut with);
                 self.series_count.fetch_add(group.series() as i64 - series, Ordering::Relaxed);
                 self.bytes.fetch_add(group.bytes() as i64 - bytes, Ordering::Relaxed);
-                group.note_session(push, semantics)
+                Outcome::of(group.note_session(push, semantics))
             }
         }
     }

@@ -385,18 +385,16 @@ fn a_type_that_contradicts_is_refused_with_both() {
 }
 
 #[test]
-fn of_different_help_texts_the_last_counts() {
+fn different_help_texts_are_refused_with_both() {
+    let words = ["second HELP line for metric name \"p\"", "\"Two.\" here, \"One.\" before"];
+    check_refused_in_both_modes(b"# HELP p One.\np{e=\"a\"} 1\n# HELP p Two.\np{e=\"b\"} 1\n", &words);
+    check_refused_in_both_modes(b"# HELP \"p\" One.\n# HELP \"p\" Two.\np 1\n", &words);
     for flags in MODES {
         let gateway = Gateway::start(flags);
-        gateway
-            .push("/metrics/job/x", "# HELP p One.\np{e=\"a\"} 1\n# HELP p Two.\n# HELP p\np{e=\"b\"} 1\n");
-        assert!(gateway.scrape().contains("# HELP p Two.\n"));
-        // The help text of a part is not that of the whole.
-        let body = "# HELP h Whole.\n# TYPE h histogram\n# HELP h_count Part.\nh_count 1\nh_sum 1\nh_bucket{le=\"+Inf\"} 1\n";
+        // One without a text says nothing, and the help text of a part is not that of the whole.
+        let body = "# HELP h Whole.\n# TYPE h histogram\n# HELP h\n# HELP h_count Part.\nh_count 1\nh_sum 1\nh_bucket{le=\"+Inf\"} 1\n";
         gateway.push("/metrics/job/x", body);
         assert!(gateway.scrape().contains("# HELP h Whole.\n"));
-        gateway.push("/metrics/job/x", "# HELP \"q\" One.\n# HELP \"q\" Two.\nq 1\n");
-        assert!(gateway.scrape().contains("# HELP q Two.\n"));
     }
 }
 

@@ -16,7 +16,6 @@ use crate::model::labels::{has_empty_labels, without_empty_labels};
 use crate::model::push::GROUP_FAMILIES;
 use crate::model::rules::{Cause, Other};
 use crate::store::change::Tracking;
-use crate::store::group::GroupLabels;
 use crate::store::shown_names::ShownNames;
 use crate::store::spellings::Spellings;
 use crate::store::texts::Texts;
@@ -79,6 +78,15 @@ fn kind_in(kind: &AtomicU8) -> Kind {
 /// The names of the grouping labels of some groups, sorted. Two groups whose grouping labels have
 /// the same names differ in a value, and so can never hold the same series.
 pub type Shape = Arc<[Box<str>]>;
+
+/// A group that has a family.
+#[derive(Clone, Copy, Debug)]
+pub struct Holder<'a> {
+    /// Its key.
+    pub key: &'a Arc<str>,
+    /// Its shape.
+    pub shape: &'a Shape,
+}
 
 /// A family of the gateway's own.
 #[derive(Clone, Debug)]
@@ -253,7 +261,7 @@ impl Definitions {
     }
 
     /// Registers that one more group has the family.
-    pub fn lease(&mut self, name: &str, kind: Kind, group: &GroupLabels) -> Lease {
+    pub fn lease(&mut self, name: &str, kind: Kind, group: Holder<'_>) -> Lease {
         let entry = match self.families.get_mut(name) {
             Some(entry) => entry,
             None => {
@@ -277,7 +285,7 @@ impl Definitions {
             note_change(self.tracking, &mut self.changed, &entry.definition);
             entry.definition.set_kind(kind, self.tracking);
         }
-        match entry.shapes.iter_mut().find(|(known, _)| *known == group.shape) {
+        match entry.shapes.iter_mut().find(|(known, _)| known == group.shape) {
             Some((_, groups)) => *groups += 1,
             None => entry.shapes.push((group.shape.clone(), 1)),
         }
@@ -306,11 +314,11 @@ impl Definitions {
     }
 
     /// Takes back what [`Definitions::lease`] gave.
-    pub fn release(&mut self, name: &str, slot: u32, group: &GroupLabels) {
+    pub fn release(&mut self, name: &str, slot: u32, group: Holder<'_>) {
         let Some(entry) = self.families.get_mut(name) else { return };
-        entry.respell(&group.key, std::iter::empty());
-        entry.holders.retain(|holder| *holder != group.key);
-        if let Some(at) = entry.shapes.iter().position(|(known, _)| *known == group.shape) {
+        entry.respell(group.key, std::iter::empty());
+        entry.holders.retain(|holder| holder != group.key);
+        if let Some(at) = entry.shapes.iter().position(|(known, _)| known == group.shape) {
             entry.shapes[at].1 -= 1;
             if entry.shapes[at].1 == 0 {
                 entry.shapes.swap_remove(at);

@@ -9,9 +9,8 @@ use crate::model::labels::{has_quoted_names, pairs};
 use crate::model::push::{self, Push};
 use crate::model::rules::{Cause, Other, Refusal};
 use crate::model::time::Moment;
-use crate::store::Outcome;
 use crate::store::change::{GroupChanges, Times, Tracking};
-use crate::store::definition::{Definitions, Shape};
+use crate::store::definition::{Definitions, Holder, Shape};
 use crate::store::family::{Family, NEW, Placement, Positions, pushed_own_bytes};
 use crate::store::piece::Meeting;
 use crate::store::sessions::Sessions;
@@ -115,6 +114,11 @@ impl GroupLabels {
             has_quoted_names: has_quoted_names(grouping.key()),
             shape: shape_of(grouping),
         }
+    }
+
+    /// The group as one that has a family.
+    pub fn holder(&self) -> Holder<'_> {
+        Holder { key: &self.key, shape: &self.shape }
     }
 }
 
@@ -239,11 +243,11 @@ impl Group {
         self.times.pushes += 1;
     }
 
-    /// Notes the process that an accepted push comes from.
-    pub fn note_session(&mut self, push: &Push, semantics: &Semantics) -> Outcome {
-        let session = push.session().filter(|_| semantics.adding == FamilyRule::Merge);
-        let noted = session.and_then(|session| self.sessions.get_or_insert_default().note(session));
-        noted.map_or(Outcome::Applied, |is_new| Outcome::Repeating { is_new })
+    /// Notes the process that an accepted push comes from. Whether it seems to repeat what that had pushed before,
+    /// and if so, whether that is noticed for the first time.
+    pub fn note_session(&mut self, push: &Push, semantics: &Semantics) -> Option<bool> {
+        let session = push.session().filter(|_| semantics.adding == FamilyRule::Merge)?;
+        self.sessions.get_or_insert_default().note(session)
     }
 
     /// Whether a process seems to push running totals to this group.
@@ -482,7 +486,7 @@ impl Group {
                 semantics.drops(family) && push.family(family.definition.name()).is_none()
             };
             for mut family in self.families.extract_if(.., is_absent) {
-                with.definitions.release(family.definition.name(), family.slot, &self.labels);
+                with.definitions.release(family.definition.name(), family.slot, self.labels.holder());
                 if let Some(changes) = &mut self.changes
                     && family.track(with.tracking).is_some_and(|changes| !changes.is_new)
                 {
@@ -508,7 +512,7 @@ impl Group {
                     family
                 }
                 Err(_) => {
-                    let lease = with.definitions.lease(name, kind, &self.labels);
+                    let lease = with.definitions.lease(name, kind, self.labels.holder());
                     let mut family = Family::new(lease, epoch, self.next_number);
                     self.next_number += 1;
                     family.track_new(with.tracking);
@@ -544,7 +548,7 @@ impl Group {
     /// Gives back the names of all families, before the group goes.
     pub fn release(&self, definitions: &mut Definitions) {
         for family in &self.families {
-            definitions.release(family.definition.name(), family.slot, &self.labels);
+            definitions.release(family.definition.name(), family.slot, self.labels.holder());
         }
     }
 }

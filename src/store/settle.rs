@@ -253,7 +253,7 @@ impl Store {
         let mut families = view.families;
         families.sort_by(|a, b| a.name.cmp(&b.name));
         for family in families {
-            let lease = structure.definitions.lease(&family.name, family.kind, &group.labels);
+            let lease = structure.definitions.lease(&family.name, family.kind, group.labels.holder());
             let mut restored = Family::new(lease, structure.epoch(), family.number);
             let mut share = |text: Arc<str>| structure.definitions.text(&family.name, &text);
             restored.metadata = Metadata {

@@ -188,9 +188,19 @@ impl<'a> Parser<'a> {
         let family = &mut self.assembly.body.families[target.family];
         if is_help {
             let help = line.help()?;
-            // The last one counts; that of `h_count` is not one of the histogram `h`.
-            if family.help.is_none() || is_name(name, family.name) {
-                family.help = Some(help);
+            match family.help {
+                None => family.help = Some(help),
+                // That of `h_count` is not one of the histogram `h`.
+                Some(known) if known != help && is_name(name, family.name) => {
+                    let message = format!(
+                        "second HELP line for metric name {}: {} here, {} before",
+                        quote(family.name.as_bytes()),
+                        quote_beginning(help),
+                        quote_beginning(known)
+                    );
+                    return Err(line.fault(name_at, message));
+                }
+                Some(_) => {}
             }
             return Ok(());
         }
@@ -474,6 +484,15 @@ const KINDS: [(&str, Kind); 7] = [
     ("gaugehistogram", Kind::GaugeHistogram),
     ("gauge_histogram", Kind::GaugeHistogram),
 ];
+
+/// The first characters of a text, quoted.
+fn quote_beginning(text: &str) -> String {
+    const SHOWN_CHARS: usize = 64;
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}...", quote(text[..end].as_bytes())),
+        None => quote(text.as_bytes()),
+    }
+}
 
 /// The type that a TYPE line names; upper and lower case are the same.
 fn kind_of(word: &[u8]) -> Option<Kind> {
