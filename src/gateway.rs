@@ -33,7 +33,7 @@ use crate::model::push::Push;
 use crate::model::rules::Refusal;
 use crate::store::group::GroupLabels;
 use crate::store::group::{Absent, FamilyRule, Semantics};
-use crate::store::idempotency::Key;
+use crate::store::idempotency::{Key, Known};
 use crate::store::{GroupView, Outcome, Rejection, Store};
 use crate::telemetry::Telemetry;
 use clock::Clock;
@@ -137,9 +137,11 @@ impl<'a> PushRequest<'a> {
         }
     }
 
-    fn key(&self) -> Option<Key> {
-        let identify =
-            |key| idempotency::identify(key, self.method.name(), self.grouping, self.content_type, self.body);
+    fn key(&self, is_known: impl Fn(&Key) -> bool) -> Option<Key> {
+        let identify = |key| {
+            let (method, grouping) = (self.method.name(), self.grouping);
+            idempotency::identify(key, method, grouping, self.content_type, self.body, is_known)
+        };
         self.key.map(identify)
     }
 }
@@ -181,7 +183,7 @@ pub enum PushError {
     #[error("pushed metrics are invalid or inconsistent with existing metrics: {}", .refusal.sentence(Place(*.place)))]
     Refused {
         /// What is wrong.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
         /// Line and column of the series in a text body.
         place: Option<(usize, usize)>,
     },
@@ -263,7 +265,7 @@ impl Gateway {
                 "failed to parse text"
             );
         })?;
-        let key = push.key();
+        let key = push.key(|key| self.is_known(key));
         let semantics = self.rules.semantics(method);
         let prepared = Push::prepare_within(&parsed, grouping, self.rules.aggregate, self.limits);
         // What follows needs memory too.
@@ -334,7 +336,7 @@ impl Gateway {
                 }
                 Ok(outcome)
             }
-            Err(Failure::Rejected(Rejection::Refused(refusal))) => Err(self.refused(push, refusal)),
+            Err(Failure::Rejected(Rejection::Refused(refusal))) => Err(self.refused(push, *refusal)),
             Err(failure) => {
                 if let Failure::Rejected(Rejection::Full(full)) = &failure {
                     self.telemetry.limits().hit(full.limit);
@@ -354,7 +356,8 @@ impl Gateway {
 
     /// Removes a group, if it is there. `key` is the idempotency key of the request.
     pub fn delete(&self, grouping: &Grouping<'_>, key: Option<&[u8]>) -> Pending {
-        let key = key.map(|key| idempotency::identify(key, "DELETE", grouping, b"", b""));
+        let is_known = |key: &Key| self.is_known(key);
+        let key = key.map(|key| idempotency::identify(key, "DELETE", grouping, b"", b"", is_known));
         match &self.keeping {
             Keeping::Before(writer) => {
                 Pending::of(writer.submit(Request::Delete { grouping: grouping.to_static(), key }, 0))
@@ -372,6 +375,11 @@ impl Gateway {
                 self.seen(Ok(Outcome::Applied))
             }
         }
+    }
+
+    /// Whether a key is remembered, of whatever request.
+    fn is_known(&self, key: &Key) -> bool {
+        self.store.keys().known(key, self.clock.now()) != Known::Unknown
     }
 
     /// Counts replays and mistaken keys.
@@ -473,7 +481,7 @@ impl Gateway {
             err = %refusal.sentence(Place(place)),
             "pushed metrics are invalid or inconsistent with existing metrics"
         );
-        PushError::Refused { refusal, place }
+        PushError::Refused { refusal: Box::new(refusal), place }
     }
 }
 

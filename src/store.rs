@@ -7,6 +7,7 @@
 pub mod change;
 pub mod check;
 pub mod definition;
+mod empty_labels;
 pub mod family;
 pub mod group;
 pub mod idempotency;
@@ -123,7 +124,7 @@ impl Outcome {
 pub enum Rejection {
     /// The push breaks a rule or contradicts what is there.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(Box<Refusal>),
     /// It would bring the store over a limit.
     #[error(transparent)]
     Full(#[from] StoreFull),
@@ -132,6 +133,12 @@ pub enum Rejection {
         "the idempotency key was used before with another body: send what was sent then, or use a new key"
     )]
     KeyReused,
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Rejection {
+        Rejection::Refused(Box::new(refusal))
+    }
 }
 
 impl Store {

@@ -66,6 +66,13 @@ fn series_that_become_one_in_one_push_are_refused() {
     assert!(
         gateway.refused("/metrics/job/a/env@base64/=", "x{env=\"a\"} 1\nx{env=\"b\"} 2\n").contains(message)
     );
+    for body in [
+        "# TYPE s summary\ns_count{env=\"\"} 1\ns_sum{env=\"\"} 5\ns_count 2\ns_sum 7\n",
+        "# TYPE s summary\ns_count 2\ns_sum 7\ns_sum{env=\"\"} 5\n",
+        "# TYPE h histogram\nh_count{env=\"\"} 1\nh_sum{env=\"\"} 5\nh_count 2\nh_sum 7\n",
+    ] {
+        assert!(gateway.refused("/metrics/job/a", body).contains(message), "{body}");
+    }
     assert_eq!(gateway.pushed(), "");
 }
 
@@ -179,6 +186,46 @@ fn what_is_refused_is_refused_after_a_restart_too() {
     assert_eq!(gateway.pushed(), before);
     gateway.refused("/metrics/job/a", "x 1\n");
     gateway.refused("/metrics/job/b/b/1", "y 1\n");
+}
+
+#[test]
+fn what_has_empty_labels_becomes_part_of_what_has_none_and_nothing_is_lost() {
+    let folder = Directory::new();
+    let file = format!("--persistence.file={}", folder.path_of("store"));
+    let gateway = Gateway::start(&["--no-push.aggregate", &file]);
+    // What could not be pushed where values add up, of types that only OpenMetrics has, and exact sums.
+    let body = "# TYPE n counter\nn{q=\"\"} -5\n# TYPE h histogram\nh_bucket{le=\"1\"} 3\nh_bucket{le=\"2\"} 1\nh_sum NaN\nh_count 3\n\
+        # TYPE z gauge\nz{env=\"\"} 1\n# TYPE c counter\nc{env=\"\"} 10000000000000000\n";
+    gateway.push("/metrics/job/p", body);
+    let keyed = ("/metrics/job/keyed/env@base64/=", "zz_total 5\n");
+    let answer = gateway.request("POST", keyed.0, &[("Idempotency-Key", "k")], keyed.1.as_bytes());
+    assert_eq!(answer.status, 200);
+    drop(gateway);
+    let gateway = Gateway::start(&[&file]);
+    let shown = "# TYPE c counter\nc{instance=\"\",job=\"p\"} 1e+16\n\
+        # TYPE h histogram\nh_bucket{instance=\"\",job=\"p\",le=\"1\"} 3\nh_bucket{instance=\"\",job=\"p\",le=\"2\"} 1\n\
+        h_bucket{instance=\"\",job=\"p\",le=\"+Inf\"} 3\nh_sum{instance=\"\",job=\"p\"} NaN\nh_count{instance=\"\",job=\"p\"} 3\n\
+        # TYPE n counter\nn{instance=\"\",job=\"p\"} -5\n# TYPE z gauge\nz{instance=\"\",job=\"p\"} 1\n\
+        # TYPE zz_total untyped\nzz_total{instance=\"\",job=\"keyed\"} 5\n";
+    assert_eq!(gateway.pushed(), shown);
+    // A key of a group that was another then.
+    let retry = gateway.request("POST", keyed.0, &[("Idempotency-Key", "k")], keyed.1.as_bytes());
+    assert_eq!(retry.header("idempotent-replayed"), Some("true"));
+    assert_eq!(gateway.delete(keyed.0).status, 202);
+    for _ in 0..3 {
+        gateway.push("/metrics/job/p", "# TYPE c counter\nc 1\n");
+    }
+    drop(gateway);
+    let gateway = Gateway::start(&["--no-push.aggregate", &file]);
+    gateway.push("/metrics/job/p", "# TYPE z gauge\nz{env=\"\"} 2\n");
+    drop(gateway);
+    let gateway = Gateway::start(&[&file]);
+    for _ in 0..3 {
+        gateway.push("/metrics/job/p", "# TYPE c counter\nc 1\n");
+    }
+    let c = gateway.sample("c{instance=\"\",job=\"p\"}");
+    assert_eq!(c, Some(10_000_000_000_000_006.0));
+    assert_eq!(gateway.api()["data"].as_array().unwrap().len(), 1);
 }
 
 /// A file of format 1, which a gateway wrote that kept empty labels apart where values add up.

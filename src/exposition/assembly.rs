@@ -96,11 +96,14 @@ impl<'a> Assembly<'a> {
             }
             (Role::Plain, Member::Quantile(_) | Member::None) => {}
             (Role::Sum | Role::Count, _) => {
+                // The same series may have been spelled in another way, and then comes twice.
+                let may_repeat = self.body.has_dropped_labels();
                 if let Some(composite) = self.body.composite_mut(handle) {
-                    match role {
-                        Role::Count => composite.count = Some(count),
-                        _ => composite.sum = Some(value),
-                    }
+                    let is_known = match role {
+                        Role::Count => composite.count.replace(count).is_some(),
+                        _ => composite.sum.replace(value).is_some(),
+                    };
+                    composite.is_repeated |= may_repeat && is_known;
                 }
             }
         }

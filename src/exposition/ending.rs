@@ -14,6 +14,11 @@ pub fn unfinished_line(body: &[u8]) -> Option<&[u8]> {
     (!line.is_empty()).then_some(line)
 }
 
+/// Whether there is nothing but a byte order mark, as in a file that lost its content.
+pub(super) fn is_mark_alone(body: &[u8]) -> bool {
+    body == BYTE_ORDER_MARK
+}
+
 /// Whether the last line is an unfinished comment. `# EOF` ends a body with or without a line feed.
 pub fn ends_in_comment(body: &[u8]) -> bool {
     unfinished_line(body).is_some_and(|line| line.trim_ascii_start().starts_with(b"#") && !is_eof(line))

@@ -61,6 +61,15 @@ fn is_unprintable(c: char) -> bool {
             | '\u{e0000}'..='\u{10ffff}')
 }
 
+/// The first characters of a text, quoted.
+pub fn quote_beginning(text: &str) -> String {
+    const SHOWN_CHARS: usize = 64;
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}...", quote(&text.as_bytes()[..end])),
+        None => quote(text.as_bytes()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,23 +28,32 @@ pub fn parse(header: &[u8]) -> Result<&[u8], BadKey> {
     if is_key { Ok(bare) } else { Err(BadKey) }
 }
 
-/// What makes a request with this key the same as another. The hashes are kept on disk.
+/// What makes a request with this key the same as another. The hashes are kept on disk. `is_known` tells whether one
+/// is remembered.
 pub(super) fn identify(
     key: &[u8],
     method: &str,
     grouping: &Grouping<'_>,
     content_type: &[u8],
     body: &[u8],
+    is_known: impl Fn(&Key) -> bool,
 ) -> Key {
+    let fingerprint =
+        xxh3_128(&[&xxh3_128(content_type).to_le_bytes(), &xxh3_128(body).to_le_bytes()[..]].concat());
+    let key_in = |group: &str| Key { id: identity(key, method, group), fingerprint };
+    // It may have come while labels with empty values were kept, to a group that was another then.
+    let former = grouping.key_with_empty_labels().map(|group| key_in(&group)).filter(is_known);
+    former.unwrap_or_else(|| key_in(grouping.key()))
+}
+
+fn identity(key: &[u8], method: &str, group: &str) -> u128 {
     let mut id = Xxh3::new();
-    for part in [method.as_bytes(), grouping.key().as_bytes()] {
+    for part in [method.as_bytes(), group.as_bytes()] {
         id.update(&(part.len() as u64).to_le_bytes());
         id.update(part);
     }
     id.update(key);
-    let fingerprint =
-        xxh3_128(&[&xxh3_128(content_type).to_le_bytes(), &xxh3_128(body).to_le_bytes()[..]].concat());
-    Key { id: id.digest128(), fingerprint }
+    id.digest128()
 }
 
 #[cfg(test)]
@@ -68,7 +77,7 @@ mod tests {
             Grouping::new(vec![label])
         };
         let key = |method, job, key: &[u8], content_type: &[u8], body: &[u8]| {
-            identify(key, method, &grouping(job), content_type, body)
+            identify(key, method, &grouping(job), content_type, body, |_| false)
         };
         let first = key("POST", "a", b"k", b"", b"a 1\n");
         assert_eq!(first, key("POST", "a", b"k", b"", b"a 1\n"));

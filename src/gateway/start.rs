@@ -168,7 +168,7 @@ fn open(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock) -> R
         Found::Own => {
             let mut file = StoreFile::open(disk, store, clock.now(), lead)?;
             if config.aggregation.enabled {
-                drop_empty_labels(&mut file, store, clock)?;
+                drop_empty_labels(&mut file, store)?;
             }
             Ok(file)
         }
@@ -178,8 +178,8 @@ fn open(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock) -> R
 
 /// Where values add up, a label with an empty value is none: a file of a gateway that kept such labels is written
 /// anew without them.
-fn drop_empty_labels(file: &mut StoreFile, store: &Store, clock: &Clock) -> Result<(), OpenError> {
-    let (groups, left_out) = stock::drop_empty_labels(store, clock.now());
+fn drop_empty_labels(file: &mut StoreFile, store: &Store) -> Result<(), OpenError> {
+    let groups = store.drop_empty_labels();
     if groups == 0 {
         return Ok(());
     }
@@ -187,10 +187,7 @@ fn drop_empty_labels(file: &mut StoreFile, store: &Store, clock: &Clock) -> Resu
     store.all(|change| batch.add(change));
     file.replace(&batch)
         .map_err(|error| OpenError::Io { source: std::io::Error::other(error.to_string()) })?;
-    for sentence in &left_out {
-        tracing::warn!(what = %sentence, "left out, as its group has become part of another");
-    }
-    tracing::info!(groups, left_out = left_out.len(), "labels with empty values have been dropped");
+    tracing::info!(groups, "labels with empty values have been dropped: where values add up they are none");
     Ok(())
 }
 

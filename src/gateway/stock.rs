@@ -42,28 +42,6 @@ pub(super) fn import(file: &StockFile, store: &Store, now: Moment, aggregate: bo
     left_out
 }
 
-/// Puts the groups that have labels with empty values, where these are none, into those that they are then.
-/// Gives how many there were, and a sentence for everything that fails the checks of a push there.
-pub(super) fn drop_empty_labels(store: &Store, now: Moment) -> (usize, Vec<String>) {
-    let views: Vec<GroupView> =
-        store.groups_with_empty_labels().iter().filter_map(|key| store.group(key)).collect();
-    let groups: Vec<StockGroup> = export(&views);
-    let mut times: HashMap<String, Times> = HashMap::new();
-    for view in &views {
-        let labels = || labels(view.labels.labels.iter().map(|(name, value)| (&**name, &**value)));
-        // Nothing is remembered of this, so that it can't fail.
-        let _ = store.delete(&Grouping::new(labels()), now, None);
-        let key = Grouping::with(labels(), EmptyLabels::Absent).key().to_owned();
-        times.entry(key).and_modify(|times| times.join(view.times)).or_insert(view.times);
-    }
-    let left_out = take_in(&groups, store, now, true);
-    for (key, times) in times {
-        store.set_times(&key, times);
-    }
-    store.publish();
-    (views.len(), left_out)
-}
-
 fn labels<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<GroupingLabel<'a>> {
     pairs.map(|(name, value)| GroupingLabel { name: name.into(), value: value.into() }).collect()
 }

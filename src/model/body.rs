@@ -34,6 +34,8 @@ pub struct Body<'a> {
     empty_labels: EmptyLabels,
     /// Whether a label with an empty value may be among those of the current sample, and is none.
     has_empty_labels: bool,
+    /// Whether any label was dropped.
+    has_dropped_labels: bool,
 }
 
 /// One family of a body.
@@ -110,6 +112,8 @@ pub struct Composite {
     pub sum: Option<f64>,
     /// The `_count` sample.
     pub count: Option<Count>,
+    /// Whether its sum or count came more than once, with labels that differ in empty values only.
+    pub is_repeated: bool,
     buckets: Chain,
     quantiles: Chain,
     native: Option<u32>,
@@ -202,6 +206,7 @@ impl<'a> Body<'a> {
             limits: PushLimits::NONE,
             empty_labels: EmptyLabels::Kept,
             has_empty_labels: false,
+            has_dropped_labels: false,
         }
     }
 
@@ -318,11 +323,17 @@ impl<'a> Body<'a> {
         self.has_empty_labels
     }
 
+    /// Whether [`Body::drop_empty_labels`] has dropped any.
+    pub fn has_dropped_labels(&self) -> bool {
+        self.has_dropped_labels
+    }
+
     /// Drops those of the labels since `mark` that are none. They have been checked; names that no label can
     /// have stay, to be refused.
     #[cold]
     pub fn drop_empty_labels(&mut self, mark: usize) {
         self.has_empty_labels = false;
+        self.has_dropped_labels = true;
         let mut at = 0;
         let (_, labels) = self.labels.split_at_mut(mark);
         for read in 0..labels.len() {

@@ -79,6 +79,17 @@ impl<'a> Grouping<'a> {
         &self.key
     }
 
+    /// The key that the group would have if labels with empty values were kept; none where it is the same.
+    pub fn key_with_empty_labels(&self) -> Option<String> {
+        let empty = |name: &Cow<'a, str>| GroupingLabel { name: name.clone(), value: Cow::Borrowed("") };
+        let mut labels: Vec<_> = self.absent.iter().filter(|name| **name != *INSTANCE).map(empty).collect();
+        if labels.is_empty() {
+            return None;
+        }
+        labels.extend(self.labels.iter().cloned());
+        Some(Grouping::new(labels).key)
+    }
+
     /// Whether `instance` is a grouping label. Where it is not, series without one get an empty one.
     pub fn has_instance(&self) -> bool {
         self.labels.iter().any(|label| label.name == INSTANCE)
@@ -154,5 +165,7 @@ mod tests {
         assert_eq!(absent.series_block(), r#"{a="1",instance="",job="x"}"#);
         assert_eq!(absent.absent(), ["b", "instance"]);
         assert_eq!(absent.to_static(), absent);
+        assert_eq!(absent.key_with_empty_labels().as_deref(), Some(kept.key()));
+        assert_eq!(kept.key_with_empty_labels(), None);
     }
 }

@@ -220,7 +220,7 @@ impl Histogram {
     /// Adds a push.
     pub fn merge(&mut self, pushed: Pushed<'_>) {
         if self.native.is_some() || pushed.native.is_some() {
-            self.merge_native(&pushed);
+            self.join_native(pushed.native_part(), pushed.is_empty());
         }
         let Pushed { buckets, sum, total, .. } = pushed;
         self.sum.add(sum);
@@ -231,26 +231,53 @@ impl Histogram {
                 part.total.add(total);
             }
             None => {
-                if self.others.len() + 1 >= MAX_LAYOUTS {
-                    self.collapse();
-                }
                 let layout = Arc::new(Layout::new(buckets));
-                self.others.push(Part { layout, counts: Counts::new(buckets), total: total.into() });
+                self.push_part(Part { layout, counts: Counts::new(buckets), total: total.into() });
             }
         }
     }
 
-    /// Adds native buckets, or ends them.
-    fn merge_native(&mut self, pushed: &Pushed<'_>) {
-        let has_observations = self.count().as_f64() != 0.0;
-        match (&mut self.native, pushed.native) {
-            (Some(part), Some(histogram)) => {
-                part.histogram.merge(histogram);
-                part.is_alone |= pushed.is_alone();
+    /// Adds what another histogram of the same series has counted.
+    pub fn merge_state(&mut self, other: &Histogram) {
+        if self.native.is_some() || other.native.is_some() {
+            self.join_native(other.native.clone(), other.count().as_f64() == 0.0);
+        }
+        self.sum.merge(other.sum);
+        for part in other.parts() {
+            let same = std::iter::once(&mut self.first)
+                .chain(&mut self.others)
+                .find(|own| own.layout.bounds == part.layout.bounds);
+            match same {
+                Some(own) => {
+                    let counts: Vec<RunningCount> = (0..own.layout.bounds.len())
+                        .map(|at| own.counts.get(at).plus(part.counts.get(at)))
+                        .collect();
+                    own.counts = Counts::of(counts.into_iter());
+                    own.total = own.total.plus(part.total);
+                }
+                None => self.push_part(part.clone()),
             }
-            (native @ Some(_), None) if !pushed.is_empty() => *native = None,
+        }
+    }
+
+    fn push_part(&mut self, part: Part) {
+        if self.others.len() + 1 >= MAX_LAYOUTS {
+            self.collapse();
+        }
+        self.others.push(part);
+    }
+
+    /// Adds native buckets, or ends them where there are none though something was observed.
+    fn join_native(&mut self, native: Option<Box<NativePart>>, is_empty: bool) {
+        let has_observations = self.count().as_f64() != 0.0;
+        match (&mut self.native, native) {
+            (Some(part), Some(other)) => {
+                part.histogram.merge(&other.histogram);
+                part.is_alone |= other.is_alone;
+            }
+            (native @ Some(_), None) if !is_empty => *native = None,
             // Nothing has been observed without native buckets as yet.
-            (native @ None, Some(_)) if !has_observations => *native = pushed.native_part(),
+            (native @ None, other @ Some(_)) if !has_observations => *native = other,
             _ => {}
         }
     }
@@ -496,6 +523,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn states_merge_as_their_pushes_would(pushes in pushes(), split in 0usize..8) {
+            let split = split % pushes.len();
+            if split > 0 {
+                let (mut merged_states, other) = (merged(&pushes[..split]), merged(&pushes[split..]));
+                let mut reversed = other.clone();
+                reversed.merge_state(&merged_states);
+                merged_states.merge_state(&other);
+                for states in [&merged_states, &reversed] {
+                    prop_assert_eq!(shown(states), shown(&merged(&pushes)));
+                    prop_assert_eq!(states.count(), merged(&pushes).count());
+                    prop_assert_eq!(states.sum.value(), merged(&pushes).sum.value());
+                }
+            }
+        }
+
         #[test]
         fn order_does_not_matter_and_nothing_steps_back(pushes in pushes(), rotate in 0usize..8) {
             let forward = merged(&pushes);

@@ -25,9 +25,9 @@ pub struct Refusal {
     /// Where in a text body the offending series begins, in bytes.
     pub offset: Option<u32>,
     /// What it clashes with, if it clashes with something.
-    pub other: Option<Other>,
+    pub other: Option<Box<Other>>,
     /// What else clashes.
-    pub also: Vec<(Cause, Option<Other>)>,
+    pub also: Vec<(Cause, Option<Box<Other>>)>,
     /// Whether there are more clashes than that.
     pub has_more: bool,
 }
@@ -63,7 +63,7 @@ impl Refusal {
 
     /// The same, saying what it clashes with.
     pub fn with(self, other: Other) -> Refusal {
-        Refusal { other: Some(other), ..self }
+        Refusal { other: Some(Box::new(other)), ..self }
     }
 
     /// Adds what else clashes. False where that is enough.
@@ -77,15 +77,15 @@ impl Refusal {
 
     /// Everything that clashes with something.
     pub fn others_mut(&mut self) -> impl Iterator<Item = (&Cause, &mut Other)> {
-        let first = self.other.as_mut().map(|other| (&self.cause, other));
-        let also = self.also.iter_mut().filter_map(|(cause, other)| Some((&*cause, other.as_mut()?)));
+        let first = self.other.as_deref_mut().map(|other| (&self.cause, other));
+        let also = self.also.iter_mut().filter_map(|(cause, other)| Some((&*cause, other.as_deref_mut()?)));
         first.into_iter().chain(also)
     }
 
     /// What is wrong, in words; `place` says where in the body.
     pub fn sentence(&self, place: impl Display) -> String {
         let mut sentence = format!("{}{place}", self.cause);
-        let add_other = |sentence: &mut String, other: &Option<Other>| {
+        let add_other = |sentence: &mut String, other: &Option<Box<Other>>| {
             if let Some(other) = other {
                 sentence.push_str(&format!("; {other}"));
             }

@@ -29,6 +29,13 @@ impl Summary {
         Summary { sum: Sum::new(sum), count: count.into(), quantiles: quantiles.into() }
     }
 
+    /// Adds what another summary of the same series has added up; its quantiles are the later ones.
+    pub fn merge_state(&mut self, later: &Summary) {
+        self.sum.merge(later.sum);
+        self.count = self.count.plus(later.count);
+        self.quantiles = later.quantiles.clone();
+    }
+
     /// Adds a push: sum and count add up, the quantiles are those of the push.
     pub fn merge(&mut self, sum: f64, count: Count, quantiles: &[Quantile]) {
         self.sum.add(sum);

@@ -80,6 +80,19 @@ pub enum OwnedValue {
     Histogram(Histogram),
 }
 
+impl OwnedValue {
+    /// Adds the state of another series of the same type, whose latest push came later.
+    pub fn merge(&mut self, later: &OwnedValue) {
+        match (self, later) {
+            (OwnedValue::Number(sum), OwnedValue::Number(later)) => sum.merge(*later),
+            (OwnedValue::Summary(summary), OwnedValue::Summary(later)) => summary.merge_state(later),
+            (OwnedValue::Histogram(histogram), OwnedValue::Histogram(later)) => histogram.merge_state(later),
+            // The values of a family have one form.
+            _ => {}
+        }
+    }
+}
+
 /// How a pushed value meets the one that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meeting {
@@ -233,6 +246,15 @@ impl Piece {
             Rows::Numbers(rows) => RowValue::Number(rows[at].value.value()),
             Rows::Summaries(rows) => RowValue::Summary(&rows[at].value),
             Rows::Histograms(rows) => RowValue::Histogram(&rows[at].value),
+        }
+    }
+
+    /// The value of a row, with all that there is to it.
+    pub fn owned(&self, at: usize) -> OwnedValue {
+        match &self.rows {
+            Rows::Numbers(rows) => OwnedValue::Number(rows[at].value),
+            Rows::Summaries(rows) => OwnedValue::Summary(rows[at].value.clone()),
+            Rows::Histograms(rows) => OwnedValue::Histogram(rows[at].value.clone()),
         }
     }
 

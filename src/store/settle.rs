@@ -62,12 +62,7 @@ impl Store {
     /// False where it can't be there beside another.
     pub fn restore_times(&self, grouping: &Grouping<'_>, times: Times) -> bool {
         self.push_failed(grouping, Moment::at(times.created_at));
-        self.set_times(grouping.key(), times)
-    }
-
-    /// Gives the group with this key these times. False where there is none.
-    pub fn set_times(&self, key: &str, times: Times) -> bool {
-        match self.groups.get_mut(key) {
+        match self.groups.get_mut(grouping.key()) {
             Some(mut group) => {
                 group.times = times;
                 true
@@ -78,7 +73,7 @@ impl Store {
 
     /// The keys of the groups that have labels with empty values, or series with such labels, and of the groups
     /// that differ from these in nothing else, sorted.
-    pub fn groups_with_empty_labels(&self) -> Vec<Arc<str>> {
+    pub(super) fn groups_with_empty_labels(&self) -> Vec<Arc<str>> {
         let structure = self.hold();
         let spelled = structure.spelled.groups().chain(structure.definitions.groups_with_spellings());
         let mut keys: BTreeSet<Arc<str>> = spelled.cloned().collect();
@@ -244,7 +239,7 @@ impl Store {
         self.touched().append(&mut touched);
     }
 
-    fn restore_into(&self, view: GroupView, structure: &mut Structure) {
+    pub(super) fn restore_into(&self, view: GroupView, structure: &mut Structure) {
         structure.next_epoch = structure.next_epoch.max(view.epoch);
         let created = Moment::at(view.times.created_at);
         let mut group = Group::new(view.labels, structure.slot(), view.epoch, created);

@@ -11,7 +11,7 @@ use super::name::kind_of;
 use super::number::parse_time;
 use crate::exposition::assembly::{Assembly, Member, Role, duplicate_label};
 use crate::exposition::ending::{self, position};
-use crate::exposition::quote::{quote, quote_byte};
+use crate::exposition::quote::{quote, quote_beginning, quote_byte};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
 use crate::exposition::text::Names;
 use crate::model::body::{Body, Label};
@@ -96,6 +96,30 @@ pub fn check_final_line_feed(input: &[u8]) -> Result<(), ParseError> {
     Err(ParseError { line, column, limit: None, message: ending::UNFINISHED.to_owned() })
 }
 
+/// What a line of metadata says beside one before.
+enum Again {
+    /// There was none.
+    First,
+    /// The same.
+    Same,
+    /// Something else, in these words.
+    Other { here: String, before: String },
+}
+
+impl Again {
+    /// What `new` is beside `known`, which it becomes where nothing was known.
+    fn of<T: Copy + PartialEq>(known: &mut Option<T>, new: T, words: impl Fn(T) -> String) -> Again {
+        match *known {
+            Some(before) if before == new => Again::Same,
+            Some(before) => Again::Other { here: words(new), before: words(before) },
+            None => {
+                *known = Some(new);
+                Again::First
+            }
+        }
+    }
+}
+
 struct Parser<'a> {
     input: &'a [u8],
     arena: &'a Bump,
@@ -110,6 +134,9 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn lines(&mut self) -> Result<(), Fault> {
         let mut cursor = Cursor::new(self.input, self.arena);
+        if ending::is_mark_alone(self.input) {
+            return Err(cursor.unfinished());
+        }
         while !cursor.is_at_end_of_body() {
             match cursor.peek() {
                 b'#' => {
@@ -170,17 +197,15 @@ impl<'a> Parser<'a> {
         self.blank(line)?;
         if name != self.current.name || self.current.name.is_empty() {
             self.begin(line, name_at, name)?;
-        } else if self.current.at.is_some() {
-            let message = format!("metadata of {} behind its samples", quote(name.as_bytes()));
-            return Err(line.fault(start, message));
         }
         let at = line.at;
-        let is_second = match keyword {
+        let again = match keyword {
             b"TYPE" => {
                 let word = line.words();
                 let kind = kind_of(word)
                     .ok_or_else(|| line.fault(at, format!("unknown metric type {}", quote(word))))?;
-                self.current.kind.replace(kind).is_some()
+                let type_name = |kind| super::Form { name, kind }.type_name().to_owned();
+                Again::of(&mut self.current.kind, kind, type_name)
             }
             b"UNIT" => {
                 let unit = line.unit()?;
@@ -188,17 +213,31 @@ impl<'a> Parser<'a> {
                     let message = format!("the name {} does not end in its unit", quote(name.as_bytes()));
                     return Err(line.fault(at, message));
                 }
-                self.current.unit.replace(unit).is_some()
+                Again::of(&mut self.current.unit, unit, str::to_owned)
             }
             _ => {
                 let help = line.openmetrics_help()?;
-                self.current.help.replace(help).is_some()
+                Again::of(&mut self.current.help, help, str::to_owned)
             }
         };
-        if is_second {
-            let keyword = String::from_utf8_lossy(keyword);
-            let message = format!("second {keyword} line for metric {}", quote(name.as_bytes()));
-            return Err(line.fault(start, message));
+        match again {
+            // It is read as Prometheus reads it.
+            Again::Same => return Ok(false),
+            Again::Other { here, before } => {
+                let keyword = String::from_utf8_lossy(keyword);
+                let message = format!(
+                    "second {keyword} line for metric {}: {} here, {} before",
+                    quote(name.as_bytes()),
+                    quote_beginning(&here),
+                    quote_beginning(&before)
+                );
+                return Err(line.fault(start, message));
+            }
+            Again::First if self.current.at.is_some() => {
+                let message = format!("metadata of {} behind its samples", quote(name.as_bytes()));
+                return Err(line.fault(start, message));
+            }
+            Again::First => {}
         }
         if matches!(self.current.kind, Some(Kind::Info | Kind::StateSet))
             && self.current.unit.is_some_and(|unit| !unit.is_empty())

@@ -9,7 +9,7 @@ use bumpalo::Bump;
 use super::targets::{Target, Targets};
 use crate::exposition::assembly::{Assembly, Member, duplicate_label};
 use crate::exposition::ending::{self, position};
-use crate::exposition::quote::{quote, quote_byte};
+use crate::exposition::quote::{quote, quote_beginning, quote_byte};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
 use crate::model::body::{Body, Label};
 use crate::model::kind::{Form, Kind};
@@ -124,6 +124,9 @@ impl<'a> Parser<'a> {
 
     fn lines(&mut self) -> Result<(), Fault> {
         let mut cursor = Cursor::new(self.input, self.arena);
+        if ending::is_mark_alone(self.input) {
+            return Err(cursor.unfinished());
+        }
         while !cursor.is_at_end_of_body() {
             cursor.skip_blanks();
             match cursor.peek() {
@@ -484,15 +487,6 @@ const KINDS: [(&str, Kind); 7] = [
     ("gaugehistogram", Kind::GaugeHistogram),
     ("gauge_histogram", Kind::GaugeHistogram),
 ];
-
-/// The first characters of a text, quoted.
-fn quote_beginning(text: &str) -> String {
-    const SHOWN_CHARS: usize = 64;
-    match text.char_indices().nth(SHOWN_CHARS) {
-        Some((end, _)) => format!("{}...", quote(text[..end].as_bytes())),
-        None => quote(text.as_bytes()),
-    }
-}
 
 /// The type that a TYPE line names; upper and lower case are the same.
 fn kind_of(word: &[u8]) -> Option<Kind> {

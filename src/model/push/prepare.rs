@@ -184,6 +184,8 @@ enum ValueFault {
     ExemplarValue(String),
     /// The value is not of the kind of its family.
     NotA(Kind),
+    /// Its parts come more than once.
+    Repeated,
 }
 
 impl ValueFault {
@@ -203,6 +205,7 @@ impl ValueFault {
             ValueFault::ExemplarLabel(label) => Cause::ExemplarLabel { metric, label },
             ValueFault::ExemplarValue(label) => Cause::ExemplarValue { metric, label },
             ValueFault::NotA(kind) => Cause::KindConflict { metric, kind },
+            ValueFault::Repeated => Cause::DuplicateSeries { metric },
         }
     }
 }
@@ -318,6 +321,11 @@ impl<'a> Builder<'_, 'a> {
     /// Checks a value and copies its buckets or quantiles.
     fn value(&mut self, kind: Kind, adds: bool, series: &body::Series) -> Result<Value, ValueFault> {
         let body = self.body;
+        if let body::Value::Composite(number) = series.value
+            && body.composite(number).is_repeated
+        {
+            return Err(ValueFault::Repeated);
+        }
         match (series.value, kind.form()) {
             (body::Value::Number(value), _) if adds && !(value >= 0.0 && value.is_finite()) => {
                 Err(ValueFault::Counter(value))

@@ -1,0 +1,180 @@
+//! Dropping labels with empty values from what is there.
+//!
+//! Where values add up such a label is none. What comes from a gateway that kept them is put into the groups and
+//! series that it is without them, as exactly as it was; only series that become one are added, or the latest of
+//! them stays.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use crate::model::exemplar::{Exemplars, Placed};
+use crate::model::grouping::{Grouping, GroupingLabel};
+use crate::model::kind::Kind;
+use crate::model::labels::{EmptyLabels, without_empty_labels};
+use crate::model::time::Start;
+use crate::store::change::Times;
+use crate::store::family::{Metadata, Pieces};
+use crate::store::group::GroupLabels;
+use crate::store::piece::{OwnedValue, PIECE_ROWS, Piece};
+use crate::store::{FamilyView, GroupView, Store};
+
+/// A group under construction.
+struct Joined {
+    epoch: u64,
+    labels: GroupLabels,
+    times: Times,
+    families: BTreeMap<Arc<str>, JoinedFamily>,
+}
+
+/// A family under construction.
+struct JoinedFamily {
+    kind: Kind,
+    metadata: Metadata,
+    pushed_at: i64,
+    rows: Vec<JoinedRow>,
+    /// Positions of the rows by label block.
+    positions: HashMap<String, usize, RandomState>,
+}
+
+struct JoinedRow {
+    block: String,
+    start: Start,
+    value: OwnedValue,
+    exemplars: Vec<Placed>,
+}
+
+impl Store {
+    /// Drops all labels with empty values. Gives how many groups had some, or became part of such a group.
+    ///
+    /// Must come before the first request, and what is there be written anew then.
+    pub fn drop_empty_labels(&self) -> usize {
+        let keys = self.groups_with_empty_labels();
+        let mut views: Vec<GroupView> = keys.iter().filter_map(|key| self.group(key)).collect();
+        // Where only the latest value can stay, it is that of the latest push.
+        views.sort_by_key(|view| view.times.pushed_at);
+        let mut groups: BTreeMap<String, Joined> = BTreeMap::new();
+        for view in &views {
+            let label = |(name, value): &(Box<str>, Box<str>)| GroupingLabel {
+                name: name.to_string().into(),
+                value: value.to_string().into(),
+            };
+            let labels = view.labels.labels.iter().map(label).collect();
+            let grouping = Grouping::with(labels, EmptyLabels::Absent);
+            match groups.get_mut(grouping.key()) {
+                Some(group) => group.add(view),
+                None => {
+                    groups.insert(grouping.key().to_owned(), Joined::of(view, GroupLabels::of(&grouping)));
+                }
+            }
+        }
+        let mut structure = self.lock();
+        keys.iter().for_each(|key| self.remove(key, &mut structure));
+        for group in groups.into_values() {
+            self.restore_into(group.view(), &mut structure);
+        }
+        drop(structure);
+        self.publish();
+        views.len()
+    }
+}
+
+impl Joined {
+    fn of(view: &GroupView, labels: GroupLabels) -> Joined {
+        let mut group = Joined { epoch: view.epoch, labels, times: view.times, families: BTreeMap::new() };
+        group.add_families(view);
+        group
+    }
+
+    fn add(&mut self, view: &GroupView) {
+        self.times.join(view.times);
+        self.add_families(view);
+    }
+
+    fn add_families(&mut self, view: &GroupView) {
+        for family in &view.families {
+            let joined = self.families.entry(family.name.clone()).or_insert_with(|| JoinedFamily {
+                kind: family.kind,
+                metadata: family.metadata.clone(),
+                pushed_at: 0,
+                rows: Vec::new(),
+                positions: HashMap::default(),
+            });
+            joined.add(family);
+        }
+    }
+
+    fn view(self) -> GroupView {
+        let families = self.families.into_iter().zip(0..);
+        GroupView {
+            epoch: self.epoch,
+            labels: Arc::new(self.labels),
+            times: self.times,
+            is_small: true,
+            families: families.map(|((name, family), number)| family.view(name, number)).collect(),
+        }
+    }
+}
+
+impl JoinedFamily {
+    fn add(&mut self, family: &FamilyView) {
+        if family.pushed_at >= self.pushed_at {
+            self.metadata = family.metadata.clone();
+        }
+        self.pushed_at = self.pushed_at.max(family.pushed_at);
+        let adds = self.kind.adds(&family.name);
+        for piece in &family.pieces {
+            for at in 0..piece.len() {
+                let row = JoinedRow {
+                    block: without_empty_labels(piece.block(at)).into_owned(),
+                    start: piece.start(at),
+                    value: piece.owned(at),
+                    exemplars: piece.exemplars(at).iter().map(|(_, placed)| placed.clone()).collect(),
+                };
+                match self.positions.get(&row.block) {
+                    Some(&position) => self.rows[position].join(row, adds),
+                    None => {
+                        self.positions.insert(row.block.clone(), self.rows.len());
+                        self.rows.push(row);
+                    }
+                }
+            }
+        }
+    }
+
+    fn view(self, name: Arc<str>, number: u32) -> FamilyView {
+        let piece = |rows: &[JoinedRow]| {
+            let values = rows.iter().map(|row| (&*row.block, row.start, row.value.clone()));
+            let mut exemplars = Exemplars::default();
+            for (row, at) in rows.iter().zip(0..) {
+                exemplars.add(at, row.exemplars.clone(), i64::MAX);
+            }
+            Arc::new(Piece::of(self.kind.form(), values).with_exemplars(exemplars))
+        };
+        let pieces: Pieces = self.rows.chunks(PIECE_ROWS).map(piece).collect();
+        FamilyView {
+            number,
+            name,
+            kind: self.kind,
+            metadata: self.metadata,
+            pushed_at: self.pushed_at,
+            pieces,
+        }
+    }
+}
+
+impl JoinedRow {
+    /// Takes in a row of the same series that was pushed later.
+    fn join(&mut self, later: JoinedRow, adds: bool) {
+        self.exemplars.extend(later.exemplars);
+        if !adds {
+            (self.value, self.start) = (later.value, later.start);
+            return;
+        }
+        if later.start.nanos().is_some_and(|later| self.start.nanos().is_none_or(|start| later < start)) {
+            self.start = later.start;
+        }
+        self.value.merge(&later.value);
+    }
+}
