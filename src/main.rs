@@ -119,7 +119,7 @@ enum ServeError {
 
 async fn serve(config: &Config) -> Result<(), ServeError> {
     // Before the store is read, which may take its time.
-    survive_signals()?;
+    survive_signals();
     let hangups = signal(SignalKind::hangup())?;
     tracing::debug!(url = %config.web.external_url, "external URL");
     tracing::debug!(path = %config.web.external_prefix(), "path prefix used externally");
@@ -169,8 +169,10 @@ fn listeners(config: &Config, state: &State) -> Result<Vec<TcpListener>, ServeEr
 
 /// Lets signals that mean nothing to the gateway pass, as they pass the stock gateway: those that people send, those
 /// of timers and of the power supply, and those of limits, for which a write that fails is answer enough.
-fn survive_signals() -> std::io::Result<()> {
-    for ignored in [
+fn survive_signals() {
+    // Those that have names here, and those for real time.
+    let real_time = 34..=64;
+    let named = [
         Signal::USR1,
         Signal::USR2,
         Signal::ALARM,
@@ -180,11 +182,14 @@ fn survive_signals() -> std::io::Result<()> {
         Signal::POWER,
         Signal::XCPU,
         Signal::XFSZ,
-    ] {
-        // Whoever has asked for a signal once has taken its effect from it, for as long as the process lives.
-        let _ = signal(SignalKind::from_raw(ignored.as_raw()))?;
+    ];
+    for ignored in named.map(Signal::as_raw).into_iter().chain(real_time) {
+        // Whoever has asked for a signal once has taken its effect from it, for as long as the process lives. Some of
+        // those for real time belong to the C library, or to what the process runs under.
+        if let Err(err) = signal(SignalKind::from_raw(ignored)) {
+            tracing::debug!(signal = ignored, %err, "a signal can't be ignored");
+        }
     }
-    Ok(())
 }
 
 /// Reads the web configuration again on each SIGHUP.

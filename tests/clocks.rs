@@ -54,7 +54,13 @@ impl Clock {
             ("FAKETIME_NO_CACHE", "1"),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
         ];
-        Gateway::start_program(Path::new("env"), &flags, &environment)
+        let gateway = Gateway::start_program(Path::new("env"), &flags, &environment);
+        // The library has opened these. Where its process is killed they stay, and end the next one with the same
+        // number.
+        for name in ["faketime_shm_", "sem.faketime_sem_"] {
+            let _ = std::fs::remove_file(format!("/dev/shm/{name}{}", gateway.process_id()));
+        }
+        gateway
     }
 }
 

@@ -74,13 +74,13 @@ fn what_cannot_be_meant_is_refused_with_what_to_write() {
         ("/metrics/job/a/b/c/", "odd number of components in label string \"/b/c/\"\n"),
         (
             "/metrics/job/a//b/c",
-            "odd number of components in label string \"//b/c\": each label is /NAME/VALUE, and only a value may be \
-             empty: /NAME//, or /NAME@base64/=\n",
+            "odd number of components in label string \"//b/c\": each label is /LABEL/VALUE, and only a value may be \
+             empty: /LABEL//, or /LABEL@base64/=\n",
         ),
         (
             "/metrics/job/a//b",
-            "improper label name \"\": each label is /NAME/VALUE, and only a value may be empty: /NAME//, or \
-             /NAME@base64/=\n",
+            "improper label name \"\": each label is /LABEL/VALUE, and only a value may be empty: /LABEL//, or \
+             /LABEL@base64/=\n",
         ),
         (
             "/Metrics/JOB/a/b/c",

@@ -162,3 +162,21 @@ fn the_gateways_own_process_metrics_can_be_hidden() {
         assert_valid_exposition(&gateway.scrape());
     }
 }
+
+#[test]
+fn process_metrics_that_are_shown_again_give_way_to_what_was_pushed() {
+    let folder = support::Directory::new();
+    let file = format!("--persistence.file={}", folder.path_of("store"));
+    let gateway = Gateway::start_with_config("[telemetry]\nprocess_metrics = false\n", &[&file]);
+    let body = "# TYPE process_open_fds histogram\nprocess_open_fds_bucket{le=\"+Inf\"} 1\nprocess_open_fds_sum 1\nprocess_open_fds_count 1\n";
+    gateway.push("/metrics/job/x", body);
+    drop(gateway);
+    let gateway = Gateway::start(&[&file]);
+    let scrape = gateway.scrape();
+    assert_valid_exposition(&scrape);
+    assert!(
+        scrape.contains("# TYPE process_open_fds histogram\n") && !scrape.contains("\nprocess_open_fds "),
+        "{scrape}"
+    );
+    assert!(scrape.contains("\nprocess_max_fds "), "{scrape}");
+}

@@ -211,9 +211,7 @@ fn a_sample_and_the_end_need_no_line_feed() {
     ] {
         check_accepted(&[], body.as_bytes(), one);
     }
-    for body in
-        ["", " ", "\n", "\n\n", " \t\n ", "\r\n", "\u{feff}", "\u{feff}\r\n", "# c\n", "# c\r\n", "# EOF"]
-    {
+    for body in ["", " ", "\n", "\n\n", " \t\n ", "\r\n", "\u{feff}\r\n", "# c\n", "# c\r\n", "# EOF"] {
         check_accepted(&[], body.as_bytes(), "");
     }
     check_accepted(&[("Content-Type", OPENMETRICS)], b"a 1\n# EOF", one);
@@ -325,6 +323,9 @@ fn a_byte_order_mark_at_the_start_is_skipped() {
     let gateway = gateway_with_group(&[]);
     // Lines and columns are those of the text.
     check_refused(&gateway, &[], "\u{feff}m x\n".as_bytes(), &["in line 1", "(column 3)"]);
+    // A file that lost its content.
+    check_refused_in_both_modes("\u{feff}".as_bytes(), &[STOCK_WORDS]);
+    check_refused(&gateway, &[("Content-Type", OPENMETRICS)], "\u{feff}".as_bytes(), &[STOCK_WORDS]);
     for body in ["\u{feff}\u{feff}m 1\n", "m 1\n\u{feff}n 1\n"] {
         check_refused(&gateway, &[], body.as_bytes(), &["invalid metric name", "byte order mark"]);
     }
@@ -368,6 +369,23 @@ fn help_and_type_may_come_before_each_sample() {
     let gateway = Gateway::start(&[]);
     gateway.push("/metrics/job/x", &both);
     assert_eq!(gateway.sample("h_count{instance=\"\",job=\"x\",l=\"b\"}"), Some(1.0));
+}
+
+#[test]
+fn openmetrics_may_repeat_its_metadata_too() {
+    let gateway = Gateway::start(&[]);
+    let metadata = "# HELP a_s Text.\n# TYPE a_s counter\n# UNIT a_s s\n";
+    let body = format!("{metadata}a_s_total{{x=\"1\"}} 1\n{metadata}a_s_total{{x=\"2\"}} 2\n# EOF\n");
+    let headers = [("Content-Type", OPENMETRICS)];
+    assert_eq!(gateway.request("POST", "/metrics/job/x", &headers, body.as_bytes()).status, 200);
+    assert_eq!(gateway.sample("a_s_total{instance=\"\",job=\"x\",x=\"2\"}"), Some(2.0));
+    let body = body.replacen("counter", "gauge", 1);
+    check_refused(
+        &gateway,
+        &headers,
+        body.replace("_total", "").as_bytes(),
+        &["\"counter\" here, \"gauge\" before"],
+    );
 }
 
 #[test]
@@ -517,6 +535,19 @@ fn remote_write_is_recognised() {
         let version_2 =
             [("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"), headers[1]];
         check_refused(&gateway, &version_2, &body, &words);
+    }
+}
+
+#[test]
+fn snappy_without_frames_is_recognised() {
+    let block = |body: &[u8]| snap::raw::Encoder::new().compress_vec(body).unwrap();
+    let text = block(b"# TYPE a counter\na 1\n");
+    for flags in MODES {
+        let gateway = gateway_with_group(flags);
+        for headers in [&[FORM][..], &[("Content-Encoding", "snappy")]] {
+            check_refused(&gateway, headers, &text, &["block format", "Content-Encoding: snappy"]);
+            check_refused(&gateway, headers, &input("remote-write.snappy"), &["remote write"]);
+        }
     }
 }
 

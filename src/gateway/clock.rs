@@ -13,6 +13,12 @@ use crate::model::time::Moment;
 /// A clock that is this far behind is worth a warning.
 const WORTH_A_WARNING: Duration = Duration::from_secs(60);
 
+/// A time that is this far ahead of a clock that may be right was a mistake, and is not waited for.
+const MISTAKEN_NANOS: i64 = 366 * 24 * 3_600_000_000_000;
+
+/// A clock before this, the start of 2026, is wrong itself: this gateway was not there yet.
+const EARLIEST_NANOS: i64 = 1_767_225_600_000_000_000;
+
 /// Tells the time.
 #[derive(Debug)]
 pub(super) struct Clock {
@@ -36,9 +42,16 @@ impl Clock {
 
     /// Says that it was this late already, in nanoseconds since the epoch.
     pub(super) fn has_been(&self, nanos: i64) {
+        let system = system_nanos();
+        if is_mistake(nanos, system) {
+            tracing::warn!(
+                "the latest time in the persistence file is more than a year ahead of the clock: it does not count"
+            );
+            return;
+        }
         // What happens from now on is later.
         self.latest.fetch_max(nanos.saturating_add(1), Ordering::Relaxed);
-        let behind = nanos.saturating_sub(system_nanos());
+        let behind = nanos.saturating_sub(system);
         if u128::from(behind.max(0).unsigned_abs()) > WORTH_A_WARNING.as_nanos() {
             let behind =
                 humantime::format_duration(Duration::from_secs(behind.unsigned_abs() / 1_000_000_000));
@@ -66,6 +79,10 @@ impl Clock {
         if latest <= system {
             return system;
         }
+        if is_mistake(latest, system) {
+            self.latest.store(system, Ordering::Relaxed);
+            return system;
+        }
         let mut fell_behind = self.fell_behind.lock().unwrap_or_else(PoisonError::into_inner);
         let elapsed = steady.saturating_sub(fell_behind.steady).max(0);
         let nanos = fell_behind.nanos.saturating_add(elapsed / 2);
@@ -77,6 +94,11 @@ impl Clock {
         self.latest.fetch_max(nanos, Ordering::Relaxed);
         nanos
     }
+}
+
+/// Whether a time that was seen can only have been a mistake, by what the system's clock shows.
+fn is_mistake(latest: i64, system: i64) -> bool {
+    system >= EARLIEST_NANOS && latest.saturating_sub(system) > MISTAKEN_NANOS
 }
 
 fn system_nanos() -> i64 {
@@ -116,6 +138,18 @@ mod tests {
         assert!(clock.now().nanos > later);
         clock.has_been(5);
         assert!(clock.now().nanos > later);
+    }
+
+    #[test]
+    fn a_time_that_can_only_be_a_mistake_is_not_waited_for() {
+        let now = EARLIEST_NANOS + 1000;
+        let clock = Clock::new();
+        assert_eq!(clock.time_at(now + 2 * MISTAKEN_NANOS, 0), now + 2 * MISTAKEN_NANOS);
+        assert_eq!(clock.time_at(now, 10), now);
+        assert_eq!(clock.time_at(now - 10, 20), now);
+        // A clock that was not set yet says nothing of the time before.
+        assert_eq!(clock.time_at(5000, 40), now + 10);
+        assert!(is_mistake(now + 20 * MISTAKEN_NANOS, now) && !is_mistake(now, 0));
     }
 
     proptest! {

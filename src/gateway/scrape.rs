@@ -121,7 +121,8 @@ impl Gateway {
         let snapshot = self.store.snapshot();
         self.forget_orders(&snapshot);
         let now = self.clock.now();
-        let own = self.telemetry.families(&self.store, now);
+        let mut own = self.telemetry.families(&self.store, now);
+        own.retain(|family| goes_together(family, &snapshot));
         let mut sources: Vec<Source<'_>> = snapshot.families.iter().map(Source::Pushed).collect();
         sources.extend(own.iter().map(Source::Own));
         if !snapshot.groups.extents().is_empty() {
@@ -157,6 +158,13 @@ impl Gateway {
         exposure.writer.finish(&mut exposure.out);
         exposure.flush()
     }
+}
+
+/// Whether an own family can be shown beside a pushed one of the same name. Jobs may have pushed another type while
+/// the gateway did not show its `process_*`.
+fn goes_together(own: &telemetry::Family, snapshot: &Snapshot) -> bool {
+    let pushed = snapshot.families.binary_search_by(|family| (**family.name()).cmp(&own.name));
+    pushed.ok().is_none_or(|at| own.kind.reconciled(&own.name, snapshot.families[at].kind).is_some())
 }
 
 impl Gateway {

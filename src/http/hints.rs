@@ -40,11 +40,14 @@ const CUT_SAMPLE: &str =
 const INNER_MARK: &str = "a byte order mark stands within the body, as in files that were joined: only the first one \
     of a body is skipped";
 
+const SNAPPY_BLOCK: &str = "the body is snappy in its block format: send it in the framed format, with the header \
+    Content-Encoding: snappy";
+
 const OPENMETRICS: &str = "the body is OpenMetrics: send it with the header \
     Content-Type: application/openmetrics-text; version=1.0.0";
 
-const OPENMETRICS_AS_TEXT: &str =
-    "the body is OpenMetrics, which the gateway reads only with exposition.stock_formats = false";
+const OPENMETRICS_AS_TEXT: &str = "the body is OpenMetrics, which the gateway reads only with \
+    exposition.stock_formats = false and the header Content-Type: application/openmetrics-text; version=1.0.0";
 
 const TEXT: &str = "the body is in the text format: send it with the header Content-Type: text/plain";
 
@@ -89,6 +92,7 @@ pub(super) fn of_body(unread: &Unread<'_>, gateway: &Gateway) -> String {
         None => {
             let encoding = if is_decoded { None } else { not_undone(headers) };
             let content = of_compression(body, is_decoded)
+                .or_else(|| snappy_block(body).map(str::to_owned))
                 .or_else(|| utf16(body))
                 .or_else(|| of_protobuf(unread))
                 .or_else(|| {
@@ -111,7 +115,7 @@ pub(super) fn of_encoding(headers: &HeaderMap, body: &[u8]) -> String {
                 Some(format!("the body is {is}: send it with Content-Encoding: {is}, not {sent}"))
             }
             Some(Compression { name, encoding: None }) => Some(format!("the body is {name}, not {sent}")),
-            None => None,
+            None => snappy_block(body).map(str::to_owned),
         }
     });
     hint.map_or_else(String::new, |hint| format!("; {hint}"))
@@ -203,6 +207,19 @@ fn of_compression(body: &[u8], is_decoded: bool) -> Option<String> {
              zstd or snappy"
         ),
     })
+}
+
+/// Snappy without frames, which has no mark of its own: what comes out must make sense.
+fn snappy_block(body: &[u8]) -> Option<&'static str> {
+    const MOST_BYTES: usize = 16 << 20;
+    snap::raw::decompress_len(body).ok().filter(|length| (1..=MOST_BYTES).contains(length))?;
+    let content = snap::raw::Decoder::new().decompress_vec(body).ok()?;
+    if contains(&content, b"\x0a\x08__name__") {
+        return Some(REMOTE_WRITE);
+    }
+    let makes_sense =
+        (is_text(&content) && std::str::from_utf8(&content).is_ok()) || shape(&content).is_some();
+    makes_sense.then_some(SNAPPY_BLOCK)
 }
 
 /// UTF-16, and UTF-32, by a byte order mark or by the zeros that ASCII has in it.

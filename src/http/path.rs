@@ -36,20 +36,25 @@ pub enum PathError {
     NotUtf8 { name: String, value: String },
 }
 
-/// What follows the words of the stock gateway where they are about a path with empty components, which it
-/// redirects.
-const EMPTY_COMPONENTS: &str =
-    "each label is /NAME/VALUE, and only a value may be empty: /NAME//, or /NAME@base64/=";
-
-/// The error, and how to write what was meant where the path has empty components.
-pub fn explained(error: &PathError, job: &str, labels: &str) -> String {
-    match error {
-        PathError::NoJob if job.is_empty() => format!("{error}: write /metrics/job/NAME"),
-        PathError::OddComponents { .. } | PathError::LabelName { .. } if labels.contains("//") => {
-            format!("{error}: {EMPTY_COMPONENTS}")
+/// The error, and how to write what was meant below the route prefix, where the path has empty components: these the
+/// stock gateway redirects, and has no words for.
+pub fn explained(error: &PathError, prefix: &str, job: &str, labels: &str) -> String {
+    const PAIRS: &str =
+        "each label is /LABEL/VALUE, and only a value may be empty: /LABEL//, or /LABEL@base64/=";
+    let advice = match error {
+        PathError::NoJob if job.is_empty() => format!("write {prefix}/metrics/job/NAME"),
+        PathError::OddComponents { .. } if job.is_empty() => {
+            format!("the job is empty: write {prefix}/metrics/job/NAME/LABEL/VALUE")
         }
-        _ => error.to_string(),
-    }
+        PathError::OddComponents { .. } if labels.ends_with("//") => {
+            format!("{PAIRS}, or at the end /LABEL/")
+        }
+        PathError::OddComponents { .. } | PathError::LabelName { .. } if labels.contains("//") => {
+            PAIRS.to_owned()
+        }
+        _ => return error.to_string(),
+    };
+    format!("{error}: {advice}")
 }
 
 /// A grouping label that is longer than it may be.
@@ -347,19 +352,28 @@ mod tests {
         let said = |job: &str, labels: &str| {
             let error =
                 grouping(JobEncoding::Plain, job, labels, Names::Legacy, EmptyLabels::Kept).unwrap_err();
-            explained(&error, job, labels)
+            explained(&error, "/p", job, labels)
         };
-        assert_eq!(said("", ""), "job name is required: write /metrics/job/NAME");
-        for (labels, stock) in [
-            ("//b/c", r#"odd number of components in label string "//b/c""#),
-            ("//b", r#"improper label name """#),
-            ("/a/b//c", r#"improper label name """#),
+        let components = "odd number of components in label string";
+        let pairs = "each label is /LABEL/VALUE, and only a value may be empty: /LABEL//, or /LABEL@base64/=";
+        for (job, labels, words) in [
+            ("", "", "job name is required: write /p/metrics/job/NAME".to_owned()),
+            (
+                "",
+                "/x",
+                format!("{components} \"/x\": the job is empty: write /p/metrics/job/NAME/LABEL/VALUE"),
+            ),
+            ("j", "//b/c", format!("{components} \"//b/c\": {pairs}")),
+            ("j", "/b//", format!("{components} \"/b//\": {pairs}, or at the end /LABEL/")),
+            ("j", "//b", format!("improper label name \"\": {pairs}")),
+            ("j", "/a/b//c", format!("improper label name \"\": {pairs}")),
+            ("j", "/b", format!("{components} \"/b\"")),
+            ("j", "/b/c/", format!("{components} \"/b/c/\"")),
         ] {
-            assert_eq!(said("j", labels), format!("{stock}: {EMPTY_COMPONENTS}"));
+            assert_eq!(said(job, labels), words);
         }
-        assert_eq!(said("j", "/b"), r#"odd number of components in label string "/b""#);
         let error = grouping(JobEncoding::Base64, "=", "", Names::Legacy, EmptyLabels::Kept).unwrap_err();
-        assert_eq!(explained(&error, "=", ""), "job name is required");
+        assert_eq!(explained(&error, "", "=", ""), "job name is required");
     }
 
     #[test]

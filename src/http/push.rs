@@ -68,7 +68,7 @@ impl<'a> GroupPath<'a> {
 
     /// The answer where the path names no group.
     pub(super) fn refuse(self, state: &State, request: &HttpRequest, error: &PathError) -> HttpResponse {
-        refuse_path(state, request, &path::explained(error, self.job, self.labels))
+        refuse_path(state, request, &path::explained(error, &state.routes.prefix, self.job, self.labels))
     }
 }
 

@@ -57,7 +57,10 @@ pub(super) fn answer(status: &str, reason: &str) -> Vec<u8> {
 pub(super) fn reason(status: &str, head: BadHead<'_>) -> String {
     let BadHead { text, length } = head;
     if status == TOO_LARGE {
-        return if (1..MOST_BYTES).contains(&length) {
+        let has_raw_target = text.iter().take_while(|byte| **byte != b'\n').any(|byte| !byte.is_ascii());
+        return if (1..MOST_BYTES).contains(&length) && has_raw_target {
+            format!("the request line has more than {} KiB once its raw bytes are escaped", MOST_BYTES >> 10)
+        } else if (1..MOST_BYTES).contains(&length) {
             format!("there are more than {MOST_FIELDS} header fields")
         } else {
             format!("the request line and the header fields have more than {} KiB", MOST_BYTES >> 10)
