@@ -38,8 +38,10 @@ pub fn ends_in_eof(body: &[u8]) -> bool {
 
 /// Whether a line begins with a byte order mark that is not that of the body.
 pub fn has_inner_mark(body: &[u8]) -> bool {
-    without_mark(body).starts_with(BYTE_ORDER_MARK)
-        || memchr::memmem::find(body, "\n\u{feff}".as_bytes()).is_some()
+    let body = without_mark(body);
+    let begins_a_line = |at: usize| at == 0 || body[at - 1] == b'\n';
+    memchr::memchr_iter(BYTE_ORDER_MARK[0], body)
+        .any(|at| begins_a_line(at) && body[at..].starts_with(BYTE_ORDER_MARK))
 }
 
 /// Whether a line is `# EOF`.

@@ -88,9 +88,8 @@ pub fn has_empty_labels(block: &str) -> bool {
     // Within a value a quote has a backslash before it, so that these bytes mostly stand for an empty value.
     let is_instance =
         |before: &str| before.strip_suffix(INSTANCE).is_some_and(|before| before.ends_with(['{', ',']));
-    let may_have = |at: usize| !is_instance(&block[..at]);
-    memchr::memmem::find_iter(block.as_bytes(), b"=\"\"").any(may_have)
-        && pairs(block).any(|pair| is_empty(&pair))
+    let may_be_empty = |at: usize| block[at..].starts_with("=\"\"") && !is_instance(&block[..at]);
+    memchr::memchr_iter(b'=', block.as_bytes()).any(may_be_empty) && pairs(block).any(|pair| is_empty(&pair))
 }
 
 /// `block` without labels that have empty values; only `instance` stays.
