@@ -32,7 +32,7 @@ pub struct Body<'a> {
     samples: usize,
     limits: PushLimits,
     empty_labels: EmptyLabels,
-    /// Whether a label with an empty value may be among those of the current sample, and is none.
+    /// Whether a label with an empty value has been added since any were dropped.
     has_empty_labels: bool,
     /// Whether any label was dropped.
     has_dropped_labels: bool,
@@ -312,13 +312,18 @@ impl<'a> Body<'a> {
         if self.labels.len() >= self.limits.label_pairs {
             return Err(TooMuch(Limit::LabelPairsPerPush));
         }
-        self.has_empty_labels |= label.escaped_value.is_empty() && self.empty_labels == EmptyLabels::Absent;
+        self.has_empty_labels |= label.escaped_value.is_empty();
         self.labels.push(label);
         Ok(())
     }
 
-    /// Whether labels have been added that [`Body::drop_empty_labels`] would drop.
+    /// Whether labels have been added that are none, and are to be dropped by [`Body::drop_empty_labels`].
     #[inline]
+    pub fn has_labels_to_drop(&self) -> bool {
+        self.has_empty_labels && self.empty_labels == EmptyLabels::Absent
+    }
+
+    /// Whether any label may have an empty value.
     pub fn has_empty_labels(&self) -> bool {
         self.has_empty_labels
     }

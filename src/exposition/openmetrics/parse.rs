@@ -358,7 +358,7 @@ impl<'a> Parser<'a> {
         }
         line.at += 1;
         self.check_labels(line, start, mark)?;
-        if self.assembly.body.has_empty_labels() {
+        if self.assembly.body.has_labels_to_drop() {
             self.assembly.body.drop_empty_labels(mark);
         }
         Ok(member)

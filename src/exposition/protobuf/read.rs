@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
             Ok::<(), ParseError>(())
         })?;
         // A label that comes twice is refused later.
-        if self.body.has_empty_labels() && duplicate_label(self.body.labels_since(mark)).is_none() {
+        if self.body.has_labels_to_drop() && duplicate_label(self.body.labels_since(mark)).is_none() {
             self.body.drop_empty_labels(mark);
         }
         let handle = match (member, kind.form()) {

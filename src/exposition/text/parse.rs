@@ -362,7 +362,7 @@ impl<'a> Parser<'a> {
             }
         }
         self.check_duplicate_labels(line, start, target, mark)?;
-        if self.assembly.body.has_empty_labels() {
+        if self.assembly.body.has_labels_to_drop() {
             self.assembly.body.drop_empty_labels(mark);
         }
         line.skip_blanks();

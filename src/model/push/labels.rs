@@ -146,20 +146,16 @@ impl<'a> Template<'a> {
             && self.names.iter().zip(labels).all(|(name, label)| *name == label.name)
     }
 
-    /// Writes the block of a series with these labels, which fit. Tells whether any of them is empty.
+    /// Writes the block of a series with these labels, which fit.
     #[inline]
-    pub(super) fn write(&self, out: &mut Vec<u8>, labels: &[Label<'a>]) -> bool {
+    pub(super) fn write(&self, out: &mut Vec<u8>, labels: &[Label<'a>]) {
         let mut from = 0;
-        let mut has_empty = false;
         for (to, own) in &self.values {
-            let value = labels[*own].escaped_value;
-            has_empty |= value.is_empty();
             out.extend_from_slice(&self.text[from..*to]);
-            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(labels[*own].escaped_value.as_bytes());
             from = *to;
         }
         out.extend_from_slice(&self.text[from..]);
-        has_empty
     }
 }
 

@@ -56,7 +56,6 @@ impl Push {
             natives: Vec::new(),
             exemplars: BySeries::default(),
             template: Template::default(),
-            has_empty_labels: has_empty_labels(grouping.key()),
         };
         if count.saturating_mul(builder.forced.len()) > limits.text {
             return Err(Refusal::of(Cause::TooMuchText { limit: limits.text }));
@@ -123,7 +122,7 @@ impl Push {
             natives: builder.natives,
             exemplars: builder.exemplars,
             starts,
-            has_empty_labels: builder.has_empty_labels,
+            has_empty_labels: body.has_empty_labels() || has_empty_labels(grouping.key()),
             session: None,
         };
         let mut by_name: Vec<u32> = (0..push.families.len() as u32).collect();
@@ -223,7 +222,6 @@ struct Builder<'b, 'a> {
     natives: Vec<NativeHistogram>,
     exemplars: BySeries<Exemplar>,
     template: Template<'a>,
-    has_empty_labels: bool,
 }
 
 impl<'a> Builder<'_, 'a> {
@@ -245,8 +243,7 @@ impl<'a> Builder<'_, 'a> {
             return Err(Refusal::at(series.offset, Cause::TooMuchText { limit: self.limits.text }));
         }
         let template = &self.template;
-        let has_empty_labels = &mut self.has_empty_labels;
-        let block = span_of(&mut self.text, |text| *has_empty_labels |= template.write(text, labels));
+        let block = span_of(&mut self.text, |text| template.write(text, labels));
         // Mostly all of it is shorter than a value may be.
         if block.end - block.start > self.longest_value {
             self.check_values(series, labels)?;
