@@ -18,6 +18,7 @@ pub mod external_url;
 pub mod flags;
 mod layers;
 pub mod limits;
+mod list;
 mod network;
 pub mod web;
 

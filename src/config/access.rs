@@ -9,7 +9,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
+use serde::de::Deserializer;
+
+use super::list;
 
 /// The table `[access]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -158,31 +160,8 @@ impl fmt::Debug for Permissions {
 
 impl<'de> Deserialize<'de> for Permissions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Permissions, D::Error> {
-        struct List;
-
-        impl<'de> Visitor<'de> for List {
-            type Value = Permissions;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a list of permissions such as [\"push\", \"scrape\"]")
-            }
-
-            /// The environment has no lists.
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Permissions, E> {
-                let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-                names.map(|name| named(name).map_err(E::custom)).collect()
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Permissions, A::Error> {
-                let mut permissions = Vec::new();
-                while let Some(name) = sequence.next_element::<String>()? {
-                    permissions.push(named(&name).map_err(A::Error::custom)?);
-                }
-                Ok(permissions.into_iter().collect())
-            }
-        }
-
-        deserializer.deserialize_any(List)
+        const WHAT: &str = "a list of permissions such as [\"push\", \"scrape\"]";
+        Ok(list::deserialize(deserializer, WHAT, named)?.into_iter().collect())
     }
 }
 

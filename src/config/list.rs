@@ -1,0 +1,41 @@
+//! Lists in settings.
+
+use std::fmt;
+
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+
+/// Reads a list of `what`, each by `item`; or one text with commas, which is all that an environment variable can
+/// hold.
+pub(super) fn deserialize<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    what: &'static str,
+    item: fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_any(List { what, item })
+}
+
+struct List<T> {
+    what: &'static str,
+    item: fn(&str) -> Result<T, String>,
+}
+
+impl<'de, T> Visitor<'de> for List<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.what)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Vec<T>, E> {
+        let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+        texts.map(|text| (self.item)(text).map_err(E::custom)).collect()
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<T>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(text) = sequence.next_element::<String>()? {
+            items.push((self.item)(&text).map_err(A::Error::custom)?);
+        }
+        Ok(items)
+    }
+}
