@@ -12,6 +12,7 @@ pub mod family;
 pub mod group;
 pub mod idempotency;
 mod limits;
+mod locate;
 pub mod order;
 pub mod piece;
 mod sessions;
@@ -34,7 +35,7 @@ use crate::model::grouping::Grouping;
 use crate::model::labels::{has_empty_labels, without_empty_labels};
 use crate::model::limits::{StoreFull, StoreLimits};
 use crate::model::push::Push;
-use crate::model::rules::{Cause, Other, Refusal};
+use crate::model::rules::Refusal;
 use crate::model::time::Moment;
 use crate::store::change::Tracking;
 use crate::store::definition::{Definitions, OwnFamily};
@@ -46,9 +47,6 @@ use crate::store::spellings::Spellings;
 
 pub use settle::Doubt;
 pub use view::{FamilySeries, FamilySummary, FamilyView, GroupAt, GroupView};
-
-/// How many groups are looked through for one with a certain family, to name it in a message.
-const MAX_LOOKED_THROUGH: usize = 1_000;
 
 /// So many that a snapshot, which visits them one by one, holds up few pushes at a time.
 const SHARDS: usize = 256;
@@ -419,49 +417,6 @@ impl Store {
                 .is_some_and(|group| group.family(family).is_some_and(|family| family.find(block).is_some()))
         })?;
         Ok(plan)
-    }
-
-    /// Finds out where the families are that a push to the group with the key `own` clashes with.
-    fn locate(&self, refusal: &mut Refusal, push: &Push, own: &str, definitions: &mut Definitions) {
-        for (cause, other) in refusal.others_mut() {
-            let Other::Family(name) = &*other else { continue };
-            let is_in_push = push.family(name).is_some() && !matches!(cause, Cause::KindConflict { .. });
-            if let Some(place) = self.place_of(name, own, is_in_push, definitions) {
-                *other = place;
-            }
-        }
-    }
-
-    fn place_of(
-        &self,
-        name: &str,
-        own: &str,
-        is_in_push: bool,
-        definitions: &mut Definitions,
-    ) -> Option<Other> {
-        if is_in_push {
-            return Some(Other::SamePush);
-        }
-        let Some((_, groups)) = definitions.live(name) else {
-            return definitions.is_own(name).then_some(Other::Gateway);
-        };
-        let has_family = |group: &Group| group.family(name).is_some();
-        let is_in_own = self.groups.get(own).is_some_and(|group| has_family(&group));
-        let others = groups - u32::from(is_in_own);
-        if others == 0 {
-            return Some(Other::Group { key: own.to_owned(), more: 0 });
-        }
-        if definitions.holder(name, own).is_none() {
-            let found = self
-                .groups
-                .iter()
-                .take(MAX_LOOKED_THROUGH)
-                .find(|group| **group.key() != *own && has_family(group));
-            let key = found.map(|group| group.key().clone())?;
-            definitions.note_holder(name, &key);
-        }
-        let key = definitions.holder(name, own)?.to_string();
-        Some(Other::Group { key, more: others - 1 })
     }
 
     fn restructure(

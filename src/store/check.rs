@@ -14,7 +14,7 @@ use crate::model::name::is_legacy_metric_name;
 use crate::model::push::{self, Push};
 use crate::model::rules::{Cause, Other, Refusal};
 use crate::store::definition::{Definitions, Shape, check_suffixes};
-use crate::store::group::{FamilyRule, Group, Plan, Semantics};
+use crate::store::group::{FamilyRule, Group, Plan, Semantics, duplicate};
 use crate::store::shown_names::ShownNames;
 use crate::store::spellings::Spellings;
 
@@ -227,10 +227,6 @@ pub fn check_spellings(push: &Push, own: &str, definitions: &Definitions) -> Res
         }
     }
     Ok(())
-}
-
-fn duplicate(push: &Push, pushed: &push::Family, series: &push::Series, other: Other) -> Refusal {
-    Refusal::at(series.offset, Cause::DuplicateSeries { metric: push.describe(pushed, series) }).with(other)
 }
 
 /// The key of the group of this shape that a series with this label block would belong to.

@@ -4,7 +4,7 @@
 //! series that it is without them, as exactly as it was; only series that become one are added, or the latest of
 //! them stays.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -77,6 +77,18 @@ impl Store {
         drop(structure);
         self.publish();
         views.len()
+    }
+
+    /// The keys of the groups that have labels with empty values, or series with such labels, and of the groups
+    /// that differ from these in nothing else, sorted.
+    fn groups_with_empty_labels(&self) -> Vec<Arc<str>> {
+        let structure = self.hold();
+        let spelled = structure.spelled.groups().chain(structure.definitions.groups_with_spellings());
+        let mut keys: BTreeSet<Arc<str>> = spelled.cloned().collect();
+        let shown = keys.iter().map(|key| Arc::from(&*without_empty_labels(key)));
+        let shown: Vec<Arc<str>> = shown.filter(|key| self.groups.contains_key(key)).collect();
+        keys.extend(shown);
+        keys.into_iter().collect()
     }
 }
 

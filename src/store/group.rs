@@ -403,7 +403,7 @@ impl Group {
                 Some(at) => self.families[at].place(push, pushed),
                 None => new_placement(push, pushed),
             }
-            .map_err(|series| duplicate(push, pushed, series))?;
+            .map_err(|series| duplicate(push, pushed, &push.series(pushed)[series], Other::SamePush))?;
             is_structural |= match family {
                 Some(at) => {
                     next = at + 1;
@@ -609,7 +609,8 @@ pub fn growth_of_new_group(push: &Push, key: &str) -> (i64, i64) {
 /// A series that stands in the push twice.
 pub fn plan_of_new_group(push: &Push) -> Result<Plan, Refusal> {
     let step = |pushed: &push::Family| {
-        let placement = new_placement(push, pushed).map_err(|series| duplicate(push, pushed, series))?;
+        let placement = new_placement(push, pushed)
+            .map_err(|series| duplicate(push, pushed, &push.series(pushed)[series], Other::SamePush))?;
         Ok(Step { family: None, placement })
     };
     Ok(Plan { steps: push.families().iter().map(step).collect::<Result<_, Refusal>>()?, is_structural: true })
@@ -621,8 +622,8 @@ fn new_placement(push: &Push, pushed: &push::Family) -> Result<Placement, usize>
     Ok(Placement { positions: Positions::from_elem(NEW, new), new })
 }
 
-fn duplicate(push: &Push, pushed: &push::Family, series: usize) -> Refusal {
-    let series = &push.series(pushed)[series];
+/// A series of a push that is there already.
+pub(super) fn duplicate(push: &Push, pushed: &push::Family, series: &push::Series, other: Other) -> Refusal {
     let cause = Cause::DuplicateSeries { metric: push.describe(pushed, series) };
-    Refusal::at(series.offset, cause).with(Other::SamePush)
+    Refusal::at(series.offset, cause).with(other)
 }

@@ -1,12 +1,10 @@
 //! Between the store and its disk: what a commit has to write, and what becomes of the changes when it
 //! has succeeded or failed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::model::grouping::Grouping;
-use crate::model::labels::without_empty_labels;
 use crate::model::time::Moment;
 use crate::store::change::{Change, PieceKey, Times, Tracking};
 use crate::store::family::{Family, Metadata};
@@ -69,18 +67,6 @@ impl Store {
             }
             None => false,
         }
-    }
-
-    /// The keys of the groups that have labels with empty values, or series with such labels, and of the groups
-    /// that differ from these in nothing else, sorted.
-    pub(super) fn groups_with_empty_labels(&self) -> Vec<Arc<str>> {
-        let structure = self.hold();
-        let spelled = structure.spelled.groups().chain(structure.definitions.groups_with_spellings());
-        let mut keys: BTreeSet<Arc<str>> = spelled.cloned().collect();
-        let shown = keys.iter().map(|key| Arc::from(&*without_empty_labels(key)));
-        let shown: Vec<Arc<str>> = shown.filter(|key| self.groups.contains_key(key)).collect();
-        keys.extend(shown);
-        keys.into_iter().collect()
     }
 
     /// Everything restored so far is on disk.
