@@ -263,7 +263,9 @@ mod tests {
         assert_eq!(health.failure(), None);
         since(STALLED_AFTER + Duration::from_secs(2));
         let failure = health.failure().unwrap();
-        assert!(failure.contains("has not ended for 1"), "{failure}");
+        // On a slow machine it is later already.
+        let seconds = failure.split("has not ended for ").nth(1).and_then(|rest| rest.split(" s").next());
+        assert!(seconds.and_then(|text| text.parse::<u64>().ok()).is_some_and(|n| n >= 12), "{failure}");
         health.writing(|| ());
         assert_eq!(health.failure(), None);
     }
