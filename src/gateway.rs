@@ -221,7 +221,7 @@ impl Gateway {
 
     /// What labels with empty values are.
     pub fn empty_labels(&self) -> EmptyLabels {
-        if self.rules.aggregate { EmptyLabels::Absent } else { EmptyLabels::Kept }
+        EmptyLabels::of(self.rules.aggregate)
     }
 
     /// Whether the last line of a text body has to end in a line feed.

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::RandomState;
 
 use crate::model::escaping::Escaping;
-use crate::model::labels::{has_quoted_names, pairs, write_pair};
+use crate::model::labels::{has_quoted_names, pairs, write_block};
 
 /// The label blocks of a family that are not shown.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ fn label_set(block: &str, escaping: Escaping) -> String {
         labels.map(|pair| (escaping.label_name(&pair.name()).into_owned(), pair.escaped_value())).collect();
     labels.sort_unstable();
     let mut set = Vec::with_capacity(block.len());
-    labels.iter().for_each(|(name, value)| write_pair(&mut set, name, value));
+    write_block(&mut set, labels);
     String::from_utf8(set).unwrap_or_default()
 }
 

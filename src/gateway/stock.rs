@@ -50,13 +50,12 @@ fn labels<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<GroupingLa
 /// was left out.
 fn take_in(groups: &[StockGroup], store: &Store, now: Moment, aggregate: bool) -> Vec<String> {
     let mut left_out = Vec::new();
-    let empty_labels = if aggregate { EmptyLabels::Absent } else { EmptyLabels::Kept };
     let mut known: HashMap<String, Times> = HashMap::new();
     let mut families: Vec<(&StockFamily, Grouping<'_>)> = Vec::new();
     let mut all_times: Vec<(Times, Grouping<'_>)> = Vec::new();
     for group in groups {
         let pairs = group.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let grouping = Grouping::with(labels(pairs), empty_labels);
+        let grouping = Grouping::with(labels(pairs), EmptyLabels::of(aggregate));
         if !grouping.labels().iter().any(|label| label.name == "job" && !label.value.is_empty()) {
             left_out.push(format!("group {}: it has no job", grouping.key()));
             continue;
@@ -141,8 +140,7 @@ fn import_message(
 ) -> Result<(), ImportError> {
     let body = delimited(message);
     let arena = Bump::new();
-    let empty_labels = if aggregate { EmptyLabels::Absent } else { EmptyLabels::Kept };
-    let parsed = protobuf::parse_within(&body, PushLimits::NONE, empty_labels, &arena)?;
+    let parsed = protobuf::parse_within(&body, PushLimits::NONE, EmptyLabels::of(aggregate), &arena)?;
     let push = Push::prepare(&parsed, grouping, aggregate).map_err(Rejection::from)?;
     let semantics = if aggregate { Semantics::merging() } else { Semantics::replacing(false) };
     store.push(grouping, &push, &semantics, pushed_at, None)?;

@@ -77,6 +77,11 @@ impl Encoding {
         }
     }
 
+    /// How a body that is said to be compressed so is in fact: what is no zstd is read as it is.
+    pub(super) fn in_fact(self, body: &[u8]) -> Encoding {
+        if self == Encoding::Zstd && !is_zstd(body) { Encoding::Identity } else { self }
+    }
+
     /// Its name in `Content-Encoding`, if it is one that the gateway undoes.
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
@@ -179,7 +184,7 @@ pub(super) fn inflate(
     let mut read_all = |decoder: &mut dyn Read, words: &dyn Fn(&io::Error) -> &'static str| {
         read_all(decoder, limit, words, share)
     };
-    match encoding {
+    match encoding.in_fact(&body) {
         Encoding::Identity => Ok(body),
         Encoding::Gzip if body.is_empty() => Err(BodyError::Encoding("EOF")),
         Encoding::Gzip => read_all(&mut MultiGzDecoder::new(&body[..]), &|error| match error.kind() {
@@ -191,7 +196,6 @@ pub(super) fn inflate(
         Encoding::Snappy => {
             read_all(&mut snap::read::FrameDecoder::new(&body[..]), &|_| "snappy: corrupt input")
         }
-        Encoding::Zstd if !is_zstd(&body) => Ok(body),
         Encoding::Zstd => {
             const UNREADABLE: &str = "zstd: corrupt input, or a window of more than 8 MiB";
             let mut decoder = zstd::stream::read::Decoder::with_buffer(&body[..])

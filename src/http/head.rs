@@ -119,7 +119,7 @@ impl Heads {
                         Some(end) if rest[end] == b'\n' => (Place::LineStart, end + 1),
                         Some(end) => {
                             changed.extend_from_slice(&bytes[copied..at + end]);
-                            changed.extend_from_slice(&escaped(rest[end]));
+                            changed.extend_from_slice(format!("%{:02X}", rest[end]).as_bytes());
                             copied = at + end + 1;
                             (Place::Target, end + 1)
                         }
@@ -156,11 +156,6 @@ impl Heads {
 /// Whether the library would refuse a target with this byte, or cut it there, where Go's takes it.
 fn has_to_be_escaped(byte: u8) -> bool {
     byte >= 0x80 || matches!(byte, b'#' | b'"' | b'<' | b'>' | b'`')
-}
-
-fn escaped(byte: u8) -> [u8; 3] {
-    let digit = |value: u8| b"0123456789ABCDEF"[usize::from(value)];
-    [b'%', digit(byte >> 4), digit(byte & 15)]
 }
 
 #[cfg(test)]

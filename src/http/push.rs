@@ -215,8 +215,7 @@ async fn push_elsewhere(
     let parsing = state.parsing.clone().acquire_owned().await.ok();
     let pushed = web::block(move || {
         let _parsing = parsing;
-        let is_decoded =
-            encoding != Encoding::Identity && (encoding != Encoding::Zstd || body::is_zstd(&body));
+        let is_decoded = encoding.in_fact(&body) != Encoding::Identity;
         let body = body::inflate(body, encoding, theirs.max_body_bytes, &mut share)?;
         // One that needs more than there is goes alone.
         if !share.grow_within(parsed_bytes(&body, format, &grouping, theirs.gateway.push_limits())) {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::labels::{EmptyLabels, INSTANCE, escape, write_pair};
+use crate::model::labels::{EmptyLabels, INSTANCE, block_of};
 
 /// One grouping label.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl<'a> Grouping<'a> {
             });
         }
         // An empty `instance` makes no other group: the own series of both would be the same.
-        let key = block_of(labels.iter().filter(|label| !is_empty_instance(label)));
+        let key = block(labels.iter().filter(|label| !is_empty_instance(label)));
         Grouping { labels, absent, key }
     }
 
@@ -98,12 +98,12 @@ impl<'a> Grouping<'a> {
     /// The label block of the group's own series, such as its `push_time_seconds`.
     pub fn series_block(&self) -> String {
         if self.has_instance() {
-            return block_of(self.labels.iter());
+            return block(self.labels.iter());
         }
         let instance = GroupingLabel { name: Cow::Borrowed(INSTANCE), value: Cow::Borrowed("") };
         let before = self.labels.partition_point(|label| *label.name < *INSTANCE);
         let (before, after) = self.labels.split_at(before);
-        block_of(before.iter().chain([&instance]).chain(after))
+        block(before.iter().chain([&instance]).chain(after))
     }
 }
 
@@ -111,17 +111,8 @@ fn is_empty_instance(label: &GroupingLabel<'_>) -> bool {
     label.name == INSTANCE && label.value.is_empty()
 }
 
-fn block_of<'b>(labels: impl Iterator<Item = &'b GroupingLabel<'b>>) -> String {
-    let mut block = Vec::with_capacity(48);
-    block.push(b'{');
-    for label in labels {
-        if block.len() > 1 {
-            block.push(b',');
-        }
-        write_pair(&mut block, &label.name, &escape(&label.value));
-    }
-    block.push(b'}');
-    String::from_utf8(block).unwrap_or_default()
+fn block<'b>(labels: impl Iterator<Item = &'b GroupingLabel<'b>>) -> String {
+    block_of(labels.map(|label| (&*label.name, &*label.value)))
 }
 
 #[cfg(test)]

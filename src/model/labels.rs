@@ -19,6 +19,13 @@ pub enum EmptyLabels {
     Kept,
 }
 
+impl EmptyLabels {
+    /// What it is in a gateway that adds up values, if `aggregate`, and in one that replaces them.
+    pub fn of(aggregate: bool) -> EmptyLabels {
+        if aggregate { EmptyLabels::Absent } else { EmptyLabels::Kept }
+    }
+}
+
 /// The label that every series is shown with, empty where it has none.
 pub const INSTANCE: &str = "instance";
 
@@ -97,15 +104,9 @@ pub fn without_empty_labels(block: &str) -> Cow<'_, str> {
     if !has_empty_labels(block) {
         return Cow::Borrowed(block);
     }
+    let kept = pairs(block).filter(|pair| !is_empty(pair));
     let mut out = Vec::with_capacity(block.len());
-    out.push(b'{');
-    for pair in pairs(block).filter(|pair| !is_empty(pair)) {
-        if out.len() > 1 {
-            out.push(b',');
-        }
-        write_pair(&mut out, &pair.name(), pair.value);
-    }
-    out.push(b'}');
+    write_block(&mut out, kept.map(|pair| (pair.name(), pair.value)));
     Cow::Owned(String::from_utf8(out).unwrap_or_default())
 }
 
@@ -201,15 +202,24 @@ pub fn write_pair(out: &mut Vec<u8>, name: &str, escaped_value: &str) {
 
 /// Builds a block from labels that are sorted by name, with values not yet escaped.
 pub fn block_of<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let mut out = vec![b'{'];
-    for (name, value) in labels {
-        if out.len() > 1 {
+    let mut out = Vec::with_capacity(48);
+    write_block(&mut out, labels.into_iter().map(|(name, value)| (name, escape(value))));
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Appends a block of labels that are sorted by name, with values that are escaped already.
+pub fn write_block<N: AsRef<str>, V: AsRef<str>>(
+    out: &mut Vec<u8>,
+    labels: impl IntoIterator<Item = (N, V)>,
+) {
+    out.push(b'{');
+    for (at, (name, escaped_value)) in labels.into_iter().enumerate() {
+        if at > 0 {
             out.push(b',');
         }
-        write_pair(&mut out, name, &escape(value));
+        write_pair(out, name.as_ref(), escaped_value.as_ref());
     }
     out.push(b'}');
-    String::from_utf8(out).unwrap_or_default()
 }
 
 /// The order in which a scrape lists the series of a family: fewer labels first, then the label

@@ -13,8 +13,7 @@ use crate::exposition::quote::{quote, quote_beginning, quote_byte};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
 use crate::model::body::{Body, Label};
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::EmptyLabels;
-use crate::model::labels::unescape;
+use crate::model::labels::{EmptyLabels, unescape};
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
 

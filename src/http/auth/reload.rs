@@ -86,8 +86,8 @@ pub(in crate::http) async fn watch(state: Arc<State>) {
     }
 }
 
-/// Reads the rules if a file has changed, or where that is asked for. Gives what is wrong now, after what was wrong at the last look; as
-/// long as something is, every look is a try, since the cause may be outside of the files.
+/// Reads the rules if a file has changed, or where that is asked for. Gives what is wrong now, after what was wrong
+/// at the last look; as long as something is, every look is a try, since the cause may be outside of the files.
 fn look(state: &State, guard: &Guard, occasion: Occasion, before: Option<String>) -> Option<String> {
     let old = guard.rules();
     let telemetry = state.gateway.telemetry().web();

@@ -12,7 +12,7 @@ use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::grouping::Grouping;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{has_empty_labels, unescape, write_pair};
+use crate::model::labels::{has_empty_labels, unescape, write_block};
 use crate::model::limits::PushLimits;
 use crate::model::native_histogram::{Fault, MAX_BUCKETS, NativeHistogram};
 use crate::model::rules::{Cause, Refusal, describe};
@@ -303,16 +303,8 @@ impl<'a> Builder<'_, 'a> {
 
     /// The labels of the body as they are, for a message or an exemplar.
     fn raw_block(&mut self, labels: &[body::Label<'_>]) -> Span {
-        span_of(&mut self.text, |text| {
-            text.push(b'{');
-            for (at, label) in labels.iter().enumerate() {
-                if at > 0 {
-                    text.push(b',');
-                }
-                write_pair(text, label.name, label.escaped_value);
-            }
-            text.push(b'}');
-        })
+        let pairs = labels.iter().map(|label| (label.name, label.escaped_value));
+        span_of(&mut self.text, |text| write_block(text, pairs))
     }
 
     /// Checks a value and copies its buckets or quantiles.
