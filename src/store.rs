@@ -4,6 +4,7 @@
 //! store. This file is the only one that holds a guard of the map: never across an await point (there
 //! is none), never while another guard is held. Locks are taken in the order definitions, map.
 
+mod blocks;
 pub mod change;
 pub mod check;
 pub mod definition;
@@ -38,7 +39,7 @@ use crate::model::push::Push;
 use crate::model::rules::Refusal;
 use crate::model::time::Moment;
 use crate::store::change::Tracking;
-use crate::store::definition::{Definitions, OwnFamily};
+use crate::store::definition::{Definitions, OwnFamily, Shape};
 use crate::store::group::{Group, GroupLabels, Plan, Restructuring, Semantics, plan_of_new_group, shape_of};
 use crate::store::idempotency::{Key, Keys, Known};
 use crate::store::order::Orders;
@@ -231,7 +232,7 @@ impl Store {
             }
             Err(mut rejection) => {
                 if let Rejection::Refused(refusal) = &mut rejection {
-                    self.locate(refusal, push, grouping.key(), &mut structure.definitions);
+                    self.locate(refusal, push, grouping.key(), &structure.definitions);
                 }
                 self.note_failure(grouping, now, &mut structure);
                 Err(rejection)
@@ -428,6 +429,10 @@ impl Store {
         now: Moment,
         structure: &mut Structure,
     ) -> Outcome {
+        let shape = shape_of(grouping);
+        for pushed in push.families() {
+            self.expect_shape(push.name(pushed), &shape, structure);
+        }
         let created = self.created(grouping, now, structure);
         let mut with = Restructuring {
             definitions: &mut structure.definitions,
@@ -451,6 +456,17 @@ impl Store {
                 Outcome::of(group.note_session(push, semantics))
             }
         }
+    }
+
+    /// Must come before a group of this shape gets a family, while no guard is held.
+    fn expect_shape(&self, name: &str, shape: &Shape, structure: &mut Structure) {
+        structure.definitions.expect_shape(name, shape, |key, each| {
+            if let Some(group) = self.groups.get(key)
+                && let Some(family) = group.family(name)
+            {
+                family.blocks_from(0).for_each(each);
+            }
+        });
     }
 
     /// A new group, where there is none with this key.

@@ -136,7 +136,75 @@ fn pushes(family: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<Pu
     prop::collection::vec((0..4usize, body).prop_map(|(group, body)| Push { group, body }), 1..12)
 }
 
+/// A push of some series of `c_total` to a group whose labels are some of those that the series have, or the end
+/// of that group.
+#[derive(Clone, Debug)]
+struct Meeting {
+    /// 0 pushes, 1 puts, 2 deletes.
+    action: usize,
+    group: BTreeMap<&'static str, &'static str>,
+    series: BTreeSet<BTreeMap<&'static str, &'static str>>,
+}
+
+fn meetings() -> impl Strategy<Value = Vec<Meeting>> {
+    let labels = || {
+        let value = || prop::option::weighted(0.4, prop::sample::select(vec!["1", "2"]));
+        let named = |(a, b, c): (_, _, _)| {
+            [("a", a), ("b", b), ("c", c)]
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect()
+        };
+        (value(), value(), value()).prop_map(named)
+    };
+    let series = prop::collection::btree_set(labels(), 1..4);
+    let meeting = (prop::sample::select(vec![0, 0, 0, 1, 2]), labels(), series)
+        .prop_map(|(action, group, series)| Meeting { action, group, series });
+    prop::collection::vec(meeting, 1..30)
+}
+
 proptest! {
+    #[test]
+    fn no_series_stands_in_two_groups(meetings in meetings()) {
+        let gateway = gateway();
+        let mut groups: BTreeMap<BTreeMap<&str, &str>, BTreeSet<BTreeMap<&str, &str>>> = BTreeMap::new();
+        for Meeting { action, group, series } in meetings {
+            let label = |(name, value): (&&'static str, &&'static str)| {
+                GroupingLabel { name: (*name).into(), value: (*value).into() }
+            };
+            let job = GroupingLabel { name: "job".into(), value: "j".into() };
+            let grouping = Grouping::new(group.iter().map(label).chain([job]).collect());
+            if action == 2 {
+                prop_assert!(gateway.delete(&grouping, None).wait_blocking().is_ok());
+                groups.remove(&group);
+                continue;
+            }
+            let mut body = String::from("# TYPE c_total counter\n");
+            for labels in &series {
+                let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+                body += &format!("c_total{{{}}} 1\n", labels.join(","));
+            }
+            // Those of the group take the place of those that a series has.
+            let full = |series: &BTreeMap<&'static str, &'static str>| {
+                series.iter().chain(&group).map(|(name, value)| (*name, *value)).collect::<BTreeMap<_, _>>()
+            };
+            let pushed: BTreeSet<BTreeMap<&str, &str>> = series.iter().map(full).collect();
+            let is_twice = pushed.len() < series.len();
+            let is_elsewhere = groups.iter().any(|(other, held)| *other != group && !held.is_disjoint(&pushed));
+            let method = if action == 1 { Method::Put } else { Method::Post };
+            let request = PushRequest::new(method, &grouping, BodyFormat::Text, body.as_bytes());
+            let answer = gateway.push_blocking(&request);
+            prop_assert_eq!(answer.is_ok(), !is_twice && !is_elsewhere, "{:?}", answer);
+            if answer.is_ok() {
+                let held = groups.entry(group.clone()).or_default();
+                if action == 1 {
+                    held.clear();
+                }
+                held.extend(pushed);
+            }
+        }
+    }
+
     #[test]
     fn order_does_not_matter_for_what_adds(pushes in pushes(adding_family()), seed in any::<u64>()) {
         let (forward, shuffled) = (gateway(), gateway());

@@ -13,7 +13,7 @@ use crate::model::labels::{pairs, without_empty_labels, write_pair};
 use crate::model::name::is_legacy_metric_name;
 use crate::model::push::{self, Push};
 use crate::model::rules::{Cause, Other, Refusal};
-use crate::store::definition::{Definitions, Shape, check_suffixes};
+use crate::store::definition::{Definitions, OtherShapes, Shape, check_suffixes};
 use crate::store::group::{FamilyRule, Group, Plan, Semantics, duplicate};
 use crate::store::shown_names::ShownNames;
 use crate::store::spellings::Spellings;
@@ -181,21 +181,22 @@ pub fn check_other_groups(
     definitions: &Definitions,
     holds: impl Fn(&str, &str, &str) -> bool,
 ) -> Result<(), Refusal> {
-    let mut shapes: Option<(&str, Vec<Shape>)> = None;
+    let mut others: Option<(&str, Option<OtherShapes<'_>>)> = None;
     for (pushed, series) in Group::new_series(push, plan) {
         let name = push.name(pushed);
-        if shapes.as_ref().is_none_or(|(of, _)| *of != name) {
-            shapes = Some((name, definitions.other_shapes(name, own_shape)));
-        }
-        let others = shapes.iter().flat_map(|(_, shapes)| shapes);
+        let of_name = others.filter(|(of, _)| *of == name).map(|(_, others)| others);
+        let of_name = of_name.unwrap_or_else(|| definitions.other_shapes(name, own_shape));
+        others = Some((name, of_name));
+        let Some(of_name) = of_name else { continue };
         let block = push.block(series);
         let shown = if push.has_empty_labels() { without_empty_labels(block) } else { block.into() };
         let spellings = if *shown == *block { &[block][..] } else { &[block, &shown] };
-        let is_held = |shape: &Shape| {
-            let mut keys = spellings.iter().filter_map(|block| Some((key_within(block, shape)?, block)));
-            keys.find(|(key, block)| holds(key, name, block)).map(|(key, _)| key)
+        let holder = |block: &&str| {
+            let mut keys = of_name.iter().filter_map(|shape| key_within(block, shape));
+            keys.find(|key| holds(key, name, block))
         };
-        if let Some(key) = others.into_iter().find_map(is_held) {
+        let mut spellings = spellings.iter().filter(|block| of_name.may_hold(block));
+        if let Some(key) = spellings.find_map(holder) {
             return Err(duplicate(push, pushed, series, Other::Group { key, more: 0 }));
         }
     }

@@ -6,22 +6,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use foldhash::fast::RandomState;
-use smallvec::SmallVec;
-
 use crate::model::escaping::Escaping;
 use crate::model::histogram::Layout;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::{has_empty_labels, without_empty_labels};
 use crate::model::push::GROUP_FAMILIES;
 use crate::model::rules::{Cause, Other};
+use crate::store::blocks::Blocks;
 use crate::store::change::Tracking;
 use crate::store::shown_names::ShownNames;
 use crate::store::spellings::Spellings;
 use crate::store::texts::Texts;
-
-/// How many of the groups that have a family are known by name, for messages.
-const MAX_HOLDERS: usize = 2;
+use foldhash::fast::RandomState;
 
 /// How many bucket layouts of a family are kept for sharing.
 const SHARED_LAYOUTS: usize = 16;
@@ -101,32 +97,75 @@ pub struct OwnFamily {
 #[derive(Debug)]
 struct Entry {
     definition: Arc<Definition>,
-    /// How many groups have the family, by shape.
-    shapes: Vec<(Shape, u32)>,
+    /// The keys of the groups that have the family, by their slots.
+    holders: Vec<Option<Arc<str>>>,
+    free_slots: Vec<u32>,
+    /// The shape of these groups, unless they are mixed.
+    shape: Shape,
+    mixed: Option<Box<Mixed>>,
     /// Help texts and units.
     texts: Texts,
     layouts: Vec<Arc<Layout>>,
-    next_slot: u32,
-    free_slots: Vec<u32>,
-    /// The keys of some of the groups that have the family.
-    holders: SmallVec<[Arc<str>; MAX_HOLDERS]>,
     /// Of series with empty labels.
     spellings: Option<Box<Spellings>>,
 }
 
+/// What is known about a family once its groups have had more than one shape: only then can a series belong to two
+/// of them.
+#[derive(Debug, Default)]
+struct Mixed {
+    /// How many groups there are, by shape.
+    shapes: HashMap<Shape, u32, RandomState>,
+    /// Of all series.
+    blocks: Blocks,
+}
+
 impl Entry {
     fn groups(&self) -> u32 {
-        self.shapes.iter().map(|(_, groups)| groups).sum()
+        (self.holders.len() - self.free_slots.len()) as u32
     }
 
-    fn respell<'b>(&mut self, group: &Arc<str>, blocks: impl Iterator<Item = &'b str>) {
+    fn list<'b>(&mut self, group: &Arc<str>, blocks: impl Iterator<Item = &'b str>) {
+        for block in blocks {
+            if let Some(mixed) = &mut self.mixed {
+                mixed.blocks.add(block);
+            }
+            if has_empty_labels(block) {
+                self.spellings.get_or_insert_default().add(group, &without_empty_labels(block));
+            }
+        }
+    }
+
+    fn unlist<'b>(&mut self, group: &str, blocks: impl Iterator<Item = &'b str>) {
+        if let Some(mixed) = &mut self.mixed {
+            blocks.for_each(|block| mixed.blocks.remove(block));
+        }
         if let Some(spellings) = &mut self.spellings {
             spellings.remove(group);
         }
-        for block in blocks.filter(|block| has_empty_labels(block)) {
-            self.spellings.get_or_insert_default().add(group, &without_empty_labels(block));
-        }
         self.spellings.take_if(|spellings| spellings.is_empty());
+    }
+}
+
+/// The groups of other shapes that have a family: one of them may hold a series that is new to a group.
+#[derive(Clone, Copy, Debug)]
+pub struct OtherShapes<'a> {
+    own: &'a Shape,
+    entry: &'a Entry,
+}
+
+impl<'a> OtherShapes<'a> {
+    /// Whether one of the groups may hold a series with this label block.
+    pub fn may_hold(self, block: &str) -> bool {
+        self.entry.mixed.as_ref().is_none_or(|mixed| mixed.blocks.may_have(block))
+    }
+
+    /// The shapes.
+    pub fn iter(self) -> impl Iterator<Item = &'a Shape> {
+        let OtherShapes { own, entry } = self;
+        let single = entry.mixed.is_none().then_some(&entry.shape);
+        let many = entry.mixed.iter().flat_map(|mixed| mixed.shapes.keys());
+        single.into_iter().chain(many).filter(move |shape| *shape != own)
     }
 }
 
@@ -212,18 +251,10 @@ impl Definitions {
         self.families.get(name).map(|entry| (entry.definition.kind(), entry.groups()))
     }
 
-    /// A group other than `group` that has the family, if one is known.
+    /// A group other than `group` that has the family.
     pub fn holder(&self, name: &str, group: &str) -> Option<&Arc<str>> {
-        self.families.get(name)?.holders.iter().find(|holder| ***holder != *group)
-    }
-
-    /// Notes that a group is one of those that have the family.
-    pub fn note_holder(&mut self, name: &str, group: &Arc<str>) {
-        if let Some(entry) = self.families.get_mut(name)
-            && entry.holders.len() < MAX_HOLDERS
-        {
-            entry.holders.push(group.clone());
-        }
+        let mut holders = self.families.get(name)?.holders.iter().flatten();
+        holders.find(|holder| ***holder != *group)
     }
 
     /// Whether the gateway has a family of this name itself.
@@ -254,10 +285,26 @@ impl Definitions {
         &self.shown
     }
 
-    /// The shapes, other than `own`, of the groups that have this family.
-    pub fn other_shapes(&self, name: &str, own: &Shape) -> Vec<Shape> {
-        let shapes = self.families.get(name).map_or(&[][..], |entry| &entry.shapes);
-        shapes.iter().filter(|(shape, _)| shape != own).map(|(shape, _)| shape.clone()).collect()
+    /// The groups of other shapes than `own` that have this family; none where there are none.
+    pub fn other_shapes<'a>(&'a self, name: &str, own: &'a Shape) -> Option<OtherShapes<'a>> {
+        let entry = self.families.get(name)?;
+        let shapes = OtherShapes { own, entry };
+        shapes.iter().next().is_some().then_some(shapes)
+    }
+
+    /// Must come before a group of this shape leases a family: from its second shape on, all series of the family
+    /// are listed. `visit` calls back with the label blocks that the group with a key has of the family.
+    pub fn expect_shape(&mut self, name: &str, shape: &Shape, visit: impl Fn(&str, &mut dyn FnMut(&str))) {
+        let Some(entry) = self.families.get_mut(name) else { return };
+        if entry.mixed.is_some() || entry.shape == *shape {
+            return;
+        }
+        let mut mixed = Box::<Mixed>::default();
+        mixed.shapes.insert(entry.shape.clone(), entry.groups());
+        for key in entry.holders.iter().flatten() {
+            visit(key, &mut |block| mixed.blocks.add(block));
+        }
+        entry.mixed = Some(mixed);
     }
 
     /// Registers that one more group has the family.
@@ -271,12 +318,12 @@ impl Definitions {
                 note_change(self.tracking, &mut self.changed, &definition);
                 self.families.entry(name).or_insert(Entry {
                     definition,
-                    shapes: Vec::new(),
+                    holders: Vec::with_capacity(1),
+                    free_slots: Vec::new(),
+                    shape: group.shape.clone(),
+                    mixed: None,
                     texts: Texts::default(),
                     layouts: Vec::new(),
-                    next_slot: 0,
-                    free_slots: Vec::new(),
-                    holders: SmallVec::new(),
                     spellings: None,
                 })
             }
@@ -285,17 +332,14 @@ impl Definitions {
             note_change(self.tracking, &mut self.changed, &entry.definition);
             entry.definition.set_kind(kind, self.tracking);
         }
-        match entry.shapes.iter_mut().find(|(known, _)| known == group.shape) {
-            Some((_, groups)) => *groups += 1,
-            None => entry.shapes.push((group.shape.clone(), 1)),
-        }
-        if entry.holders.len() < MAX_HOLDERS {
-            entry.holders.push(group.key.clone());
+        if let Some(mixed) = &mut entry.mixed {
+            *mixed.shapes.entry(group.shape.clone()).or_default() += 1;
         }
         let slot = entry.free_slots.pop().unwrap_or_else(|| {
-            entry.next_slot += 1;
-            entry.next_slot - 1
+            entry.holders.push(None);
+            entry.holders.len() as u32 - 1
         });
+        entry.holders[slot as usize] = Some(group.key.clone());
         Lease { definition: entry.definition.clone(), slot }
     }
 
@@ -313,22 +357,33 @@ impl Definitions {
         Some(entry.definition.clone())
     }
 
-    /// Takes back what [`Definitions::lease`] gave.
-    pub fn release(&mut self, name: &str, slot: u32, group: Holder<'_>) {
+    /// Takes back what [`Definitions::lease`] gave to a group that has these label blocks of the family.
+    pub fn release<'b>(
+        &mut self,
+        name: &str,
+        slot: u32,
+        group: Holder<'_>,
+        blocks: impl Iterator<Item = &'b str>,
+    ) {
         let Some(entry) = self.families.get_mut(name) else { return };
-        entry.respell(group.key, std::iter::empty());
-        entry.holders.retain(|holder| holder != group.key);
-        if let Some(at) = entry.shapes.iter().position(|(known, _)| known == group.shape) {
-            entry.shapes[at].1 -= 1;
-            if entry.shapes[at].1 == 0 {
-                entry.shapes.swap_remove(at);
-            }
+        if let Some(holder) = entry.holders.get_mut(slot as usize).filter(|holder| holder.is_some()) {
+            *holder = None;
+            entry.free_slots.push(slot);
         }
-        entry.free_slots.push(slot);
-        if entry.shapes.is_empty() {
+        if entry.groups() == 0 {
             note_change(self.tracking, &mut self.changed, &entry.definition);
             self.families.remove(name);
             self.shown.remove(name);
+            return;
+        }
+        entry.unlist(group.key, blocks);
+        if let Some(mixed) = &mut entry.mixed
+            && let Some(groups) = mixed.shapes.get_mut(group.shape)
+        {
+            *groups -= 1;
+            if *groups == 0 {
+                mixed.shapes.remove(group.shape);
+            }
         }
     }
 
@@ -342,10 +397,23 @@ impl Definitions {
         self.families.values().filter_map(|entry| entry.spellings.as_deref()).flat_map(Spellings::groups)
     }
 
-    /// Notes that these are the label blocks that a group has of the family now.
-    pub fn respell<'b>(&mut self, name: &str, group: &Arc<str>, blocks: impl Iterator<Item = &'b str>) {
+    /// Whether the series of a family are listed, some of them at least: then [`Definitions::list`] and
+    /// [`Definitions::unlist`] must follow what changes.
+    pub fn is_listed(&self, name: &str) -> bool {
+        self.families.get(name).is_some_and(|entry| entry.mixed.is_some() || entry.spellings.is_some())
+    }
+
+    /// Notes that a group has got series of the family with these label blocks.
+    pub fn list<'b>(&mut self, name: &str, group: &Arc<str>, blocks: impl Iterator<Item = &'b str>) {
         if let Some(entry) = self.families.get_mut(name) {
-            entry.respell(group, blocks);
+            entry.list(group, blocks);
+        }
+    }
+
+    /// Notes that all series of the family that a group has go. These are their label blocks.
+    pub fn unlist<'b>(&mut self, name: &str, group: &str, blocks: impl Iterator<Item = &'b str>) {
+        if let Some(entry) = self.families.get_mut(name) {
+            entry.unlist(group, blocks);
         }
     }
 

@@ -258,9 +258,9 @@ impl Family {
         &self.pieces
     }
 
-    /// The label blocks of the series, in order.
-    pub fn blocks(&self) -> impl Iterator<Item = &str> {
-        self.pieces.iter().flat_map(|piece| (0..piece.len()).map(|at| piece.block(at)))
+    /// The label blocks of the series from this position on, in order.
+    pub fn blocks_from(&self, position: u32) -> impl Iterator<Item = &str> {
+        (position..self.len).map(|position| self.block(position))
     }
 
     fn block(&self, position: u32) -> &str {

@@ -18,6 +18,9 @@ use crate::store::sessions::Sessions;
 /// Families beyond these are read when they are needed: a push rarely has more.
 const WARMED_FAMILIES: usize = 16;
 
+/// Up to so many new families are put in their places one by one; more are sorted with all that are there.
+const MOST_INSERTED: usize = 4;
+
 /// How a family of a push meets the family of the same name in the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FamilyRule {
@@ -140,6 +143,9 @@ pub struct Group {
     pub epoch: u64,
     /// The families, sorted by name.
     families: Vec<Family>,
+    /// The series of all families, and their bytes.
+    series: u64,
+    family_bytes: u64,
     next_number: u32,
     /// Whether the values are written to disk together.
     is_small: bool,
@@ -189,6 +195,8 @@ impl Group {
             slot,
             epoch,
             families: Vec::new(),
+            series: 0,
+            family_bytes: 0,
             next_number: 0,
             is_small: true,
             changes: None,
@@ -199,6 +207,7 @@ impl Group {
     /// Puts back a family that the group had before. Families must come sorted by name.
     pub fn restore(&mut self, family: Family) {
         self.next_number = self.next_number.max(family.number + 1);
+        self.count(&family);
         self.families.push(family);
     }
 
@@ -296,12 +305,17 @@ impl Group {
 
     /// How many series the group has, without its own two.
     pub fn series(&self) -> u64 {
-        self.families.iter().map(|family| u64::from(family.series_count())).sum()
+        self.series
     }
 
     /// The size of everything in bytes, roughly; see [`crate::store::piece::Piece::row_bytes`].
     pub fn bytes(&self) -> u64 {
-        own_bytes(&self.labels.key) + self.families.iter().map(Family::bytes).sum::<u64>()
+        own_bytes(&self.labels.key) + self.family_bytes
+    }
+
+    fn count(&mut self, family: &Family) {
+        self.series += u64::from(family.series_count());
+        self.family_bytes += family.bytes();
     }
 
     /// By how many bytes a plan that changes values only makes the group grow.
@@ -468,6 +482,7 @@ impl Group {
                 grown += family.series_bytes() as i64 - before as i64;
             }
         }
+        self.family_bytes = self.family_bytes.saturating_add_signed(grown);
         self.accepted(now);
         grown
     }
@@ -486,7 +501,10 @@ impl Group {
                 semantics.drops(family) && push.family(family.definition.name()).is_none()
             };
             for mut family in self.families.extract_if(.., is_absent) {
-                with.definitions.release(family.definition.name(), family.slot, self.labels.holder());
+                self.series -= u64::from(family.series_count());
+                self.family_bytes -= family.bytes();
+                let (name, holder) = (family.definition.name(), self.labels.holder());
+                with.definitions.release(name, family.slot, holder, family.blocks_from(0));
                 if let Some(changes) = &mut self.changes
                     && family.track(with.tracking).is_some_and(|changes| !changes.is_new)
                 {
@@ -505,6 +523,8 @@ impl Group {
             let family = match self.position(name) {
                 Ok(at) => {
                     let family = &mut self.families[at];
+                    self.series -= u64::from(family.series_count());
+                    self.family_bytes -= family.bytes();
                     family.track(with.tracking);
                     if let Some(definition) = with.definitions.retyped(name, kind) {
                         family.definition = definition;
@@ -525,11 +545,16 @@ impl Group {
             let is_retyped = live.is_some_and(|live| live.adds(name) != kind.adds(name));
             let rule = if is_retyped { FamilyRule::Replace } else { semantics.rule(pushed) };
             let layouts = with.definitions.layouts(name);
-            change(family, push, pushed, &step.placement, rule, now, epoch, &layouts);
-            if push.has_empty_labels() || with.definitions.spellings(name).is_some() {
-                with.definitions.respell(name, &self.labels.key, family.blocks());
-            }
             let is_replaced = rule == FamilyRule::Replace;
+            let is_listed = push.has_empty_labels() || with.definitions.is_listed(name);
+            if is_listed && is_replaced {
+                with.definitions.unlist(name, &self.labels.key, family.blocks_from(0));
+            }
+            let first_new = if is_replaced { 0 } else { family.series_count() };
+            change(family, push, pushed, &step.placement, rule, now, epoch, &layouts);
+            if is_listed {
+                with.definitions.list(name, &self.labels.key, family.blocks_from(first_new));
+            }
             if family.metadata.changes_with(push, pushed, is_replaced) {
                 if let Some(changes) = family.track(with.tracking) {
                     changes.has_new_metadata = true;
@@ -538,17 +563,35 @@ impl Group {
                 family.metadata.change_with(push, pushed, is_replaced, &mut text);
             }
             family.share_layout(with.definitions);
+            self.series += u64::from(family.series_count());
+            self.family_bytes += family.bytes();
         }
-        self.families.append(&mut added);
-        self.families.sort_by(|a, b| a.definition.name().cmp(b.definition.name()));
-        self.families.shrink_to_fit();
+        self.insert(added);
         self.accepted(now);
+    }
+
+    /// Adds families, and makes little more room than they need: most groups never grow again.
+    fn insert(&mut self, mut added: Vec<Family>) {
+        let (len, more) = (self.families.len(), added.len());
+        if self.families.capacity() < len + more {
+            self.families.reserve_exact(more.max(len / 8));
+        }
+        if more > MOST_INSERTED {
+            self.families.append(&mut added);
+            self.families.sort_by(|a, b| a.definition.name().cmp(b.definition.name()));
+            return;
+        }
+        for family in added {
+            let at = self.position(family.definition.name()).unwrap_or_else(|at| at);
+            self.families.insert(at, family);
+        }
     }
 
     /// Gives back the names of all families, before the group goes.
     pub fn release(&self, definitions: &mut Definitions) {
         for family in &self.families {
-            definitions.release(family.definition.name(), family.slot, self.labels.holder());
+            let (name, holder) = (family.definition.name(), self.labels.holder());
+            definitions.release(name, family.slot, holder, family.blocks_from(0));
         }
     }
 }

@@ -101,6 +101,7 @@ mod tests {
     use crate::model::summary::Quantile;
     use crate::model::time::Moment;
     use crate::store::change::Tracking;
+    use crate::store::family::Family as Kept;
     use crate::store::group::{Absent, FamilyRule};
     use crate::store::{Outcome, Rejection};
 
@@ -302,7 +303,14 @@ mod tests {
 
     /// Whether the count is what there is.
     fn answer_bytes_are_right(store: &Store) -> bool {
-        let bytes: u64 = store.groups.iter().map(|group| group.bytes()).sum();
-        bytes as i64 == store.bytes()
+        let bytes = |group: &Group| {
+            own_bytes(&group.labels.key) + group.families().iter().map(Kept::bytes).sum::<u64>()
+        };
+        let series = |group: &Group| {
+            group.families().iter().map(|family| i64::from(family.series_count())).sum::<i64>()
+        };
+        let bytes: u64 = store.groups.iter().map(|group| bytes(&group)).sum();
+        let series: i64 = store.groups.iter().map(|group| series(&group)).sum();
+        (bytes as i64, series) == (store.bytes(), store.series_count())
     }
 }

@@ -6,18 +6,9 @@ use crate::store::Store;
 use crate::store::definition::Definitions;
 use crate::store::group::Group;
 
-/// How many groups are looked through for one with a certain family.
-const MAX_LOOKED_THROUGH: usize = 1_000;
-
 impl Store {
     /// Finds out where the families are that a push to the group with the key `own` clashes with.
-    pub(super) fn locate(
-        &self,
-        refusal: &mut Refusal,
-        push: &Push,
-        own: &str,
-        definitions: &mut Definitions,
-    ) {
+    pub(super) fn locate(&self, refusal: &mut Refusal, push: &Push, own: &str, definitions: &Definitions) {
         for (cause, other) in refusal.others_mut() {
             let Other::Family(name) = &*other else { continue };
             let is_in_push = push.family(name).is_some() && !matches!(cause, Cause::KindConflict { .. });
@@ -27,13 +18,7 @@ impl Store {
         }
     }
 
-    fn place_of(
-        &self,
-        name: &str,
-        own: &str,
-        is_in_push: bool,
-        definitions: &mut Definitions,
-    ) -> Option<Other> {
+    fn place_of(&self, name: &str, own: &str, is_in_push: bool, definitions: &Definitions) -> Option<Other> {
         if is_in_push {
             return Some(Other::SamePush);
         }
@@ -45,15 +30,6 @@ impl Store {
         let others = groups - u32::from(is_in_own);
         if others == 0 {
             return Some(Other::Group { key: own.to_owned(), more: 0 });
-        }
-        if definitions.holder(name, own).is_none() {
-            let found = self
-                .groups
-                .iter()
-                .take(MAX_LOOKED_THROUGH)
-                .find(|group| **group.key() != *own && has_family(group));
-            let key = found.map(|group| group.key().clone())?;
-            definitions.note_holder(name, &key);
         }
         let key = definitions.holder(name, own)?.to_string();
         Some(Other::Group { key, more: others - 1 })

@@ -234,6 +234,7 @@ impl Store {
         let mut families = view.families;
         families.sort_by(|a, b| a.name.cmp(&b.name));
         for family in families {
+            self.expect_shape(&family.name, &group.labels.shape, structure);
             let lease = structure.definitions.lease(&family.name, family.kind, group.labels.holder());
             let mut restored = Family::new(lease, structure.epoch(), family.number);
             let mut share = |text: Arc<str>| structure.definitions.text(&family.name, &text);
@@ -243,7 +244,7 @@ impl Store {
             };
             restored.pushed_at = family.pushed_at;
             restored.restore(family.pieces);
-            structure.definitions.respell(&family.name, &group.labels.key, restored.blocks());
+            structure.definitions.list(&family.name, &group.labels.key, restored.blocks_from(0));
             restored.share_layout(&mut structure.definitions);
             group.restore(restored);
         }
