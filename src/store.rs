@@ -66,6 +66,8 @@ pub struct Store {
     series_count: AtomicI64,
     /// See [`group::Group::bytes`].
     bytes: AtomicI64,
+    /// See [`Definitions::bytes`].
+    name_bytes: AtomicI64,
     /// None while what was there before is put back.
     limits: OnceLock<StoreLimits>,
     generation: AtomicU64,
@@ -167,6 +169,7 @@ impl Store {
             group_count: AtomicI64::new(0),
             series_count: AtomicI64::new(0),
             bytes: AtomicI64::new(0),
+            name_bytes: AtomicI64::new(0),
             limits: OnceLock::new(),
             generation: AtomicU64::new(0),
         }
@@ -225,6 +228,7 @@ impl Store {
         match plan {
             Ok(plan) => {
                 let outcome = self.restructure(grouping, push, &plan, semantics, now, &mut structure);
+                self.count_names(&structure);
                 if let Some(key) = key {
                     self.remember(grouping.key(), key, now, &mut structure);
                 }
@@ -299,7 +303,12 @@ impl Store {
 
     /// The size of everything in bytes, roughly: what the limit counts.
     pub fn bytes(&self) -> i64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed) + self.name_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Must come after names came or went.
+    fn count_names(&self, structure: &Structure) {
+        self.name_bytes.store(structure.definitions.bytes() as i64, Ordering::Relaxed);
     }
 
     /// When the latest push was accepted, in nanoseconds since the epoch; 0 for never.
@@ -316,7 +325,7 @@ impl Store {
     /// taken, so that nothing stands in it twice; values go on changing.
     pub fn snapshot(&self) -> Snapshot {
         let structure = self.hold();
-        let mut builder = SnapshotBuilder::default();
+        let mut builder = SnapshotBuilder::with_capacity(structure.definitions.len());
         for group in self.groups.iter() {
             builder.add(&group, self.tracking);
         }

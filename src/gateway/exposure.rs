@@ -12,7 +12,7 @@ use crate::model::escaping::Escaping;
 use crate::model::kind::{Form, Kind};
 use crate::model::summary::Summary;
 use crate::model::time::Start;
-use crate::store::order::Entry;
+use crate::store::order::{Entry, Order};
 use crate::store::piece::{Piece, RowValue};
 use crate::store::snapshot::{Snapshot, SnapshotFamily};
 use crate::store::states;
@@ -78,11 +78,11 @@ fn details(piece: &Piece, row: usize) -> Details<'_> {
 }
 
 /// The series of state sets in the order in which OpenMetrics must have them: those of a set together.
-fn by_set(family: &SnapshotFamily, entries: &[Entry]) -> Arc<Vec<Entry>> {
+fn by_set(family: &SnapshotFamily, entries: &[Entry]) -> Order {
     let set_and_state = |entry: &Entry| states::split(family.name(), family.block(*entry));
     let mut entries = entries.to_vec();
     entries.sort_by_cached_key(set_and_state);
-    Arc::new(entries)
+    Order::Many(Arc::new(entries))
 }
 
 /// Which series of a family are written. Prometheus takes all series of a family for native histograms if

@@ -1,6 +1,5 @@
 //! A scrape: everything that is there, joined with the gateway's own metrics, in the stock order.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::gateway::clashes::Clashes;
 use crate::gateway::exposure::{Exposure, Part};
 use crate::model::kind::Kind;
 use crate::model::time::Moment;
-use crate::store::order::Entry;
+use crate::store::order::{Entry, Order};
 use crate::store::snapshot::{GroupTimes, Slots, Snapshot, SnapshotFamily};
 use crate::telemetry;
 
@@ -123,7 +122,8 @@ impl Gateway {
         let now = self.clock.now();
         let mut own = self.telemetry.families(&self.store, now);
         own.retain(|family| goes_together(family, &snapshot));
-        let mut sources: Vec<Source<'_>> = snapshot.families.iter().map(Source::Pushed).collect();
+        let mut sources = Vec::with_capacity(snapshot.families.len() + own.len() + GROUP_FAMILIES.len());
+        sources.extend(snapshot.families.iter().map(Source::Pushed));
         sources.extend(own.iter().map(Source::Own));
         if !snapshot.groups.extents().is_empty() {
             sources.extend(GROUP_FAMILIES.iter().map(|(name, help, time)| Source::Group(name, help, *time)));
@@ -192,11 +192,11 @@ impl Gateway {
         });
     }
 
-    pub(super) fn order_of(&self, family: &SnapshotFamily) -> Arc<Vec<Entry>> {
+    pub(super) fn order_of(&self, family: &SnapshotFamily) -> Order {
         self.store.orders().of(family.name(), family.extents(), |entry| family.block(entry))
     }
 
-    pub(super) fn order_of_groups(&self, groups: &Slots<GroupTimes>) -> Arc<Vec<Entry>> {
+    pub(super) fn order_of_groups(&self, groups: &Slots<GroupTimes>) -> Order {
         let block = |entry: Entry| groups.get(entry.slot).map_or("", GroupTimes::block);
         self.store.orders().of(GROUP_ORDER, groups.extents(), block)
     }

@@ -199,16 +199,29 @@ impl ByBound {
     }
 }
 
-/// A group that is made into what is shown of it when it is written.
+/// A group that is made into what is shown of it when it is written, family by family: there can be very many.
 struct Shown(GroupView);
 
 impl Serialize for Shown {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        group_object(&self.0).serialize(serializer)
+        let mut own = own_members(&self.0).into_iter().peekable();
+        let mut families = self.0.families.iter().peekable();
+        serializer.collect_map(std::iter::from_fn(|| {
+            // What was pushed under a name of the group's own members takes their place.
+            let comes_first =
+                |(name, _): &(&str, Member<'_>)| families.peek().is_none_or(|family| **name < *family.name);
+            if let Some(member) = own.next_if(comes_first) {
+                return Some(member);
+            }
+            let family = families.next()?;
+            own.next_if(|(name, _)| **name == *family.name);
+            Some((&*family.name, Member::Pushed(Pushed(family))))
+        }))
     }
 }
 
-fn group_object(group: &GroupView) -> BTreeMap<&str, Member<'_>> {
+/// What there is of every group beside its families, sorted by name.
+fn own_members(group: &GroupView) -> [(&'static str, Member<'_>); 4] {
     let labels = &group.labels;
     let own = |nanos: i64, since: i64, help| {
         let value = format_f64_signed(seconds(nanos));
@@ -216,17 +229,15 @@ fn group_object(group: &GroupView) -> BTreeMap<&str, Member<'_>> {
         Member::Own(Family { time_stamp: timestamp(since), kind: Kind::Gauge.upper_name(), help, metrics })
     };
     let first = |nanos: i64| if nanos == 0 { group.times.created_at } else { nanos };
-    let mut members = BTreeMap::from([
+    [
         ("labels", Member::Labels(labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect())),
         ("last_push_successful", Member::LastPushSuccessful(group.last_push_successful())),
-        ("push_time_seconds", own(group.times.pushed_at, first(group.times.pushed_at), PUSH_TIME_HELP)),
         (
             "push_failure_time_seconds",
             own(group.times.failed_at, first(group.times.failed_at), PUSH_FAILURE_TIME_HELP),
         ),
-    ]);
-    members.extend(group.families.iter().map(|family| (&*family.name, Member::Pushed(Pushed(family)))));
-    members
+        ("push_time_seconds", own(group.times.pushed_at, first(group.times.pushed_at), PUSH_TIME_HELP)),
+    ]
 }
 
 fn metric(piece: &Piece, row: usize, kind: Kind) -> Metric<'_> {

@@ -19,6 +19,9 @@ use crate::store::spellings::Spellings;
 use crate::store::texts::Texts;
 use foldhash::fast::RandomState;
 
+/// What a live name takes beside what its families in the groups do, in bytes.
+const NAME_BYTES: u64 = 512;
+
 /// How many bucket layouts of a family are kept for sharing.
 const SHARED_LAYOUTS: usize = 16;
 
@@ -104,7 +107,7 @@ struct Entry {
     shape: Shape,
     mixed: Option<Box<Mixed>>,
     /// Help texts and units.
-    texts: Texts,
+    texts: Option<Box<Texts>>,
     layouts: Vec<Arc<Layout>>,
     /// Of series with empty labels.
     spellings: Option<Box<Spellings>>,
@@ -173,6 +176,8 @@ impl<'a> OtherShapes<'a> {
 #[derive(Debug, Default)]
 pub struct Definitions {
     families: HashMap<Arc<str>, Entry, RandomState>,
+    /// See [`Definitions::bytes`].
+    bytes: u64,
     shown: ShownNames,
     own: HashMap<String, OwnFamily, RandomState>,
     tracking: Tracking,
@@ -195,6 +200,7 @@ impl Definitions {
     pub fn new(own: impl IntoIterator<Item = (String, OwnFamily)>, tracking: Tracking) -> Definitions {
         Definitions {
             families: HashMap::default(),
+            bytes: 0,
             shown: ShownNames::default(),
             own: own.into_iter().collect(),
             tracking,
@@ -211,6 +217,32 @@ impl Definitions {
     /// All live names with their types.
     pub fn all(&self) -> impl Iterator<Item = (&Arc<str>, Kind)> {
         self.families.iter().map(|(name, entry)| (name, entry.definition.kind()))
+    }
+
+    /// How many live names there are.
+    pub fn len(&self) -> usize {
+        self.families.len()
+    }
+
+    /// Whether there is no live name.
+    pub fn is_empty(&self) -> bool {
+        self.families.is_empty()
+    }
+
+    /// What the names take beside what their families in the groups do, in bytes, roughly.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// By how many bytes this grows when one more group has a family of this name.
+    pub fn growth_with(&self, name: &str) -> i64 {
+        if self.families.contains_key(name) { 0 } else { bytes_of(name) as i64 }
+    }
+
+    /// By how many bytes this shrinks when one group that has the family has it no more.
+    pub fn shrinkage_without(&self, name: &str) -> i64 {
+        let is_last = self.families.get(name).is_some_and(|entry| entry.groups() == 1);
+        if is_last { bytes_of(name) as i64 } else { 0 }
     }
 
     /// What has changed is on disk: scrapes may show it.
@@ -313,6 +345,7 @@ impl Definitions {
             Some(entry) => entry,
             None => {
                 let name: Arc<str> = name.into();
+                self.bytes += bytes_of(&name);
                 self.shown.add(&name);
                 let definition = Arc::new(Definition::new(name.clone(), kind));
                 note_change(self.tracking, &mut self.changed, &definition);
@@ -322,7 +355,7 @@ impl Definitions {
                     free_slots: Vec::new(),
                     shape: group.shape.clone(),
                     mixed: None,
-                    texts: Texts::default(),
+                    texts: None,
                     layouts: Vec::new(),
                     spellings: None,
                 })
@@ -373,6 +406,7 @@ impl Definitions {
         if entry.groups() == 0 {
             note_change(self.tracking, &mut self.changed, &entry.definition);
             self.families.remove(name);
+            self.bytes -= bytes_of(name);
             self.shown.remove(name);
             return;
         }
@@ -420,7 +454,7 @@ impl Definitions {
     /// The shared copy of a help text or unit of this family.
     pub fn text(&mut self, name: &str, text: &str) -> Arc<str> {
         match self.families.get_mut(name) {
-            Some(entry) => entry.texts.shared(text),
+            Some(entry) => entry.texts.get_or_insert_default().shared(text),
             None => text.into(),
         }
     }
@@ -439,6 +473,11 @@ impl Definitions {
             entry.layouts.push(layout.clone());
         }
     }
+}
+
+/// What a name takes.
+fn bytes_of(name: &str) -> u64 {
+    NAME_BYTES + name.len() as u64
 }
 
 /// Notes that a definition comes, goes or changes.

@@ -342,7 +342,7 @@ impl Group {
         if semantics.absent != Absent::Keep {
             for family in self.absent_families(push, semantics) {
                 series -= i64::from(family.series_count());
-                bytes -= family.bytes() as i64;
+                bytes -= family.bytes() as i64 + definitions.shrinkage_without(family.definition.name());
             }
         }
         for (pushed, step) in push.families().iter().zip(&plan.steps) {
@@ -371,7 +371,7 @@ impl Group {
                 }
                 None => {
                     series += push.series(pushed).len() as i64;
-                    bytes += pushed_bytes(push, pushed);
+                    bytes += pushed_bytes(push, pushed) + definitions.growth_with(push.name(pushed));
                 }
             }
         }
@@ -639,9 +639,12 @@ fn series_bytes(push: &Push, pushed: &push::Family, counts: impl Fn(usize) -> bo
 }
 
 /// By how many series and bytes a push to a group that is not there adds.
-pub fn growth_of_new_group(push: &Push, key: &str) -> (i64, i64) {
+pub fn growth_of_new_group(push: &Push, key: &str, definitions: &Definitions) -> (i64, i64) {
     let series = push.families().iter().map(|pushed| push.series(pushed).len() as i64).sum();
-    let families = push.families().iter().map(|pushed| pushed_bytes(push, pushed));
+    let families = push
+        .families()
+        .iter()
+        .map(|pushed| pushed_bytes(push, pushed) + definitions.growth_with(push.name(pushed)));
     (series, families.sum::<i64>() + own_bytes(key) as i64)
 }
 

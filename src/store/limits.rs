@@ -37,7 +37,7 @@ impl Store {
             }
             None => {
                 check(Limit::Groups, self.group_count(), 1, limits.groups)?;
-                (0, growth_of_new_group(push, grouping.key()))
+                (0, growth_of_new_group(push, grouping.key(), definitions))
             }
         };
         check(Limit::Series, self.series_count(), series, limits.series)?;
@@ -309,7 +309,8 @@ mod tests {
         let series = |group: &Group| {
             group.families().iter().map(|family| i64::from(family.series_count())).sum::<i64>()
         };
-        let bytes: u64 = store.groups.iter().map(|group| bytes(&group)).sum();
+        let names = store.hold().definitions.bytes();
+        let bytes = names + store.groups.iter().map(|group| bytes(&group)).sum::<u64>();
         let series: i64 = store.groups.iter().map(|group| series(&group)).sum();
         (bytes as i64, series) == (store.bytes(), store.series_count())
     }

@@ -7,6 +7,7 @@ mod sorted;
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -41,6 +42,35 @@ pub struct Slot {
     pub extent: Extent,
 }
 
+/// Some series in the order in which they are listed.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// One series, as very many families have.
+    One([Entry; 1]),
+    /// Any number, shared.
+    Many(Arc<Vec<Entry>>),
+}
+
+impl Deref for Order {
+    type Target = [Entry];
+
+    fn deref(&self) -> &[Entry] {
+        match self {
+            Order::One(entry) => entry,
+            Order::Many(entries) => entries,
+        }
+    }
+}
+
+/// The only series of these slots, where there is only one.
+fn single(extents: &[Extent]) -> Option<Entry> {
+    let mut filled = (0..).zip(extents).filter(|(_, extent)| extent.len > 0);
+    match (filled.next(), filled.next()) {
+        (Some((slot, Extent { len: 1, .. })), None) => Some(Entry { slot, position: 0 }),
+        _ => None,
+    }
+}
+
 /// The orders of all families.
 #[derive(Debug, Default)]
 pub struct Orders {
@@ -58,24 +88,23 @@ struct Known {
 
 impl Orders {
     /// The order of a family whose slots hold `extents`; `block` gives the label block of a series.
-    pub fn of<'a>(
-        &self,
-        name: &str,
-        extents: &[Extent],
-        block: impl Fn(Entry) -> &'a str,
-    ) -> Arc<Vec<Entry>> {
+    pub fn of<'a>(&self, name: &str, extents: &[Extent], block: impl Fn(Entry) -> &'a str) -> Order {
+        // Nothing is kept of these: their orders would take as much as they do.
+        if let Some(entry) = single(extents) {
+            return Order::One([entry]);
+        }
         if let Some(entries) = self.known(name, extents) {
-            return entries;
+            return Order::Many(entries);
         }
         let _sorting = self.sorting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entries) = self.known(name, extents) {
-            return entries;
+            return Order::Many(entries);
         }
         let known = self.lock().get(name).cloned().unwrap_or_default();
         let known = known.brought_up_to(extents, block);
         let entries = known.entries.clone();
         self.lock().insert(name.into(), known);
-        entries
+        Order::Many(entries)
     }
 
     /// The order where it is up to date.
@@ -269,7 +298,7 @@ mod tests {
                     (0..threads).map(|_| scope.spawn(|| orders.of("m", &extents, block))).collect();
                 threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
             });
-            assert!(all.iter().all(|order| Arc::ptr_eq(order, &all[0])));
+            assert!(all.iter().all(|order| std::ptr::eq(&**order, &*all[0])));
             asked.into_inner()
         };
         assert_eq!(asked(8), asked(1));

@@ -249,11 +249,13 @@ impl Store {
             group.restore(restored);
         }
         self.insert(group, structure);
+        self.count_names(structure);
     }
 
     /// Gives back what a group holds of the structure, when it has left the map.
     pub(super) fn forget(&self, group: &Group, structure: &mut Structure) {
         group.release(&mut structure.definitions);
+        self.count_names(structure);
         structure.spelled.remove(&group.labels.key);
         structure.free_slots.push(group.slot);
         self.group_count.fetch_sub(1, Ordering::Relaxed);

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use crate::model::kind::Kind;
 use crate::store::change::{Times, Tracking};
@@ -38,21 +39,31 @@ pub struct SnapshotFamily {
 /// A text that groups may tell differently: the one of the smallest group key, so that it is the same in
 /// every snapshot.
 #[derive(Debug, Default)]
-struct Told(Option<(Arc<str>, Arc<str>)>);
+struct Told(Option<Box<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    group: Arc<str>,
+    text: Arc<str>,
+}
 
 impl Told {
     fn add(&mut self, group: &Arc<str>, text: Option<&Arc<str>>) {
         let Some(text) = text else { return };
         match &mut self.0 {
-            Some((smallest, _)) if *smallest <= *group => {}
-            // The same text under a smaller key: only the key changes.
-            Some((smallest, known)) if Arc::ptr_eq(known, text) => smallest.clone_from(group),
-            other => *other = Some((group.clone(), text.clone())),
+            None => self.0 = Some(Box::new(Known { group: group.clone(), text: text.clone() })),
+            Some(known) if known.group <= *group => {}
+            Some(known) => {
+                known.group.clone_from(group);
+                if !Arc::ptr_eq(&known.text, text) {
+                    known.text.clone_from(text);
+                }
+            }
         }
     }
 
     fn get(&self) -> Option<&str> {
-        self.0.as_ref().map(|(_, text)| &**text)
+        self.0.as_ref().map(|known| &*known.text)
     }
 }
 
@@ -78,16 +89,17 @@ impl GroupTimes {
     }
 }
 
-/// Items by slot, each with the extent that the order of a family depends on.
+/// Items by slot, each with the extent that the order of a family depends on. There can be very many families, of
+/// one group each.
 #[derive(Debug)]
 pub struct Slots<T> {
-    items: Vec<Option<T>>,
-    extents: Vec<Extent>,
+    items: SmallVec<[Option<T>; 1]>,
+    extents: SmallVec<[Extent; 1]>,
 }
 
 impl<T> Default for Slots<T> {
     fn default() -> Slots<T> {
-        Slots { items: Vec::new(), extents: Vec::new() }
+        Slots { items: SmallVec::new(), extents: SmallVec::new() }
     }
 }
 
@@ -167,6 +179,14 @@ pub struct SnapshotBuilder {
 }
 
 impl SnapshotBuilder {
+    /// A builder with room for so many families, and no more than that.
+    pub fn with_capacity(families: usize) -> SnapshotBuilder {
+        let mut builder = SnapshotBuilder::default();
+        builder.snapshot.families.reserve_exact(families);
+        builder.positions.reserve(families);
+        builder
+    }
+
     /// Adds what is published of a group.
     pub fn add(&mut self, group: &Group, tracking: Tracking) {
         let Some(Times { pushed_at, failed_at, .. }) = group.published_times(tracking) else { return };
@@ -196,7 +216,7 @@ impl SnapshotBuilder {
 
     /// The snapshot of what was added.
     pub fn finish(mut self) -> Snapshot {
-        self.snapshot.families.sort_by(|a, b| a.name().cmp(b.name()));
+        self.snapshot.families.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         self.snapshot
     }
 }

@@ -205,9 +205,10 @@ impl Store {
             })
         };
         let times = group.published_times(self.tracking)?;
-        let mut families: Vec<FamilyView> = group.published_families().filter_map(family).collect();
+        let mut families = Vec::with_capacity(group.families().len());
+        families.extend(group.published_families().filter_map(family));
         // Those that have gone since come last.
-        families.sort_by(|a, b| a.name.cmp(&b.name));
+        families.sort_unstable_by(|a: &FamilyView, b| a.name.cmp(&b.name));
         Some(GroupView {
             epoch: group.epoch,
             labels: group.labels.clone(),
