@@ -4,11 +4,13 @@
 //! schema is small and frozen, so it is read and written by hand: reading borrows from the body, and
 //! no message is built on the way.
 
+mod natives;
 mod read;
 mod shape;
 mod wire;
 mod write;
 
+pub use natives::native_values;
 pub use read::{ParseError, parse, parse_within};
 pub use shape::{Shape, shape};
 pub use write::ProtobufWriter;

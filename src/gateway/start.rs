@@ -148,8 +148,11 @@ fn keeping(
 ) -> Result<Keeping, StartError> {
     let persistence = &config.persistence;
     let keeping = match persistence.sync {
-        Sync::Push => Writer::start(store.clone(), clock.clone(), committer, telemetry.queue().clone())
-            .map(Keeping::Before),
+        Sync::Push => {
+            let room = config.limits.body_bytes_in_flight;
+            let metrics = telemetry.queue().clone();
+            Writer::start(store.clone(), clock.clone(), committer, metrics, room).map(Keeping::Before)
+        }
         Sync::Interval => Interval::start(committer, persistence.interval).map(Keeping::After),
     };
     keeping.map_err(StartError::Thread)

@@ -13,6 +13,7 @@ use super::Failure;
 use super::clock::Clock;
 use super::commit::{Committer, FailOnPanic, RETRY_AFTER};
 use super::thread::WriterThread;
+use crate::config::limits::most;
 use crate::model::grouping::Grouping;
 use crate::model::push::Push;
 use crate::store::group::Semantics;
@@ -23,8 +24,9 @@ use crate::telemetry::persistence::Queue as QueueMetrics;
 /// How many requests may wait.
 const MAX_QUEUED: usize = 8192;
 
-/// How much memory waiting pushes may take, in bytes. One that is larger may wait alone.
-const MAX_QUEUED_BYTES: usize = 256 << 20;
+/// How much memory waiting pushes may take in bytes, if pushes that are read may take as much. One that is larger may
+/// wait alone.
+const MAX_QUEUED_BYTES: u64 = 256 << 20;
 
 /// What a request takes beside its push and its body, in bytes.
 const REQUEST_BYTES: usize = 1024;
@@ -76,6 +78,8 @@ struct Waiting {
 #[derive(Debug)]
 struct Queue {
     waiting: Mutex<Waiting>,
+    /// How much memory waiting pushes may take, in bytes.
+    room: usize,
     changed: Condvar,
     metrics: QueueMetrics,
 }
@@ -88,7 +92,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the thread. Waiting pushes may take as much memory as those that are read, `body_bytes_in_flight`.
     ///
     /// # Errors
     ///
@@ -98,8 +102,10 @@ impl Writer {
         clock: Arc<Clock>,
         committer: Committer,
         metrics: QueueMetrics,
+        body_bytes_in_flight: u64,
     ) -> std::io::Result<Writer> {
-        let queue = Arc::new(Queue { waiting: Mutex::default(), changed: Condvar::new(), metrics });
+        let room = most(body_bytes_in_flight).min(MAX_QUEUED_BYTES) as usize;
+        let queue = Arc::new(Queue { waiting: Mutex::default(), room, changed: Condvar::new(), metrics });
         let work = Work { store, clock, committer, queue: queue.clone() };
         let thread = WriterThread::start(move || work.run())?;
         Ok(Writer { queue, thread })
@@ -118,7 +124,7 @@ impl Writer {
         if waiting.is_closed {
             return Err(Failure::Closing);
         }
-        let has_room = waiting.jobs.len() < MAX_QUEUED && waiting.bytes + bytes <= MAX_QUEUED_BYTES;
+        let has_room = waiting.jobs.len() < MAX_QUEUED && waiting.bytes + bytes <= self.queue.room;
         if !has_room && !waiting.jobs.is_empty() {
             self.queue.metrics.overflowed();
             return Err(Failure::QueueFull);

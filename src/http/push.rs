@@ -18,6 +18,7 @@ use super::path::{self, JobEncoding, PathError};
 use super::{State, refuse_path};
 use crate::config::limits::longest;
 use crate::exposition::negotiation::Offers;
+use crate::exposition::protobuf::native_values;
 use crate::gateway::idempotency::{self, BadKey};
 use crate::gateway::{BodyFormat, Gateway, Method, Pending, PushError, PushRequest};
 use crate::model::grouping::Grouping;
@@ -42,6 +43,9 @@ const LABEL_BYTES: usize = 80;
 /// What parsing takes for a series of a protobuf body, which may have native buckets, and for a bucket.
 const METRIC_BYTES: usize = 600;
 const BUCKET_BYTES: usize = 100;
+
+/// What it takes for a span, difference or count of a native histogram, which is kept as it came and decoded.
+const NATIVE_BYTES: usize = 48;
 
 /// The tags in protobuf of field 1 of a `Metric`, 3 of a `Histogram` and 4 of a `MetricFamily`.
 const LABEL_TAG: u8 = 1 << 3 | 2;
@@ -271,7 +275,9 @@ fn parts_of_protobuf(body: &[u8], limits: PushLimits) -> (usize, usize, usize) {
     let labels = count(LABEL_TAG, limits.label_pairs);
     let (buckets, series) = (count(BUCKET_TAG, limits.samples), count(METRIC_TAG, limits.samples));
     let families = count_messages(body).min(limits.samples);
-    let of_samples = [(buckets, BUCKET_BYTES), (series, METRIC_BYTES), (families, FAMILY_BYTES)];
+    let natives = native_values(body).min(limits.samples);
+    let of_samples =
+        [(buckets, BUCKET_BYTES), (natives, NATIVE_BYTES), (series, METRIC_BYTES), (families, FAMILY_BYTES)];
     let of_samples = of_samples.into_iter().map(|(count, bytes)| count.saturating_mul(bytes));
     (labels.saturating_mul(LABEL_BYTES), of_samples.fold(0, usize::saturating_add), series)
 }
@@ -388,6 +394,9 @@ mod tests {
         assert!(parsed(&message.repeat(1000), BodyFormat::Protobuf) > 900_000);
         assert!(parsed(&[LABEL_TAG, 0].repeat(1000), BodyFormat::Protobuf) > 80_000);
         assert!(parsed(&[BUCKET_TAG, 0].repeat(1000), BodyFormat::Protobuf) > 100_000);
+        // A family of one metric, which is a histogram with 100 differences.
+        let native = [&[108, 0x22, 106, 0x3a, 104, 0x6a, 102][..], &[0; 102]].concat();
+        assert!(parsed(&native, BodyFormat::Protobuf) > 4_000);
         // Lengths that lead nowhere.
         for (body, messages) in [
             (&[][..], 0),

@@ -90,7 +90,8 @@ impl Limit {
 /// What one push may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PushLimits {
-    /// Samples: lines of a text body; in protobuf values, buckets, quantiles and exemplars.
+    /// Samples: lines of a text body; in protobuf values, buckets, quantiles, exemplars, and spans and counts of native
+    /// histograms.
     pub samples: usize,
     /// Labels of all series and exemplars.
     pub label_pairs: usize,
@@ -104,6 +105,10 @@ pub struct PushLimits {
 
 /// The most text that a push can have: positions in it have 32 bits.
 pub const MAX_TEXT_BYTES: usize = 512 * 1024 * 1024;
+
+/// The most that the labels of one series may come to, with those of its group: a block of series that change together
+/// stays small enough to be copied, and positions in it have 32 bits.
+pub const MAX_BLOCK_BYTES: u32 = 1024 * 1024;
 
 impl Default for PushLimits {
     fn default() -> PushLimits {

@@ -8,7 +8,7 @@ use crate::model::count::Count;
 use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::kind::Kind;
 use crate::model::labels::pairs;
-use crate::model::limits::Limit;
+use crate::model::limits::{Limit, MAX_BLOCK_BYTES};
 use crate::model::native_histogram::Fault;
 use crate::model::number::format_f64;
 use crate::model::push::Value;
@@ -158,6 +158,10 @@ pub enum Cause {
         "the labels of the push come to more than {limit} bytes with those of its group: push less at a time"
     )]
     TooMuchText { limit: usize },
+    #[error(
+        "{metric} has labels of {length} bytes with those of its group, but {MAX_BLOCK_BYTES} are the most"
+    )]
+    LongLabels { metric: String, length: u32 },
     #[error("{what} has {length} bytes, but {most} are the most (limits.name_length): {name}...")]
     LongName { what: &'static str, name: String, length: usize, most: usize },
     #[error(
@@ -218,7 +222,7 @@ impl Cause {
             | Cause::InvalidLabelName { .. }
             | Cause::CollidingLabelNames { .. }
             | Cause::ExplicitLabel { .. } => "invalid_labels",
-            Cause::TooMuchText { .. } => "too_large",
+            Cause::TooMuchText { .. } | Cause::LongLabels { .. } => "too_large",
             Cause::LongName { .. } => Limit::NameLength.name(),
             Cause::LongValue { .. } => Limit::LabelValueLength.name(),
             Cause::DuplicateSeries { .. } | Cause::DuplicateQuantile { .. } => "duplicate_series",

@@ -309,7 +309,7 @@ impl<'a> Reader<'a> {
                     }
                 }
                 4 => float = Some(content.double()?),
-                5..=14 => native_field(&mut native, field, content)?,
+                5..=14 => self.native_field(&mut native, field, content)?,
                 15 => start = Some(timestamp(content)?),
                 16 => self.exemplar(content, handle, Place::Native)?,
                 _ => {}
@@ -324,6 +324,66 @@ impl<'a> Reader<'a> {
             (composite.sum, composite.count) = (new_sum, count_of(integer, float));
         }
         Ok(handle)
+    }
+    /// Reads a field that only native histograms have.
+    fn native_field(
+        &mut self,
+        native: &mut Encoded,
+        field: u64,
+        content: Field<'_>,
+    ) -> Result<(), ParseError> {
+        match field {
+            5 => native.schema = zigzag(content.varint()?) as i32,
+            6 => native.zero_threshold = content.double()?,
+            7 => native.zero_count = content.varint()?,
+            8 => native.zero_count_float = content.double()?,
+            9 => self.span(content, &mut native.negative.spans)?,
+            10 => self.signed_varints(content, &mut native.negative.deltas)?,
+            11 => self.packed_doubles(content, &mut native.negative.counts)?,
+            12 => self.span(content, &mut native.positive.spans)?,
+            13 => self.signed_varints(content, &mut native.positive.deltas)?,
+            14 => self.packed_doubles(content, &mut native.positive.counts)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn span(&mut self, content: Field<'_>, into: &mut Vec<Span>) -> Result<(), ParseError> {
+        self.body.count_sample()?;
+        into.push(span(content)?);
+        Ok(())
+    }
+
+    /// One value of a repeated field, or several that are packed into one.
+    fn signed_varints(&mut self, content: Field<'_>, into: &mut Vec<i64>) -> Result<(), ParseError> {
+        let Field::Bytes(mut packed) = content else {
+            self.body.count_sample()?;
+            into.push(zigzag(content.varint()?));
+            return Ok(());
+        };
+        while !packed.is_empty() {
+            self.body.count_sample()?;
+            into.push(zigzag(varint(&mut packed)?));
+        }
+        Ok(())
+    }
+
+    /// The same for doubles.
+    fn packed_doubles(&mut self, content: Field<'_>, into: &mut Vec<f64>) -> Result<(), ParseError> {
+        let Field::Bytes(packed) = content else {
+            self.body.count_sample()?;
+            into.push(content.double()?);
+            return Ok(());
+        };
+        let (doubles, rest) = packed.as_chunks();
+        if !rest.is_empty() {
+            return Err(ParseError::Invalid);
+        }
+        for bytes in doubles {
+            self.body.count_sample()?;
+            into.push(f64::from_le_bytes(*bytes));
+        }
+        Ok(())
     }
 }
 
@@ -366,24 +426,6 @@ fn timestamp(content: Field<'_>) -> Result<i64, WireError> {
     Ok(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
-/// Reads a field that only native histograms have.
-fn native_field(native: &mut Encoded, field: u64, content: Field<'_>) -> Result<(), WireError> {
-    match field {
-        5 => native.schema = zigzag(content.varint()?) as i32,
-        6 => native.zero_threshold = content.double()?,
-        7 => native.zero_count = content.varint()?,
-        8 => native.zero_count_float = content.double()?,
-        9 => native.negative.spans.push(span(content)?),
-        10 => signed_varints(content, &mut native.negative.deltas)?,
-        11 => packed_doubles(content, &mut native.negative.counts)?,
-        12 => native.positive.spans.push(span(content)?),
-        13 => signed_varints(content, &mut native.positive.deltas)?,
-        14 => packed_doubles(content, &mut native.positive.counts)?,
-        _ => {}
-    }
-    Ok(())
-}
-
 fn span(content: Field<'_>) -> Result<Span, WireError> {
     let mut span = Span::default();
     fields(content.bytes()?, |field, content| {
@@ -395,34 +437,6 @@ fn span(content: Field<'_>) -> Result<Span, WireError> {
         Ok::<(), WireError>(())
     })?;
     Ok(span)
-}
-
-/// One value of a repeated field, or several that are packed into one.
-fn signed_varints(content: Field<'_>, into: &mut Vec<i64>) -> Result<(), WireError> {
-    match content {
-        Field::Bytes(mut packed) => {
-            while !packed.is_empty() {
-                into.push(zigzag(varint(&mut packed)?));
-            }
-        }
-        single => into.push(zigzag(single.varint()?)),
-    }
-    Ok(())
-}
-
-/// The same for doubles.
-fn packed_doubles(content: Field<'_>, into: &mut Vec<f64>) -> Result<(), WireError> {
-    match content {
-        Field::Bytes(packed) => {
-            let (doubles, rest) = packed.as_chunks();
-            if !rest.is_empty() {
-                return Err(WireError::Truncated);
-            }
-            into.extend(doubles.iter().map(|bytes| f64::from_le_bytes(*bytes)));
-        }
-        single => into.push(single.double()?),
-    }
-    Ok(())
 }
 
 fn doubles(content: Field<'_>, first: u64, second: u64) -> Result<(f64, f64), ParseError> {

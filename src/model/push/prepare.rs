@@ -13,7 +13,7 @@ use crate::model::grouping::Grouping;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::{has_empty_labels, unescape, write_block};
-use crate::model::limits::PushLimits;
+use crate::model::limits::{MAX_BLOCK_BYTES, PushLimits};
 use crate::model::native_histogram::{Fault, MAX_BUCKETS, NativeHistogram};
 use crate::model::rules::{Cause, Refusal, describe};
 use crate::model::summary::Quantile;
@@ -245,8 +245,13 @@ impl<'a> Builder<'_, 'a> {
         let template = &self.template;
         let block = span_of(&mut self.text, |text| template.write(text, labels));
         // Mostly all of it is shorter than a value may be.
-        if block.end - block.start > self.longest_value {
+        let length = block.end - block.start;
+        if length > self.longest_value {
             self.check_values(series, labels)?;
+        }
+        if length > MAX_BLOCK_BYTES {
+            let metric = self.describe(family, kind, block, series);
+            return Err(Refusal::at(series.offset, Cause::LongLabels { metric, length }));
         }
         Ok(block)
     }

@@ -1,0 +1,69 @@
+//! How much the native histograms of a body hold, told before anything of it is kept.
+
+use super::wire::{Field, WireError, delimited, fields};
+
+/// How many spans, differences and counts the native histograms of a body have at most. A packed byte can be a whole
+/// difference. What stands behind a fault does not count: it is not parsed either.
+pub fn native_values(body: &[u8]) -> usize {
+    let mut values = 0;
+    let mut rest = body;
+    while let Ok(family) = delimited(&mut rest) {
+        if count(family, &mut values).is_err() || rest.is_empty() {
+            break;
+        }
+    }
+    values
+}
+
+fn count(family: &[u8], values: &mut usize) -> Result<(), WireError> {
+    within(family, 4, |metric| {
+        within(metric, 7, |histogram| {
+            fields(histogram, |number, content| {
+                *values += match (number, content) {
+                    (10 | 13, Field::Bytes(packed)) => packed.len(),
+                    (11 | 14, Field::Bytes(packed)) => packed.len() / size_of::<f64>(),
+                    (9..=14, _) => 1,
+                    _ => 0,
+                };
+                Ok::<(), WireError>(())
+            })
+        })
+    })
+}
+
+/// Calls `each` with every message of this number within a message.
+fn within(
+    message: &[u8],
+    number: u64,
+    mut each: impl FnMut(&[u8]) -> Result<(), WireError>,
+) -> Result<(), WireError> {
+    fields(message, |field, content| match content {
+        Field::Bytes(content) if field == number => each(content),
+        _ => Ok(()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_counts() {
+        let field = |number: u8, content: &[u8]| [&[number << 3 | 2, content.len() as u8], content].concat();
+        let histogram = [
+            field(9, &[]),
+            field(10, &[0, 1, 0x80, 1]),
+            field(11, &[0; 16]),
+            field(12, &[0x10, 1]),
+            vec![13 << 3, 2],
+            field(14, &[0; 8]),
+            field(3, &[0x08, 1]),
+        ];
+        let family = field(4, &field(7, &histogram.concat()));
+        let body = [&[family.len() as u8][..], &family].concat();
+        assert_eq!(native_values(&body), 1 + 4 + 2 + 1 + 1 + 1);
+        assert_eq!(native_values(&body.repeat(3)), 30);
+        assert_eq!(native_values(&[&body[..], &[200, 1]].concat()), 10);
+        assert_eq!(native_values(&[]), 0);
+    }
+}
