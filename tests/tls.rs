@@ -434,33 +434,6 @@ fn a_broken_change_leaves_the_last_good_one_in_force() {
 }
 
 #[test]
-fn a_session_from_before_a_change_is_not_resumed_after_it() {
-    let certificates = with_programs!();
-    certificates.client("friend", "DNS:friend.example");
-    certificates.stranger("other");
-    let lines = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: client-ca.crt\n";
-    certificates.folder.write("client-ca.crt", certificates.read("ca.crt"));
-    let gateway = Gateway::start(&[&certificates.web_config(lines)]);
-    let [cert, key, session] = ["friend.crt", "friend.key", "session"].map(|name| certificates.path(name));
-    let shown = ["-tls1_2", "-cert", &cert, "-key", &key];
-    handshake(&gateway, &[&shown[..], &["-sess_out", &session]].concat());
-    let text = handshake(&gateway, &[&shown[..], &["-sess_in", &session]].concat());
-    assert!(text.contains("Reused, TLSv1.2"), "{text}");
-    certificates.folder.write("client-ca.crt", certificates.read("other.crt"));
-    ask_until("the new authority", || {
-        let text = handshake(&gateway, &[&shown[..], &["-sess_in", &session]].concat());
-        if text.contains("Reused")
-            || text.contains("Verify return code: 0") && text.contains("Cipher is ECDHE")
-        {
-            return Err("the client is still let in".to_owned());
-        }
-        Ok(())
-    });
-    let mut keep = Default::default();
-    assert_refused(&certificates, &gateway, &client(&certificates, "friend", &mut keep));
-}
-
-#[test]
 fn a_start_without_usable_tls_fails_with_the_words_of_the_toolkit() {
     let certificates = with_programs!();
     certificates.server("second");

@@ -1,7 +1,7 @@
 //! TLS: what the web configuration says, as a configuration of rustls.
 //!
-//! A configuration is built as a whole and replaced as a whole: what a client was allowed to do in a session
-//! before a change is not resumed after it.
+//! A configuration is built as a whole and replaced as a whole, with the sessions that can be resumed: none from
+//! before a change is resumed after it. Where clients are asked for certificates, none is resumed at all.
 
 mod accept;
 mod client;
@@ -11,11 +11,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
+use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{CipherSuite, Error, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 
-use crate::config::web::{Curve, Tls, TlsVersion};
+use crate::config::web::{ClientAuth, Curve, Tls, TlsVersion};
 pub(super) use accept::admit;
 
 /// Why TLS can't be used as configured. Words of the exporter toolkit are kept.
@@ -62,6 +63,11 @@ pub(super) fn server_config(settings: &Tls) -> Result<Arc<ServerConfig>, TlsErro
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(key_pair)));
     // HTTP/2 is never agreed on: actix-web is bound to a version of h2 with an open advisory.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if settings.client_auth != ClientAuth::None {
+        // A resumed session keeps the client's certificate without a look at it, so it would outlive its expiry.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     Ok(Arc::new(config))
 }
 
