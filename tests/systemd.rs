@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
+mod programs;
 mod support;
 
 use std::fs::File;
@@ -129,6 +130,22 @@ fn the_watchdog_is_fed_where_it_is_asked_for_only() {
     }
     assert!(!messages.iter().any(|message| message.contains("WATCHDOG")), "{messages:?}");
     assert!(messages.contains(&"STOPPING=1\n".to_owned()), "{messages:?}");
+}
+
+/// What is left is the network, sockets of systemd itself, and files outside of the service's own that it reads.
+#[test]
+fn the_unit_gives_the_service_little() {
+    let Some(systemd_analyze) = programs::systemd_analyze() else { return };
+    let judge = |format: &[&str]| {
+        let mut command = programs::command(&systemd_analyze);
+        command.args(["security", "--no-pager", "--offline=true", "--threshold=12"]).args(format);
+        programs::output_of(command.arg("config/tallygate.service"))
+    };
+    let findings: serde_json::Value = serde_json::from_str(&judge(&["--json=short"])).unwrap();
+    for name in ["UMask=", "PrivateMounts=", "PrivateUsers=", "ProtectSystem=", "User=/DynamicUser="] {
+        let finding = findings.as_array().unwrap().iter().find(|finding| finding["name"] == name);
+        assert_eq!(finding.unwrap()["set"], true, "{}", judge(&[]));
+    }
 }
 
 #[test]

@@ -87,6 +87,12 @@ pub(crate) fn openssl() -> Option<PathBuf> {
     available("openssl", command("openssl").arg("version").output()).map(|_| "openssl".into())
 }
 
+/// What judges units of systemd.
+pub(crate) fn systemd_analyze() -> Option<PathBuf> {
+    available("systemd-analyze", command("systemd-analyze").arg("--version").output())
+        .map(|_| "systemd-analyze".into())
+}
+
 /// The library by which a program sees another time.
 pub(crate) fn faketime_library() -> Option<String> {
     let shows_library = ["-f", "+0", "sh", "-c", "echo $LD_PRELOAD"];
