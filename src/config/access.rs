@@ -2,7 +2,7 @@
 //!
 //! Users come from the web configuration file, tokens from here. Where the table says nothing, whoever is
 //! authenticated may do everything, and so may everyone where there is nobody to authenticate, as in the
-//! stock gateway.
+//! stock gateway. No error quotes a value.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +12,12 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 
 use super::list;
+
+/// The keys of the table.
+pub(super) const KEYS: [&str; 3] = ["users", "tokens", "anonymous"];
+
+/// The keys of a token.
+pub(super) const TOKEN_KEYS: [&str; 4] = ["name", "file", "sha256", "allow"];
 
 /// The table `[access]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -166,7 +172,11 @@ impl<'de> Deserialize<'de> for Permissions {
 }
 
 fn named(name: &str) -> Result<Permission, String> {
-    super::choose(name, &ALL.map(|permission| (permission.name(), permission)))
+    // Without what was found, which may be a token or a password in the wrong place.
+    ALL.into_iter().find(|permission| permission.name() == name).ok_or_else(|| {
+        let known = ALL.map(|permission| format!("{:?}", permission.name())).join(" or ");
+        format!("unknown permission, expected {known}")
+    })
 }
 
 #[cfg(test)]
@@ -201,7 +211,7 @@ mod tests {
         for (text, error) in [
             (
                 "users = { ci = [\"write\"] }",
-                "unknown value \"write\", expected \"push\" or \"scrape\" or \"delete\" or \"admin\" or \
+                "unknown permission, expected \"push\" or \"scrape\" or \"delete\" or \"admin\" or \
                  \"health\"",
             ),
             (

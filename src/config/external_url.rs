@@ -5,21 +5,55 @@
 
 use thiserror::Error;
 
-/// Why a text is no URL, in the words of the stock gateway.
+/// Why a text can't be the external URL.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("invalid URL: parse {url:?}: {reason}")]
-pub struct UrlError {
-    url: String,
-    reason: String,
+pub enum UrlError {
+    /// It is no URL, in the words of the stock gateway.
+    #[error("invalid URL: parse {url:?}: {reason}")]
+    Malformed {
+        /// The text.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It is no URL, and what looks like a password in it is not shown.
+    #[error("invalid URL: it is malformed, and not shown as it may hold a password")]
+    Hidden,
+    /// It has a user, and perhaps a password.
+    #[error(
+        "invalid URL: it has user information such as a password, which the page and the log would show; leave out \
+         what stands before the @"
+    )]
+    UserInformation,
 }
 
 /// The percent-decoded path of `url`; empty where it has none.
 ///
 /// # Errors
 ///
-/// When Go's `url.Parse` would refuse `url`.
+/// When Go's `url.Parse` would refuse `url`, or there is user information in it.
 pub fn path(url: &str) -> Result<String, UrlError> {
-    parse(url).map_err(|reason| UrlError { url: url.to_owned(), reason })
+    if has_user(url) {
+        return Err(UrlError::UserInformation);
+    }
+    parse(url).map_err(|reason| {
+        // Where the text is malformed, nobody knows what the sign stands for.
+        let may_hold_a_password = url.contains('@') || url.contains("%40");
+        if may_hold_a_password {
+            UrlError::Hidden
+        } else {
+            UrlError::Malformed { url: url.to_owned(), reason }
+        }
+    })
+}
+
+/// Whether there is user information, also where Go finds none, as in `user:password@host`.
+fn has_user(url: &str) -> bool {
+    let text = url.split(['?', '#']).next().unwrap_or_default();
+    let rest = split_scheme(text).map_or(text, |(_, rest)| rest);
+    let authority = rest.strip_prefix("//").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let has_password = |segment: &str| segment.split_once(':').is_some_and(|(_, after)| after.contains('@'));
+    authority.contains('@') || text.split('/').any(has_password)
 }
 
 fn parse(url: &str) -> Result<String, String> {
@@ -149,14 +183,15 @@ mod tests {
             ("http://x/?a", "/"),
             ("mailto:x", ""),
             ("//h/p", "/p"),
-            ("http://u:p@x/z#f", "/z"),
+            ("http://x/@z", "/@z"),
+            ("u@x/z", "u@x/z"),
+            ("/a?u:p@x", "/a"),
             ("HTTP://x/z", "/z"),
             ("a:b/c", ""),
             ("http://x:/c", "/c"),
             ("http://x:99999/c", "/c"),
             ("http://é/ü", "/ü"),
             ("http://[::1]:80/p", "/p"),
-            ("http://a@b@c/p", "/p"),
             ("/a?%zz", "/a"),
             ("?x", ""),
             ("http://::1/x", "/x"),
@@ -184,12 +219,35 @@ mod tests {
             ("http://x/a%zz", r#"invalid URL: parse "http://x/a%zz": invalid URL escape "%zz""#),
             ("http://x%41/", r#"invalid URL: parse "http://x%41/": invalid URL escape "%41""#),
             ("http://[::1]x/p", r#"invalid URL: parse "http://[::1]x/p": invalid port "x" after host"#),
-            ("http://a b@c/p", r#"invalid URL: parse "http://a b@c/p": net/url: invalid userinfo"#),
             ("/a#%zz", r#"invalid URL: parse "/a#%zz": invalid URL escape "%zz""#),
             ("/a%2", r#"invalid URL: parse "/a%2": invalid URL escape "%2""#),
             ("/a\u{7f}", "invalid URL: parse \"/a\\u{7f}\": net/url: invalid control character in URL"),
         ] {
             assert_eq!(path(url).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn refuses_user_information_without_showing_it() {
+        for url in [
+            "http://u:hunter2@x/z#f",
+            "http://hunter2@x",
+            "http://a@hunter2@c/p",
+            "http://u:hunter 2@c/p",
+            "//u:hunter2@x",
+            "u:hunter2@x",
+            "u_v:hunter2@x",
+            "http:/u:hunter2@x/p",
+            "https://u:hunter%2@x:y/",
+        ] {
+            assert_eq!(path(url), Err(UrlError::UserInformation), "{url}");
+        }
+        for url in ["http://u:hunter/2@x", "http://u:hunter?2@x/p", "http://u:hunter2%40x/", "/a%zz@hunter2"]
+        {
+            assert_eq!(path(url), Err(UrlError::Hidden), "{url}");
+        }
+        for error in [UrlError::UserInformation, UrlError::Hidden] {
+            assert!(error.to_string().starts_with("invalid URL: it "), "{error}");
         }
     }
 }

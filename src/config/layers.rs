@@ -12,8 +12,8 @@ use config::{Environment, File, FileFormat, Value};
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
-use super::Config;
 use super::address;
+use super::{Config, hidden};
 
 const PREFIX: &str = "TALLYGATE_";
 
@@ -98,7 +98,7 @@ pub(super) fn load(
     for (key, value) in flags {
         builder = builder.set_override(key, value).map_err(Box::new)?;
     }
-    let mut config = build(builder).map_err(Box::new)?;
+    let mut config = build(builder).map_err(|error| Box::new(without_value(&error)))?;
     config.config_file = file.to_owned();
     finish(config).map_err(|problem| {
         if given.contains(&problem.key) {
@@ -149,9 +149,15 @@ fn variable_source(name: &str, value: &str) -> Environment {
 }
 
 fn check_variable(name: &str, source: Environment) -> Result<(), ConfigError> {
-    build(config::Config::builder().add_source(source))
-        .map(|_| ())
-        .map_err(|source| ConfigError::Variable { variable: name.to_owned(), source: Box::new(source) })
+    build(config::Config::builder().add_source(source)).map(|_| ()).map_err(|error| {
+        let key = name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase().replace("__", ".");
+        let source = Box::new(if hidden::is_hidden(&key) { without_value(&error) } else { error });
+        ConfigError::Variable { variable: name.to_owned(), source }
+    })
+}
+
+fn without_value(error: &config::ConfigError) -> config::ConfigError {
+    config::ConfigError::Message(hidden::without_value(&error.to_string()))
 }
 
 /// The text of the file, once it is known to hold settings and nothing else.
@@ -168,7 +174,12 @@ fn located(path: &str, text: &str, error: &toml::de::Error) -> ConfigError {
     let span = error.span().unwrap_or_default();
     let table = DeTable::parse(text).ok();
     let key = table.and_then(|table| key_at(table.get_ref(), &span)).unwrap_or_default();
-    file_error(path, text, span.start, key, error.message().replace('\n', ", "))
+    let message = error.message().replace('\n', ", ");
+    if hidden::is_hidden(&key) {
+        let key = hidden::known_part(&key).to_owned();
+        return file_error(path, text, span.start, key, hidden::without_value(&message));
+    }
+    file_error(path, text, span.start, key, message)
 }
 
 /// The problem as one of the file, if the setting is there.
@@ -207,6 +218,10 @@ fn key_at(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
     table.iter().find_map(|(key, value)| {
         let inner = match value.get_ref() {
             DeValue::Table(inner) => key_at(inner, span),
+            DeValue::Array(items) => items.iter().find_map(|item| match item.get_ref() {
+                DeValue::Table(inner) => key_at(inner, span),
+                _ => None,
+            }),
             _ => None,
         };
         let here = || [key.span(), value.span()].iter().any(|own| own.contains(&span.start));

@@ -14,7 +14,7 @@ use serde_saphyr::Spanned;
 
 use super::duration;
 use error::Problem;
-pub use error::{WebConfigError, system_error};
+pub use error::{WebConfigError, system_error, system_reason};
 pub use values::{CIPHERS, ClientAuth, Curve, TlsVersion};
 
 mod error;
@@ -114,7 +114,8 @@ impl WebConfig {
         let users = basic_auth_users.unwrap_or_default();
         for (name, password) in &users {
             hash::check(password.value.expose()).map_err(|reason| {
-                Problem::at(&password.referenced, format!("basic_auth_users: user {name:?}: {reason}"))
+                let user = if may_be_secret(name) { String::new() } else { format!("user {name:?}: ") };
+                Problem::at(&password.referenced, format!("basic_auth_users: {user}{reason}"))
             })?;
         }
         let headers = http_server_config.unwrap_or_default().headers.unwrap_or_default();
@@ -209,6 +210,18 @@ fn interval<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duratio
 impl TlsTable {
     /// The settings, if any of them turns TLS on.
     fn settings(self, folder: &Path) -> Result<Option<Tls>, Problem> {
+        for (key, file, instead) in [
+            ("cert_file", &self.cert_file, "cert"),
+            ("key_file", &self.key_file, "key"),
+            ("client_ca_file", &self.client_ca_file, "client_ca"),
+        ] {
+            // Errors about the file would show it.
+            if file.as_ref().is_some_and(|file| file.contains("-----BEGIN") || file.contains('\n')) {
+                return Err(Problem::somewhere(&format!(
+                    "{key} has the text of a file, expected the name of one; put the text under {instead}"
+                )));
+            }
+        }
         let cert = pem(self.cert_file, self.cert, folder);
         let key = pem(self.key_file, self.key, folder);
         let client_ca = pem(self.client_ca_file, self.client_ca, folder);
@@ -254,8 +267,7 @@ impl TlsTable {
             }
             _ => {}
         }
-        let is_required = matches!(client_auth, ClientAuth::RequireAny | ClientAuth::RequireAndVerify);
-        if self.client_allowed_sans.is_some() && !is_required {
+        if self.client_allowed_sans.is_some() && !client_auth.is_required() {
             return Err(auth_problem(
                 "client_allowed_sans requires client_auth_type to be one of RequireAnyClientCert or \
                  RequireAndVerifyClientCert",
@@ -280,6 +292,11 @@ impl TlsTable {
 fn pem(file: Option<String>, inline: Option<Secret>, folder: &Path) -> Option<Pem> {
     let file = file.filter(|file| !file.is_empty()).map(|file| Pem::File(folder.join(file)));
     file.or_else(|| inline.filter(|text| !text.expose().is_empty()).map(Pem::Inline))
+}
+
+/// Whether the name of a user looks like a hash, or like a name and a password: no name has a colon.
+fn may_be_secret(name: &str) -> bool {
+    name.starts_with('$') || name.contains(':')
 }
 
 /// What a name means, or where the name is that means nothing.

@@ -41,11 +41,15 @@ impl WebConfigError {
 
 /// An error of the system as Go prints it, such as `open web.yml: no such file or directory`.
 pub fn system_error(operation: &str, path: &Path, error: &std::io::Error) -> String {
-    let path = path.display();
+    format!("{operation} {}: {}", path.display(), system_reason(error))
+}
+
+/// The same without the file.
+pub fn system_reason(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::NotFound => format!("{operation} {path}: no such file or directory"),
-        std::io::ErrorKind::PermissionDenied => format!("{operation} {path}: permission denied"),
-        _ => format!("{operation} {path}: {error}"),
+        std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
     }
 }
 
@@ -106,15 +110,18 @@ fn message(error: &Error) -> String {
                 Some(&"interval") => "web.RateLimiterConfig",
                 _ => "web.Config",
             };
-            format!("field {field} not found in type {kind}, expected one of {}", expected.join(", "))
+            let field = if super::may_be_secret(field) { "" } else { &format!("{field} ") };
+            format!("field {field}not found in type {kind}, expected one of {}", expected.join(", "))
         }
         Error::SerdeInvalidType { unexpected, expected, .. }
         | Error::SerdeInvalidValue { unexpected, expected, .. } => {
             let found = unexpected.split(['"', '`', '\'']).next().unwrap_or_default().trim();
             format!("expected {expected}, found {}", if found.is_empty() { "something else" } else { found })
         }
-        Error::DuplicateMappingKey { key: Some(key), .. } => format!("key {key:?} already set in map"),
-        Error::DuplicateMappingKey { key: None, .. } => "key already set in map".to_owned(),
+        Error::DuplicateMappingKey { key: Some(key), .. } if !super::may_be_secret(key) => {
+            format!("key {key:?} already set in map")
+        }
+        Error::DuplicateMappingKey { .. } => "key already set in map".to_owned(),
         Error::NonFiniteFloat { .. } | Error::QuotingRequired { .. } => "invalid value".to_owned(),
         Error::Message { msg, .. } => msg.clone(),
         // The rest of the messages are about the form and hold nothing of the content.

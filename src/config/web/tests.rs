@@ -152,6 +152,23 @@ fn no_error_shows_a_hash() {
         format!("tls_server_config:\n  prefer_server_cipher_suites: {HASH}\n"),
         format!("rate_limit:\n  burst: {HASH}\n"),
         format!("basic_auth_users:\n  a: {HASH}\nfoo: 1\n"),
+        // Hash and name the wrong way round, or together.
+        format!("basic_auth_users:\n  {HASH}: alice\n"),
+        format!("basic_auth_users:\n  {HASH}: alice\n  {HASH}: bob\n"),
+        format!("basic_auth_users:\n{HASH}: alice\n"),
+        format!("basic_auth_users:\n  alice:{HASH}\n"),
+        format!("basic_auth_users:\n  alice:{HASH}:\n"),
+        format!("basic_auth_users:\nalice:{HASH}: x\n"),
+        format!("basic_auth_users:\n  alice: &{HASH} x\n  bob: *{HASH}x\n"),
+        format!("basic_auth_users: &a [*a, {HASH}\n"),
+        format!("basic_auth_users:\n  ? {HASH}\n"),
+        format!("basic_auth_users: {{ {HASH}: , }}\n"),
+        format!("basic_auth_users:\n  alice: {HASH}{HASH}\n"),
+        format!("rate_limit:\n  interval: [{HASH}]\n"),
+        format!("tls_server_config:\n  key_file: |\n    -----BEGIN PRIVATE KEY-----\n    {HASH}\n"),
+        format!("tls_server_config:\n  key_file: \"-----BEGIN PRIVATE KEY----- {HASH}\"\n"),
+        format!("tls_server_config:\n  cert_file: |\n    {HASH}\n    {HASH}\n"),
+        format!("tls_server_config:\n  key: |\n-----BEGIN PRIVATE KEY-----\n{HASH}\n"),
     ] {
         let error = parse(&text).unwrap_err();
         assert!(!error.contains("QOauhQNb"), "{error}");

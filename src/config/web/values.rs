@@ -48,6 +48,12 @@ impl ClientAuth {
             _ => Err(format!("invalid ClientAuth: {name}")),
         }
     }
+
+    /// Whether a client without a certificate is turned away.
+    #[must_use]
+    pub fn is_required(self) -> bool {
+        matches!(self, ClientAuth::RequireAny | ClientAuth::RequireAndVerify)
+    }
 }
 
 /// A curve of the key exchange.

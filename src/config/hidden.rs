@@ -1,0 +1,83 @@
+//! Messages about settings that may hold a secret, without what was found in them.
+//!
+//! A token or a password in the wrong place is still one, so nothing below `access` is quoted: the place says what
+//! is meant.
+
+use super::access;
+
+/// The table whose values are never shown.
+const TABLE: &str = "access";
+
+/// Whether the values of a dotted key are never shown; nor are they where the key is unknown.
+pub(super) fn is_hidden(key: &str) -> bool {
+    key.is_empty() || key.strip_prefix(TABLE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// A hidden key as far as its names are known, since an unknown one may be a secret too.
+pub(super) fn known_part(key: &str) -> &str {
+    if key.is_empty() {
+        return key;
+    }
+    let mut parts = key.split('.').skip(1);
+    match (parts.next(), parts.next()) {
+        (Some("tokens"), Some(name)) if !access::TOKEN_KEYS.contains(&name) => "access.tokens",
+        (Some(name), _) if access::KEYS.contains(&name) => key,
+        _ => TABLE,
+    }
+}
+
+/// A message of serde without the value that it quotes. Sentences of our own quote none.
+pub(super) fn without_value(message: &str) -> String {
+    // What is expected comes last, and no description of it has this word.
+    let (found, expected) = match message.rsplit_once(", expected ") {
+        Some((found, expected)) => (found, format!(", expected {expected}")),
+        None => (message, String::new()),
+    };
+    for start in ["invalid type: ", "invalid value: "] {
+        if let Some(value) = found.strip_prefix(start) {
+            let kind = value.split(['"', '`', '\'']).next().unwrap_or_default().trim_end();
+            return format!("{start}{kind}{expected}");
+        }
+    }
+    if found.starts_with("unknown field ") { format!("unknown key{expected}") } else { message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_hidden_by_their_table() {
+        for key in ["", "access", "access.tokens", "access.users.ci"] {
+            assert!(is_hidden(key), "{key}");
+        }
+        for key in ["web", "accessory", "web.access"] {
+            assert!(!is_hidden(key), "{key}");
+        }
+        assert_eq!(known_part("access.users.ci"), "access.users.ci");
+        assert_eq!(known_part("access.tokens.sha256"), "access.tokens.sha256");
+        assert_eq!(known_part("access.tokens.hunter2"), "access.tokens");
+        assert_eq!(known_part("access.hunter2"), "access");
+        assert_eq!((known_part("access"), known_part("")), ("access", ""));
+    }
+
+    #[test]
+    fn values_are_taken_out() {
+        for (message, shown) in [
+            ("invalid type: string \"hunter2\", expected a list", "invalid type: string, expected a list"),
+            (
+                "invalid type: string \"x, expected hunter2, expected y\", expected a map for key `access`",
+                "invalid type: string, expected a map for key `access`",
+            ),
+            ("invalid value: integer `-17`, expected u64", "invalid value: integer, expected u64"),
+            ("invalid type: floating point `1.5`, expected a", "invalid type: floating point, expected a"),
+            ("invalid type: map, expected a sequence", "invalid type: map, expected a sequence"),
+            ("unknown field `hunter2`, expected one of `a`, `b`", "unknown key, expected one of `a`, `b`"),
+            ("unknown field `hunter2`, there are no fields", "unknown key"),
+            ("missing field `allow`", "missing field `allow`"),
+            ("token \"a\" needs either file or sha256", "token \"a\" needs either file or sha256"),
+        ] {
+            assert_eq!(without_value(message), shown);
+        }
+    }
+}
