@@ -3,12 +3,14 @@
 //! The order is that of the exporter toolkit: the rate limit, the headers, the login; then the permission.
 //! The rules are read again when a file changes, and the last good ones stay in force while it is wrong.
 
+mod accounts;
 mod limiter;
 mod login;
 mod origin;
 mod passwords;
 mod permission;
 mod reload;
+mod restart;
 mod rules;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -26,6 +28,7 @@ use login::{Identity, Login};
 use passwords::{Passwords, Verdict};
 pub(super) use permission::needed;
 pub(super) use reload::watch;
+pub use restart::NeedsRestart;
 pub use rules::LoadError;
 use rules::{Rules, Sources};
 
@@ -70,6 +73,7 @@ impl Guard {
     pub fn load(config: &Config) -> Result<Option<Guard>, LoadError> {
         let Some(sources) = Sources::of(config) else { return Ok(None) };
         let rules = sources.read()?;
+        rules.warn();
         let passwords = Passwords::new().ok_or(LoadError::NoRandomness)?;
         let external_url = config.web.external_url.clone();
         Ok(Some(Guard { sources, rules: RwLock::new(Arc::new(rules)), passwords, external_url }))
@@ -117,7 +121,7 @@ impl Guard {
             Login::Unknown => None,
             Login::Token(token) => rules.token(&token),
             Login::Basic { user, password } => {
-                match self.passwords.check(rules.users(), &user, password).await {
+                match self.passwords.check(rules.accounts(), &user, password).await {
                     Verdict::Right => Some(Identity::User(user)),
                     Verdict::Wrong => None,
                     Verdict::Busy => {

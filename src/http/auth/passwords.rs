@@ -3,16 +3,18 @@
 //! A check is slow on purpose, so that they are done one at a time, off the workers, and remembered. What is
 //! remembered is a keyed hash of user, bcrypt hash and password, under a key that only this process has; a
 //! changed bcrypt hash makes it useless. Right and wrong ones are remembered apart, so that no amount of
-//! guessing makes the gateway forget who its users are. Users that don't exist take as long as those that do.
+//! guessing makes the gateway forget who its users are. Users that don't exist take as long as those that do: the same
+//! steps are taken for both.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::web;
 use ring::hmac;
 use ring::rand::SystemRandom;
 
-use crate::config::web::Secret;
+use super::accounts::Accounts;
 
 /// How many right logins are remembered.
 const RIGHT_ONES: usize = 1000;
@@ -23,23 +25,23 @@ const WRONG_ONES: usize = 100;
 /// How many different logins wait for a check. Each holds its request, also once the client has gone.
 const WAITING_ONES: usize = 128;
 
-/// A bcrypt hash without its cost, of no password that anybody knows.
-const DUMMY: &str = "QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
-
-/// The cost of a check where there are no users to take it from.
-const USUAL_COST: u32 = 10;
-
 type Digest = [u8; 32];
 
 /// What checks passwords.
 #[derive(Debug)]
 pub(super) struct Passwords {
     key: hmac::Key,
+    /// Chooses what names of nobody are checked against: the same for the same name for as long as the gateway
+    /// runs, so that time does not tell.
+    choice: RandomState,
     remembered: Mutex<Remembered>,
     /// Held by the check that is being done.
     turn: Arc<tokio::sync::Mutex<()>>,
     /// How often each login waits for its turn.
     waiting: Mutex<HashMap<Digest, usize>>,
+    /// How many bytes were hashed to recognise logins.
+    #[cfg(test)]
+    hashed: std::sync::atomic::AtomicUsize,
 }
 
 /// What is known of a login.
@@ -107,22 +109,21 @@ impl Passwords {
     /// None if the system has no randomness.
     pub(super) fn new() -> Option<Passwords> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok()?;
-        Some(Passwords { key, remembered: Mutex::default(), turn: Arc::default(), waiting: Mutex::default() })
+        Some(Passwords {
+            key,
+            choice: RandomState::new(),
+            remembered: Mutex::default(),
+            turn: Arc::default(),
+            waiting: Mutex::default(),
+            #[cfg(test)]
+            hashed: Default::default(),
+        })
     }
 
     /// Checks a login, or remembers what came of that.
-    pub(super) async fn check(
-        &self,
-        users: &BTreeMap<String, Secret>,
-        user: &str,
-        password: Vec<u8>,
-    ) -> Verdict {
-        let known = users.get(user);
-        let hash = match known {
-            Some(hash) => hash.expose().to_owned(),
-            None => self.dummy(users, user),
-        };
-        let login = self.digest(user, &hash, &password);
+    pub(super) async fn check(&self, accounts: &Accounts, user: &str, password: Vec<u8>) -> Verdict {
+        let (hash, is_known) = accounts.hash_of(user, self.number(user));
+        let login = self.digest(user, hash, &password);
         if let Some(is_right) = self.verdict(&login) {
             return Verdict::of(is_right);
         }
@@ -132,7 +133,7 @@ impl Passwords {
         if let Some(is_right) = self.verdict(&login) {
             return Verdict::of(is_right);
         }
-        let is_known = known.is_some();
+        let hash = hash.to_owned();
         let checked = web::block(move || {
             let is_right = bcrypt::verify(password, &hash).unwrap_or(false) && is_known;
             // The turn ends with the check, also where the client has gone meanwhile.
@@ -164,21 +165,19 @@ impl Passwords {
         for part in [user.as_bytes(), hash.as_bytes(), password] {
             context.update(&(part.len() as u64).to_le_bytes());
             context.update(part);
+            #[cfg(test)]
+            self.hashed.fetch_add(part.len(), std::sync::atomic::Ordering::Relaxed);
         }
         let mut digest = Digest::default();
         digest.copy_from_slice(context.sign().as_ref());
         digest
     }
 
-    /// The hash for a user who does not exist: of the same cost as that of some user, always the same one for
-    /// the same name, so that time does not tell.
-    fn dummy(&self, users: &BTreeMap<String, Secret>, user: &str) -> String {
-        let digest = self.digest(user, "", b"");
-        let at =
-            usize::from(u16::from_le_bytes([digest[0], digest[1]])).checked_rem(users.len()).unwrap_or(0);
-        let hash = users.values().nth(at).and_then(|hash| hash.expose().parse::<bcrypt::HashParts>().ok());
-        let cost = hash.map_or(USUAL_COST, |hash| hash.get_cost());
-        format!("$2y${cost:02}${DUMMY}")
+    /// What chooses the hash for a user who does not exist.
+    fn number(&self, user: &str) -> u64 {
+        #[cfg(test)]
+        self.hashed.fetch_add(user.len(), std::sync::atomic::Ordering::Relaxed);
+        self.choice.hash_one(user)
     }
 }
 
@@ -233,19 +232,33 @@ mod tests {
         assert!(passwords.waiting.lock().unwrap().is_empty());
     }
 
-    #[test]
-    fn the_dummy_costs_what_the_users_cost() {
+    #[actix_web::test]
+    async fn the_same_work_is_done_for_users_and_for_nobody() {
         let passwords = Passwords::new().unwrap();
-        let hash = |cost: u32| serde_json::from_str(&format!("\"$2y${cost:02}${DUMMY}\"")).unwrap();
-        let users: BTreeMap<String, Secret> = [("a".to_owned(), hash(4)), ("b".to_owned(), hash(7))].into();
-        let mut costs: HashSet<u32> = HashSet::new();
-        for number in 0..200 {
-            let name = format!("nobody{number}");
-            let dummy = passwords.dummy(&users, &name);
-            assert_eq!(dummy, passwords.dummy(&users, &name));
-            costs.insert(dummy.parse::<bcrypt::HashParts>().unwrap().get_cost());
+        let hash = serde_json::from_str(&format!("{:?}", bcrypt::hash("right", 4).unwrap())).unwrap();
+        let accounts = Accounts::new([("alice".to_owned(), hash)].into());
+        let hashed = || passwords.hashed.swap(0, std::sync::atomic::Ordering::Relaxed);
+        let mut works = Vec::new();
+        // Each once before it is remembered and once from memory.
+        for user in ["alice", "nobod"] {
+            for _ in 0..2 {
+                let verdict = passwords.check(&accounts, user, b"wrong".to_vec()).await;
+                assert_eq!((verdict, passwords.remembered.lock().unwrap().right.len()), (Verdict::Wrong, 0));
+                works.push(hashed());
+            }
         }
-        assert_eq!(costs, [4, 7].into());
-        assert!(passwords.dummy(&BTreeMap::new(), "x").starts_with("$2y$10$"));
+        assert_eq!(works, [works[0]; 4]);
+        assert_eq!(works[0], "alice".len() * 2 + bcrypt::hash("", 4).unwrap().len() + "wrong".len());
+        assert_eq!(passwords.check(&accounts, "alice", b"right".to_vec()).await, Verdict::Right);
+        assert_eq!(hashed(), works[0]);
+    }
+
+    #[test]
+    fn nobody_is_always_checked_against_the_same_hash() {
+        let passwords = Passwords::new().unwrap();
+        assert_eq!(passwords.number("nobody"), passwords.number("nobody"));
+        let numbers: HashSet<u64> = (0..100).map(|name: u8| passwords.number(&name.to_string())).collect();
+        assert_eq!(numbers.len(), 100);
+        assert_ne!(passwords.number("nobody"), Passwords::new().unwrap().number("nobody"));
     }
 }

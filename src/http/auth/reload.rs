@@ -9,7 +9,6 @@ use actix_web::web;
 use tokio::time::MissedTickBehavior;
 
 use super::Guard;
-use super::rules::LoadError;
 use crate::http::State;
 
 /// How often the files are looked at.
@@ -98,13 +97,10 @@ fn look(state: &State, guard: &Guard, occasion: Occasion, before: Option<String>
         }
         return None;
     }
-    let read = guard.sources.read().and_then(|rules| match (&rules.tls, &old.tls) {
-        (Some(_), None) | (None, Some(_)) => Err(LoadError::TlsSwitched),
-        _ => Ok(rules),
-    });
-    match read {
+    match guard.sources.read_after(&old) {
         Ok(rules) => {
-            guard.replace(rules.with_limiter_of(&old));
+            rules.warn();
+            guard.replace(rules);
             telemetry.config_read();
             match occasion {
                 Occasion::Interval => tracing::info!("the web configuration has changed and is in force"),

@@ -10,12 +10,14 @@ use ring::digest::{SHA256, digest};
 use rustls::ServerConfig;
 use subtle::{Choice, ConstantTimeEq};
 
+use super::accounts::Accounts;
 use super::limiter::Limiter;
 use super::login::Identity;
 use super::reload::Watched;
+use super::restart::NeedsRestart;
 use crate::config::Config;
 use crate::config::access::{Access, Permission, Permissions, TokenSource};
-use crate::config::web::{ClientAuth, RateLimit, Secret, WebConfig, WebConfigError, system_error};
+use crate::config::web::{ClientAuth, RateLimit, WebConfig, WebConfigError, system_reason};
 use crate::http::tls::{self, TlsError};
 
 /// A token may have no fewer characters: unlike passwords, tokens are checked as fast as they come.
@@ -43,9 +45,14 @@ pub enum LoadError {
         /// What is wrong.
         reason: String,
     },
-    /// TLS came or went while the gateway runs.
-    #[error("tls_server_config can't be added or taken away while the gateway runs: restart it")]
-    TlsSwitched,
+    /// A change that needs a restart.
+    #[error("web config file {path:?}: {change}")]
+    NeedsRestart {
+        /// The web configuration file.
+        path: PathBuf,
+        /// What has changed.
+        change: NeedsRestart,
+    },
     /// The system has no randomness for the key of remembered passwords.
     #[error("the system has no randomness")]
     NoRandomness,
@@ -73,6 +80,17 @@ impl Sources {
         self.web_config.is_some() || tokens.any(|token| matches!(token.source, TokenSource::File(_)))
     }
 
+    /// Reads all files while `old` rules are in force, which some changes would open to too many.
+    pub(super) fn read_after(&self, old: &Rules) -> Result<Rules, LoadError> {
+        let rules = self.read()?;
+        match NeedsRestart::between(old, &rules) {
+            Some(change) => {
+                Err(LoadError::NeedsRestart { path: self.web_config.clone().unwrap_or_default(), change })
+            }
+            None => Ok(rules.with_limiter_of(old)),
+        }
+    }
+
     /// Reads all files.
     pub(super) fn read(&self) -> Result<Rules, LoadError> {
         let mut files: Vec<Watched> = self.web_config.iter().map(|path| Watched::new(path)).collect();
@@ -86,7 +104,8 @@ impl Sources {
                 path: self.web_config.clone().unwrap_or_default(),
                 error,
             })?;
-        let asks_for_certificates = web.tls.as_ref().is_some_and(|tls| tls.client_auth != ClientAuth::None);
+        let client_auth = web.tls.as_ref().map_or(ClientAuth::None, |tls| tls.client_auth);
+        let names_clients = web.tls.as_ref().is_some_and(|tls| !tls.client_allowed_sans.is_empty());
         let mut tokens = Vec::new();
         for token in &self.access.tokens {
             let hash = match &token.source {
@@ -102,17 +121,15 @@ impl Sources {
         // Where users have permissions but the file with the users is not there, nothing is open.
         let has_logins = !(web.users.is_empty() && tokens.is_empty() && self.access.users.is_empty());
         let for_all = if has_logins { Permissions::NONE } else { Permissions::ALL };
-        for name in self.access.users.keys().filter(|name| !web.users.contains_key(*name)) {
-            tracing::warn!(user = %name, "access.users names a user who is not in the web configuration file");
-        }
         Ok(Rules {
             headers: web.headers.iter().filter_map(|(name, value)| header(name, value)).collect(),
-            users: web.users,
+            accounts: Accounts::new(web.users),
             tokens,
             permissions: self.access.users.clone(),
             anonymous: self.access.anonymous.unwrap_or(for_all),
             limiter: web.rate_limit.map(|limit| Arc::new(Limiter::new(limit, Instant::now()))),
-            asks_for_certificates,
+            client_auth,
+            names_clients,
             tls,
             files,
         })
@@ -125,13 +142,14 @@ fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
     Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
 }
 
+/// No error names the file: it may be the token by mistake.
 fn hash_of_file(path: &Path) -> Result<[u8; 32], String> {
-    let content = std::fs::read(path).map_err(|error| system_error("open", path, &error))?;
+    let content =
+        std::fs::read(path).map_err(|error| format!("its file can't be read: {}", system_reason(&error)))?;
     let token = content.trim_ascii();
     if token.len() < SHORTEST_TOKEN || !token.iter().all(u8::is_ascii_graphic) {
         return Err(format!(
-            "{}: expected a token of at least {SHORTEST_TOKEN} visible ASCII characters",
-            path.display()
+            "expected in its file a token of at least {SHORTEST_TOKEN} visible ASCII characters"
         ));
     }
     Ok(sha256(token))
@@ -147,12 +165,15 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 #[derive(Debug)]
 pub(in crate::http) struct Rules {
     headers: Vec<(HeaderName, HeaderValue)>,
-    users: BTreeMap<String, Secret>,
+    accounts: Accounts,
     tokens: Vec<Token>,
     permissions: BTreeMap<String, Permissions>,
     anonymous: Permissions,
     limiter: Option<Arc<Limiter>>,
-    asks_for_certificates: bool,
+    /// Which certificates clients must show.
+    pub(super) client_auth: ClientAuth,
+    /// Whether these must be for certain names.
+    pub(super) names_clients: bool,
     /// TLS, if it is on.
     pub(in crate::http) tls: Option<Arc<ServerConfig>>,
     /// All files that were read.
@@ -171,12 +192,12 @@ impl Rules {
         &self.headers
     }
 
-    pub(super) fn users(&self) -> &BTreeMap<String, Secret> {
-        &self.users
+    pub(super) fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     pub(super) fn has_users(&self) -> bool {
-        !self.users.is_empty()
+        !self.accounts.is_empty()
     }
 
     pub(super) fn has_tokens(&self) -> bool {
@@ -185,7 +206,7 @@ impl Rules {
 
     /// Whether clients are asked for certificates, which browsers show by themselves.
     pub(super) fn asks_for_certificates(&self) -> bool {
-        self.asks_for_certificates
+        self.client_auth != ClientAuth::None
     }
 
     /// Whether there is anything that a request could prove to be.
@@ -201,8 +222,15 @@ impl Rules {
         self.limiter.as_ref().is_none_or(|limiter| limiter.allows(Instant::now()))
     }
 
+    /// Says what may be a mistake, once the rules are in force: while a file is wrong, it is read every second.
+    pub(super) fn warn(&self) {
+        for name in self.permissions.keys().filter(|name| !self.accounts.include(name)) {
+            tracing::warn!(user = %name, "access.users names a user who is not in the web configuration file");
+        }
+    }
+
     /// Goes on counting where the limit has not changed.
-    pub(super) fn with_limiter_of(mut self, old: &Rules) -> Rules {
+    fn with_limiter_of(mut self, old: &Rules) -> Rules {
         if self.rate_limit() == old.rate_limit() {
             self.limiter = old.limiter.clone();
         }
