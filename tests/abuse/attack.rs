@@ -3,34 +3,84 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 #![allow(clippy::print_stderr, reason = "tests say why they are skipped")]
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
-use crate::support::{Gateway, PATIENCE, assert_valid_exposition, sample};
+use super::memory::MemoryGroup;
+use crate::support::{Directory, Gateway, PATIENCE, assert_valid_exposition, binary, sample};
 
-/// What the gateway is started with: small limits, so that a bound is a bound.
-const LIMITS: &str = "\
-[web]
-max_body_bytes = 16777216
-[limits]
-body_bytes_in_flight = 67108864
-samples_per_push = 50000
-label_pairs_per_push = 200000
-store_bytes = 67108864
-";
+/// What the manual says that such a gateway fits into, with its settings.
+const MANUAL: &str = "256 MiB";
+const MANUAL_BYTES: u64 = 256 << 20;
+
+/// What a connection may take, as the manual says.
+const CONNECTION_BYTES: u64 = 200 << 10;
 
 pub(crate) struct Attack {
     pub(crate) gateway: Gateway,
+    /// What it may take, in bytes.
+    bound: u64,
+    flags: Vec<String>,
+    // These go after the gateway.
+    memory: Option<MemoryGroup>,
+    _folder: Directory,
+}
+
+/// The settings of the manual for such a gateway, by key.
+fn settings_of_the_manual() -> BTreeMap<String, String> {
+    let manual = include_str!("../../README.md");
+    let mut rows =
+        manual.lines().map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
+    let head = rows
+        .find(|row| row.first() == Some(&"Setting") && row.contains(&MANUAL))
+        .expect("a table of settings");
+    let column = head.iter().position(|cell| *cell == MANUAL).unwrap();
+    let rows = rows.skip(1).take_while(|row| row.len() == head.len());
+    rows.map(|row| (row[0].trim_matches('`').to_owned(), row[column].trim_matches('`').to_owned())).collect()
 }
 
 impl Attack {
-    /// A gateway with these limits besides.
+    /// A gateway as small as the manual says, but with these limits besides.
     pub(crate) fn start(limits: &str) -> Attack {
         Attack::start_with(limits, &[])
     }
 
-    /// The same, and with these flags.
+    /// The same, and with these flags, in which `FOLDER` is a folder of its own.
     pub(crate) fn start_with(limits: &str, flags: &[&str]) -> Attack {
-        Attack { gateway: Gateway::start_with_config(&format!("{LIMITS}{limits}\n"), flags) }
+        let mut settings = settings_of_the_manual();
+        let manual = |settings: &BTreeMap<String, String>, key: &str| settings[key].parse::<u64>().unwrap();
+        let connections = manual(&settings, "connections");
+        settings.extend(limits.lines().map(|line| {
+            let (key, value) = line.split_once(" = ").expect("a setting");
+            (key.to_owned(), value.to_owned())
+        }));
+        let more = manual(&settings, "connections").saturating_sub(connections);
+        let bound = MANUAL_BYTES + more * CONNECTION_BYTES;
+        let (web, limits): (Vec<_>, Vec<_>) = settings.iter().partition(|(key, _)| key.starts_with("web."));
+        let table = |name: &str, settings: Vec<(&String, &String)>| {
+            let lines = settings
+                .into_iter()
+                .map(|(key, value)| format!("{} = {value}\n", key.strip_prefix("web.").unwrap_or(key)));
+            format!("[{name}]\n{}", lines.collect::<String>())
+        };
+        let folder = Directory::new();
+        let file = folder.write("tallygate.toml", table("web", web) + &table("limits", limits));
+        let mut all = vec![format!("--config.file={file}")];
+        all.extend(flags.iter().map(|flag| flag.replace("FOLDER", &folder.path_of(""))));
+        let memory = MemoryGroup::of(bound);
+        if let Err(reason) = &memory {
+            eprintln!("memory is only measured, as the system sets no limit: {reason}");
+        }
+        let memory = memory.ok();
+        let gateway = run(&all, memory.as_ref());
+        Attack { gateway, bound, flags: all, memory, _folder: folder }
+    }
+
+    /// Ends the gateway as a power cut does, and starts it again.
+    pub(crate) fn restart(&mut self) {
+        self.gateway.kill();
+        self.gateway = run(&self.flags, self.memory.as_ref());
     }
 
     /// How often a limit was hit.
@@ -38,13 +88,6 @@ impl Attack {
     pub(crate) fn hits(&self, limit: &str) -> f64 {
         let series = format!("tallygate_limit_hits_total{{limit=\"{limit}\"}}");
         self.gateway.sample(&series).expect("a counter for the limit")
-    }
-
-    /// The bound that the README states, in bytes.
-    pub(crate) fn bound(&self, connections: u64) -> u64 {
-        let (store, bodies, scrapes) = (64 << 20, 64 << 20, 40);
-        let largest_push = 6 * (16 << 20) + 50_000 * 1000 + 200_000 * 80;
-        (96 << 20) + 2 * store + bodies + largest_push + connections * (200 << 10) + scrapes * (2 << 20)
     }
 
     /// The most memory that the gateway has had, in bytes.
@@ -59,6 +102,17 @@ impl Attack {
             eprintln!("{test}: {} MiB now, {} MiB at most", kib("VmRSS:") >> 10, kib("VmHWM:") >> 10);
         }
         kib("VmHWM:") << 10
+    }
+
+    /// How long the gateway has computed, in milliseconds: unlike the time on the wall, other programs change little
+    /// about it.
+    pub(crate) fn processor_time(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.gateway.process_id())).unwrap();
+        // The name, in parentheses, may have blanks.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks = |at: usize| fields[at].parse::<u64>().unwrap();
+        // User and system time, in hundredths of a second: proc(5).
+        (ticks(11) + ticks(12)) * 10
     }
 
     /// Waits until a scrape is answered.
@@ -83,20 +137,35 @@ impl Attack {
     }
 
     /// The gateway serves as ever, and its memory was never above the bound.
+    #[track_caller]
     pub(crate) fn is_over(&self) {
-        self.is_over_with(400);
-    }
-
-    pub(crate) fn is_over_with(&self, connections: u64) {
+        // Connections that it has closed may be in the way for a moment.
+        self.until_served();
         let body = "# TYPE after_total counter\nafter_total 2\n";
         self.gateway.push("/metrics/job/after", body);
         self.gateway.push("/metrics/job/after", body);
         let scrape = self.gateway.scrape();
         assert_valid_exposition(&scrape);
         assert_eq!(sample(&scrape, "after_total{instance=\"\",job=\"after\"}"), Some(4.0));
-        let (peak, bound) = (self.peak(), self.bound(connections));
-        assert!(peak < bound, "{} MiB of {} MiB", peak >> 20, bound >> 20);
+        self.is_within_bound();
     }
+
+    /// Its memory was never above the bound.
+    #[track_caller]
+    pub(crate) fn is_within_bound(&self) {
+        let peak = self.peak();
+        assert!(peak < self.bound, "{} MiB of {} MiB", peak >> 20, self.bound >> 20);
+    }
+}
+
+/// Starts the gateway, in this control group.
+fn run(flags: &[String], memory: Option<&MemoryGroup>) -> Gateway {
+    let flags = ["--web.listen-address=127.0.0.1:0"].into_iter().chain(flags.iter().map(String::as_str));
+    let program = binary();
+    let Some(memory) = memory else { return Gateway::start_exactly(&flags.collect::<Vec<_>>(), &[]) };
+    let (enter, program) = (memory.enter(), program.to_str().unwrap());
+    let all: Vec<&str> = ["-c", &enter, "sh", program].into_iter().chain(flags).collect();
+    Gateway::start_program(Path::new("sh"), &all, &[])
 }
 
 /// Asks the system for so many open files; says why and gives false where there are fewer.
@@ -115,8 +184,11 @@ pub(crate) fn raise_descriptors(wanted: usize) -> bool {
     false
 }
 
-/// A push whose scrape is larger than what sockets hold.
-pub(crate) fn stalled_text() -> String {
+/// Pushes after which a scrape is larger than what sockets hold.
+pub(crate) fn push_what_stalls(gateway: &Gateway, path: &str) {
     let filler = "x".repeat(1000);
-    (0..12_000).map(|series| format!("m{{l=\"{series}\",f=\"{filler}\"}} 1\n")).collect()
+    for push in 0..12 {
+        let line = |series: usize| format!("m{{l=\"{push}_{series}\",f=\"{filler}\"}} 1\n");
+        gateway.push(path, &(0..1000).map(line).collect::<String>());
+    }
 }

@@ -246,6 +246,12 @@ impl Gateway {
         assert!(status.success(), "kill -s {name} failed");
     }
 
+    /// Ends the gateway as a power cut does.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("kill the gateway");
+        self.process.wait().expect("wait for the killed gateway");
+    }
+
     /// Waits for the gateway to end by itself.
     pub(crate) fn wait(mut self) -> Finished {
         finish(&mut self.process, &self.stdout, &self.stderr)
