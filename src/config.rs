@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use host::Host;
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -17,6 +18,7 @@ pub mod duration;
 pub mod external_url;
 pub mod flags;
 mod hidden;
+pub mod host;
 mod layers;
 pub mod limits;
 mod list;
@@ -84,6 +86,9 @@ pub struct Web {
     /// The proxies that are believed when they say who sent a request.
     #[serde(deserialize_with = "network::deserialize_list")]
     pub trusted_proxies: Vec<IpNet>,
+    /// The hosts that requests may be for, empty for all.
+    #[serde(deserialize_with = "host::deserialize_list")]
+    pub allowed_hosts: Vec<Host>,
 }
 
 /// What is kept on disk.
@@ -224,6 +229,7 @@ impl Default for Web {
             max_body_bytes: 64 << 20,
             shutdown_timeout: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
+            allowed_hosts: Vec::new(),
         }
     }
 }

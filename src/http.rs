@@ -15,9 +15,11 @@ mod delete;
 mod descriptors;
 mod head;
 mod hints;
+mod host;
 mod lifecycle;
 pub mod listen;
 pub mod notify;
+mod origin;
 mod page;
 pub mod path;
 mod push;
@@ -39,11 +41,13 @@ use std::time::SystemTime;
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Payload;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use ipnet::IpNet;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::config::host::Host;
 use crate::config::limits::most;
 use crate::config::{Config, Limits};
 use crate::exposition::negotiation::Offers;
@@ -52,6 +56,7 @@ use crate::model::limits::Limit;
 use crate::telemetry::limits::{Quota, Share};
 use auth::Guard;
 use connection::{Answering, Watch};
+use head::Expectation;
 use notify::Pulses;
 use push::GroupPath;
 use route::{Endpoint, Route, Routes};
@@ -63,10 +68,14 @@ pub struct State {
     gateway: Gateway,
     routes: Routes,
     external_prefix: String,
+    /// Where browsers see the gateway; empty if nobody said.
+    external_url: String,
     telemetry_path: String,
     max_body_bytes: u64,
     /// Who is believed when it says who sent a request.
     trusted_proxies: Vec<IpNet>,
+    /// The hosts that requests may be for; empty for all.
+    allowed_hosts: Vec<Host>,
     enable_lifecycle: bool,
     /// The formats and compressions of scrapes.
     offers: Offers,
@@ -120,9 +129,11 @@ impl State {
                 has_admin_api: config.web.enable_admin_api,
             },
             external_prefix: config.web.external_prefix(),
+            external_url: config.web.external_url.clone(),
             telemetry_path: config.web.telemetry_path.clone(),
             max_body_bytes: most(config.web.max_body_bytes),
             trusted_proxies: config.web.trusted_proxies.clone(),
+            allowed_hosts: config.web.allowed_hosts.clone(),
             enable_lifecycle: config.web.enable_lifecycle,
             offers: if config.has_stock_formats() { Offers::Stock } else { Offers::All },
             answers_unchecked: config.push.disable_consistency_check,
@@ -162,35 +173,67 @@ impl State {
 
 async fn dispatch(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> HttpResponse {
     let (state, payload) = (state.into_inner(), payload.into_inner());
-    let answering = request.conn_data::<Rc<Watch>>().map(|watch| watch.answering(length(&request, &payload)));
-    let route = state.routes.route(request.method().as_str(), request.uri().path());
-    // Whether it lives, a gateway says however much it has to do.
-    let is_free = matches!(route, Route::Endpoint(Endpoint::Healthy | Endpoint::Ready));
-    let share = if is_free { None } else { state.requests.take(1) };
-    if share.is_none() && !is_free {
-        return answer::busy(state.requests.limit());
+    let watch = request.conn_data::<Rc<Watch>>();
+    let answering = watch.map(Watch::answering);
+    let (mut answer, share) = answer_within_limits(&state, &request, payload).await;
+    protect(answer.headers_mut());
+    if let Some(watch) = watch
+        && watch.expectation() != Expectation::None
+    {
+        // The client was not asked for the body, and may send it or not.
+        answer.head_mut().set_connection_type(ConnectionType::Close);
+        watch.end_soon();
     }
-    let answer = match &state.guard {
-        None => answer_to(route, &state, &request, payload).await,
-        // In a box, so that those who need no guard don't pay for its size.
-        Some(guard) => Box::pin(guarded(guard, route, &state, &request, payload)).await,
-    };
     if answer.body().size() != BodySize::Stream {
         return answer;
     }
     answer.map_body(|_, body| Answered { body, _answering: answering, _share: share }.boxed())
 }
 
-/// The length of the body of a request, if it has one that is known.
-fn length(request: &HttpRequest, payload: &Payload) -> Option<u64> {
-    if matches!(payload, Payload::None) {
-        return Some(0);
+/// Answers a request if it is for this gateway and there are not too many, and gives the share that it has.
+async fn answer_within_limits(
+    state: &Arc<State>,
+    request: &HttpRequest,
+    payload: Payload,
+) -> (HttpResponse, Option<Share>) {
+    let method = request.method().as_str();
+    let route = state.routes.route(method, request.uri().path());
+    // Whether it lives, a gateway says however much it has to do, and to probes that know its address only.
+    let is_free = matches!(route, Route::Endpoint(Endpoint::Healthy | Endpoint::Ready));
+    if !is_free && let Some(refusal) = state.refuse_host(request) {
+        return (refusal, None);
     }
-    // After a request to speak another protocol everything is body to the library.
-    let headers = request.headers();
-    let length = headers.get(header::CONTENT_LENGTH).filter(|_| !headers.contains_key(header::UPGRADE))?;
-    length.to_str().ok()?.trim().parse().ok()
+    let expectation = request.conn_data::<Rc<Watch>>().map(|watch| watch.expectation());
+    if expectation == Some(Expectation::Unknown) {
+        return (answer::error(StatusCode::EXPECTATION_FAILED, UNKNOWN_EXPECTATION), None);
+    }
+    let share = if is_free { None } else { state.requests.take(1) };
+    if share.is_none() && !is_free {
+        return (answer::busy(state.requests.limit()), None);
+    }
+    let answer = match &state.guard {
+        None => match state.refuse_other_site(request, auth::needed(&route, method)) {
+            None => answer_to(route, state, request, payload).await,
+            Some(refusal) => refusal,
+        },
+        // In a box, so that those who need no guard don't pay for its size.
+        Some(guard) => Box::pin(guarded(guard, route, state, request, payload)).await,
+    };
+    (answer, share)
 }
+
+const UNKNOWN_EXPECTATION: &str = "Expectation Failed: the Expect header has another value than 100-continue, the only one that is known here";
+
+/// What keeps browsers from taking an answer for something else, or giving it to pages of other sites.
+fn protect(headers: &mut HeaderMap) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
+    // Where any page may read the answer with scripts, any page may also show it.
+    let is_for_all = headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+    let policy = if is_for_all { "cross-origin" } else { "same-origin" };
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, header::HeaderValue::from_static(policy));
+}
+
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// The body of an answer that goes on being written.
 struct Answered<B> {
@@ -290,7 +333,7 @@ async fn answer_to(
         Route::Dots => refuse_path(state, request, DOTS),
         Route::BadPath => {
             let mut answer = refuse_path(state, request, BAD_ESCAPE);
-            answer.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+            answer.head_mut().set_connection_type(ConnectionType::Close);
             answer
         }
         Route::NotFound => answer::error(StatusCode::NOT_FOUND, "404 page not found"),

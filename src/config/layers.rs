@@ -262,6 +262,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::host::Host;
     use crate::config::{LogFormat, LogLevel, PutMode, Sync};
 
     /// A file that is gone when the test is over.
@@ -354,6 +355,7 @@ mod tests {
                 max_body_bytes = 1_000
                 shutdown_timeout = "1.5s"
                 trusted_proxies = ["10.0.0.0/8", "::1"]
+                allowed_hosts = ["Gateway.example", "[::1]:9091"]
                 [persistence]
                 file = "/f"
                 interval = "0"
@@ -373,6 +375,10 @@ mod tests {
         );
         let proxies: Vec<String> = config.web.trusted_proxies.iter().map(ToString::to_string).collect();
         assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
+        assert_eq!(
+            config.web.allowed_hosts,
+            ["gateway.example", "[::1]:9091"].map(|host| Host::parse(host).unwrap())
+        );
         assert_eq!((config.persistence.file.as_str(), config.persistence.interval), ("/f", Duration::ZERO));
         assert_eq!((config.persistence.sync, config.push.put), (Sync::Interval, PutMode::Aggregate));
         assert!(config.push.enable_utf8_names && !config.push.disable_consistency_check);
@@ -392,6 +398,7 @@ mod tests {
             ("TALLYGATE_WEB__ENABLE_LIFECYCLE", "true"),
             ("TALLYGATE_WEB__MAX_BODY_BYTES", "1000"),
             ("TALLYGATE_WEB__TRUSTED_PROXIES", "192.168.0.1, fd00::/8"),
+            ("TALLYGATE_WEB__ALLOWED_HOSTS", "gateway, gateway:80"),
             ("TALLYGATE_PERSISTENCE__FILE", "007"),
             ("TALLYGATE_PERSISTENCE__INTERVAL", "1h30m"),
             ("TALLYGATE_PERSISTENCE__SYNC", "interval"),
@@ -407,6 +414,10 @@ mod tests {
         assert_eq!(config.web.max_body_bytes, 1_000);
         let proxies: Vec<String> = config.web.trusted_proxies.iter().map(ToString::to_string).collect();
         assert_eq!(proxies, ["192.168.0.1/32", "fd00::/8"]);
+        assert_eq!(
+            config.web.allowed_hosts,
+            ["gateway", "gateway:80"].map(|host| Host::parse(host).unwrap())
+        );
         assert_eq!(config.persistence.file, "007");
         assert_eq!(config.persistence.interval, Duration::from_secs(5_400));
         assert_eq!((config.persistence.sync, config.push.put), (Sync::Interval, PutMode::Aggregate));
@@ -450,7 +461,7 @@ mod tests {
                 "line 3, column 1, key web.listn: unknown field `listn`, expected one of `listen_address`, \
                  `config_file`, `systemd_socket`, `telemetry_path`, `external_url`, `route_prefix`, \
                  `enable_lifecycle`, `enable_admin_api`, `max_body_bytes`, `shutdown_timeout`, \
-                 `trusted_proxies`",
+                 `trusted_proxies`, `allowed_hosts`",
             ),
             (
                 "unknown-table",
@@ -468,6 +479,13 @@ mod tests {
                 "[web]\ntrusted_proxies = [\"10.0.0.0/8\", \"proxy\"]\n",
                 "line 2, column 19, key web.trusted_proxies: \"proxy\" is no network, expected an address such as \
                  \"::1\" or a network such as \"10.0.0.0/8\"",
+            ),
+            (
+                "host",
+                "[web]\nallowed_hosts = [\"gateway\", \"http://gateway\"]\n",
+                "line 2, column 17, key web.allowed_hosts: \"http://gateway\" is no host, expected a name such as \
+                 \"pushgateway.example.com\", with or without a port, or an address such as \"10.0.0.1\" or \
+                 \"[::1]:9091\"",
             ),
             (
                 "dotted",

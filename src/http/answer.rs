@@ -12,10 +12,7 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// An error as Go's `http.Error` writes it: one line of plain text.
 pub(super) fn error(code: StatusCode, message: &str) -> HttpResponse {
-    HttpResponse::build(code)
-        .insert_header((header::CONTENT_TYPE, TEXT))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .body(format!("{message}\n"))
+    HttpResponse::build(code).insert_header((header::CONTENT_TYPE, TEXT)).body(format!("{message}\n"))
 }
 
 /// Seconds after which a request that could not be kept is worth another try.

@@ -89,10 +89,7 @@ fn answer_to(path: &str, known: Option<&str>) -> HttpResponse {
     if is_known {
         return answer.finish();
     }
-    answer
-        .content_type(asset.content_type)
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .body(asset.content)
+    answer.content_type(asset.content_type).body(asset.content)
 }
 
 fn etag(asset: &Asset) -> String {

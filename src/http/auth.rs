@@ -6,7 +6,6 @@
 mod accounts;
 mod limiter;
 mod login;
-mod origin;
 mod passwords;
 mod permission;
 mod reload;
@@ -37,9 +36,6 @@ pub(super) const LOG_IN: &str = "login";
 
 const BUSY: &str = "too many logins are being checked: try again later";
 
-const OTHER_SITE: &str = "Forbidden: the browser says that another site sent this request. If it was the page itself, \
-    behind a proxy, set --web.external-url to the address that the browser shows, or let the proxy pass Host on";
-
 /// Who was let through.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Visitor {
@@ -60,8 +56,6 @@ pub struct Guard {
     sources: Sources,
     rules: RwLock<Arc<Rules>>,
     passwords: Passwords,
-    /// Where browsers see the gateway; empty if nobody said.
-    external_url: String,
 }
 
 impl Guard {
@@ -75,8 +69,7 @@ impl Guard {
         let rules = sources.read()?;
         rules.warn();
         let passwords = Passwords::new().ok_or(LoadError::NoRandomness)?;
-        let external_url = config.web.external_url.clone();
-        Ok(Some(Guard { sources, rules: RwLock::new(Arc::new(rules)), passwords, external_url }))
+        Ok(Some(Guard { sources, rules: RwLock::new(Arc::new(rules)), passwords }))
     }
 
     /// Whether connections are encrypted. That does not change while the gateway runs.
@@ -138,13 +131,10 @@ impl Guard {
         let can_log_in = identity == Identity::Anonymous && rules.has_users();
         let has_to_log_in = can_log_in && request.uri().query() == Some(LOG_IN);
         if rules.permits(&identity, needed) && !has_to_log_in {
-            // A token comes from a program, and what needs no login could be sent from elsewhere too.
-            let is_of_browser = matches!(identity, Identity::User(_)) || rules.asks_for_certificates();
-            let changes = matches!(needed, Some(Permission::Push | Permission::Delete | Permission::Admin));
-            if is_of_browser && changes && origin::is_from_another_site(request.headers(), &self.external_url)
-            {
-                denied(Denial::OtherSite, "another site sent the request");
-                return Err(answer::error(StatusCode::FORBIDDEN, OTHER_SITE));
+            // No browser adds a token by itself: whoever sends one knows it.
+            let is_of_browser = !matches!(identity, Identity::Token(..));
+            if is_of_browser && let Some(refusal) = state.refuse_other_site(request, needed) {
+                return Err(refusal);
             }
             return Ok(Visitor { may: rules.permissions_of(&identity), can_log_in });
         }
@@ -169,7 +159,7 @@ impl Guard {
 }
 
 /// Counts a request that is turned away. Its line is for whoever looks closely: anybody can cause it.
-fn note_denial(state: &State, request: &HttpRequest, denial: Denial, reason: &str) {
+pub(super) fn note_denial(state: &State, request: &HttpRequest, denial: Denial, reason: &str) {
     state.gateway.telemetry().web().denied(denial);
     let (source, url) = (state.client(request), request.uri().path());
     tracing::debug!(method = request.method().as_str(), source = %source, url, err = reason, "request denied");

@@ -15,6 +15,7 @@ use futures_core::Stream;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{ReadingBody, Watch};
+use super::head::Expectation;
 use crate::telemetry::limits::{Quota, Share};
 
 /// Why a body was not read.
@@ -93,6 +94,9 @@ impl Encoding {
     }
 }
 
+/// How much room a body gets because it says how long it is, at most.
+const ANNOUNCED_ROOM: u64 = 1 << 20;
+
 /// How much of a body has to come within the time for it.
 const PROGRESS_BYTES: usize = 256 * 1024;
 
@@ -114,13 +118,22 @@ pub(super) async fn read(
     if announced.is_some_and(|length| length > limit) {
         return Err(BodyError::TooLarge { limit });
     }
+    let watch = request.conn_data::<Rc<Watch>>();
+    if watch.is_some_and(|watch| watch.expectation() == Expectation::Continue) {
+        // It is not asked for while there is no room for it.
+        let room = quota.take(announced.unwrap_or(0).min(ANNOUNCED_ROOM)).ok_or(BodyError::Busy)?;
+        *share = Some(room);
+    }
     let mut deadline = Instant::now() + time;
-    let mut chunks = Chunks { payload, request, reading: None };
+    let mut chunks = Chunks { payload, watch, reading: None };
     let Some(first) = chunks.next(deadline).await? else { return Ok(Bytes::new()) };
     if announced == Some(first.len() as u64) {
         return Ok(first);
     }
-    let share = share.insert(quota.take(0).ok_or(BodyError::Busy)?);
+    let share = match share {
+        Some(share) => share,
+        None => share.insert(quota.take(0).ok_or(BodyError::Busy)?),
+    };
     let mut body = BytesMut::new();
     let mut chunk = Some(first);
     let mut since = 0;
@@ -130,8 +143,9 @@ pub(super) async fn read(
             return Err(BodyError::TooLarge { limit });
         }
         if length > body.capacity() {
-            // Up to 1 MiB as announced, from then on twice as much as there is.
-            let wanted = announced.unwrap_or(0).min(1 << 20).max(2 * length as u64).min(limit) as usize;
+            // At first as announced, from then on twice as much as there is.
+            let wanted =
+                announced.unwrap_or(0).min(ANNOUNCED_ROOM).max(2 * length as u64).min(limit) as usize;
             if !share.grow_to(wanted as u64) {
                 return Err(BodyError::Busy);
             }
@@ -149,7 +163,7 @@ pub(super) async fn read(
 /// The parts of a body.
 struct Chunks<'a> {
     payload: &'a mut Payload,
-    request: &'a HttpRequest,
+    watch: Option<&'a Rc<Watch>>,
     /// Lets the connection read, once that was of use.
     reading: Option<ReadingBody>,
 }
@@ -158,8 +172,10 @@ impl Chunks<'_> {
     async fn next(&mut self, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
         let chunk = std::future::poll_fn(|context| {
             let chunk = Pin::new(&mut *self.payload).poll_next(context);
-            if chunk.is_pending() && self.reading.is_none() {
-                self.reading = self.request.conn_data::<Rc<Watch>>().map(Watch::reading_body);
+            match (&self.reading, self.watch) {
+                (None, Some(watch)) if chunk.is_pending() => self.reading = Some(watch.reading_body()),
+                (None, Some(watch)) => watch.body_has_come(),
+                _ => {}
             }
             chunk
         });

@@ -3,7 +3,8 @@
 //! actix bounds the time for the first head of a connection only. Here every head has its time, and so has
 //! reading an answer; and nothing is read ahead: neither from a client that does not read its answers, nor behind
 //! a request that is being answered. What actix would refuse without a word is escaped where it can be, and else
-//! the client is told what is wrong.
+//! the client is told what is wrong. A client that waits to be asked for the body of its request is asked here, once
+//! the body is wanted.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -12,14 +13,14 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
-use super::head::Heads;
+use super::head::{Expectation, Heads, Looked};
 use super::refusal::{DRAIN_TIMEOUT, DRAINED_BYTES, Refusing};
 use super::serve::Admitted;
 use super::{State, refusal};
@@ -32,12 +33,15 @@ use crate::telemetry::limits::Share;
 /// How many refused clients get the time to read why.
 const MAX_REFUSING: usize = 256;
 
+/// Asks a client for the body that it has announced.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Retry-After: 5\r\nConnection: close\r\nContent-Length: 68\r\n\r\n\
+    X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 68\r\n\r\n\
     too many connections are open (limits.connections): try again later\n";
 
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Connection: close\r\nContent-Length: 70\r\n\r\n\
+    X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\nConnection: close\r\nContent-Length: 70\r\n\r\n\
     the head of the request took longer than it may (limits.head_timeout)\n";
 
 /// A connection that is watched.
@@ -45,7 +49,9 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: text/pla
 pub(super) struct Watched<S> {
     stream: S,
     watch: Rc<Watch>,
-    /// What was read and has not been handed on, as escapes have made it longer.
+    /// What was read and has not been looked at: the request before has not been understood or answered.
+    held: Vec<u8>,
+    /// What has been looked at and not been handed on.
     waiting: Vec<u8>,
     /// The last answer, to a request that actix does not understand.
     refusing: Option<Box<Refusing>>,
@@ -65,8 +71,14 @@ pub(super) struct Watch {
     answering: Cell<u32>,
     /// Whether the body of the one that is being answered is being read.
     is_reading_body: Cell<bool>,
+    /// What the client expects before it sends the body of that request.
+    expectation: Cell<Expectation>,
+    /// What of [`CONTINUE`] is to be written, while it is to be sent.
+    to_ask: Cell<Option<&'static [u8]>>,
     /// When the last of them was answered.
     answered_at: Cell<u64>,
+    /// Whether the client has been told that the connection ends, and may be waiting for that.
+    is_closing: Cell<bool>,
     /// Whether the connection ends with the answer, although more of the request may come.
     is_ending: Cell<bool>,
     verdict: Cell<Option<Verdict>>,
@@ -116,18 +128,32 @@ impl Drop for ReadingBody {
 }
 
 impl Watch {
-    /// A request has come whole, or its head has, and is answered from now on. Its body has this length, if it has
-    /// one of a known length.
-    pub(super) fn answering(self: &Rc<Watch>, length: Option<u64>) -> Answering {
+    /// A request has come whole, or its head has, and is answered from now on.
+    pub(super) fn answering(self: &Rc<Watch>) -> Answering {
         self.answering.set(self.answering.get() + 1);
         self.head_since.set(0);
-        SPARE_HEAD.with_borrow_mut(|spare| self.heads.borrow_mut().understood(length, spare));
+        let expectation = SPARE_HEAD.with_borrow_mut(|spare| self.heads.borrow_mut().understood(spare));
+        self.expectation.set(expectation);
         Answering(self.clone())
     }
 
-    /// More of the body of the request that is being answered is to come.
+    /// What the client expects before it sends the body of the request that is being answered.
+    pub(super) fn expectation(&self) -> Expectation {
+        self.expectation.get()
+    }
+
+    /// The body of the request that is being answered has begun to come, although the client was not asked for it.
+    pub(super) fn body_has_come(&self) {
+        self.expectation.set(Expectation::None);
+    }
+
+    /// More of the body of the request that is being answered is to come. A client that waits for that is asked for it.
     pub(super) fn reading_body(self: &Rc<Watch>) -> ReadingBody {
         self.is_reading_body.set(true);
+        if self.expectation.replace(Expectation::None) == Expectation::Continue {
+            self.to_ask.set(Some(CONTINUE));
+            self.wake();
+        }
         self.read_on();
         ReadingBody(self.clone())
     }
@@ -136,7 +162,9 @@ impl Watch {
     /// pile up, and requests behind one that is being answered wait in the buffers of the system. actix would take in
     /// as many as 16, with heads of 128 KiB each.
     fn holds_reading_up(&self) -> bool {
-        self.blocked_since.get() != 0 || (self.answering.get() != 0 && !self.is_reading_body.get())
+        self.blocked_since.get() != 0
+            || (self.answering.get() != 0 && !self.is_reading_body.get())
+            || self.heads.borrow().has_to_wait()
     }
 
     /// Reads what was held up, if it was, and nothing holds it up any more.
@@ -164,14 +192,21 @@ impl Watch {
         self.is_ending.set(true);
     }
 
+    /// Ends the connection soon after the answer that is being given, which says so. A client that sends the body of
+    /// its request nonetheless has a moment for it, so that it can read the answer.
+    pub(super) fn end_soon(&self) {
+        self.is_closing.set(true);
+    }
+
     fn judge(&self, now: u64, times: &Times) {
         let is_over = |since: u64, longest: u64| since != 0 && now.saturating_sub(since) >= longest;
+        let idle = if self.is_closing.get() { times.close } else { times.idle };
         let is_waiting = self.answering.get() == 0 && self.blocked_since.get() == 0;
         let (verdict, limit) = if is_over(self.blocked_since.get(), times.send) {
             (Verdict::SlowReading, Some(Limit::SendTimeout))
         } else if is_waiting && is_over(self.head_since.get(), times.head) {
             (Verdict::SlowHead, Some(Limit::HeadTimeout))
-        } else if is_waiting && self.head_since.get() == 0 && is_over(self.answered_at.get(), times.idle) {
+        } else if is_waiting && self.head_since.get() == 0 && is_over(self.answered_at.get(), idle) {
             (Verdict::Over, None)
         } else {
             return;
@@ -183,6 +218,17 @@ impl Watch {
             tracing::debug!(source = %self.client, limit = limit.setting(), "the client is too slow");
         }
         self.wake();
+    }
+
+    /// Notes that something was read, which begins a head if nothing is being answered.
+    fn something_came(&self) {
+        if self.answering.get() == 0 && self.head_since.get() == 0 {
+            self.head_since.set(self.warden.now.get());
+        }
+    }
+
+    fn look(&self, bytes: &[u8]) -> Looked {
+        SPARE_HEAD.with_borrow_mut(|spare| self.heads.borrow_mut().read(bytes, spare))
     }
 
     fn wake(&self) {
@@ -215,6 +261,7 @@ struct Times {
     head: u64,
     send: u64,
     idle: u64,
+    close: u64,
 }
 
 /// How much later than actix idle connections are closed here: it does not see all of them.
@@ -227,6 +274,7 @@ impl Times {
             head: millis(limits.head_timeout),
             send: millis(limits.send_timeout),
             idle: millis(longest(limits.idle_timeout) + IDLE_SLACK),
+            close: millis(DRAIN_TIMEOUT),
         }
     }
 
@@ -297,7 +345,10 @@ impl<S> Watched<S> {
             has_read_waiting: Cell::new(false),
             answering: Cell::new(0),
             is_reading_body: Cell::new(false),
+            expectation: Cell::default(),
+            to_ask: Cell::default(),
             answered_at: Cell::new(0),
+            is_closing: Cell::new(false),
             is_ending: Cell::new(false),
             verdict: Cell::new(None),
             is_told: Cell::new(false),
@@ -307,7 +358,7 @@ impl<S> Watched<S> {
             warden: warden.clone(),
         });
         warden.connections.borrow_mut().push(Rc::downgrade(&watch));
-        Watched { stream, watch, waiting: Vec::new(), refusing: None, _share: share }
+        Watched { stream, watch, held: Vec::new(), waiting: Vec::new(), refusing: None, _share: share }
     }
 
     /// What is known about the connection.
@@ -384,24 +435,64 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
             hand_on(&mut this.waiting, buffer);
             return Poll::Ready(Ok(()));
         }
+        if watch.to_ask.get().is_some() {
+            ready!(ask(&mut this.stream, watch, context))?;
+        }
+        if !this.held.is_empty() {
+            watch.something_came();
+            let Looked { taken, changed } = watch.look(&this.held);
+            let behind = this.held.split_off(taken);
+            this.waiting = changed.unwrap_or_else(|| std::mem::take(&mut this.held));
+            this.held = behind;
+            hand_on(&mut this.waiting, buffer);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         if read.is_pending() {
             watch.wait(context);
         } else if buffer.filled().len() > before {
-            if watch.answering.get() == 0 && watch.head_since.get() == 0 {
-                watch.head_since.set(watch.warden.now.get());
-            }
+            watch.something_came();
             let new = &buffer.filled()[before..];
-            let changed = SPARE_HEAD.with_borrow_mut(|spare| watch.heads.borrow_mut().read(new, spare));
-            if let Some(changed) = changed {
-                buffer.set_filled(before);
-                this.waiting = changed;
-                hand_on(&mut this.waiting, buffer);
+            let Looked { taken, changed } = watch.look(new);
+            this.held = new[taken..].to_vec();
+            match changed {
+                None => buffer.set_filled(before + taken),
+                Some(changed) => {
+                    buffer.set_filled(before);
+                    this.waiting = changed;
+                    hand_on(&mut this.waiting, buffer);
+                }
             }
         }
         read
     }
+}
+
+/// Asks a client for the body of its request.
+fn ask<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    watch: &Watch,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    while let Some(rest @ [_, ..]) = watch.to_ask.get() {
+        match Pin::new(&mut *stream).poll_write(context, rest) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(count)) => watch.to_ask.set(Some(&rest[count..])),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => {
+                watch.wait(context);
+                return Poll::Pending;
+            }
+        }
+    }
+    let flushed = Pin::new(stream).poll_flush(context);
+    if flushed.is_ready() {
+        watch.to_ask.set(None);
+    } else {
+        watch.wait(context);
+    }
+    flushed
 }
 
 /// Hands on as much as there is room for.
@@ -429,6 +520,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         let this = self.get_mut();
         if this.watch.verdict.get() == Some(Verdict::SlowReading) {
             return Poll::Ready(Err(too_slow()));
+        }
+        match this.watch.to_ask.get() {
+            None => {}
+            // The answer is there, so the body is not wanted any more.
+            Some(rest) if rest.len() == CONTINUE.len() => this.watch.to_ask.set(None),
+            Some(_) => {
+                let asked = ask(&mut this.stream, &this.watch, context);
+                this.note(context, &asked);
+                ready!(asked)?;
+            }
         }
         if this.refusing.is_none() {
             this.refusing = this.watch.refusal(bytes);

@@ -1,12 +1,28 @@
-//! Where in the stream of a connection heads begin and end, and what of them the HTTP library can't take.
+//! Where in the stream of a connection requests begin and end, and what of their heads the HTTP library must not see.
 //!
-//! The library refuses targets with bytes beyond ASCII, which some clients send, and cuts them at `#`. Both are
-//! escaped here before the library sees them, as the client should have done. That needs no second parser of
-//! requests: whether a read begins with a head follows from the length of the body before, which the library has
-//! told. Where it does not follow, behind a body in chunks and in requests that are sent ahead, nothing is changed.
+//! The library refuses targets with bytes beyond ASCII, which some clients send, and cuts them at `#`: both are
+//! escaped here, as the client should have done. It takes everything behind `Upgrade: websocket` and `CONNECT` for
+//! the body, closes behind `Connection: upgrade`, and asks for the body behind `Expect: 100-continue` before anybody has
+//! looked at the request: these words get an ending that makes others of them, since the beginning of a word
+//! may have been handed on before its end is here.
+//!
+//! Requests are handed on one at a time. What is behind one waits until the library has understood it, so what it
+//! refuses is always the last head that it was given.
+
+mod chunks;
+mod fields;
+
+use std::ops::ControlFlow;
+
+use chunks::Chunks;
+pub(super) use fields::Expectation;
+use fields::{Field, Framing, Word};
 
 /// Of a head no more is kept to look into: the library has all of it too, and there may be many.
 const MOST_KEPT: usize = 16 * 1024;
+
+/// What makes another word of one that the library must not see.
+const IGNORED: &[u8] = b"-ignored";
 
 /// What the next byte of a connection belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,23 +33,32 @@ enum Place {
     Method,
     Target,
     Version,
-    /// The fields: within a line, at the beginning of one, or behind a carriage return there.
-    Line,
+    /// The fields: the beginning of a line, a carriage return there, a name and a value.
     LineStart,
     EmptyLine,
-    /// A whole head has been read, and so many bytes behind it. What they are is not known yet.
-    Whole(u64),
+    Name,
+    Value(Field),
     /// A body of which so much is to come.
     Body(u64),
-    /// It can't be told.
+    /// A body in chunks.
+    Chunks(Chunks),
+    /// It can't be told. The library refuses it.
     Unknown,
 }
 
-/// Follows the heads of a connection.
+/// Follows the requests of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     place: Place,
-    /// The head that is being read, as it came; the beginning of a long one.
+    /// The method, name or value that is being read.
+    word: Word,
+    framing: Framing,
+    expectation: Expectation,
+    /// Whether the library has a whole head that it has not told to be understood.
+    is_pending: bool,
+    /// Whether what was read last before the head that is being read is a body.
+    is_behind_body: bool,
+    /// The head that is being read, or is pending, as it came; the beginning of a long one.
     head: Vec<u8>,
     /// How long it is so far.
     length: usize,
@@ -46,110 +71,245 @@ pub(super) struct BadHead<'a> {
     pub(super) text: &'a [u8],
     /// How much of it was read.
     pub(super) length: usize,
+    /// Whether it stands behind a body on the connection.
+    pub(super) is_behind_body: bool,
+}
+
+/// What becomes of bytes that were read.
+#[derive(Debug)]
+pub(super) struct Looked {
+    /// How many of them may be handed on. The others are looked at once the request before is understood.
+    pub(super) taken: usize,
+    /// What the library is to be given in their place, if that differs.
+    pub(super) changed: Option<Vec<u8>>,
 }
 
 impl Heads {
-    /// Takes note of bytes that were read. Returns what the library is to be given in their place, if that differs.
-    pub(super) fn read(&mut self, bytes: &[u8], spare: &mut Vec<u8>) -> Option<Vec<u8>> {
-        match &mut self.place {
-            Place::Unknown => return None,
-            Place::Whole(beyond) => {
-                *beyond += bytes.len() as u64;
-                return None;
-            }
-            Place::Body(left) => {
-                match (bytes.len() as u64).cmp(left) {
-                    std::cmp::Ordering::Less => *left -= bytes.len() as u64,
-                    std::cmp::Ordering::Equal => self.place = Place::Start,
-                    std::cmp::Ordering::Greater => self.place = Place::Unknown,
-                }
-                return None;
-            }
-            Place::Start => {}
-            _ => return self.read_head(bytes),
-        }
-        if self.head.capacity() == 0 {
-            self.head = std::mem::take(spare);
-        }
-        self.read_head(bytes)
+    /// Whether another request has to wait until the library has understood the one before.
+    pub(super) fn has_to_wait(&self) -> bool {
+        self.is_pending && self.place == Place::Start
     }
 
-    /// The library has understood the head, and the request has a body of this length, if it has one of a known
-    /// length. The memory for the head goes to `spare`.
-    pub(super) fn understood(&mut self, length: Option<u64>, spare: &mut Vec<u8>) {
-        self.place = match (self.place, length) {
-            (Place::Whole(beyond), Some(length)) if beyond == length => Place::Start,
-            (Place::Whole(beyond), Some(length)) if beyond < length => Place::Body(length - beyond),
-            _ => Place::Unknown,
-        };
-        self.head.clear();
+    /// Looks at bytes that were read. [`Heads::has_to_wait`] must be false.
+    pub(super) fn read(&mut self, bytes: &[u8], spare: &mut Vec<u8>) -> Looked {
+        let (mut at, mut changes) = (0, Changes::default());
+        while at < bytes.len() && !self.has_to_wait() {
+            let rest = &bytes[at..];
+            at += match self.place {
+                Place::Unknown => rest.len(),
+                Place::Body(left) => self.read_body(left, rest),
+                Place::Chunks(chunks) => self.read_chunks(chunks, rest),
+                _ => {
+                    if self.head.capacity() == 0 {
+                        self.head = std::mem::take(spare);
+                    }
+                    self.read_head(bytes, at, &mut changes)
+                }
+            };
+        }
+        Looked { taken: at, changed: changes.finish(&bytes[..at]) }
+    }
+
+    /// The library has understood the head. Returns what the request expects; without a body nothing has to be asked
+    /// for. The memory for the head goes to `spare`.
+    pub(super) fn understood(&mut self, spare: &mut Vec<u8>) -> Expectation {
+        self.is_pending = false;
         self.length = 0;
+        self.head.clear();
         if self.head.capacity() > spare.capacity() {
             *spare = std::mem::take(&mut self.head);
         } else {
             self.head = Vec::new();
         }
+        std::mem::take(&mut self.expectation)
     }
 
     /// The head that the library does not understand if it refuses something now; nothing where it can't be that.
     pub(super) fn refused(&self) -> Option<BadHead<'_>> {
-        match self.place {
-            Place::Start | Place::Body(_) => None,
-            _ => Some(BadHead { text: &self.head, length: self.length }),
+        if !self.is_pending && matches!(self.place, Place::Start | Place::Body(_)) {
+            return None;
+        }
+        Some(BadHead { text: &self.head, length: self.length, is_behind_body: self.is_behind_body })
+    }
+
+    fn read_body(&mut self, left: u64, rest: &[u8]) -> usize {
+        self.is_behind_body = true;
+        match usize::try_from(left) {
+            Ok(left) if left <= rest.len() => {
+                self.place = Place::Start;
+                left
+            }
+            _ => {
+                self.place = Place::Body(left - rest.len() as u64);
+                rest.len()
+            }
         }
     }
 
-    fn read_head(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let mut changed = Vec::new();
-        // Up to where bytes have been looked at, and up to where they are in `changed`.
-        let (mut at, mut copied) = (0, 0);
-        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            let (place, length) = match self.place {
-                Place::Start if matches!(rest[0], b'\r' | b'\n') => (Place::Start, 1),
-                Place::Start | Place::Method => match memchr::memchr2(b' ', b'\n', rest) {
+    fn read_chunks(&mut self, mut chunks: Chunks, rest: &[u8]) -> usize {
+        self.is_behind_body = true;
+        let (place, length) = match chunks.read(rest) {
+            ControlFlow::Continue(()) => (Place::Chunks(chunks), rest.len()),
+            ControlFlow::Break(Ok(end)) => (Place::Start, end),
+            ControlFlow::Break(Err(chunks::Malformed)) => (Place::Unknown, rest.len()),
+        };
+        self.place = place;
+        length
+    }
+
+    /// Reads on in a head, up to its end. Returns how much belongs to it.
+    fn read_head(&mut self, bytes: &[u8], start: usize, changes: &mut Changes) -> usize {
+        let mut at = start;
+        while at < bytes.len() && !self.is_pending {
+            at += self.step(bytes, at, changes);
+        }
+        let head = &bytes[start..at];
+        self.length += head.len();
+        let room = MOST_KEPT.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&head[..head.len().min(room)]);
+        head.len()
+    }
+
+    /// Reads one part of a head. Returns its length.
+    fn step(&mut self, bytes: &[u8], at: usize, changes: &mut Changes) -> usize {
+        let rest = &bytes[at..];
+        let (place, length) = match self.place {
+            Place::Start if matches!(rest[0], b'\r' | b'\n') => (Place::Start, 1),
+            Place::Start | Place::Method => {
+                let end = memchr::memchr2(b' ', b'\n', rest);
+                self.word.push(&rest[..end.unwrap_or(rest.len())]);
+                if end.is_some() && self.word.is_exactly("CONNECT") {
+                    changes.insert(bytes, at + end.unwrap_or_default(), IGNORED);
+                }
+                match end {
                     Some(end) => (if rest[end] == b' ' { Place::Target } else { Place::LineStart }, end + 1),
                     None => (Place::Method, rest.len()),
-                },
-                Place::Target => {
-                    match rest
-                        .iter()
-                        .position(|byte| matches!(byte, b' ' | b'\n') || has_to_be_escaped(*byte))
-                    {
-                        Some(end) if rest[end] == b' ' => (Place::Version, end + 1),
-                        Some(end) if rest[end] == b'\n' => (Place::LineStart, end + 1),
-                        Some(end) => {
-                            changed.extend_from_slice(&bytes[copied..at + end]);
-                            changed.extend_from_slice(format!("%{:02X}", rest[end]).as_bytes());
-                            copied = at + end + 1;
-                            (Place::Target, end + 1)
-                        }
-                        None => (Place::Target, rest.len()),
+                }
+            }
+            Place::Target => {
+                let is_end = |byte: &u8| matches!(byte, b' ' | b'\n') || has_to_be_escaped(*byte);
+                match rest.iter().position(is_end) {
+                    Some(end) if rest[end] == b' ' => (Place::Version, end + 1),
+                    Some(end) if rest[end] == b'\n' => (Place::LineStart, end + 1),
+                    Some(end) => {
+                        changes.replace(bytes, at + end, format!("%{:02X}", rest[end]).as_bytes());
+                        (Place::Target, end + 1)
                     }
+                    None => (Place::Target, rest.len()),
                 }
-                Place::Version | Place::Line => match memchr::memchr(b'\n', rest) {
+            }
+            Place::Version | Place::Value(Field::Other | Field::Upgrade) => match memchr::memchr(b'\n', rest)
+            {
+                Some(end) => (Place::LineStart, end + 1),
+                None => (self.place, rest.len()),
+            },
+            Place::LineStart if rest[0] == b'\r' => (Place::EmptyLine, 1),
+            Place::LineStart | Place::EmptyLine if rest[0] == b'\n' => (self.end_head(), 1),
+            Place::LineStart | Place::EmptyLine => {
+                self.word.clear();
+                (Place::Name, 0)
+            }
+            Place::Name => {
+                let end = memchr::memchr2(b':', b'\n', rest);
+                self.word.push(&rest[..end.unwrap_or(rest.len())]);
+                match end {
+                    Some(end) if rest[end] == b':' => {
+                        let field = Field::named(&self.word);
+                        if matches!(field, Field::Upgrade | Field::Expect) {
+                            changes.insert(bytes, at + end, IGNORED);
+                        }
+                        self.word.clear();
+                        (Place::Value(field), end + 1)
+                    }
                     Some(end) => (Place::LineStart, end + 1),
-                    None => (self.place, rest.len()),
-                },
-                Place::LineStart if rest[0] == b'\r' => (Place::EmptyLine, 1),
-                Place::LineStart | Place::EmptyLine if rest[0] == b'\n' => {
-                    at += 1;
-                    self.place = Place::Whole((bytes.len() - at) as u64);
-                    break;
+                    None => (Place::Name, rest.len()),
                 }
-                Place::LineStart | Place::EmptyLine => (Place::Line, 0),
-                Place::Whole(_) | Place::Body(_) | Place::Unknown => break,
-            };
-            self.place = place;
-            at += length;
+            }
+            Place::Value(field) => self.read_value(field, bytes, at, changes),
+            Place::Body(_) | Place::Chunks(_) | Place::Unknown => (self.place, rest.len()),
+        };
+        self.place = place;
+        length
+    }
+
+    /// Reads one word of a value, and what ends it.
+    fn read_value(&mut self, field: Field, bytes: &[u8], at: usize, changes: &mut Changes) -> (Place, usize) {
+        let rest = &bytes[at..];
+        let is_end = |byte: &u8| matches!(byte, b' ' | b'\t' | b',' | b'\r' | b'\n');
+        let end = rest.iter().position(is_end);
+        self.word.push(&rest[..end.unwrap_or(rest.len())]);
+        let Some(end) = end else { return (Place::Value(field), rest.len()) };
+        match field {
+            Field::Length | Field::Coding => {
+                // Blanks stand around it.
+                if rest[end] == b',' {
+                    self.word.push(b",");
+                } else if rest[end] == b'\n' {
+                    self.framing.add(field, &self.word);
+                }
+            }
+            Field::Connection => {
+                if self.word.is("upgrade") {
+                    changes.insert(bytes, at + end, IGNORED);
+                }
+                self.word.clear();
+            }
+            _ => {
+                if !self.word.is_empty() {
+                    self.expectation.add(&self.word);
+                }
+                self.word.clear();
+            }
         }
-        self.length += at;
-        let room = MOST_KEPT.saturating_sub(self.head.len());
-        self.head.extend_from_slice(&bytes[..at.min(room)]);
-        if changed.is_empty() {
+        (if rest[end] == b'\n' { Place::LineStart } else { Place::Value(field) }, end + 1)
+    }
+
+    /// A head is whole: what follows it.
+    fn end_head(&mut self) -> Place {
+        self.is_behind_body = false;
+        self.is_pending = true;
+        self.word.clear();
+        let place = match std::mem::take(&mut self.framing) {
+            Framing::Empty | Framing::Length(0) => Place::Start,
+            Framing::Length(length) => Place::Body(length),
+            Framing::Chunked => Place::Chunks(Chunks::default()),
+            Framing::Contradictory => Place::Unknown,
+        };
+        if place == Place::Start && self.expectation == Expectation::Continue {
+            self.expectation = Expectation::None;
+        }
+        place
+    }
+}
+
+/// What is changed of bytes.
+#[derive(Debug, Default)]
+struct Changes {
+    text: Vec<u8>,
+    /// Up to where bytes are in `text`.
+    copied: usize,
+}
+
+impl Changes {
+    /// Puts `text` in before the byte at `at`.
+    fn insert(&mut self, bytes: &[u8], at: usize, text: &[u8]) {
+        self.text.extend_from_slice(&bytes[self.copied..at]);
+        self.text.extend_from_slice(text);
+        self.copied = at;
+    }
+
+    /// Puts `text` in the place of the byte at `at`.
+    fn replace(&mut self, bytes: &[u8], at: usize, text: &[u8]) {
+        self.insert(bytes, at, text);
+        self.copied = at + 1;
+    }
+
+    fn finish(mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        if self.text.is_empty() {
             return None;
         }
-        changed.extend_from_slice(&bytes[copied..]);
-        Some(changed)
+        self.text.extend_from_slice(&bytes[self.copied..]);
+        Some(self.text)
     }
 }
 
@@ -164,17 +324,29 @@ mod tests {
 
     use super::*;
 
-    /// What the library is given of these reads, where bodies have the lengths that follow.
-    fn given(reads: &[&[u8]], lengths: &[Option<u64>]) -> Vec<u8> {
-        let (mut heads, mut spare, mut lengths) = (Heads::default(), Vec::new(), lengths.iter());
-        let mut given = Vec::new();
+    /// What the library is given of these reads, where it understands every head.
+    fn given(reads: &[&[u8]]) -> Vec<u8> {
+        let (mut heads, mut spare, mut given) = (Heads::default(), Vec::new(), Vec::new());
         for read in reads {
-            given.extend(heads.read(read, &mut spare).unwrap_or_else(|| read.to_vec()));
-            if matches!(heads.place, Place::Whole(_)) {
-                heads.understood(*lengths.next().unwrap(), &mut spare);
+            let mut rest = *read;
+            while !rest.is_empty() {
+                if heads.has_to_wait() {
+                    heads.understood(&mut spare);
+                }
+                let looked = heads.read(rest, &mut spare);
+                given.extend(looked.changed.unwrap_or_else(|| rest[..looked.taken].to_vec()));
+                rest = &rest[looked.taken..];
             }
         }
         given
+    }
+
+    /// The same for text, which must not differ however it is cut.
+    fn given_text(sent: &str) -> String {
+        let whole = given(&[sent.as_bytes()]);
+        let single: Vec<&[u8]> = sent.as_bytes().chunks(1).collect();
+        assert_eq!(String::from_utf8_lossy(&whole), String::from_utf8_lossy(&given(&single)));
+        String::from_utf8_lossy(&whole).into_owned()
     }
 
     #[test]
@@ -186,45 +358,113 @@ mod tests {
             ("GET /a?b=ü HTTP/1.1\r\n\r\n", "GET /a?b=%C3%BC HTTP/1.1\r\n\r\n"),
             ("GËT /ü\r\nü: ü\r\n\r\n", "GËT /%C3%BC\r\nü: ü\r\n\r\n"),
         ] {
-            assert_eq!(String::from_utf8_lossy(&given(&[sent.as_bytes()], &[Some(0)])), expected);
-            // However it is cut.
-            let single: Vec<&[u8]> = sent.as_bytes().chunks(1).collect();
-            assert_eq!(String::from_utf8_lossy(&given(&single, &[Some(0)])), expected);
+            assert_eq!(given_text(sent), expected);
         }
     }
 
     #[test]
-    fn bodies_stay_as_they_are() {
-        let push = "POST /ü HTTP/1.1\r\nContent-Length: 14\r\n\r\n".as_bytes();
-        let escaped = b"POST /%C3%BC HTTP/1.1\r\nContent-Length: 14\r\n\r\n".as_slice();
-        let body = "GET /ü \n\n ###".as_bytes();
-        assert_eq!(body.len(), 14);
-        let whole = [push, body].concat();
-        let expected = [escaped, body, escaped].concat();
-        assert_eq!(given(&[&whole, push], &[Some(14), Some(0)]), expected);
-        assert_eq!(given(&[push, &body[..5], &body[5..], push], &[Some(14), Some(0)]), expected);
-        // A request that is sent ahead is not looked at, nor is anything behind it.
-        let ahead = [push, body, push].concat();
-        assert_eq!(given(&[&ahead, push], &[Some(14)]), [escaped, body, push, push].concat());
-        assert_eq!(given(&[push, body, push], &[None]), [escaped, body, push].concat());
+    fn words_that_the_library_must_not_see_become_others() {
+        for (sent, expected) in [
+            ("CONNECT /m HTTP/1.1\r\n", "CONNECT-ignored /m HTTP/1.1\r\n"),
+            ("\r\nCONNECT\n", "\r\nCONNECT-ignored\n"),
+            ("connect /CONNECT HTTP/1.1\r\n", "connect /CONNECT HTTP/1.1\r\n"),
+            ("GET / HTTP/1.1\r\nUPGRADE:x\r\n", "GET / HTTP/1.1\r\nUPGRADE-ignored:x\r\n"),
+            ("GET / HTTP/1.1\r\nupgraded: upgrade\r\n", "GET / HTTP/1.1\r\nupgraded: upgrade\r\n"),
+            ("GET / HTTP/1.1\r\nexpect:\texpect\n", "GET / HTTP/1.1\r\nexpect-ignored:\texpect\n"),
+            (
+                "GET / HTTP/1.1\r\nConnection: close,Upgrade , upgrades,upgrade\r\nConnection:UPGRADE\n",
+                "GET / HTTP/1.1\r\nConnection: close,Upgrade-ignored , upgrades,upgrade-ignored\r\n\
+                 Connection:UPGRADE-ignored\n",
+            ),
+        ] {
+            assert_eq!(given_text(sent), expected);
+        }
+    }
+
+    #[test]
+    fn requests_are_found_behind_any_body() {
+        let head = |fields: &str| format!("POST /ü HTTP/1.1\r\n{fields}\r\n");
+        let escaped = |fields: &str| head(fields).replace('ü', "%C3%BC");
+        // Each body looks like a head.
+        for (fields, body) in [
+            ("", ""),
+            ("Content-Length: 0\r\n", ""),
+            ("content-length:\t 14 \r\n", "GET /ü \n\n ###"),
+            ("Transfer-Encoding: Chunked\r\n", "d\r\nGET /ü \n\n ##\r\n0\r\nA: ü\r\n\r\n"),
+        ] {
+            let sent = [head(fields), body.to_owned(), head(fields), body.to_owned(), head("")].concat();
+            let expected =
+                [escaped(fields), body.to_owned(), escaped(fields), body.to_owned(), escaped("")].concat();
+            assert_eq!(given_text(&sent), expected);
+        }
+        // The library refuses these.
+        for fields in [
+            "Content-Length: 1\r\nContent-Length: 1\r\n",
+            "Content-Length: 1, 1\r\n",
+            "Content-Length: +1\r\n",
+            "Content-Length:\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n",
+        ] {
+            assert_eq!(given_text(&(head(fields) + &head(""))), escaped(fields) + &head(""));
+        }
+    }
+
+    #[test]
+    fn a_request_waits_for_the_one_before() {
+        let (first, second) =
+            (&b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n"[..], &b"GET / HTTP/1.1\r\n\r\n"[..]);
+        let (mut heads, mut spare) = (Heads::default(), Vec::new());
+        assert_eq!(heads.read(&[first, b"a"].concat(), &mut spare).taken, first.len() + 1);
+        assert_eq!(heads.refused().unwrap().text, first);
+        assert!(!heads.has_to_wait());
+        assert_eq!(heads.read(&[b"b", second].concat(), &mut spare).taken, 1);
+        assert!(heads.has_to_wait());
+        assert_eq!(heads.refused().unwrap().text, first);
+        heads.understood(&mut spare);
+        assert!(!heads.has_to_wait() && heads.refused().is_none());
+        assert_eq!(heads.read(second, &mut spare).taken, second.len());
+        assert_eq!(heads.refused().unwrap().text, second);
+    }
+
+    #[test]
+    fn expectations() {
+        let of = |fields: &str| {
+            let (mut heads, mut spare) = (Heads::default(), Vec::new());
+            heads.read(format!("POST / HTTP/1.1\r\n{fields}\r\n").as_bytes(), &mut spare);
+            heads.understood(&mut spare)
+        };
+        for (fields, expectation) in [
+            ("Content-Length: 1\r\n", Expectation::None),
+            ("Content-Length: 1\r\nExpect:\r\n", Expectation::None),
+            ("Content-Length: 1\r\nExpect: 100-Continue\r\n", Expectation::Continue),
+            ("Expect: x, 100-continue\r\nTransfer-Encoding: chunked\r\n", Expectation::Continue),
+            ("Expect: 100-continue\r\n", Expectation::None),
+            ("Expect: 100-continue\r\nContent-Length: 0\r\n", Expectation::None),
+            ("Expect: 100-continued\r\nContent-Length: 1\r\n", Expectation::Unknown),
+            ("Expect: x\r\n", Expectation::Unknown),
+        ] {
+            assert_eq!(of(fields), expectation, "{fields:?}");
+        }
     }
 
     proptest! {
         #[test]
-        fn any_bytes_only_grow_by_escapes(bytes in "[ -~\r\n#ü ]{0,200}", cut in 0_usize..200) {
+        fn bytes_only_grow_by_escapes_and_endings(
+            bytes in "(CONNECT |GET /ü# |[ -~\r\n#ü]{0,9}|\r\n|upgrade: |connection:|content-length: [0-9]|0\r\n\r\n){0,30}",
+            cut in 0_usize..200,
+        ) {
             let bytes = bytes.as_bytes();
             let (first, second) = bytes.split_at(cut.min(bytes.len()));
-            let mut heads = Heads::default();
-            let mut given = Vec::new();
-            for part in [first, second] {
-                given.extend(heads.read(part, &mut Vec::new()).unwrap_or_else(|| part.to_vec()));
-            }
-            // Undoing the escapes gives what was sent, if that had none.
+            let given = given(&[first, second]);
+            // Undoing the changes gives what was sent, if that had none.
             if !bytes.contains(&b'%') {
                 let undone = String::from_utf8_lossy(&given)
                     .replace("%23", "#").replace("%22", "\"").replace("%3C", "<").replace("%3E", ">")
-                    .replace("%60", "`").replace("%C3%BC", "ü");
-                prop_assert_eq!(undone.as_bytes(), bytes);
+                    .replace("%60", "`").replace("%C3", "\u{fffd}").replace("%BC", "\u{fffd}").replace("-ignored", "");
+                // A cut within a letter of two bytes leaves both halves escaped or as they were.
+                let sent = String::from_utf8_lossy(bytes).replace('ü', "\u{fffd}\u{fffd}");
+                prop_assert_eq!(undone.replace('ü', "\u{fffd}\u{fffd}"), sent);
             }
         }
     }

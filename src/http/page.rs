@@ -18,7 +18,7 @@ const SHELL: &str = include_str!("assets/page.html");
 /// text that becomes markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-    require-trusted-types-for 'script'";
+    require-trusted-types-for 'script'; trusted-types 'none'";
 
 const WIPE: &str = "<button id=\"wipe\" class=\"danger\" type=\"button\" disabled>Delete All Groups</button>";
 
@@ -47,7 +47,6 @@ pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::X_FRAME_OPTIONS, "DENY"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
         .body(filled(SHELL, &values))

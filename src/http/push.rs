@@ -107,6 +107,10 @@ async fn accept(
         state.gateway.telemetry().limits().hit(error.limit());
         return refuse_path(state, request, &error.to_string());
     }
+    let key = match idempotency_key(request.headers()) {
+        Ok(key) => key,
+        Err(error) => return answer::error(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
     let (limit, time) = (state.max_body_bytes, longest(state.limits.body_timeout));
     // Taken where the body is large, and held until it is answered.
     let mut share = None;
@@ -118,10 +122,6 @@ async fn accept(
             }
             return refuse_body(state, request, &error, "");
         }
-    };
-    let key = match idempotency_key(request.headers()) {
-        Ok(key) => key,
-        Err(error) => return answer::error(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     let encoding = Encoding::of(request.headers());
     let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());

@@ -48,14 +48,15 @@ pub(super) fn find(bytes: &[u8]) -> Option<(usize, &'static str)> {
 pub(super) fn answer(status: &str, reason: &str) -> Vec<u8> {
     let body = format!("{status}: {reason}\n");
     let mut answer = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n");
-    let _ = write!(answer, "X-Content-Type-Options: nosniff\r\nConnection: close\r\n");
+    answer.push_str("X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n");
+    answer.push_str("Connection: close\r\n");
     let _ = write!(answer, "Content-Length: {}\r\n\r\n{body}", body.len());
     answer.into_bytes()
 }
 
 /// What is wrong with the head of a request, or with the beginning of one. The words of Go's server are kept.
 pub(super) fn reason(status: &str, head: BadHead<'_>) -> String {
-    let BadHead { text, length } = head;
+    let BadHead { text, length, is_behind_body } = head;
     if status == TOO_LARGE {
         let has_raw_target = text.iter().take_while(|byte| **byte != b'\n').any(|byte| !byte.is_ascii());
         return if (1..MOST_BYTES).contains(&length) && has_raw_target {
@@ -67,7 +68,7 @@ pub(super) fn reason(status: &str, head: BadHead<'_>) -> String {
         };
     }
     if text.is_empty() {
-        return NOT_SEEN.to_owned();
+        return NO_REQUEST.to_owned();
     }
     if let Some(other) = other_protocol(text) {
         return other.to_owned();
@@ -75,6 +76,12 @@ pub(super) fn reason(status: &str, head: BadHead<'_>) -> String {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(text) {
+        // More of the body than was announced.
+        Err(httparse::Error::Token | httparse::Error::Version | httparse::Error::Status)
+            if is_behind_body =>
+        {
+            NO_REQUEST.to_owned()
+        }
         Err(error) => bad_syntax(text, error),
         Ok(httparse::Status::Complete(_)) => bad_request(&request),
         // Only the beginning of it is here.
@@ -83,8 +90,8 @@ pub(super) fn reason(status: &str, head: BadHead<'_>) -> String {
     }
 }
 
-/// It came behind another request, or behind a body in chunks, in one piece with it.
-const NOT_SEEN: &str = "what follows the request before on this connection is no request: its Content-Length or \
+/// It is no request at all, and behind a body; or the chunks of a body are none.
+const NO_REQUEST: &str = "what follows the request before on this connection is no request: its Content-Length or \
     its chunks may be wrong";
 
 /// What begins like another protocol.
@@ -261,7 +268,7 @@ mod tests {
     }
 
     fn said_of(status: &str, head: &[u8]) -> String {
-        reason(status, BadHead { text: head, length: head.len() })
+        reason(status, BadHead { text: head, length: head.len(), is_behind_body: false })
     }
 
     #[test]
@@ -304,17 +311,17 @@ mod tests {
                 "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
                 "this is the PROXY protocol, which is not spoken here: let the proxy send HTTP only",
             ),
-            ("", NOT_SEEN),
+            ("", NO_REQUEST),
         ] {
             assert_eq!(because(head), said, "{head:?}");
         }
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(97));
         assert_eq!(said_of(TOO_LARGE, many.as_bytes()), "there are more than 96 header fields");
         let too_long = "the request line and the header fields have more than 128 KiB";
-        let start = BadHead { text: b"GET / HTTP/1.1\r\nX: aaaa", length: MOST_BYTES };
+        let start = BadHead { text: b"GET / HTTP/1.1\r\nX: aaaa", length: MOST_BYTES, is_behind_body: false };
         assert_eq!(reason(TOO_LARGE, start), too_long);
         assert_eq!(said_of(TOO_LARGE, b""), too_long);
-        let start = BadHead { text: b"GET /aaaa", length: 66_000 };
+        let start = BadHead { text: b"GET /aaaa", length: 66_000, is_behind_body: false };
         assert_eq!(reason(BAD_REQUEST, start), "the path has more than 65534 bytes");
         let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(65_534));
         assert_eq!(because(&long), "the path has more than 65534 bytes");

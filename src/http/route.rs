@@ -119,6 +119,14 @@ impl Endpoint<'_> {
 impl Routes {
     /// What becomes of a request with this method and escaped path.
     pub fn route<'a>(&self, method: &str, path: &'a str) -> Route<'a> {
+        match self.find(method, path) {
+            // Its target is no path. The name may have got an ending, so that the library does not treat it apart.
+            Route::Redirect { .. } if method.starts_with("CONNECT") => Route::NotFound,
+            route => route,
+        }
+    }
+
+    fn find<'a>(&self, method: &str, path: &'a str) -> Route<'a> {
         if let Some(group) = self.plain_group(path)
             && group.answers(method)
         {

@@ -33,6 +33,8 @@ pub enum Denial {
     Forbidden,
     /// 403: a browser says that another site is behind it.
     OtherSite,
+    /// 421: it is for a host under which the gateway does not answer.
+    OtherHost,
     /// 503: too many logins wait to be checked.
     Busy,
     /// 429: there were too many.
@@ -45,6 +47,7 @@ impl Denial {
             Denial::Unauthorized => "unauthorized",
             Denial::Forbidden => "forbidden",
             Denial::OtherSite => "other_site",
+            Denial::OtherHost => "other_host",
             Denial::Busy => "busy",
             Denial::RateLimited => "rate_limited",
         }
@@ -56,12 +59,18 @@ impl Web {
         let denied = IntCounterVec::new(
             Opts::new(
                 "tallygate_denied_requests_total",
-                "Requests that were turned away: without a valid login, without the permission, from another site, or while there were too many.",
+                "Requests that were turned away: without a valid login, without the permission, from another site, for another host, or while there were too many.",
             ),
             &["reason"],
         )?;
-        let denials =
-            [Denial::Unauthorized, Denial::Forbidden, Denial::OtherSite, Denial::Busy, Denial::RateLimited];
+        let denials = [
+            Denial::Unauthorized,
+            Denial::Forbidden,
+            Denial::OtherSite,
+            Denial::OtherHost,
+            Denial::Busy,
+            Denial::RateLimited,
+        ];
         for denial in denials {
             denied.with_label_values(&[denial.reason()]);
         }

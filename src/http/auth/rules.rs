@@ -204,11 +204,6 @@ impl Rules {
         !self.tokens.is_empty()
     }
 
-    /// Whether clients are asked for certificates, which browsers show by themselves.
-    pub(super) fn asks_for_certificates(&self) -> bool {
-        self.client_auth != ClientAuth::None
-    }
-
     /// Whether there is anything that a request could prove to be.
     pub(super) fn has_logins(&self) -> bool {
         self.has_users() || self.has_tokens()

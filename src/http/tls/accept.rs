@@ -20,8 +20,8 @@ use crate::http::serve::Admitted;
 const HANDSHAKE_RECORD: u8 = 22;
 
 /// What Go's server answers to a request without TLS.
-const NOT_ENCRYPTED: &[u8] =
-    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+const NOT_ENCRYPTED: &[u8] = b"HTTP/1.0 400 Bad Request\r\nX-Content-Type-Options: nosniff\r\n\
+    Cross-Origin-Resource-Policy: same-origin\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
 /// Why there is no encrypted connection.
 #[derive(Debug, thiserror::Error)]

@@ -1,24 +1,54 @@
 //! Requests that a page of another site makes a browser send.
 //!
-//! A browser adds the login or the certificate that its user gave once to whatever it sends to the gateway,
-//! whoever makes it send that, and programs send none of the headers that are looked at here. The rules are
-//! those of `CrossOriginProtection` in Go's `net/http`.
+//! A browser reaches gateways that the other site can't reach, and adds the login or the certificate that its user gave
+//! once to whatever it sends, whoever makes it send that. Programs send none of the headers that are looked at here.
+//! The rules are those of `CrossOriginProtection` in Go's `net/http`.
 
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::{State, answer, auth};
+use crate::config::access::Permission;
+use crate::telemetry::web::Denial;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+const OTHER_SITE: &str = "Forbidden: the browser says that another site sent this request. If it was the page itself, \
+    behind a proxy, set --web.external-url to the address that the browser shows, or let the proxy pass Host on";
+
+impl State {
+    /// The answer to a request that changes something, if a browser says that another site is behind it.
+    pub(super) fn refuse_other_site(
+        &self,
+        request: &HttpRequest,
+        needed: Option<Permission>,
+    ) -> Option<HttpResponse> {
+        let changes = matches!(needed, Some(Permission::Push | Permission::Delete | Permission::Admin));
+        if !changes || !is_from_another_site(request.headers(), &self.external_url) {
+            return None;
+        }
+        auth::note_denial(self, request, Denial::OtherSite, "another site sent the request");
+        Some(answer::error(StatusCode::FORBIDDEN, OTHER_SITE))
+    }
+}
 
 /// Whether a browser says that another site is behind a request. `external_url` is where the page is seen.
-pub(super) fn is_from_another_site(headers: &HeaderMap, external_url: &str) -> bool {
+fn is_from_another_site(headers: &HeaderMap, external_url: &str) -> bool {
     // Fetch Metadata (W3C): sent over TLS, and to the machine itself.
-    if let Some(site) = headers.get("sec-fetch-site") {
+    if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return !matches!(site.as_bytes(), b"same-origin" | b"none");
     }
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
     let Ok(origin) = origin.to_str() else { return true };
     let Some((_, host)) = origin.split_once("://") else { return true };
-    let is_in = |name: &str| {
+    // A page of another site can't have a browser send X-Forwarded-Host: that takes the gateway's leave.
+    let is_in = |name: HeaderName| {
         headers.get(name).is_some_and(|known| known.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
     };
-    !(is_in("host") || is_in("x-forwarded-host") || is_origin_of(origin, external_url))
+    !(is_in(header::HOST) || is_in(X_FORWARDED_HOST) || is_origin_of(origin, external_url))
 }
 
 fn is_origin_of(origin: &str, url: &str) -> bool {

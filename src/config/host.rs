@@ -1,0 +1,119 @@
+//! Names of hosts in settings.
+
+use serde::de::Deserializer;
+
+use super::list;
+
+/// A host as the `Host` header names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The name or address in lower case, that of IPv6 in brackets.
+    name: String,
+    /// `None` for any port.
+    port: Option<u16>,
+}
+
+/// The ports that browsers leave out, as they follow from the scheme.
+const DEFAULT_PORTS: [u16; 2] = [80, 443];
+
+impl Host {
+    /// Reads `name`, `name:port`, an address, or one of IPv6 in brackets; nothing else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Host> {
+        let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let (name, port) = match text.rsplit_once(':') {
+            Some((name, port)) if is_port(port) => (name, Some(port.parse().ok()?)),
+            _ => (text, None),
+        };
+        let is_name = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => {
+                !name.is_empty()
+                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+            }
+        };
+        // A name with a dot at its end is the same name.
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        (is_name && !name.is_empty()).then_some(Host { name, port })
+    }
+
+    /// Whether this, from the settings, stands for the host of a request.
+    #[must_use]
+    pub fn allows(&self, host: &Host) -> bool {
+        self.name == host.name
+            && match (self.port, host.port) {
+                (None, _) => true,
+                (Some(port), None) => DEFAULT_PORTS.contains(&port),
+                (port, other) => port == other,
+            }
+    }
+}
+
+/// For `#[serde(deserialize_with)]`: a list of hosts.
+pub(super) fn deserialize_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Host>, D::Error> {
+    const WHAT: &str = "a list of host names such as [\"pushgateway.example.com\", \"localhost:9091\"]";
+    list::deserialize(deserializer, WHAT, |text| {
+        Host::parse(text).ok_or_else(|| {
+            format!(
+                "{text:?} is no host, expected a name such as \"pushgateway.example.com\", with or without a port, or \
+                 an address such as \"10.0.0.1\" or \"[::1]:9091\""
+            )
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_requests() {
+        let allows = |ours: &str, theirs: &str| {
+            Host::parse(theirs).is_some_and(|host| Host::parse(ours).unwrap().allows(&host))
+        };
+        for (ours, theirs) in [
+            ("gateway", "gateway"),
+            ("gateway", "GateWay:9091"),
+            ("Gateway", "gateway.:1"),
+            ("gateway:9091", "gateway:9091"),
+            ("gateway:443", "gateway"),
+            ("gateway:80", "gateway"),
+            ("10.0.0.1", "10.0.0.1:9091"),
+            ("[::1]:9091", "[::1]:9091"),
+            ("[::1]", "[::1]"),
+        ] {
+            assert!(allows(ours, theirs), "{ours} {theirs}");
+        }
+        for (ours, theirs) in [
+            ("gateway", "gateway.evil.example"),
+            ("gateway", "evil.gateway"),
+            ("gateway:9091", "gateway"),
+            ("gateway:9091", "gateway:9092"),
+            ("gateway", "gateway:x"),
+            ("gateway", "user@gateway"),
+            ("gateway", ""),
+            ("[::1]", "::1"),
+        ] {
+            assert!(!allows(ours, theirs), "{ours} {theirs}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host() {
+        for text in [
+            "",
+            ".",
+            ":9091",
+            "http://gateway",
+            "gateway/",
+            "a b",
+            "*",
+            "*.example",
+            "[::1",
+            "::1",
+            "a:65536",
+        ] {
+            assert_eq!(Host::parse(text), None, "{text:?}");
+        }
+    }
+}

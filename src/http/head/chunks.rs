@@ -1,0 +1,117 @@
+//! Where a body in chunks ends (RFC 9112, 7.1).
+
+use std::ops::ControlFlow;
+
+/// What the next byte of a body in chunks belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Chunks {
+    /// The first digit of a size.
+    #[default]
+    Start,
+    /// The digits of a size, which is this so far.
+    Size(u64),
+    /// What follows the size of a chunk, up to the end of the line.
+    Extension(u64),
+    /// A chunk, of which this much is to come.
+    Data(u64),
+    /// The line end behind a chunk.
+    DataCr,
+    DataLf,
+    /// The beginning of a line behind the last chunk, a trailer, and the line end that ends the body.
+    LineStart,
+    Trailer,
+    End,
+}
+
+/// The bytes are no chunks.
+#[derive(Debug)]
+pub(super) struct Malformed;
+
+impl Chunks {
+    /// Takes in bytes. Breaks with how many of them belong to the body where it ends among them.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> ControlFlow<Result<usize, Malformed>> {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            let (next, length) = match (*self, byte) {
+                (Chunks::Start, _) => match hex(byte) {
+                    Some(digit) => (Chunks::Size(digit), 1),
+                    None => return ControlFlow::Break(Err(Malformed)),
+                },
+                (Chunks::Size(size), b'\r' | b';' | b' ' | b'\t') => (Chunks::Extension(size), 0),
+                (Chunks::Size(size), _) => match hex(byte).zip(size.checked_mul(16)) {
+                    Some((digit, size)) => (Chunks::Size(size | digit), 1),
+                    None => return ControlFlow::Break(Err(Malformed)),
+                },
+                (Chunks::Extension(size), _) => match memchr::memchr(b'\n', &bytes[at..]) {
+                    Some(end) if size == 0 => (Chunks::LineStart, end + 1),
+                    Some(end) => (Chunks::Data(size), end + 1),
+                    None => (*self, bytes.len() - at),
+                },
+                (Chunks::Data(left), _) => {
+                    let here = bytes.len() - at;
+                    match usize::try_from(left) {
+                        Ok(left) if left <= here => (Chunks::DataCr, left),
+                        _ => (Chunks::Data(left - here as u64), here),
+                    }
+                }
+                (Chunks::DataCr, b'\r') => (Chunks::DataLf, 1),
+                (Chunks::DataLf, b'\n') => (Chunks::Start, 1),
+                (Chunks::LineStart, b'\r') => (Chunks::End, 1),
+                (Chunks::LineStart, _) => (Chunks::Trailer, 0),
+                (Chunks::Trailer, _) => match memchr::memchr(b'\n', &bytes[at..]) {
+                    Some(end) => (Chunks::LineStart, end + 1),
+                    None => (*self, bytes.len() - at),
+                },
+                (Chunks::End, b'\n') => return ControlFlow::Break(Ok(at + 1)),
+                (Chunks::DataCr | Chunks::DataLf | Chunks::End, _) => {
+                    return ControlFlow::Break(Err(Malformed));
+                }
+            };
+            *self = next;
+            at += length;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn hex(byte: u8) -> Option<u64> {
+    char::from(byte).to_digit(16).map(u64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the body ends, however it is cut; `None` if it does not.
+    fn end(bytes: &[u8]) -> Option<Result<usize, ()>> {
+        let whole = match Chunks::default().read(bytes) {
+            ControlFlow::Break(end) => Some(end.map_err(|_| ())),
+            ControlFlow::Continue(()) => None,
+        };
+        let mut chunks = Chunks::default();
+        let single = bytes.iter().enumerate().find_map(|(at, byte)| match chunks.read(&[*byte]) {
+            ControlFlow::Break(end) => Some(end.map(|length| at + length).map_err(|_| ())),
+            ControlFlow::Continue(()) => None,
+        });
+        assert_eq!(whole, single, "{bytes:?}");
+        whole
+    }
+
+    #[test]
+    fn the_end_of_a_body() {
+        for (body, behind) in [
+            ("0\r\n\r\n", "GET"),
+            ("4\r\nabcd\r\n0\r\n\r\n", "0\r\n\r\n"),
+            ("009;x=\"y\"\r\n0\r\n\r\n0\r\n\r\r\n0 \t\r\n\r\n", "\r\n"),
+            ("1\r\na\r\n0\r\nTrailer: x\r\nOther: y\r\n\r\n", ""),
+        ] {
+            assert_eq!(end(format!("{body}{behind}").as_bytes()), Some(Ok(body.len())), "{body:?}");
+            assert_eq!(end(&body.as_bytes()[..body.len() - 1]), None, "{body:?}");
+        }
+        for malformed in
+            ["\r\n", "g\r\n", "1x\r\n", "1\r\nab", "1\r\na\rb", "0\r\n\ra", "11111111111111111\r\n"]
+        {
+            assert_eq!(end(malformed.as_bytes()), Some(Err(())), "{malformed:?}");
+        }
+    }
+}

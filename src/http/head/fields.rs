@@ -1,0 +1,115 @@
+//! The few fields of a head that decide how the library reads what follows.
+
+/// A field of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Length,
+    Coding,
+    Connection,
+    Expect,
+    Upgrade,
+    Other,
+}
+
+impl Field {
+    pub(super) fn named(name: &Word) -> Field {
+        let known = [
+            ("content-length", Field::Length),
+            ("transfer-encoding", Field::Coding),
+            ("connection", Field::Connection),
+            ("expect", Field::Expect),
+            ("upgrade", Field::Upgrade),
+        ];
+        known.into_iter().find(|(known, _)| name.is(known)).map_or(Field::Other, |(_, field)| field)
+    }
+}
+
+/// How the end of a body is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is no body.
+    #[default]
+    Empty,
+    Length(u64),
+    Chunked,
+    /// The library refuses the head.
+    Contradictory,
+}
+
+impl Framing {
+    /// Takes in the value of another field. Two are one too many.
+    pub(super) fn add(&mut self, field: Field, value: &Word) {
+        let framing = match field {
+            Field::Length => value.number().map_or(Framing::Contradictory, Framing::Length),
+            _ if value.is("chunked") => Framing::Chunked,
+            _ => Framing::Contradictory,
+        };
+        *self = if *self == Framing::Empty { framing } else { Framing::Contradictory };
+    }
+}
+
+/// What a request expects before it sends its body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::http) enum Expectation {
+    #[default]
+    None,
+    /// To be asked for the body.
+    Continue,
+    /// Something that the gateway does not know.
+    Unknown,
+}
+
+impl Expectation {
+    /// Takes in a word of the value.
+    pub(super) fn add(&mut self, word: &Word) {
+        if word.is("100-continue") {
+            *self = Expectation::Continue;
+        } else if *self == Expectation::None {
+            *self = Expectation::Unknown;
+        }
+    }
+}
+
+/// A word that may come in pieces. Of a long one only the beginning is kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Word {
+    bytes: [u8; 24],
+    length: usize,
+}
+
+impl Word {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let length = self.length.min(self.bytes.len());
+        let fitting = bytes.len().min(self.bytes.len() - length);
+        self.bytes[length..length + fitting].copy_from_slice(&bytes[..fitting]);
+        self.length += bytes.len();
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Whether it is this, in any case.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.text().is_some_and(|text| text.eq_ignore_ascii_case(name.as_bytes()))
+    }
+
+    /// Whether it is exactly this.
+    pub(super) fn is_exactly(&self, name: &str) -> bool {
+        self.text() == Some(name.as_bytes())
+    }
+
+    fn number(&self) -> Option<u64> {
+        let digits = self.text()?;
+        let is_number = digits.iter().all(u8::is_ascii_digit);
+        is_number.then(|| std::str::from_utf8(digits).ok()?.parse().ok()).flatten()
+    }
+
+    fn text(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.length)
+    }
+}
