@@ -26,6 +26,8 @@ mod proxy;
 mod reading;
 #[path = "page/screens.rs"]
 mod screens;
+#[path = "page/sites.rs"]
+mod sites;
 mod support;
 
 use support::Gateway;

@@ -111,7 +111,8 @@ fn a_request_in_the_clear_is_told_so() {
     let answer = connection.read_to_end().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&answer),
-        "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+        "HTTP/1.0 400 Bad Request\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n\r\n\
+         Client sent an HTTP request to an HTTPS server.\n"
     );
     // What is no request at all only loses its connection.
     let mut connection = gateway.connect();

@@ -162,9 +162,7 @@ impl Watch {
     /// pile up, and requests behind one that is being answered wait in the buffers of the system. actix would take in
     /// as many as 16, with heads of 128 KiB each.
     fn holds_reading_up(&self) -> bool {
-        self.blocked_since.get() != 0
-            || (self.answering.get() != 0 && !self.is_reading_body.get())
-            || self.heads.borrow().has_to_wait()
+        self.blocked_since.get() != 0 || (self.answering.get() != 0 && !self.is_reading_body.get())
     }
 
     /// Reads what was held up, if it was, and nothing holds it up any more.
@@ -437,6 +435,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
         }
         if watch.to_ask.get().is_some() {
             ready!(ask(&mut this.stream, watch, context))?;
+        }
+        if watch.heads.borrow().has_to_wait() {
+            watch.has_read_waiting.set(true);
+            watch.wait(context);
+            return Poll::Pending;
         }
         if !this.held.is_empty() {
             watch.something_came();

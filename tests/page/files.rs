@@ -18,6 +18,8 @@ fn the_page_allows_its_own_files_only() {
         let policy = page.header("content-security-policy").unwrap();
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
         assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
+        let types = "require-trusted-types-for 'script'; trusted-types 'none'";
+        assert!(policy.ends_with(types), "{policy}");
         let html = page.text();
         assert!(html.contains("<meta name=\"robots\" content=\"noindex,nofollow\">"));
         assert!(!html.contains("<style") && !html.contains(" style=") && !html.contains("://"), "{html}");

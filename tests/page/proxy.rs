@@ -1,4 +1,4 @@
-//! A reverse proxy in front of a gateway, which takes a prefix off the path and can be cut off.
+//! A reverse proxy in front of a gateway, which takes a prefix off the path, names another host, and can be cut off.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -51,7 +51,13 @@ fn forward(mut client: TcpStream, upstream: SocketAddr, prefix: &str) -> std::io
         return client.write_all(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     };
     let mut connection = Connection::open(upstream)?;
-    connection.send(&encode_request(method, below, &[("Connection", "close")], b""))?;
+    // What browsers say about where a request comes from; the host is another one.
+    let is_passed_on =
+        |name: &str| name.eq_ignore_ascii_case("origin") || name.to_ascii_lowercase().starts_with("sec-");
+    let fields = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let mut headers: Vec<(&str, &str)> = fields.filter(|(name, _)| is_passed_on(name)).collect();
+    headers.push(("Connection", "close"));
+    connection.send(&encode_request(method, below, &headers, b""))?;
     let answer = connection.read_response(method)?;
     let mut out = format!("HTTP/1.1 {} Proxied\r\nConnection: close\r\n", answer.status);
     for (name, value) in &answer.headers {
@@ -65,7 +71,8 @@ fn forward(mut client: TcpStream, upstream: SocketAddr, prefix: &str) -> std::io
     client.write_all(&answer.body)
 }
 
-fn read_head(client: &mut TcpStream) -> std::io::Result<String> {
+/// Reads the head of a request.
+pub(crate) fn read_head(client: &mut TcpStream) -> std::io::Result<String> {
     use std::io::Read as _;
     let mut head = Vec::new();
     let mut byte = [0];
