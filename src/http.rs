@@ -6,6 +6,7 @@
 mod admin;
 mod answer;
 mod api;
+mod asking;
 mod assets;
 pub mod auth;
 mod body;

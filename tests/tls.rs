@@ -93,6 +93,13 @@ fn pushes_and_scrapes_are_encrypted() {
         let push = [version.as_slice(), &push].concat();
         assert_eq!(curl(&certificates, &gateway, "/metrics/job/a", &push), Ok((200, String::new())));
     }
+    // It waits until it is asked for the body.
+    let waiting = ["-i", "-H", "Expect: 100-continue", "--expect100-timeout", "100"];
+    let (code, text) =
+        curl(&certificates, &gateway, "/metrics/job/b", &[&waiting[..], &push].concat()).unwrap();
+    assert!(code == 200 && text.starts_with("HTTP/1.1 100 Continue\r\n"), "{code} {text}");
+    let (code, text) = curl(&certificates, &gateway, "/nope", &[&waiting[..], &push].concat()).unwrap();
+    assert!(code == 404 && text.starts_with("HTTP/1.1 404 Not Found\r\n"), "{code} {text}");
     let (code, text) = curl(&certificates, &gateway, "/metrics", &["--http2"]).unwrap();
     assert_eq!(code, 200);
     assert!(text.contains("c{instance=\"\",job=\"a\"} 2\n"), "{text}");

@@ -20,6 +20,7 @@ use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
+use super::asking::Asking;
 use super::head::{Expectation, Heads, Looked};
 use super::refusal::{DRAIN_TIMEOUT, DRAINED_BYTES, Refusing};
 use super::serve::Admitted;
@@ -32,9 +33,6 @@ use crate::telemetry::limits::Share;
 
 /// How many refused clients get the time to read why.
 const MAX_REFUSING: usize = 256;
-
-/// Asks a client for the body that it has announced.
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
     X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 68\r\n\r\n\
@@ -71,10 +69,8 @@ pub(super) struct Watch {
     answering: Cell<u32>,
     /// Whether the body of the one that is being answered is being read.
     is_reading_body: Cell<bool>,
-    /// What the client expects before it sends the body of that request.
-    expectation: Cell<Expectation>,
-    /// What of [`CONTINUE`] is to be written, while it is to be sent.
-    to_ask: Cell<Option<&'static [u8]>>,
+    /// Whether the client waits to be asked for that body.
+    asking: Asking,
     /// When the last of them was answered.
     answered_at: Cell<u64>,
     /// Whether the client has been told that the connection ends, and may be waiting for that.
@@ -133,25 +129,24 @@ impl Watch {
         self.answering.set(self.answering.get() + 1);
         self.head_since.set(0);
         let expectation = SPARE_HEAD.with_borrow_mut(|spare| self.heads.borrow_mut().understood(spare));
-        self.expectation.set(expectation);
+        self.asking.begin(expectation);
         Answering(self.clone())
     }
 
     /// What the client expects before it sends the body of the request that is being answered.
     pub(super) fn expectation(&self) -> Expectation {
-        self.expectation.get()
+        self.asking.expectation()
     }
 
     /// The body of the request that is being answered has begun to come, although the client was not asked for it.
     pub(super) fn body_has_come(&self) {
-        self.expectation.set(Expectation::None);
+        self.asking.body_has_come();
     }
 
     /// More of the body of the request that is being answered is to come. A client that waits for that is asked for it.
     pub(super) fn reading_body(self: &Rc<Watch>) -> ReadingBody {
         self.is_reading_body.set(true);
-        if self.expectation.replace(Expectation::None) == Expectation::Continue {
-            self.to_ask.set(Some(CONTINUE));
+        if self.asking.body_is_wanted() {
             self.wake();
         }
         self.read_on();
@@ -343,8 +338,7 @@ impl<S> Watched<S> {
             has_read_waiting: Cell::new(false),
             answering: Cell::new(0),
             is_reading_body: Cell::new(false),
-            expectation: Cell::default(),
-            to_ask: Cell::default(),
+            asking: Asking::default(),
             answered_at: Cell::new(0),
             is_closing: Cell::new(false),
             is_ending: Cell::new(false),
@@ -433,8 +427,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
             hand_on(&mut this.waiting, buffer);
             return Poll::Ready(Ok(()));
         }
-        if watch.to_ask.get().is_some() {
-            ready!(ask(&mut this.stream, watch, context))?;
+        if watch.asking.is_due() {
+            let asked = watch.asking.poll(&mut this.stream, context);
+            if asked.is_pending() {
+                watch.wait(context);
+            }
+            ready!(asked)?;
         }
         if watch.heads.borrow().has_to_wait() {
             watch.has_read_waiting.set(true);
@@ -472,32 +470,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-/// Asks a client for the body of its request.
-fn ask<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    watch: &Watch,
-    context: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    while let Some(rest @ [_, ..]) = watch.to_ask.get() {
-        match Pin::new(&mut *stream).poll_write(context, rest) {
-            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            Poll::Ready(Ok(count)) => watch.to_ask.set(Some(&rest[count..])),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Pending => {
-                watch.wait(context);
-                return Poll::Pending;
-            }
-        }
-    }
-    let flushed = Pin::new(stream).poll_flush(context);
-    if flushed.is_ready() {
-        watch.to_ask.set(None);
-    } else {
-        watch.wait(context);
-    }
-    flushed
-}
-
 /// Hands on as much as there is room for.
 fn hand_on(waiting: &mut Vec<u8>, buffer: &mut ReadBuf<'_>) {
     let length = waiting.len().min(buffer.remaining());
@@ -524,15 +496,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         if this.watch.verdict.get() == Some(Verdict::SlowReading) {
             return Poll::Ready(Err(too_slow()));
         }
-        match this.watch.to_ask.get() {
-            None => {}
-            // The answer is there, so the body is not wanted any more.
-            Some(rest) if rest.len() == CONTINUE.len() => this.watch.to_ask.set(None),
-            Some(_) => {
-                let asked = ask(&mut this.stream, &this.watch, context);
-                this.note(context, &asked);
-                ready!(asked)?;
-            }
+        this.watch.asking.give_up();
+        if this.watch.asking.is_due() {
+            let asked = this.watch.asking.poll(&mut this.stream, context);
+            this.note(context, &asked);
+            ready!(asked)?;
         }
         if this.refusing.is_none() {
             this.refusing = this.watch.refusal(bytes);
