@@ -193,13 +193,18 @@ impl Watch {
 
     fn judge(&self, now: u64, times: &Times) {
         let is_over = |since: u64, longest: u64| since != 0 && now.saturating_sub(since) >= longest;
-        let idle = if self.is_closing.get() { times.close } else { times.idle };
         let is_waiting = self.answering.get() == 0 && self.blocked_since.get() == 0;
         let (verdict, limit) = if is_over(self.blocked_since.get(), times.send) {
             (Verdict::SlowReading, Some(Limit::SendTimeout))
+        } else if is_waiting && self.is_closing.get() {
+            // What is read now is a body that nobody wants.
+            if !is_over(self.answered_at.get(), times.close) {
+                return;
+            }
+            (Verdict::Over, None)
         } else if is_waiting && is_over(self.head_since.get(), times.head) {
             (Verdict::SlowHead, Some(Limit::HeadTimeout))
-        } else if is_waiting && self.head_since.get() == 0 && is_over(self.answered_at.get(), idle) {
+        } else if is_waiting && self.head_since.get() == 0 && is_over(self.answered_at.get(), times.idle) {
             (Verdict::Over, None)
         } else {
             return;

@@ -114,4 +114,22 @@ mod tests {
             assert_eq!(end(malformed.as_bytes()), Some(Err(())), "{malformed:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_in_the_chunks(
+            chunks in proptest::collection::vec(proptest::collection::vec(proptest::num::u8::ANY, 1..40), 0..6),
+            extension in "(;[a-z=\"]{0,9}| )?",
+            behind in proptest::collection::vec(proptest::num::u8::ANY, 0..40),
+        ) {
+            let mut body = Vec::new();
+            for chunk in &chunks {
+                body.extend_from_slice(format!("{:x}{extension}\r\n", chunk.len()).as_bytes());
+                body.extend_from_slice(chunk);
+                body.extend_from_slice(b"\r\n");
+            }
+            body.extend_from_slice(b"0\r\n\r\n");
+            proptest::prop_assert_eq!(end(&[&*body, &*behind].concat()), Some(Ok(body.len())));
+        }
+    }
 }
