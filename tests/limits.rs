@@ -239,6 +239,38 @@ fn names_and_values_have_a_length() {
 }
 
 #[test]
+fn a_group_has_so_many_labels() {
+    let labels = |count: usize| (1..count).map(|number| format!("/l{number}/v")).collect::<String>();
+    let gateway = Gateway::start(&[]);
+    gateway.push(&format!("/metrics/job/a{}", labels(64)), "m 1\n");
+    let words = "the group has 65 labels, but 64 are the most (limits.grouping_labels)";
+    for push in [Gateway::post, Gateway::put] {
+        assert_limited(&push(&gateway, &format!("/metrics/job/a{}", labels(65)), "m 1\n"), 400, words);
+    }
+    // Of a label that stands there twice one counts, and one with an empty value counts though it is none.
+    gateway.push(&format!("/metrics/job/a{}/l1/w", labels(64)), "m 1\n");
+    assert_limited(&gateway.post(&format!("/metrics/job/a{}/empty/", labels(64)), "m 1\n"), 400, words);
+    assert_eq!(hits(&gateway, "grouping_labels"), 3.0);
+    assert_eq!(gateway.delete(&format!("/metrics/job/a{}", labels(65))).status, 202);
+    let gateway = limited("grouping_labels = 1");
+    gateway.push("/metrics/job/a", "m 1\n");
+    assert_limited(&gateway.post("/metrics/job/a/b/c", "m 1\n"), 400, "2 labels, but 1 are the most");
+}
+
+#[test]
+fn a_file_with_more_labels_of_groups_is_loaded_whole() {
+    let folder = Directory::new();
+    let file = format!("--persistence.file={}", folder.path_of("store"));
+    let path = "/metrics/job/a/l1/v/l2/v";
+    Gateway::start(&[&file]).push(path, "m 1\n");
+    let gateway = Gateway::start_with_config("[limits]\ngrouping_labels = 2\n", &[&file]);
+    assert_eq!(gateway.sample("m{instance=\"\",job=\"a\",l1=\"v\",l2=\"v\"}"), Some(1.0));
+    assert_limited(&gateway.post(path, "m 1\n"), 400, "(limits.grouping_labels)");
+    assert_eq!(gateway.delete(path).status, 202);
+    assert_eq!(gateway.sample("tallygate_series"), Some(0.0));
+}
+
+#[test]
 fn a_limit_is_said_where_other_refusals_are_not() {
     let gateway = Gateway::start_with_config("[limits]\nseries = 1\n", &["--push.disable-consistency-check"]);
     assert_eq!(gateway.post("/metrics/job/a", "m 1\n").status, 202);
@@ -256,6 +288,7 @@ fn zero_is_no_limit() {
         "label_pairs_per_push",
         "name_length",
         "label_value_length",
+        "grouping_labels",
         "series",
         "series_per_group",
         "groups",

@@ -38,6 +38,8 @@ pub struct Limits {
     pub name_length: u64,
     /// The length of a label value in bytes.
     pub label_value_length: u64,
+    /// Labels of a group, the job among them.
+    pub grouping_labels: u64,
     /// Series in all groups, a histogram or summary counted once.
     pub series: u64,
     /// Series in one group.
@@ -63,6 +65,7 @@ impl Default for Limits {
             label_pairs_per_push: 5_000_000,
             name_length: 1024,
             label_value_length: 64 << 10,
+            grouping_labels: 64,
             series: 10_000_000,
             series_per_group: 2_000_000,
             groups: 1_000_000,

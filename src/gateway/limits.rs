@@ -16,6 +16,7 @@ pub(super) fn of_push(limits: &Limits, max_body_bytes: u64) -> PushLimits {
         label_pairs: most(limits.label_pairs_per_push),
         name_length: most(limits.name_length),
         label_value_length: most(limits.label_value_length),
+        grouping_labels: most(limits.grouping_labels),
         text: max_body_bytes.saturating_mul(TEXT_PER_BODY).clamp(1 << 20, MAX_TEXT_BYTES as u64) as usize,
     }
 }

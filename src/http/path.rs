@@ -57,36 +57,62 @@ pub fn explained(error: &PathError, prefix: &str, job: &str, labels: &str) -> St
     format!("{error}: {advice}")
 }
 
-/// A grouping label that is longer than it may be.
+/// Grouping labels that pass a limit.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the {what} of a grouping label has {length} bytes, but {most} are the most ({})", .limit.setting())]
-pub struct TooLong {
-    what: &'static str,
-    length: usize,
-    most: usize,
-    limit: Limit,
+pub enum OverLimit {
+    /// One is longer than it may be.
+    #[error("the {what} of a grouping label has {length} bytes, but {most} are the most ({})", .limit.setting())]
+    TooLong {
+        /// Its name or its value.
+        what: &'static str,
+        /// How long it is.
+        length: usize,
+        /// How long it may be.
+        most: usize,
+        /// The limit.
+        limit: Limit,
+    },
+    /// There are more than there may be.
+    #[error(
+        "the group has {count} labels, but {most} are the most ({}): let the series have those that not all of them share",
+        Limit::GroupingLabels.setting()
+    )]
+    TooMany {
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        most: usize,
+    },
 }
 
-impl TooLong {
+impl OverLimit {
     /// The limit.
     pub fn limit(&self) -> Limit {
-        self.limit
+        match self {
+            OverLimit::TooLong { limit, .. } => *limit,
+            OverLimit::TooMany { .. } => Limit::GroupingLabels,
+        }
     }
 }
 
-/// Checks the length of grouping labels.
+/// Checks the number and the length of grouping labels. Those that are none, as their values are empty, count too.
 ///
 /// # Errors
 ///
-/// The first that is too long.
-pub fn check_lengths(grouping: &Grouping<'_>, limits: PushLimits) -> Result<(), TooLong> {
+/// The first limit that they pass.
+pub fn check_limits(grouping: &Grouping<'_>, limits: PushLimits) -> Result<(), OverLimit> {
+    let count = grouping.labels().len() + grouping.absent().len();
+    let most = limits.most(Limit::GroupingLabels);
+    if count > most {
+        return Err(OverLimit::TooMany { count, most });
+    }
     for label in grouping.labels() {
         for (what, text, limit) in
             [("name", &label.name, Limit::NameLength), ("value", &label.value, Limit::LabelValueLength)]
         {
             let most = limits.most(limit);
             if text.len() > most {
-                return Err(TooLong { what, length: text.len(), most, limit });
+                return Err(OverLimit::TooLong { what, length: text.len(), most, limit });
             }
         }
     }

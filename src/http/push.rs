@@ -103,7 +103,7 @@ async fn accept(
         Ok(grouping) => grouping,
         Err(error) => return group.refuse(state, request, &error),
     };
-    if let Err(error) = path::check_lengths(&grouping, state.gateway.push_limits()) {
+    if let Err(error) = path::check_limits(&grouping, state.gateway.push_limits()) {
         state.gateway.telemetry().limits().hit(error.limit());
         return refuse_path(state, request, &error.to_string());
     }

@@ -27,6 +27,8 @@ pub enum Limit {
     NameLength,
     /// The length of a label value.
     LabelValueLength,
+    /// The labels of a group.
+    GroupingLabels,
     /// Series in all groups.
     Series,
     /// Series in one group.
@@ -39,7 +41,7 @@ pub enum Limit {
 
 impl Limit {
     /// All of them, in the order of their positions.
-    pub const ALL: [Limit; 16] = [
+    pub const ALL: [Limit; 17] = [
         Limit::Connections,
         Limit::RequestsInFlight,
         Limit::ScrapesInFlight,
@@ -52,6 +54,7 @@ impl Limit {
         Limit::LabelPairsPerPush,
         Limit::NameLength,
         Limit::LabelValueLength,
+        Limit::GroupingLabels,
         Limit::Series,
         Limit::SeriesPerGroup,
         Limit::Groups,
@@ -73,6 +76,7 @@ impl Limit {
             Limit::LabelPairsPerPush => "label_pairs_per_push",
             Limit::NameLength => "name_length",
             Limit::LabelValueLength => "label_value_length",
+            Limit::GroupingLabels => "grouping_labels",
             Limit::Series => "series",
             Limit::SeriesPerGroup => "series_per_group",
             Limit::Groups => "groups",
@@ -99,6 +103,8 @@ pub struct PushLimits {
     pub name_length: usize,
     /// Bytes of a label value.
     pub label_value_length: usize,
+    /// Labels of its group, the job among them.
+    pub grouping_labels: usize,
     /// Bytes of the labels of all series, with those of their group on each.
     pub text: usize,
 }
@@ -127,6 +133,7 @@ impl PushLimits {
         label_pairs: usize::MAX,
         name_length: usize::MAX,
         label_value_length: usize::MAX,
+        grouping_labels: usize::MAX,
         text: MAX_TEXT_BYTES,
     };
 
@@ -136,6 +143,7 @@ impl PushLimits {
             Limit::LabelPairsPerPush => self.label_pairs,
             Limit::NameLength => self.name_length,
             Limit::LabelValueLength => self.label_value_length,
+            Limit::GroupingLabels => self.grouping_labels,
             _ => self.samples,
         }
     }
