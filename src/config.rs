@@ -23,6 +23,7 @@ mod layers;
 pub mod limits;
 mod list;
 mod network;
+pub mod regular;
 pub mod web;
 
 pub use access::Access;

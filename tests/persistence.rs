@@ -10,7 +10,7 @@ mod support;
 use std::cell::Cell;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -186,30 +186,6 @@ fn an_empty_file_is_an_empty_store() {
     gateway.push("/metrics/job/a", "g 1\n");
     drop(gateway);
     assert_eq!(start(&file).sample(r#"g{instance="",job="a"}"#), Some(1.0));
-}
-
-#[test]
-fn a_link_stays_a_link() {
-    let folder = Directory::new();
-    let (link, target) = (folder.path_of("link"), folder.write("target", ""));
-    // A relative one, as is usual.
-    symlink("target", &link).unwrap();
-    let before = filled(&link);
-    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    assert_eq!(state(&start(&target)), before);
-    assert_eq!(state(&start(&link)), before);
-    assert_eq!(folder.names(), ["link", "target"]);
-}
-
-#[test]
-fn a_link_to_nothing_stays_a_link() {
-    let folder = Directory::new();
-    let (link, target) = (folder.path_of("link"), folder.path_of("target"));
-    symlink("target", &link).unwrap();
-    let before = filled(&link);
-    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    assert_eq!(state(&start(&target)), before);
-    assert_eq!(folder.names(), ["link", "target"]);
 }
 
 #[test]

@@ -12,9 +12,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::duration;
+use super::{duration, regular};
 use error::Problem;
 pub use error::{WebConfigError, system_error, system_reason};
+pub use hash::seconds;
 pub use values::{CIPHERS, ClientAuth, Curve, TlsVersion};
 
 mod error;
@@ -101,7 +102,7 @@ impl WebConfig {
     ///
     /// When it can't be read or says something wrong.
     pub fn load(path: &Path) -> Result<WebConfig, WebConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| WebConfigError::unreadable(path, &error))?;
+        let text = regular::read_text(path).map_err(|error| WebConfigError::unreadable(path, &error))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         WebConfig::parse(&text, folder).map_err(|problem| WebConfigError::wrong(path, problem))
     }
@@ -125,6 +126,19 @@ impl WebConfig {
             users: users.into_iter().map(|(name, password)| (name, password.value)).collect(),
             rate_limit: rate_limit.and_then(LimitTable::limit),
         })
+    }
+
+    /// The users whose logins take seconds each, with the cost of their hashes.
+    pub fn slow_users(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.users.iter().filter_map(|(name, hash)| Some((name.as_str(), hash::slow_cost(hash.expose())?)))
+    }
+
+    /// The file with the private key.
+    pub fn key_file(&self) -> Option<&Path> {
+        match &self.tls.as_ref()?.key {
+            Pem::File(path) => Some(path),
+            Pem::Inline(_) => None,
+        }
     }
 
     /// The files that the configuration names.

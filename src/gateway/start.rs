@@ -1,6 +1,7 @@
 //! From the configuration to a gateway with everything that was there before.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -226,7 +227,9 @@ fn import(
 pub fn export_stock(config: &Config) -> Result<Vec<u8>, StartError> {
     let name = &config.persistence.file;
     let export = || {
-        let disk = Box::new(Folder::new(Path::new(name)));
+        // A link stays: nothing is to change but what is exported.
+        let path = fs::canonicalize(name).unwrap_or_else(|_| PathBuf::from(name));
+        let disk = Box::new(Folder::new(&path));
         if matches!(file::find(&*disk)?, Found::Nothing | Found::Empty) {
             return Err(OpenError::Io { source: std::io::ErrorKind::NotFound.into() });
         }

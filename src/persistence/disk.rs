@@ -1,15 +1,20 @@
 //! Where the file lies: opening it, and putting a new one in its place.
+//!
+//! A link in the place of the file is dealt with as by the stock gateway: what it points to is read, and the file that
+//! is written takes the place of the link. What is no regular file is never opened.
 
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 use redb::backends::FileBackend;
+
+use crate::config::regular::{self, Links};
 
 /// The bytes of one file.
 pub type Bytes = Box<dyn StorageBackend>;
@@ -85,17 +90,10 @@ struct Held {
     new: Option<File>,
 }
 
-/// How many links to links are followed.
-const MAX_LINKS: usize = 40;
-
 impl Folder {
-    /// The file with this path. A link is followed, so that it stays when the file is replaced or created.
+    /// The file with this path, in the folder that it has now.
     pub fn new(path: &Path) -> Folder {
         let mut path = path.to_owned();
-        for _ in 0..MAX_LINKS {
-            let Ok(target) = fs::read_link(&path) else { break };
-            path = folder_of(&path).join(target);
-        }
         if let (Ok(folder), Some(name)) = (fs::canonicalize(folder_of(&path)), path.file_name()) {
             path = folder.join(name);
         }
@@ -106,6 +104,65 @@ impl Folder {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file that is to take the place of the file, as it was left by a gateway that did not get further.
+    fn left(&self) -> io::Result<Option<File>> {
+        match regular::open(&self.new, OpenOptions::new().read(true), Links::Refused) {
+            Ok(left) => Ok(Some(left)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(move_away(&self.new, &error)),
+        }
+    }
+
+    /// An empty file beside the file.
+    fn create(&self) -> io::Result<File> {
+        // What a gateway left that did not get further has no lock.
+        if let Some(left) = self.left()? {
+            lock(&left, &self.new)?;
+            fs::remove_file(&self.new)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(&self.new)?;
+        lock(&file, &self.new)?;
+        Ok(file)
+    }
+
+    /// Puts a copy of the file that a link points to in the place of the link.
+    fn replace_link(&self) -> io::Result<File> {
+        let mut target = regular::open(&self.path, OpenOptions::new().read(true), Links::Followed)?;
+        lock(&target, &self.path)?;
+        let mut copy = self.create()?;
+        let copied = io::copy(&mut target, &mut copy)
+            .and_then(|_| copy.sync_all())
+            .and_then(|()| fs::rename(&self.new, &self.path));
+        copied.inspect_err(|_| drop(fs::remove_file(&self.new)))?;
+        sync_folder(&self.path)?;
+        tracing::warn!(
+            file = %self.path.display(),
+            "the persistence file was a link: a copy of what it pointed to has taken its place, and is used from now on"
+        );
+        Ok(copy)
+    }
+}
+
+/// What is in the way of the gateway, and what to do about it.
+fn move_away(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::other(format!("{}: {error}: move it away", path.display()))
+}
+
+fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|there| there.is_symlink())
+}
+
+/// Says so where others than the owner can read what was pushed.
+fn warn_of_mode(file: &File, path: &Path) {
+    let Ok(mode) = file.metadata().map(|there| there.permissions().mode()) else { return };
+    if mode & READABLE_BY_OTHERS != 0 {
+        tracing::warn!(
+            file = %path.display(),
+            mode = %format_args!("{:04o}", mode & 0o7777),
+            "others than its owner can read the persistence file: chmod 600 it"
+        );
     }
 }
 
@@ -120,12 +177,15 @@ const HEAD_BYTES: u64 = 16;
 /// Only the gateway may read what was pushed, as with the stock gateway.
 const MODE: u32 = 0o600;
 
+/// The bits of a mode that let a group or all read.
+const READABLE_BY_OTHERS: u32 = 0o044;
+
 /// How many names are tried for a file that is kept.
 const KEPT_NAMES: usize = 100;
 
 impl Disk for Folder {
     fn head(&self) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(&self.path) {
+        let file = match regular::open(&self.path, OpenOptions::new().read(true), Links::Followed) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -136,8 +196,9 @@ impl Disk for Folder {
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
-        let mut file = File::open(&self.path)?;
+        let mut file = regular::open(&self.path, OpenOptions::new().read(true), Links::Followed)?;
         lock(&file, &self.path)?;
+        warn_of_mode(&file, &self.path);
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         self.held().file = Some(file);
@@ -145,6 +206,10 @@ impl Disk for Folder {
     }
 
     fn keep(&self) -> io::Result<String> {
+        if is_link(&self.path) {
+            // It stays where it is.
+            return Ok(fs::canonicalize(&self.path)?.display().to_string());
+        }
         for number in 0..KEPT_NAMES {
             let suffix = if number == 0 { ".stock".to_owned() } else { format!(".stock.{number}") };
             let mut name = self.path.clone().into_os_string();
@@ -156,7 +221,9 @@ impl Disk for Folder {
                 }
                 // Kept by a start that did not get further.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    if fs::read(&name)? == fs::read(&self.path)? {
+                    let kept = regular::read(Path::new(&name), Links::Refused)
+                        .map_err(|error| move_away(Path::new(&name), &error))?;
+                    if kept == regular::read(&self.path, Links::Followed)? {
                         return Ok(PathBuf::from(name).display().to_string());
                     }
                 }
@@ -174,8 +241,16 @@ impl Disk for Folder {
             }
             return backend(file);
         }
-        let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
-        lock(&file, &self.path)?;
+        // It is in the way of the next file that is written, which may be written at a bad time.
+        self.left()?;
+        let file = if is_link(&self.path) {
+            self.replace_link()?
+        } else {
+            let file = regular::open(&self.path, OpenOptions::new().read(true).write(true), Links::Refused)?;
+            lock(&file, &self.path)?;
+            file
+        };
+        warn_of_mode(&file, &self.path);
         let bytes = backend(&file)?;
         held.file = Some(file);
         Ok(bytes)
@@ -184,13 +259,7 @@ impl Disk for Folder {
     fn create_new(&self) -> io::Result<Bytes> {
         let mut held = self.held();
         held.new = None;
-        // What a gateway left that did not get further has no lock.
-        if let Ok(left) = File::open(&self.new) {
-            lock(&left, &self.new)?;
-            fs::remove_file(&self.new)?;
-        }
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(&self.new)?;
-        lock(&file, &self.new)?;
+        let file = self.create()?;
         let bytes = backend(&file)?;
         held.new = Some(file);
         Ok(bytes)
@@ -229,7 +298,10 @@ impl Disk for Folder {
     fn discard(&self) {
         let mut held = self.held();
         let is_ours = held.new.take().is_some();
-        let is_left = || File::open(&self.new).is_ok_and(|left| lock(&left, &self.new).is_ok());
+        let is_left = || {
+            let left = self.left().ok().flatten();
+            left.is_some_and(|left| lock(&left, &self.new).is_ok())
+        };
         if is_ours || is_left() {
             // What can't be removed can't be created either, which says why.
             let _ = fs::remove_file(&self.new);

@@ -83,6 +83,7 @@ fn advice(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::ReadOnlyFilesystem => ": name a file on a disk that can be written",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": make room on the disk",
         io::ErrorKind::IsADirectory => ": name a file, not a folder",
+        io::ErrorKind::InvalidInput => ": name a file of its own for the gateway",
         _ => "",
     }
 }

@@ -3,6 +3,24 @@
 /// The length of a hash without a character that some tools leave out, which Go accepts.
 const SHORTEST: usize = 59;
 
+/// Logins take longer than a second each beyond this cost: one more doubles the time.
+const SLOW: u32 = 14;
+
+/// Beyond this one they take a quarter of a minute and more, longer than a scrape waits. As they are checked one at a
+/// time, nobody else could log in.
+const HIGHEST: u32 = 17;
+
+/// The cost of a hash whose check takes seconds.
+pub(super) fn slow_cost(hash: &str) -> Option<u32> {
+    let cost = hash.parse::<bcrypt::HashParts>().ok()?.get_cost();
+    (cost > SLOW).then_some(cost)
+}
+
+/// About how many seconds the check of a hash of this cost takes.
+pub fn seconds(cost: u32) -> u64 {
+    1 << cost.saturating_sub(SLOW).min(63)
+}
+
 /// Checks a hash as Go's bcrypt does, and with its words, and then whether it can be verified against.
 /// Never says what the text is: it may be a password by mistake.
 pub(super) fn check(hash: &str) -> Result<(), String> {
@@ -25,6 +43,13 @@ pub(super) fn check(hash: &str) -> Result<(), String> {
     if !(4..=31).contains(&cost) {
         return Err(format!("crypto/bcrypt: cost {cost} is outside allowed range (4,31)"));
     }
+    if cost > HIGHEST {
+        return Err(format!(
+            "the bcrypt hash has the cost {cost}: each login would take some {} seconds, and all others would wait; \
+             make a new hash with a cost of 10 to 12, such as by htpasswd -nBC 10 NAME (at most {HIGHEST} is taken)",
+            seconds(cost)
+        ));
+    }
     Ok(())
 }
 
@@ -35,7 +60,7 @@ mod tests {
     #[test]
     fn hashes_are_checked_without_being_shown() {
         let tail = "QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
-        for start in ["$2a$10$", "$2b$04$", "$2y$31$", "$2x$12$"] {
+        for start in ["$2a$10$", "$2b$04$", "$2y$17$", "$2x$12$"] {
             assert_eq!(check(&format!("{start}{tail}")), Ok(()), "{start}");
         }
         for (hash, words) in [
@@ -45,6 +70,8 @@ mod tests {
             (format!("$5$rounds${tail}"), "algorithm version is unknown"),
             (format!("$2y$03${tail}"), "cost 3 is outside allowed range (4,31)"),
             (format!("$2y$99${tail}"), "cost 99 is outside"),
+            (format!("$2y$18${tail}"), "has the cost 18: each login would take some 16 seconds"),
+            (format!("$2y$31${tail}"), "has the cost 31: each login would take some 131072 seconds"),
             (format!("$2y$aa${tail}"), "malformed"),
             (format!("$2y$10${tail}x"), "malformed"),
             (format!("$2y$10${}", "€".repeat(20)), "malformed"),

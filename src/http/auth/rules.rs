@@ -17,7 +17,8 @@ use super::reload::Watched;
 use super::restart::NeedsRestart;
 use crate::config::Config;
 use crate::config::access::{Access, Permission, Permissions, TokenSource};
-use crate::config::web::{ClientAuth, RateLimit, WebConfig, WebConfigError, system_reason};
+use crate::config::regular::{self, Links};
+use crate::config::web::{ClientAuth, RateLimit, WebConfig, WebConfigError, seconds, system_reason};
 use crate::http::tls::{self, TlsError};
 
 /// A token may have no fewer characters: unlike passwords, tokens are checked as fast as they come.
@@ -122,6 +123,7 @@ impl Sources {
         let has_logins = !(web.users.is_empty() && tokens.is_empty() && self.access.users.is_empty());
         let for_all = if has_logins { Permissions::NONE } else { Permissions::ALL };
         Ok(Rules {
+            warnings: self.warnings(&web),
             headers: web.headers.iter().filter_map(|(name, value)| header(name, value)).collect(),
             accounts: Accounts::new(web.users),
             tokens,
@@ -136,6 +138,32 @@ impl Sources {
     }
 }
 
+impl Sources {
+    /// What works, but hardly as it was meant.
+    fn warnings(&self, web: &WebConfig) -> Vec<Warning> {
+        let strangers = self.access.users.keys().filter(|name| !web.users.contains_key(*name));
+        let slow = web.slow_users().map(|(user, cost)| Warning::SlowUser { user: user.to_owned(), cost });
+        let tokens = self.access.tokens.iter().filter_map(|token| match &token.source {
+            TokenSource::File(path) => Some(path.as_path()),
+            TokenSource::Sha256(_) => None,
+        });
+        let secrets = tokens.chain(web.key_file()).filter(|path| regular::is_public(path));
+        let strangers = strangers.map(|user| Warning::UnknownUser(user.clone()));
+        strangers.chain(slow).chain(secrets.map(|path| Warning::Public(path.to_owned()))).collect()
+    }
+}
+
+/// Something in the rules that works, but hardly as it was meant.
+#[derive(Debug)]
+enum Warning {
+    /// There are permissions for a user who is not there.
+    UnknownUser(String),
+    /// Each login of this user takes long, and those of all others wait for it.
+    SlowUser { user: String, cost: u32 },
+    /// Every user of the machine can read this secret.
+    Public(PathBuf),
+}
+
 /// A value is bytes to us, as it is to Go.
 fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
     let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
@@ -144,8 +172,8 @@ fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
 
 /// No error names the file: it may be the token by mistake.
 fn hash_of_file(path: &Path) -> Result<[u8; 32], String> {
-    let content =
-        std::fs::read(path).map_err(|error| format!("its file can't be read: {}", system_reason(&error)))?;
+    let content = regular::read(path, Links::Followed)
+        .map_err(|error| format!("its file can't be read: {}", system_reason(&error)))?;
     let token = content.trim_ascii();
     if token.len() < SHORTEST_TOKEN || !token.iter().all(u8::is_ascii_graphic) {
         return Err(format!(
@@ -178,6 +206,7 @@ pub(in crate::http) struct Rules {
     pub(in crate::http) tls: Option<Arc<ServerConfig>>,
     /// All files that were read.
     pub(super) files: Vec<Watched>,
+    warnings: Vec<Warning>,
 }
 
 #[derive(Debug)]
@@ -217,10 +246,25 @@ impl Rules {
         self.limiter.as_ref().is_none_or(|limiter| limiter.allows(Instant::now()))
     }
 
-    /// Says what may be a mistake, once the rules are in force: while a file is wrong, it is read every second.
+    /// Says in the log what works, but hardly as it was meant. To be called once the rules are in force.
     pub(super) fn warn(&self) {
-        for name in self.permissions.keys().filter(|name| !self.accounts.include(name)) {
-            tracing::warn!(user = %name, "access.users names a user who is not in the web configuration file");
+        for warning in &self.warnings {
+            match warning {
+                Warning::UnknownUser(user) => {
+                    tracing::warn!(%user, "access.users names a user who is not in the web configuration file");
+                }
+                Warning::SlowUser { user, cost } => tracing::warn!(
+                    %user,
+                    cost,
+                    seconds = seconds(*cost),
+                    "a login of this user takes about so many seconds, while other logins wait: make a new hash with a \
+                     cost of 10 to 12"
+                ),
+                Warning::Public(file) => tracing::warn!(
+                    file = %file.display(),
+                    "every user of this machine can read a secret: take that from them (chmod o-r)"
+                ),
+            }
         }
     }
 

@@ -4,13 +4,14 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::TlsError;
+use crate::config::regular::{self, Links};
 use crate::config::web::{Pem, system_error};
 
 /// The text, which may be in a file.
 pub(super) fn read(pem: &Pem, key: &'static str) -> Result<Vec<u8>, TlsError> {
     match pem {
         Pem::Inline(text) => Ok(text.expose().as_bytes().to_vec()),
-        Pem::File(path) => std::fs::read(path).map_err(|error| {
+        Pem::File(path) => regular::read(path, Links::Followed).map_err(|error| {
             let reason = system_error("open", path, &error);
             TlsError::Unreadable { key, path: path.clone(), reason }
         }),

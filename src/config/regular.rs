@@ -1,0 +1,101 @@
+//! Regular files. A path may name anything: a FIFO would have its reader wait for ever, a device might never end.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+/// Whether a link in the place of a file is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// It stands for the file that it points to.
+    Followed,
+    /// It is no regular file.
+    Refused,
+}
+
+/// Opens a regular file.
+///
+/// # Errors
+///
+/// When it can't be opened, or is something else. Then it is not waited for, and not touched if that can be helped.
+pub fn open(path: &Path, options: &mut OpenOptions, links: Links) -> io::Result<File> {
+    let (there, no_links) = match links {
+        Links::Followed => (fs::metadata(path)?, OFlags::empty()),
+        Links::Refused => (fs::symlink_metadata(path)?, OFlags::NOFOLLOW),
+    };
+    check(&there)?;
+    // It may have become another one since.
+    let flags = (OFlags::NONBLOCK | no_links).bits().cast_signed();
+    let file = options.custom_flags(flags).open(path)?;
+    check(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// All of a regular file.
+///
+/// # Errors
+///
+/// As [`open`], and when it can't be read.
+pub fn read(path: &Path, links: Links) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path, OpenOptions::new().read(true), links)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The text in a regular file, or in the one that a link points to.
+///
+/// # Errors
+///
+/// As [`read`], and when it is not UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open(path, OpenOptions::new().read(true), Links::Followed)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Whether a file can be read by every user of the machine; not where that is not known.
+pub fn is_public(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.mode() & 0o004 != 0)
+}
+
+/// Insists on a regular file.
+fn check(file: &Metadata) -> io::Result<()> {
+    let kind = file.file_type();
+    let what = match kind {
+        _ if kind.is_file() => return Ok(()),
+        _ if kind.is_dir() => return Err(Errno::ISDIR.into()),
+        _ if kind.is_symlink() => "a link",
+        _ if kind.is_fifo() => "a FIFO",
+        _ if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    Err(io::Error::new(ErrorKind::InvalidInput, format!("it is {what}, not a regular file")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn nothing_else_is_opened() {
+        let folder = std::env::temp_dir().join(format!("tallygate-regular-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let (file, link) = (folder.join("file"), folder.join("link"));
+        fs::write(&file, "text").unwrap();
+        symlink(&file, &link).unwrap();
+        let said = |path: &Path, links| read(path, links).map_err(|error| error.to_string());
+        assert_eq!(said(&file, Links::Refused), Ok(b"text".to_vec()));
+        assert_eq!(said(&link, Links::Followed), Ok(b"text".to_vec()));
+        assert_eq!(said(&link, Links::Refused).unwrap_err(), "it is a link, not a regular file");
+        let device = said(Path::new("/dev/zero"), Links::Followed);
+        assert_eq!(device.unwrap_err(), "it is a device, not a regular file");
+        assert_eq!(read(&folder, Links::Followed).unwrap_err().kind(), ErrorKind::IsADirectory);
+        assert_eq!(read(&folder.join("none"), Links::Followed).unwrap_err().kind(), ErrorKind::NotFound);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
