@@ -57,6 +57,7 @@ use crate::model::limits::Limit;
 use crate::telemetry::limits::{Quota, Share};
 use auth::Guard;
 use connection::{Answering, Watch};
+pub use descriptors::{Descriptors, TooFew};
 use head::Expectation;
 use notify::Pulses;
 use push::GroupPath;
@@ -99,28 +100,32 @@ pub struct State {
     /// Large and compressed pushes are parsed by as many threads as there are processors: more would not be
     /// faster, and each takes memory.
     parsing: Arc<Semaphore>,
+    /// As many look for what a list shows.
+    finding: Arc<Semaphore>,
     /// Clients that are being told that there are too many.
     refusing: AtomicUsize,
+    descriptors: Descriptors,
 }
 
 impl State {
-    /// The state of a gateway that is configured like this.
-    pub fn new(config: &Config, gateway: Gateway, guard: Option<Guard>) -> State {
+    /// The state of a gateway that is configured like this and has these descriptors.
+    pub fn new(config: &Config, gateway: Gateway, guard: Option<Guard>, descriptors: Descriptors) -> State {
         if guard.is_some() {
             gateway.telemetry().web().config_read();
         }
         let limits = &config.limits;
-        let connections = descriptors::affordable(most(limits.connections));
         let quota = |limit, value| gateway.telemetry().limits().quota(limit, most(value));
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         State {
             limits: limits.clone(),
-            connections: quota(Limit::Connections, connections),
+            connections: quota(Limit::Connections, descriptors.connections()),
             requests: quota(Limit::RequestsInFlight, limits.requests_in_flight),
             scrapes: quota(Limit::ScrapesInFlight, limits.scrapes_in_flight),
             bodies: quota(Limit::BodyBytesInFlight, limits.body_bytes_in_flight),
             parsing: Arc::new(Semaphore::new(processors)),
+            finding: Arc::new(Semaphore::new(processors)),
             refusing: AtomicUsize::new(0),
+            descriptors,
             gateway,
             guard,
             pulses: Arc::default(),

@@ -16,7 +16,7 @@ use tallygate::config::limits::longest;
 use tallygate::config::{Config, build_info, duration};
 use tallygate::gateway::{Gateway, StartError, export_stock};
 use tallygate::http::auth::{Guard, LoadError};
-use tallygate::http::{self, State, listen, notify};
+use tallygate::http::{self, Descriptors, State, listen, notify};
 use tallygate::logging;
 use tokio::signal::unix::{self, SignalKind, signal};
 
@@ -87,7 +87,15 @@ fn run(config: &Config) -> ExitCode {
         ),
         "Build context"
     );
-    match System::new().block_on(serve(config)) {
+    // Before anything is opened that could fail for want of them.
+    let descriptors = match Descriptors::of(config) {
+        Ok(descriptors) => descriptors,
+        Err(error) => {
+            tracing::error!(err = %error, "the gateway can't start");
+            return ExitCode::FAILURE;
+        }
+    };
+    match System::new().block_on(serve(config, descriptors)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(ServeError::Start(error)) => {
             tracing::error!(err = %error, "the gateway can't start");
@@ -117,7 +125,7 @@ enum ServeError {
     Lost,
 }
 
-async fn serve(config: &Config) -> Result<(), ServeError> {
+async fn serve(config: &Config, descriptors: Descriptors) -> Result<(), ServeError> {
     // Before the store is read, which may take its time.
     survive_signals();
     let hangups = signal(SignalKind::hangup())?;
@@ -126,7 +134,7 @@ async fn serve(config: &Config) -> Result<(), ServeError> {
     tracing::debug!(path = %config.web.route_prefix, "path prefix for internal routing");
     // Before the store, which a gateway that can't serve has no business with.
     let guard = Guard::load(config)?;
-    let state = Arc::new(State::new(config, Gateway::new(config)?, guard));
+    let state = Arc::new(State::new(config, Gateway::new(config)?, guard, descriptors));
     // Before the log says that the gateway listens: who reads that may stop it.
     let stops =
         Stops { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };

@@ -233,6 +233,64 @@ fn series_and_groups_without_end() {
     attack.is_over();
 }
 
+/// The path of the series of a family in the list of a group that is alone.
+fn listing(attack: &Attack, query: &str) -> String {
+    let groups: serde_json::Value =
+        serde_json::from_slice(&attack.gateway.get("/api/v1/groups").body).unwrap();
+    let id = groups["data"]["groups"][0]["id"].as_str().unwrap();
+    format!("/api/v1/groups/{id}/series?family=f&{query}")
+}
+
+#[test]
+fn lists_of_series_with_many_labels() {
+    let attack = Attack::start("grouping_labels = 0");
+    let path: String = (0..4000).map(|label| format!("/l{label}/x")).collect();
+    let series: String = (0..200).map(|series| format!("f{{s=\"{series}\"}} 1\n")).collect();
+    attack.gateway.push(&format!("/metrics/job/a{path}"), &series);
+    // A scrape writes as many labels. The list looks at them, whatever is looked for.
+    let begun = Instant::now();
+    attack.gateway.scrape();
+    let scrape = begun.elapsed();
+    for (query, matching) in [("limit=1000", 200), ("q=l1&limit=1", 0), ("q=s%3D19&limit=1", 11)] {
+        let begun = Instant::now();
+        let answer = attack.gateway.get(&listing(&attack, query));
+        let took = begun.elapsed();
+        let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(answer["data"]["matching"], matching);
+        // It takes some times as long; each with each, it took hundreds of times as long.
+        assert!(took < 30 * scrape, "{query}: {took:?}, and a scrape {scrape:?}");
+    }
+    attack.is_over();
+}
+
+#[test]
+fn lists_that_nobody_waits_for() {
+    const ASKED: usize = 60;
+    // So that the gateway looks after its connections all the time.
+    let attack = Attack::start("head_timeout = \"2s\"");
+    let value = "abc\\\\".repeat(20);
+    let series: String = (0..20_000).map(|series| format!("f{{s=\"{series}{value}\"}} 1\n")).collect();
+    attack.gateway.push("/metrics/job/a", &series);
+    // Words that are looked for in every label, and are in none.
+    let path = listing(&attack, &format!("q={}", "bca+".repeat(30)));
+    let requests = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    for _ in 0..ASKED {
+        // Behind it stands another one, which is not read while the first is answered.
+        attack.gateway.connect().send(requests.repeat(2).as_bytes()).unwrap();
+    }
+    // Scrapes are answered meanwhile: those that wait for their turn take no share from them.
+    attack.gateway.scrape();
+    let count = |code: u16| {
+        let series = format!(
+            "pushgateway_http_requests_total{{code=\"{code}\",handler=\"api/v1/groups/id/series\",method=\"get\"}}"
+        );
+        attack.gateway.sample(&series).unwrap_or_default()
+    };
+    attack.until(|| count(499) + count(200) >= ASKED as f64);
+    assert!(count(499) > 0.0, "{} were answered to nobody", count(200));
+    attack.is_over();
+}
+
 #[test]
 fn floods_of_headers() {
     let attack = Attack::start("");

@@ -1,11 +1,12 @@
 //! Looking around in the store a page at a time: groups, what a group has, and the series of one family.
 //!
 //! What is asked for is found by a look at all groups or at all series of the family; only what is on the
-//! page is copied.
+//! page is copied. The look ends where nobody waits for what it finds.
 
 mod words;
 
 use std::cmp::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering as Memory};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::gateway::Gateway;
@@ -47,9 +48,32 @@ pub struct Window {
     pub limit: usize,
 }
 
+/// Who waits for an answer, and may leave meanwhile.
+#[derive(Clone, Debug, Default)]
+pub struct Asker(Arc<AtomicBool>);
+
+impl Asker {
+    /// Nobody waits any more.
+    pub fn leave(&self) {
+        self.0.store(true, Memory::Relaxed);
+    }
+
+    /// Whether nobody waits any more.
+    pub fn has_left(&self) -> bool {
+        self.0.load(Memory::Relaxed)
+    }
+
+    fn still_waits(&self) -> Result<(), Missing> {
+        if self.has_left() { Err(Missing::Asker) } else { Ok(()) }
+    }
+}
+
 /// What was asked for is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
+    /// Nobody waits for it any more.
+    #[error("the client has gone")]
+    Asker,
     /// There is no such group.
     #[error("there is no such group: it was deleted, or never there")]
     Group,
@@ -162,13 +186,21 @@ impl GroupQuery {
 
 impl Gateway {
     /// The groups of a page.
-    pub fn browse_groups(&self, query: &GroupQuery) -> GroupPage {
+    ///
+    /// # Errors
+    ///
+    /// Where the asker has left.
+    pub fn browse_groups(&self, query: &GroupQuery, asker: &Asker) -> Result<GroupPage, Missing> {
         let mut page = GroupPage::default();
         let end = query.window.offset.saturating_add(query.window.limit);
         // So that the lists that are made at the same time hold all groups once at most.
         let _deep = (end > GROUPS_AT_ONCE).then(|| self.deep_lists.enter());
         let mut matcher = query.words.matcher();
+        asker.still_waits()?;
         self.store.visit_groups(|group| {
+            if asker.has_left() {
+                return;
+            }
             let count = |(families, series), (_, len)| (families + 1, series + u64::from(len));
             let (families, series) = group.families().fold((0u64, 0u64), count);
             page.total += 1;
@@ -186,8 +218,9 @@ impl Gateway {
                 }
             }
         });
+        asker.still_waits()?;
         page.groups = cut(page.groups, query.window, |a, b| query.compare(a, b));
-        page
+        Ok(page)
     }
 
     /// The group with this key and its families, sorted by name; none where it is not there.
@@ -209,17 +242,19 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// Where group or family are not there.
+    /// Where group or family are not there, or the asker has left.
     pub fn browse_series(
         &self,
         key: &str,
         family: &str,
         words: &SeriesWords,
         window: Window,
+        asker: &Asker,
     ) -> Result<SeriesPage, Missing> {
+        asker.still_waits()?;
         let family = self.store.visit_group(key, |group| group.family(family));
         let family = family.ok_or(Missing::Group)?.ok_or(Missing::Family)?;
-        let matching = (!words.is_empty()).then(|| Matching::of(&family, words));
+        let matching = if words.is_empty() { None } else { Some(Matching::of(&family, words, asker)?) };
         let count = matching.as_ref().map_or(family.extent.len as usize, |matching| matching.count);
         let entries = if window.limit == 0 || window.offset >= count {
             Vec::new()
@@ -280,11 +315,12 @@ struct Matching {
 }
 
 impl Matching {
-    fn of(family: &FamilySeries, words: &SeriesWords) -> Matching {
+    fn of(family: &FamilySeries, words: &SeriesWords, asker: &Asker) -> Result<Matching, Missing> {
         let len = family.extent.len;
         let mut matching = Matching { bits: vec![0; (len as usize).div_ceil(64)], count: 0 };
         let mut matcher = words.matcher(&family.group);
         for (first, piece) in (0..).step_by(PIECE_ROWS).zip(&family.pieces) {
+            asker.still_waits()?;
             matcher.rows(piece, |row| {
                 let position = first + row as u32;
                 // As everywhere, how many there are is what the extent says.
@@ -294,7 +330,7 @@ impl Matching {
                 }
             });
         }
-        matching
+        Ok(matching)
     }
 
     fn has(&self, position: u32) -> bool {

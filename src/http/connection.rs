@@ -17,8 +17,10 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use actix_web::rt::net::TcpStream;
+use tokio::io::Interest;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
+use tokio_rustls::server::TlsStream;
 
 use super::asking::Asking;
 use super::head::{Expectation, Heads, Looked};
@@ -28,11 +30,9 @@ use super::{State, refusal};
 use crate::config::Limits;
 use crate::config::limits::longest;
 use crate::gateway::Client;
+use crate::gateway::browse::Asker;
 use crate::model::limits::Limit;
 use crate::telemetry::limits::Share;
-
-/// How many refused clients get the time to read why.
-const MAX_REFUSING: usize = 256;
 
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
     X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 68\r\n\r\n\
@@ -77,6 +77,8 @@ pub(super) struct Watch {
     is_closing: Cell<bool>,
     /// Whether the connection ends with the answer, although more of the request may come.
     is_ending: Cell<bool>,
+    /// Who waits for an answer that need not be made for nobody.
+    asker: RefCell<Option<Asker>>,
     verdict: Cell<Option<Verdict>>,
     is_told: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -113,6 +115,27 @@ impl Drop for Answering {
     }
 }
 
+/// Lasts while an answer is being made that need not be made once the client has gone.
+#[derive(Debug)]
+pub(super) struct Attended {
+    watch: Rc<Watch>,
+    asker: Asker,
+}
+
+impl Attended {
+    /// Who waits for the answer.
+    pub(super) fn asker(&self) -> &Asker {
+        &self.asker
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        self.asker.leave();
+        self.watch.asker.replace(None);
+    }
+}
+
 /// Lasts while the body of a request is being read.
 #[derive(Debug)]
 pub(super) struct ReadingBody(Rc<Watch>);
@@ -131,6 +154,15 @@ impl Watch {
         let expectation = SPARE_HEAD.with_borrow_mut(|spare| self.heads.borrow_mut().understood(spare));
         self.asking.begin(expectation);
         Answering(self.clone())
+    }
+
+    /// The answer that is being made is of no use once the client has closed the connection, or its side of it.
+    pub(super) fn attended(self: &Rc<Watch>) -> Attended {
+        let asker = Asker::default();
+        self.asker.replace(Some(asker.clone()));
+        // It may be closed already.
+        self.wake();
+        Attended { watch: self.clone(), asker }
     }
 
     /// What the client expects before it sends the body of the request that is being answered.
@@ -192,6 +224,10 @@ impl Watch {
     }
 
     fn judge(&self, now: u64, times: &Times) {
+        // Nothing is read meanwhile, so that nothing else tells that the client has gone.
+        if self.asker.borrow().is_some() {
+            self.wake();
+        }
         let is_over = |since: u64, longest: u64| since != 0 && now.saturating_sub(since) >= longest;
         let is_waiting = self.answering.get() == 0 && self.blocked_since.get() == 0;
         let (verdict, limit) = if is_over(self.blocked_since.get(), times.send) {
@@ -327,7 +363,7 @@ pub(super) async fn admit(state: Arc<State>, stream: TcpStream) -> Result<Admitt
     match state.connections.take(1) {
         Some(share) => Ok((Watched::new(&state, stream, peer, share), peer)),
         None => {
-            refuse(&state.refusing, stream).await;
+            refuse(&state, stream).await;
             Err(())
         }
     }
@@ -347,6 +383,7 @@ impl<S> Watched<S> {
             answered_at: Cell::new(0),
             is_closing: Cell::new(false),
             is_ending: Cell::new(false),
+            asker: RefCell::default(),
             verdict: Cell::new(None),
             is_told: Cell::new(false),
             waker: RefCell::default(),
@@ -365,15 +402,15 @@ impl<S> Watched<S> {
 }
 
 /// Tells a client that there are too many connections.
-async fn refuse(refusing: &AtomicUsize, mut stream: TcpStream) {
+async fn refuse(state: &State, mut stream: TcpStream) {
     struct Leaves<'a>(&'a AtomicUsize);
     impl Drop for Leaves<'_> {
         fn drop(&mut self) {
             self.0.fetch_sub(1, Ordering::Relaxed);
         }
     }
-    let has_time = refusing.fetch_add(1, Ordering::Relaxed) < MAX_REFUSING;
-    let _leaves = Leaves(refusing);
+    let has_time = state.refusing.fetch_add(1, Ordering::Relaxed) < state.descriptors.patient_refusals();
+    let _leaves = Leaves(&state.refusing);
     if has_time {
         turn_away(stream, TOO_MANY).await;
     } else {
@@ -399,11 +436,34 @@ pub(super) async fn turn_away(mut stream: TcpStream, answer: &[u8]) {
     let _ = timeout(DRAIN_TIMEOUT, exchange).await;
 }
 
+/// A connection that tells when its other end is closed, without reading what comes before that.
+pub(super) trait Closing {
+    /// Whether the client will send nothing more.
+    fn is_closed(&self, context: &mut Context<'_>) -> bool;
+}
+
+impl Closing for TcpStream {
+    fn is_closed(&self, context: &mut Context<'_>) -> bool {
+        // Where nothing waits to be read, the end of the connection wakes it.
+        if self.poll_read_ready(context).is_pending() {
+            return false;
+        }
+        let ready = std::pin::pin!(self.ready(Interest::READABLE)).poll(context);
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+    }
+}
+
+impl Closing for TlsStream<TcpStream> {
+    fn is_closed(&self, context: &mut Context<'_>) -> bool {
+        self.get_ref().0.is_closed(context)
+    }
+}
+
 fn too_slow() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the client is too slow")
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Closing + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -426,6 +486,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
         if watch.holds_reading_up() {
             watch.has_read_waiting.set(true);
             watch.wait(context);
+            if let Some(asker) = &*watch.asker.borrow()
+                && this.stream.is_closed(context)
+            {
+                asker.leave();
+            }
             return Poll::Pending;
         }
         if !this.waiting.is_empty() {

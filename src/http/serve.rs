@@ -18,9 +18,9 @@ use actix_web::{App, web};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::MissedTickBehavior;
 
-use super::connection::{self, Watched};
+use super::connection::{self, Closing, Watched};
 use super::{State, auth, dispatch, tls};
-use crate::config::limits::{longest, most};
+use crate::config::limits::longest;
 
 /// How long a connection may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -46,10 +46,10 @@ pub fn serve(
     if state.guard.as_ref().is_some_and(auth::Guard::reads_files) {
         actix_web::rt::spawn(auth::watch(state.clone()));
     }
-    // More connections than are counted are not accepted, but the count should be reached first: it answers.
-    let most = usize::try_from(most(state.limits.connections)).unwrap_or(usize::MAX).clamp(25_600, 1 << 40);
+    // More connections wait to be accepted, but the count should be reached first: it answers.
     let mut builder = ServerBuilder::new()
-        .max_concurrent_connections(most)
+        .workers(state.descriptors.workers())
+        .max_concurrent_connections(state.descriptors.per_worker())
         .shutdown_timeout(shutdown_timeout.as_secs().max(1))
         .disable_signals();
     let has_tls = state.guard.as_ref().is_some_and(auth::Guard::has_tls);
@@ -71,7 +71,7 @@ fn listen<S, A>(
     admit: fn(Arc<State>, TcpStream) -> A,
 ) -> std::io::Result<ServerBuilder>
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Closing + Unpin + 'static,
     A: Future<Output = Result<Admitted<S>, ()>> + 'static,
 {
     let address = listener.local_addr()?;

@@ -4,6 +4,7 @@
 //! the metrics are too.
 
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType};
@@ -42,6 +43,8 @@ const HELPS: [&str; FAMILIES.len()] = [
 #[derive(Debug)]
 pub(super) struct ProcessCollector {
     descs: Vec<Desc>,
+    /// However many ask, one file is open at a time.
+    turn: Mutex<()>,
 }
 
 impl ProcessCollector {
@@ -50,7 +53,7 @@ impl ProcessCollector {
             Desc::new(name.0.to_owned(), help.to_owned(), Vec::new(), Default::default())
         };
         let descs = FAMILIES.iter().zip(HELPS).map(desc).collect::<Result<_, _>>()?;
-        Ok(ProcessCollector { descs })
+        Ok(ProcessCollector { descs, turn: Mutex::default() })
     }
 }
 
@@ -60,6 +63,7 @@ impl Collector for ProcessCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
         let network = fs::read_to_string("/proc/self/net/netstat").unwrap_or_default();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use memchr::memmem::Finder;
 
-use crate::model::labels::{Pair, pairs};
+use crate::model::labels::{INSTANCE, Pair, pairs};
 use crate::store::group::GroupLabels;
 use crate::store::piece::Piece;
 
@@ -273,12 +273,13 @@ impl<'a> SeriesMatcher<'a> {
         }
         let folded = &mut self.folded.0;
         folded.clear();
+        let mut apart = Apart::of(self.group);
         let mut start = 1;
         while let Some((name, rest)) = block.get(start..).and_then(|rest| rest.split_once("=\""))
             && let Some(value) = memchr::memchr(b'"', rest.as_bytes())
         {
             let end = start + name.len() + 2 + value + 1;
-            if is_own(self.group, name, value == 0) {
+            if apart.is_own(name, value == 0) {
                 folded.push_str(&self.blocks.0[place + start..place + end]);
                 folded.push('\n');
             }
@@ -310,12 +311,32 @@ impl<'a> SeriesMatcher<'a> {
 /// The labels of a series of a group but for those of the group, and for the empty `instance` that series get
 /// where neither they nor the group have one.
 pub(super) fn own_labels<'a>(group: &'a GroupLabels, block: &'a str) -> impl Iterator<Item = Pair<'a>> {
-    pairs(block).filter(|pair| is_own(group, &pair.name(), pair.escaped_value().is_empty()))
+    let mut apart = Apart::of(group);
+    pairs(block).filter(move |pair| apart.is_own(&pair.name(), pair.escaped_value().is_empty()))
 }
 
-fn is_own(group: &GroupLabels, name: &str, is_empty: bool) -> bool {
-    let is_added = is_empty && name == "instance";
-    !is_added && group.labels.iter().all(|(known, _)| **known != *name)
+/// Tells the labels of a series from those of its group: both are sorted by name.
+#[derive(Debug)]
+struct Apart<'a> {
+    /// The labels of the group from the last name that was asked for on.
+    ahead: &'a [(Box<str>, Box<str>)],
+}
+
+impl<'a> Apart<'a> {
+    fn of(group: &'a GroupLabels) -> Apart<'a> {
+        Apart { ahead: &group.labels }
+    }
+
+    /// Whether the next label of a series is its own.
+    fn is_own(&mut self, name: &str, is_empty: bool) -> bool {
+        while let [(known, _), ahead @ ..] = self.ahead
+            && **known < *name
+        {
+            self.ahead = ahead;
+        }
+        let is_added = is_empty && name == INSTANCE;
+        !is_added && self.ahead.first().is_none_or(|(known, _)| **known != *name)
+    }
 }
 
 #[cfg(test)]
@@ -478,6 +499,28 @@ mod tests {
             let expected = |at: &usize| is_match(&query, &group, &blocks[*at]);
             let expected: Vec<usize> = (0..blocks.len()).filter(expected).collect();
             prop_assert_eq!(rows(&query, &group, &piece), expected);
+        }
+
+        #[test]
+        fn the_labels_of_the_group_are_told_apart(
+            of_group in prop::collection::btree_map("[a-dB\"ä]{1,2}|instance", "[a-b]{0,1}", 0..6),
+            own in prop::collection::btree_map("[a-dB\"ä]{1,2}|instance", "[a-b]{0,1}", 0..6),
+        ) {
+            let label = |(name, value): (&String, &String)| GroupingLabel {
+                name: name.clone().into(),
+                value: value.clone().into(),
+            };
+            let group = GroupLabels::of(&Grouping::new(of_group.iter().map(label).collect()));
+            let is_own = |(name, value): &(&String, &String)| {
+                let is_added = *name == "instance" && value.is_empty();
+                !is_added && !of_group.contains_key(*name)
+            };
+            let expected: Vec<String> = own.iter().filter(is_own).map(|(name, _)| name.clone()).collect();
+            let mut all = own.clone();
+            all.extend(of_group.clone());
+            let block = block_of(all.iter().map(|(name, value)| (&**name, &**value)));
+            let found: Vec<String> = own_labels(&group, &block).map(|pair| pair.name().into_owned()).collect();
+            prop_assert_eq!(found, expected);
         }
 
         #[test]

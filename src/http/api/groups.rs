@@ -1,6 +1,7 @@
 //! `/api/v1/groups`: what the page shows, a page at a time.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
@@ -11,10 +12,11 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use super::json::{Each, send_json, to_json, to_short_json};
-use super::query::{self, BadParameter};
+use super::query::{self, BadParameter, SeriesQuery};
 use super::{Success, count_text, json, timestamp, with_cors};
 use crate::exposition::text::Names;
-use crate::gateway::browse::{GroupPage, GroupSummary, Missing, SeriesPage};
+use crate::gateway::browse::{Asker, GroupPage, GroupSummary, Missing, SeriesPage};
+use crate::http::connection::Watch;
 use crate::http::path::decode;
 use crate::http::{State, stream};
 use crate::model::escaping::escape_values;
@@ -40,10 +42,16 @@ enum Error {
     Stopped,
 }
 
+/// What Prometheus answers where the client has gone, for the metric of requests.
+const CLIENT_GONE: u16 = 499;
+
 impl Error {
     fn code(&self) -> StatusCode {
         match self {
             Error::BadParameter(_) => StatusCode::BAD_REQUEST,
+            Error::Missing(Missing::Asker) => {
+                StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::BAD_REQUEST)
+            }
             Error::Missing(_) => StatusCode::NOT_FOUND,
             Error::Stopped => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -53,6 +61,7 @@ impl Error {
     fn kind(&self) -> &'static str {
         match self {
             Error::BadParameter(_) => "bad_data",
+            Error::Missing(Missing::Asker) => "canceled",
             Error::Missing(_) => "not_found",
             Error::Stopped => "internal",
         }
@@ -61,9 +70,9 @@ impl Error {
 
 /// Some of the groups.
 pub(in crate::http) async fn groups(state: &Arc<State>, request: &HttpRequest) -> HttpResponse {
-    answer(state, request, "api/v1/groups", |state, query| {
+    answer(state, request, "api/v1/groups", |state, query, asker| {
         let query = query::groups(query)?;
-        Ok(FoundGroups { page: state.gateway.browse_groups(&query), names: state.gateway.names() })
+        Ok(FoundGroups { page: state.gateway.browse_groups(&query, asker)?, names: state.gateway.names() })
     })
     .await
 }
@@ -71,7 +80,7 @@ pub(in crate::http) async fn groups(state: &Arc<State>, request: &HttpRequest) -
 /// One group.
 pub(in crate::http) async fn group(state: &Arc<State>, request: &HttpRequest, id: &str) -> HttpResponse {
     let key = key_of(id);
-    answer(state, request, "api/v1/groups/id", move |state, _| {
+    answer(state, request, "api/v1/groups/id", move |state, _, _| {
         let (group, families) = key.and_then(|key| state.gateway.browse_group(&key)).ok_or(Missing::Group)?;
         Ok(FoundGroup { group, families, names: state.gateway.names() })
     })
@@ -81,25 +90,29 @@ pub(in crate::http) async fn group(state: &Arc<State>, request: &HttpRequest, id
 /// Some series of one family of one group.
 pub(in crate::http) async fn series(state: &Arc<State>, request: &HttpRequest, id: &str) -> HttpResponse {
     let key = key_of(id);
-    answer(state, request, "api/v1/groups/id/series", move |state, query| {
-        let query = query::series(query)?;
+    answer(state, request, "api/v1/groups/id/series", move |state, query, asker| {
+        let SeriesQuery { family, words, window } = query::series(query)?;
         let key = key.ok_or(Missing::Group)?;
-        Ok(FoundSeries(state.gateway.browse_series(&key, &query.family, &query.words, query.window)?))
+        Ok(FoundSeries(state.gateway.browse_series(&key, &family, &words, window, asker)?))
     })
     .await
 }
 
-/// Answers with what `find` finds for the query of the request, on a thread where it may take its time. The share
-/// comes before: what is found may be large.
+/// Answers with what `find` finds for the query of the request, on a thread where it may take its time, and only for
+/// as long as the client waits. As many look at a time as there are processors, so that the shares stay with scrapes
+/// while others wait. The share comes before: what is found may be large.
 async fn answer<F: Serialize + Send + 'static>(
     state: &Arc<State>,
     request: &HttpRequest,
     handler: &str,
-    find: impl FnOnce(&State, &str) -> Result<F, Error> + Send + 'static,
+    find: impl FnOnce(&State, &str, &Asker) -> Result<F, Error> + Send + 'static,
 ) -> HttpResponse {
     let count = |code: StatusCode| {
         state.gateway.telemetry().request(handler, request.method().as_str(), code.as_u16());
     };
+    let attended = request.conn_data::<Rc<Watch>>().map(Watch::attended);
+    let asker = attended.as_ref().map(|attended| attended.asker().clone()).unwrap_or_default();
+    let turn = state.finding.clone().acquire_owned().await;
     let share = match stream::share(state) {
         Ok(share) => share,
         Err(busy) => {
@@ -112,7 +125,9 @@ async fn answer<F: Serialize + Send + 'static>(
         let state = state.clone();
         // The share goes along: the thread goes on where the client has gone.
         web::block(move || {
-            let found = find(&state, &query)?;
+            // Given up with the thread, also where the client has gone.
+            let _turn = turn;
+            let found = find(&state, &query, &asker)?;
             let short = to_short_json(&Success { status: "success", data: &found }, SMALL);
             Ok((found, short, share))
         })
