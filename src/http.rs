@@ -11,6 +11,7 @@ mod assets;
 pub mod auth;
 mod body;
 pub mod client;
+mod closing;
 mod connection;
 mod delete;
 mod descriptors;

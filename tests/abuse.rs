@@ -265,7 +265,7 @@ fn lists_of_series_with_many_labels() {
 
 #[test]
 fn lists_that_nobody_waits_for() {
-    const ASKED: usize = 60;
+    const ASKED: usize = 200;
     // So that the gateway looks after its connections all the time.
     let attack = Attack::start("head_timeout = \"2s\"");
     let value = "abc\\\\".repeat(20);

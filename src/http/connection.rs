@@ -17,12 +17,11 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use actix_web::rt::net::TcpStream;
-use tokio::io::Interest;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
-use tokio_rustls::server::TlsStream;
 
 use super::asking::Asking;
+use super::closing::Closing;
 use super::head::{Expectation, Heads, Looked};
 use super::refusal::{DRAIN_TIMEOUT, DRAINED_BYTES, Refusing};
 use super::serve::Admitted;
@@ -77,6 +76,8 @@ pub(super) struct Watch {
     is_closing: Cell<bool>,
     /// Whether the connection ends with the answer, although more of the request may come.
     is_ending: Cell<bool>,
+    /// Whether the client has closed the connection, or its side of it, as far as that was seen.
+    is_closed: Cell<bool>,
     /// Who waits for an answer that need not be made for nobody.
     asker: RefCell<Option<Asker>>,
     verdict: Cell<Option<Verdict>>,
@@ -156,12 +157,10 @@ impl Watch {
         Answering(self.clone())
     }
 
-    /// The answer that is being made is of no use once the client has closed the connection, or its side of it.
+    /// The answer that is being made is of no use a moment after the client has closed the connection.
     pub(super) fn attended(self: &Rc<Watch>) -> Attended {
         let asker = Asker::default();
         self.asker.replace(Some(asker.clone()));
-        // It may be closed already.
-        self.wake();
         Attended { watch: self.clone(), asker }
     }
 
@@ -224,9 +223,14 @@ impl Watch {
     }
 
     fn judge(&self, now: u64, times: &Times) {
-        // Nothing is read meanwhile, so that nothing else tells that the client has gone.
-        if self.asker.borrow().is_some() {
-            self.wake();
+        if let Some(asker) = &*self.asker.borrow() {
+            // One that has only closed its own side gets what is answered soon.
+            if self.is_closed.get() {
+                asker.leave();
+            } else {
+                // Nothing is read meanwhile, so that nothing else tells.
+                self.wake();
+            }
         }
         let is_over = |since: u64, longest: u64| since != 0 && now.saturating_sub(since) >= longest;
         let is_waiting = self.answering.get() == 0 && self.blocked_since.get() == 0;
@@ -383,6 +387,7 @@ impl<S> Watched<S> {
             answered_at: Cell::new(0),
             is_closing: Cell::new(false),
             is_ending: Cell::new(false),
+            is_closed: Cell::new(false),
             asker: RefCell::default(),
             verdict: Cell::new(None),
             is_told: Cell::new(false),
@@ -436,29 +441,6 @@ pub(super) async fn turn_away(mut stream: TcpStream, answer: &[u8]) {
     let _ = timeout(DRAIN_TIMEOUT, exchange).await;
 }
 
-/// A connection that tells when its other end is closed, without reading what comes before that.
-pub(super) trait Closing {
-    /// Whether the client will send nothing more.
-    fn is_closed(&self, context: &mut Context<'_>) -> bool;
-}
-
-impl Closing for TcpStream {
-    fn is_closed(&self, context: &mut Context<'_>) -> bool {
-        // Where nothing waits to be read, the end of the connection wakes it.
-        if self.poll_read_ready(context).is_pending() {
-            return false;
-        }
-        let ready = std::pin::pin!(self.ready(Interest::READABLE)).poll(context);
-        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
-    }
-}
-
-impl Closing for TlsStream<TcpStream> {
-    fn is_closed(&self, context: &mut Context<'_>) -> bool {
-        self.get_ref().0.is_closed(context)
-    }
-}
-
 fn too_slow() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the client is too slow")
 }
@@ -486,10 +468,8 @@ impl<S: AsyncRead + AsyncWrite + Closing + Unpin> AsyncRead for Watched<S> {
         if watch.holds_reading_up() {
             watch.has_read_waiting.set(true);
             watch.wait(context);
-            if let Some(asker) = &*watch.asker.borrow()
-                && this.stream.is_closed(context)
-            {
-                asker.leave();
+            if watch.asker.borrow().is_some() {
+                watch.is_closed.set(this.stream.is_closed(context));
             }
             return Poll::Pending;
         }
@@ -535,6 +515,8 @@ impl<S: AsyncRead + AsyncWrite + Closing + Unpin> AsyncRead for Watched<S> {
                     hand_on(&mut this.waiting, buffer);
                 }
             }
+        } else {
+            watch.is_closed.set(true);
         }
         read
     }

@@ -18,7 +18,8 @@ use actix_web::{App, web};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::MissedTickBehavior;
 
-use super::connection::{self, Closing, Watched};
+use super::closing::Closing;
+use super::connection::{self, Watched};
 use super::{State, auth, dispatch, tls};
 use crate::config::limits::longest;
 

@@ -1,0 +1,27 @@
+//! Whether a client has closed its connection, where nothing is read from it.
+
+use std::future::Future;
+use std::task::{Context, Poll};
+
+use actix_web::rt::net::TcpStream;
+use tokio::io::Interest;
+use tokio_rustls::server::TlsStream;
+
+/// A connection that tells when its other end is closed, without reading what comes before that.
+pub(super) trait Closing {
+    /// Whether the client will send nothing more.
+    fn is_closed(&self, context: &mut Context<'_>) -> bool;
+}
+
+impl Closing for TcpStream {
+    fn is_closed(&self, context: &mut Context<'_>) -> bool {
+        let ready = std::pin::pin!(self.ready(Interest::READABLE)).poll(context);
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+    }
+}
+
+impl Closing for TlsStream<TcpStream> {
+    fn is_closed(&self, context: &mut Context<'_>) -> bool {
+        self.get_ref().0.is_closed(context)
+    }
+}
