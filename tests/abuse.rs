@@ -249,16 +249,16 @@ fn lists_of_series_with_many_labels() {
     attack.gateway.push(&format!("/metrics/job/a{path}"), &series);
     // A scrape writes as many labels. The list looks at them, whatever is looked for.
     let begun = Instant::now();
-    attack.gateway.scrape();
-    let scrape = begun.elapsed();
+    (0..3).for_each(|_| drop(attack.gateway.scrape()));
+    let scrapes = begun.elapsed();
     for (query, matching) in [("limit=1000", 200), ("q=l1&limit=1", 0), ("q=s%3D19&limit=1", 11)] {
         let begun = Instant::now();
         let answer = attack.gateway.get(&listing(&attack, query));
         let took = begun.elapsed();
         let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(answer["data"]["matching"], matching);
-        // It takes some times as long; each with each, it took hundreds of times as long.
-        assert!(took < 30 * scrape, "{query}: {took:?}, and a scrape {scrape:?}");
+        // It takes about as long as one. Each compared with each, it took 25 times as long and more.
+        assert!(took < 4 * scrapes, "{query}: {took:?}, and three scrapes {scrapes:?}");
     }
     attack.is_over();
 }
