@@ -11,6 +11,8 @@ use host::Host;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::message::Excerpt;
+
 pub mod access;
 pub mod address;
 mod build;
@@ -334,7 +336,7 @@ impl TryFrom<String> for PutMode {
 fn choose<T: Copy>(name: &str, choices: &[(&str, T)]) -> Result<T, String> {
     choices.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice).ok_or_else(|| {
         let known: Vec<String> = choices.iter().map(|(known, _)| format!("{known:?}")).collect();
-        format!("unknown value {name:?}, expected {}", known.join(" or "))
+        format!("unknown value {:?}, expected {}", Excerpt::of(name), known.join(" or "))
     })
 }
 

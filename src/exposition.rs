@@ -9,7 +9,6 @@ mod line;
 pub mod negotiation;
 pub mod openmetrics;
 pub mod protobuf;
-pub mod quote;
 mod scan;
 pub mod text;
 pub mod writer;

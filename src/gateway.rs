@@ -27,7 +27,7 @@ use bumpalo::Bump;
 use crate::config::PutMode;
 use crate::exposition::{ending, openmetrics, protobuf, text};
 use crate::model::grouping::Grouping;
-use crate::model::labels::EmptyLabels;
+use crate::model::labels::{EmptyLabels, ShownLabels};
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::push::Push;
 use crate::model::rules::Refusal;
@@ -260,7 +260,7 @@ impl Gateway {
             tracing::debug!(
                 method = method.name(),
                 source = %push.client,
-                group = %grouping.key(),
+                group = %ShownLabels::of(grouping.key()),
                 err = %error,
                 "failed to parse text"
             );
@@ -345,7 +345,7 @@ impl Gateway {
                 tracing::debug!(
                     method = push.method.name(),
                     source = %push.client,
-                    group = %push.grouping.key(),
+                    group = %ShownLabels::of(push.grouping.key()),
                     err = %failure,
                     "push not applied"
                 );
@@ -441,7 +441,7 @@ impl Gateway {
             tracing::warn!(
                 method = push.method.name(),
                 source = %push.client,
-                group = %push.grouping.key(),
+                group = %ShownLabels::of(push.grouping.key()),
                 "two pushes with the same start time, and counters that did not fall: if the process pushes all that \
                  it has counted so far, its totals are added again and again; let it push with PUT, or only what is new"
             );
@@ -477,7 +477,7 @@ impl Gateway {
         tracing::error!(
             method = push.method.name(),
             source = %push.client,
-            group = %push.grouping.key(),
+            group = %ShownLabels::of(push.grouping.key()),
             err = %refusal.sentence(Place(place)),
             "pushed metrics are invalid or inconsistent with existing metrics"
         );

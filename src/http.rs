@@ -54,6 +54,7 @@ use crate::config::limits::most;
 use crate::config::{Config, Limits};
 use crate::exposition::negotiation::Offers;
 use crate::gateway::{Gateway, Method};
+use crate::message::Excerpt;
 use crate::model::limits::Limit;
 use crate::telemetry::limits::{Quota, Share};
 use auth::Guard;
@@ -305,8 +306,9 @@ fn refuse_path(state: &State, request: &HttpRequest, reason: &str) -> HttpRespon
 
 /// Notes a path that can't be read, for whoever looks for a client that loses its pushes.
 fn log_bad_path(state: &State, request: &HttpRequest, reason: &str) {
-    let (source, url) = (state.client(request), request.uri().path());
-    tracing::debug!(method = request.method().as_str(), source = %source, url, err = reason, "failed to parse URL");
+    let (source, url) = (state.client(request), Excerpt::of(request.uri().path()));
+    let method = Excerpt::of(request.method().as_str());
+    tracing::debug!(%method, source = %source, %url, err = reason, "failed to parse URL");
 }
 
 async fn answer_to(
@@ -334,7 +336,8 @@ async fn answer_to(
             state,
             request,
             &format!(
-                "there is nothing at this path, and what changes something is not redirected: write {right}"
+                "there is nothing at this path, and what changes something is not redirected: write {}",
+                Excerpt::of(&right)
             ),
         ),
         Route::Dots => refuse_path(state, request, DOTS),

@@ -5,6 +5,7 @@
 //! In reading order; each module may use only what stands above it, [`config`] is plain data that is
 //! handed down.
 //!
+//! * [`message`]: texts of others in messages, cut and escaped.
 //! * [`config`]: the settings, from flags, environment and file.
 //! * [`model`]: what a metric is, and how values add up.
 //! * [`exposition`]: the formats, in and out.
@@ -30,6 +31,7 @@ pub mod exposition;
 pub mod gateway;
 pub mod http;
 pub mod logging;
+pub mod message;
 pub mod model;
 pub mod persistence;
 pub mod store;

@@ -1,20 +1,27 @@
 //! The log: lines on stderr in the shape of the stock gateway's, as logfmt or JSON.
 //!
-//! Owns the form of a line and which lines are written; what is worth a line is for the callers.
+//! Owns the form of a line, how long it may be, and which lines are written; what is worth a line is for the callers.
 
-use std::fmt::{self, Debug, Display};
-use std::time::SystemTime;
+mod pairs;
+mod repeats;
+
+use std::fmt::{self, Debug, Display, Write as _};
+use std::time::Instant;
+
+pub use repeats::{LINES_A_SECOND, Repeats, SECOND};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
+use self::pairs::Pairs;
 use crate::config::{Log, LogFormat, LogLevel};
+use crate::message::{Bounded, Excerpt, MESSAGE_BYTES};
 
 /// The crate whose lines obey the level; others are heard from when they warn.
 const OWN_TARGET: &str = env!("CARGO_CRATE_NAME");
@@ -26,13 +33,16 @@ const HTTP_TARGET: &str = "actix_http";
 /// Keys that every line has; an attribute of such a name is called `logged_…`.
 const KEYS: [&str; 5] = ["ts", "level", "caller", "msg", "source"];
 
-/// Sends log lines of this process to stderr. Without effect if called again.
-pub fn init(log: &Log) {
+/// Sends log lines of this process to stderr. Without effect if called again. All lines are written until what this
+/// returns is told to limit them.
+pub fn init(log: &Log) -> Repeats {
+    let repeats = Repeats::new(log.format);
     // The error says that somebody was first, and theirs is as good.
-    _ = tracing::subscriber::set_global_default(subscriber(log, std::io::stderr));
+    _ = tracing::subscriber::set_global_default(subscriber(log, repeats.clone(), std::io::stderr));
+    repeats
 }
 
-fn subscriber<W>(log: &Log, writer: W) -> impl Subscriber + Send + Sync
+fn subscriber<W>(log: &Log, repeats: Repeats, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -49,14 +59,15 @@ where
             if level == LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::OFF },
         )
         .with_target(OWN_TARGET, level);
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(writer).event_format(Line { format: log.format });
+    let line = Line { format: log.format, repeats };
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).event_format(line);
     tracing_subscriber::registry().with(filter).with(lines)
 }
 
 /// Formats an event as one line.
 struct Line {
     format: LogFormat,
+    repeats: Repeats,
 }
 
 impl<S, N> FormatEvent<S, N> for Line
@@ -70,17 +81,20 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
         let metadata = event.metadata();
-        let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-        let file = metadata.file().unwrap_or_default();
-        let file = file.rsplit_once(['/', '\\']).map_or(file, |(_, name)| name);
-        let caller = format!("{file}:{}", metadata.line().unwrap_or_default());
-        let mut pairs = Pairs { writer: writer.by_ref(), format: self.format, first: true };
-        pairs.text("ts", &time)?;
-        pairs.text("level", level_name(*metadata.level()))?;
-        pairs.text("caller", &caller)?;
+        let fields = || {
+            let mut fields = Fields::default();
+            event.record(&mut fields);
+            fields
+        };
+        let message = || Excerpt::of(&fields().message);
+        let Some(left_out) = self.repeats.admit(metadata, Instant::now(), message) else { return Ok(()) };
+        if let Some(left_out) = left_out {
+            left_out.write(&mut writer, self.format)?;
+        }
+        let fields = fields();
+        let mut pairs = Pairs::new(&mut writer, self.format);
+        pairs::head(&mut pairs, metadata)?;
         pairs.text("msg", &fields.message)?;
         for (name, value) in &fields.attributes {
             match value {
@@ -88,90 +102,8 @@ where
                 Attribute::Bare(text) => pairs.bare(name, text)?,
             }
         }
-        writer.write_str(if self.format == LogFormat::Json { "}\n" } else { "\n" })
+        pairs.end()
     }
-}
-
-fn level_name(level: Level) -> &'static str {
-    match level {
-        Level::ERROR => "error",
-        Level::WARN => "warn",
-        Level::INFO => "info",
-        _ => "debug",
-    }
-}
-
-/// Writes keys and values of one line.
-struct Pairs<'a> {
-    writer: Writer<'a>,
-    format: LogFormat,
-    first: bool,
-}
-
-impl Pairs<'_> {
-    fn text(&mut self, key: &str, value: &str) -> fmt::Result {
-        self.key(key)?;
-        match self.format {
-            LogFormat::Json => self.writer.write_str(&json(value)?),
-            LogFormat::Logfmt if needs_quotes(value) => quote(&mut self.writer, value),
-            LogFormat::Logfmt => self.writer.write_str(value),
-        }
-    }
-
-    /// A value that is the same in both formats: a number or a boolean.
-    fn bare(&mut self, key: &str, value: &str) -> fmt::Result {
-        self.key(key)?;
-        self.writer.write_str(value)
-    }
-
-    fn key(&mut self, key: &str) -> fmt::Result {
-        let first = std::mem::replace(&mut self.first, false);
-        match (self.format, first) {
-            (LogFormat::Json, _) => write!(self.writer, "{}{}:", if first { '{' } else { ',' }, json(key)?),
-            (LogFormat::Logfmt, true) => write!(self.writer, "{key}="),
-            (LogFormat::Logfmt, false) => write!(self.writer, " {key}="),
-        }
-    }
-}
-
-fn json(text: &str) -> Result<String, fmt::Error> {
-    serde_json::to_string(text).map_err(|_| fmt::Error)
-}
-
-fn needs_quotes(value: &str) -> bool {
-    value.is_empty() || value.chars().any(|c| matches!(c, ' ' | '=' | '"') || !is_printable(c))
-}
-
-/// Quotes as Go's `strconv.Quote` does.
-fn quote(writer: &mut impl fmt::Write, value: &str) -> fmt::Result {
-    writer.write_char('"')?;
-    for c in value.chars() {
-        match c {
-            '"' | '\\' => write!(writer, "\\{c}"),
-            '\n' => writer.write_str("\\n"),
-            '\r' => writer.write_str("\\r"),
-            '\t' => writer.write_str("\\t"),
-            '\x07' => writer.write_str("\\a"),
-            '\x08' => writer.write_str("\\b"),
-            '\x0b' => writer.write_str("\\v"),
-            '\x0c' => writer.write_str("\\f"),
-            _ if is_printable(c) => writer.write_char(c),
-            _ if c.is_ascii() => write!(writer, "\\x{:02x}", u32::from(c)),
-            _ if u32::from(c) <= 0xffff => write!(writer, "\\u{:04x}", u32::from(c)),
-            _ => write!(writer, "\\U{:08x}", u32::from(c)),
-        }?;
-    }
-    writer.write_char('"')
-}
-
-/// Nearly Go's `unicode.IsPrint`: no control character, no blank but the space, nothing invisible,
-/// nothing that turns the direction of writing.
-fn is_printable(c: char) -> bool {
-    let invisible = matches!(c,
-        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{e000}'..='\u{f8ff}' | '\u{feff}'
-        | '\u{fff0}'..='\u{fffb}' | '\u{fffe}'..='\u{ffff}' | '\u{e0000}'..='\u{e00ff}' | '\u{f0000}'..);
-    c == ' ' || !(c.is_control() || c.is_whitespace() || invisible)
 }
 
 enum Attribute {
@@ -191,6 +123,14 @@ impl Fields {
         self.attributes.push((attribute_name(field), Attribute::Bare(value.to_string())));
     }
 
+    /// A text of which no more is kept than a line shows.
+    fn display(&mut self, field: &Field, value: impl Display) {
+        let mut text = Bounded::new(MESSAGE_BYTES);
+        // The error is that of what can't say what it is.
+        _ = write!(text, "{value}");
+        self.text(field, text.finish());
+    }
+
     fn text(&mut self, field: &Field, value: String) {
         if field.name() == "message" {
             self.message = value;
@@ -207,15 +147,15 @@ fn attribute_name(field: &Field) -> String {
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.text(field, format!("{value:?}"));
+        self.display(field, format_args!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field, value.to_owned());
+        self.display(field, value);
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.text(field, value.to_string());
+        self.display(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
@@ -258,9 +198,13 @@ mod tests {
     }
 
     fn logged(level: LogLevel, format: LogFormat, events: impl FnOnce()) -> String {
+        logged_with(Repeats::new(format), level, format, events)
+    }
+
+    fn logged_with(repeats: Repeats, level: LogLevel, format: LogFormat, events: impl FnOnce()) -> String {
         let memory = Memory::default();
         let writer = memory.clone();
-        let subscriber = subscriber(&Log { level, format }, move || writer.clone());
+        let subscriber = subscriber(&Log { level, format }, repeats, move || writer.clone());
         tracing::subscriber::with_default(subscriber, events);
         let bytes = memory.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -318,6 +262,79 @@ mod tests {
         assert_eq!(parsed["text"], "a\"b\n\u{1b}");
         assert_eq!(parsed["logged_source"], "s");
         assert_eq!(parsed["msg"], "odd \\ \"message\"");
+    }
+
+    #[test]
+    fn json_escapes_what_logfmt_escapes() {
+        let odd = "\u{7f}\u{9b}31m\u{202e}\u{2028}\u{feff}\u{e0001}\u{8}é✓";
+        let events = || tracing::info!(odd, "{odd}");
+        let text = logged(LogLevel::Info, LogFormat::Json, events);
+        assert!(
+            text.ends_with(",\"odd\":\"\\u007f\\u009b31m\\u202e\\u2028\\ufeff\\udb40\\udc01\\bé✓\"}\n"),
+            "{text}"
+        );
+        let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&parsed["msg"], &parsed["odd"]), (&odd.into(), &odd.into()));
+        let text = logged(LogLevel::Info, LogFormat::Logfmt, events);
+        assert!(
+            text.trim_end().ends_with(r#" odd="\x7f\u009b31m\u202e\u2028\ufeff\U000e0001\bé✓""#),
+            "{text}"
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_short_line_that_reads_back(text in "\\PC{0,40}|[\\x00-\\x1f\u{80}-\u{9f}\u{2000}-\u{206f}\"\\\\]{0,40}", times in 1_usize..400) {
+            let long = text.repeat(times);
+            let events = || tracing::error!(err = %long, group = %long, %long, "{long}");
+            let line = logged(LogLevel::Info, LogFormat::Json, events);
+            proptest::prop_assert!(line.len() <= MESSAGE_BYTES && line.matches('\n').count() == 1, "{}", line.len());
+            let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let said = parsed["msg"].as_str().unwrap();
+            let said = said.split("... (").next().unwrap();
+            proptest::prop_assert!(long.starts_with(said), "{}", line);
+            let line = logged(LogLevel::Info, LogFormat::Logfmt, events);
+            proptest::prop_assert!(line.len() <= MESSAGE_BYTES && line.matches('\n').count() == 1, "{}", line.len());
+            proptest::prop_assert!(line.trim_end().chars().all(crate::message::is_printable), "{}", line);
+        }
+    }
+
+    fn left_out_in(log: &str) -> Vec<(String, u64)> {
+        let lines = log.lines().filter(|line| line.contains(" more like this were not logged"));
+        let of = |line: &str, key: &str| {
+            let (_, rest) = line.split_once(key).unwrap();
+            rest.trim_start_matches('"').split(['"', ' ']).next().unwrap().to_owned()
+        };
+        lines.map(|line| (of(line, " like="), of(line, " count=").parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn of_what_comes_again_and_again_the_rest_is_counted() {
+        let repeats = Repeats::new(LogFormat::Logfmt);
+        let events = |_| {
+            tracing::error!(number = 1, "first");
+            tracing::warn!("second");
+            tracing::debug!("all");
+        };
+        let log = |count| {
+            logged_with(repeats.clone(), LogLevel::Debug, LogFormat::Logfmt, || (0..count).for_each(events))
+        };
+        assert_eq!(log(100).lines().count(), 300);
+        repeats.limit();
+        let log = log(1000);
+        let written = |text: &str| log.lines().filter(|line| line.contains(text)).count() as u64;
+        assert_eq!(written("msg=all"), 1000);
+        let last = repeats.left_out();
+        for message in ["first", "second"] {
+            let counted = left_out_in(&log).into_iter().chain(left_out_in(&last));
+            let counted: u64 = counted.filter(|(like, _)| like == message).map(|(_, count)| count).sum();
+            let lines = written(&format!("msg={message}"));
+            assert_eq!(counted + lines, 1000, "{message}: {log}{last}");
+            assert!(lines < 1000, "{lines} lines {message:?}");
+        }
+        assert!(repeats.left_out().is_empty());
+        let of_the_first = last.lines().chain(log.lines()).find(|line| line.contains("like=first")).unwrap();
+        assert!(of_the_first.contains(" level=error caller=logging.rs:"), "{of_the_first}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The `tallygate` program: flags, configuration, logging, gateway, server, exit code.
 
+use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
@@ -17,7 +18,8 @@ use tallygate::config::{Config, build_info, duration};
 use tallygate::gateway::{Gateway, StartError, export_stock};
 use tallygate::http::auth::{Guard, LoadError};
 use tallygate::http::{self, Descriptors, State, listen, notify};
-use tallygate::logging;
+use tallygate::logging::{self, Repeats};
+use tallygate::message::bounded;
 use tokio::signal::unix::{self, SignalKind, signal};
 
 #[cfg(feature = "jemalloc")]
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
         Ok(Invocation::Check { config, text }) => match Guard::load(&config) {
             Ok(_) => print(&text),
             Err(error) => {
-                let _ = writeln!(std::io::stderr(), "{}: error: {error}", env!("CARGO_PKG_NAME"));
+                complain(format_args!("{}: error: {error}", env!("CARGO_PKG_NAME")));
                 ExitCode::FAILURE
             }
         },
@@ -40,15 +42,20 @@ fn main() -> ExitCode {
         Ok(Invocation::ExportStock { config, to }) => match export(&config, &to) {
             Ok(()) => ExitCode::SUCCESS,
             Err(message) => {
-                let _ = writeln!(std::io::stderr(), "export: {message}");
+                complain(format_args!("export: {message}"));
                 ExitCode::FAILURE
             }
         },
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "{error}");
+            complain(&error);
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Says why the program ends, before there is a log.
+fn complain(error: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{}", bounded(error));
 }
 
 fn print(text: &str) -> ExitCode {
@@ -74,7 +81,7 @@ fn export(config: &Config, to: &str) -> Result<(), String> {
 }
 
 fn run(config: &Config) -> ExitCode {
-    logging::init(&config.log);
+    let repeats = logging::init(&config.log);
     let build = build_info();
     tracing::info!(
         version = %format_args!("(version={}, branch={}, revision={})", build.version, build.branch, build.revision),
@@ -95,7 +102,9 @@ fn run(config: &Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match System::new().block_on(serve(config, descriptors)) {
+    let served = System::new().block_on(serve(config, descriptors, &repeats));
+    repeats.finish();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(ServeError::Start(error)) => {
             tracing::error!(err = %error, "the gateway can't start");
@@ -125,7 +134,7 @@ enum ServeError {
     Lost,
 }
 
-async fn serve(config: &Config, descriptors: Descriptors) -> Result<(), ServeError> {
+async fn serve(config: &Config, descriptors: Descriptors, repeats: &Repeats) -> Result<(), ServeError> {
     // Before the store is read, which may take its time.
     survive_signals();
     let hangups = signal(SignalKind::hangup())?;
@@ -138,10 +147,13 @@ async fn serve(config: &Config, descriptors: Descriptors) -> Result<(), ServeErr
     // Before the log says that the gateway listens: who reads that may stop it.
     let stops =
         Stops { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
-    let server =
-        http::serve(state.clone(), listeners(config, &state)?, longest(config.web.shutdown_timeout))?;
+    let listeners = listeners(config, &state)?;
+    // From here on others can cause lines.
+    repeats.limit();
+    actix_web::rt::spawn(tell_repeats(repeats.clone()));
+    let server = http::serve(state.clone(), listeners, longest(config.web.shutdown_timeout))?;
     actix_web::rt::spawn(notify::keep_informed(state.pulses().clone()));
-    actix_web::rt::spawn(stop_when_asked(state.clone(), server.handle(), stops));
+    actix_web::rt::spawn(stop_when_asked(state.clone(), server.handle(), stops, repeats.clone()));
     actix_web::rt::spawn(reload_when_asked(state.clone(), hangups));
     server.await?;
     // A disk that hangs must not keep a second signal from ending the process.
@@ -200,6 +212,15 @@ fn survive_signals() {
     }
 }
 
+/// Says in the log, once a second is over, how much was not logged in it.
+async fn tell_repeats(repeats: Repeats) {
+    let mut seconds = actix_web::rt::time::interval(logging::SECOND);
+    loop {
+        seconds.tick().await;
+        repeats.settle();
+    }
+}
+
 /// Reads the web configuration again on each SIGHUP.
 async fn reload_when_asked(state: Arc<State>, mut hangups: unix::Signal) {
     while hangups.recv().await.is_some() {
@@ -228,7 +249,7 @@ impl Stops {
 
 /// Stops the server on SIGINT, SIGTERM or `/-/quit`, after the requests in flight; a second signal
 /// ends the process at once.
-async fn stop_when_asked(state: Arc<State>, server: ServerHandle, mut stops: Stops) {
+async fn stop_when_asked(state: Arc<State>, server: ServerHandle, mut stops: Stops, repeats: Repeats) {
     tokio::select! {
         () = stops.next() => tracing::info!("received SIGINT/SIGTERM; exiting gracefully..."),
         () = state.quit_requested() => {
@@ -244,11 +265,12 @@ async fn stop_when_asked(state: Arc<State>, server: ServerHandle, mut stops: Sto
     };
     tokio::select! {
         () = stopped => {}
-        () = stops.next() => exit_at_once(),
+        () = stops.next() => exit_at_once(&repeats),
     }
 }
 
-fn exit_at_once() {
+fn exit_at_once(repeats: &Repeats) {
+    repeats.finish();
     tracing::warn!("received a second signal; exiting at once");
     std::process::exit(0);
 }

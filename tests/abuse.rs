@@ -5,6 +5,7 @@
 
 mod abuse {
     pub(crate) mod attack;
+    mod echoes;
     mod memory;
 }
 mod support;

@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::Gateway;
+use support::{Gateway, encode_request};
 
 const CHECK: &str = "pushed metrics are invalid or inconsistent with existing metrics: ";
 
@@ -75,4 +75,38 @@ fn a_refused_push_is_logged_and_a_parse_error_is_not() {
     gateway.refused("/metrics/job/a", "m 1 1000\n");
     gateway.wait_for_log("pushed metrics must not have timestamps");
     assert!(!gateway.stderr().contains("secret_of_the_body"), "{}", gateway.stderr());
+}
+
+/// The lines about a kind of thing in a log, and how many more the log says there were.
+fn counted(log: &str, words: &str) -> (u64, u64) {
+    let (mut lines, mut more) = (0, 0);
+    for line in log.lines().filter(|line| line.contains(words)) {
+        match line.split_once(" more like this were not logged\" count=") {
+            Some((_, rest)) => more += rest.split(' ').next().unwrap().parse::<u64>().unwrap(),
+            None => lines += 1,
+        }
+    }
+    (lines, more)
+}
+
+#[test]
+fn of_refusals_that_come_again_and_again_the_log_has_the_first_and_a_count() {
+    const PUSHES: u64 = 10_000;
+    let gateway = Gateway::start(&[]);
+    let mut connection = gateway.connect();
+    let push = encode_request("POST", "/metrics/job/again", &[], b"m 1 1000\n");
+    for _ in 0..PUSHES / 100 {
+        connection.send(&push.repeat(100)).unwrap();
+        for _ in 0..100 {
+            assert_eq!(connection.read_response("POST").unwrap().status, 400);
+        }
+    }
+    drop(connection);
+    gateway.signal("TERM");
+    let log = gateway.wait().stderr;
+    let (lines, more) = counted(&log, "pushed metrics are invalid or inconsistent with existing metrics");
+    assert_eq!(lines + more, PUSHES, "{log}");
+    assert!((1..PUSHES / 2).contains(&lines), "{lines} lines");
+    let first = log.lines().find(|line| line.contains("must not have timestamps")).unwrap();
+    assert!(first.contains(" level=error ") && first.contains(r#" group="{job=\"again\"}" "#), "{first}");
 }

@@ -6,7 +6,8 @@ mod support;
 
 use std::path::Path;
 
-use support::{Gateway, assert_valid_exposition};
+use support::random::Random;
+use support::{Gateway, Response, assert_valid_exposition, protobuf};
 
 fn input(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reports").join(name)).unwrap()
@@ -179,4 +180,187 @@ fn process_metrics_that_are_shown_again_give_way_to_what_was_pushed() {
         "{scrape}"
     );
     assert!(scrape.contains("\nprocess_max_fds "), "{scrape}");
+}
+
+/// No refusal is longer, and no line of the log, in bytes.
+const LONGEST: usize = 4096;
+
+/// A long text that no part of a push may be, or may be only after it was escaped.
+fn long_text(random: &mut Random) -> String {
+    const UNITS: [&str; 12] =
+        ["x", "é", "\u{202e}", "\u{9b}", "\\\\", "\\n", "\\\"", "\u{e0001}", "\u{7f}", "_", "a b", "\u{1}"];
+    let mut text = String::new();
+    for _ in 0..=random.below(3) {
+        let unit = UNITS[random.below(UNITS.len() as u64) as usize];
+        text += &unit.repeat(1 << random.below(16));
+    }
+    text
+}
+
+/// A text body with long parts, most of which are refused.
+fn long_body(random: &mut Random) -> (&'static str, Vec<u8>) {
+    const TEMPLATES: [&str; 24] = [
+        "# TYPE m @\n",
+        "# HELP m @\n# HELP m x@\nm 1\n",
+        "# HELP @ a\n# TYPE @ @\n",
+        "@ 1\n",
+        "{\"@\"} 1\n",
+        "{\"a@\",b=\"1\"} -1\n{\"a@\",b=\"1\"} -1\n",
+        "m{@=\"1\"} 1\n",
+        "m{\"@\"=\"1\",\"@\"=\"2\"} 1\n",
+        "m{l=\"@\"} -1\nm{l=\"@\"} 2\n",
+        "m_total{l=\"@\",k=\"@\"} -1\n",
+        "m{l=\"@\"@} 1\n",
+        "m @\n",
+        "m 1 @\n",
+        "m 1 1 @\n",
+        "m{l=\"@",
+        "# TYPE h histogram\nh_bucket{le=\"@\"} 1\n",
+        "# TYPE s summary\ns{quantile=\"@\"} 1\n",
+        "# TYPE \"@\" summary\n# TYPE \"@_sum\" gauge\n{\"@\",quantile=\"1\"} 1\n{\"@_sum\"} 1\n",
+        "# TYPE clash histogram\nclash_count{l=\"@\"} 1\nclash_sum{l=\"@\"} NaN\n",
+        "# UNIT m @\n# UNIT m @x\n# EOF\n",
+        "# TYPE m_total counter\nm_total 1 # {l=\"@\"} 1\n# EOF\n",
+        "# TYPE m counter\nm_total 1 # {\"@\"=\"@\"} 1\n# EOF\n",
+        "m 1\n# EOF\n@",
+        "# TYPE i info\ni_info{\"@\"=\"1\"} 2\n# EOF\n",
+    ];
+    const TYPES: [&str; 2] = ["text/plain", "application/openmetrics-text; version=1.0.0"];
+    let template = TEMPLATES[random.below(TEMPLATES.len() as u64) as usize];
+    let text = long_text(random);
+    if random.below(6) == 0 {
+        let protobuf =
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+        let metric = protobuf::metric(&[("l", &text), (&text, "")], 3, &[protobuf::number(1, -1.0)]);
+        return (protobuf, protobuf::family(&text, random.below(7), &[metric]));
+    }
+    let mut body = template.replace('@', &text).into_bytes();
+    if random.below(4) == 0 {
+        let at = random.below(body.len() as u64) as usize;
+        body[at] = random.next() as u8;
+    }
+    (TYPES[random.below(2) as usize], body)
+}
+
+/// An answer that is no refusal, or a short one.
+fn assert_short(answer: &Response, what: &str) {
+    if answer.status >= 400 {
+        assert!(answer.body.len() <= LONGEST, "{} bytes of answer to {what:.200}", answer.body.len());
+        assert!(std::str::from_utf8(&answer.body).is_ok(), "no UTF-8 in the answer to {what:.200}");
+    }
+}
+
+#[test]
+fn whatever_is_pushed_a_refusal_is_short() {
+    let config = "[limits]\nname_length = 0\nlabel_value_length = 0\n";
+    for (format, seed) in [("logfmt", 1), ("json", 2)] {
+        let flags = ["--push.enable-utf8-names", "--log.level=debug", &format!("--log.format={format}")];
+        let gateway = Gateway::start_with_config(config, &flags);
+        gateway.push("/metrics/job/a", "# TYPE clash gauge\nclash 1\n");
+        let mut random = Random::new(seed);
+        let mut refused = 0;
+        for _ in 0..600 {
+            let (content_type, body) = long_body(&mut random);
+            let method = if random.flip() { "POST" } else { "PUT" };
+            let path = ["/metrics/job/b", "/metrics/job/c/x/1"][random.below(2) as usize];
+            let answer = gateway.request(method, path, &[("Content-Type", content_type)], &body);
+            assert_short(&answer, &String::from_utf8_lossy(&body));
+            refused += usize::from(answer.status == 400);
+        }
+        assert!(refused > 300, "{refused}");
+        assert_valid_exposition(&gateway.scrape());
+        gateway.signal("TERM");
+        for line in gateway.wait().stderr.lines() {
+            assert!(line.len() <= LONGEST, "{} bytes: {line:.300}", line.len());
+            let is_raw = |c: char| c.is_control() || matches!(c, '\u{202e}' | '\u{e0001}');
+            assert!(!line.contains(is_raw), "{line}");
+            if format == "json" {
+                serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_for_is_quoted_in_short_too() {
+    let gateway = Gateway::start(&["--log.level=debug", "--web.enable-admin-api", "--web.enable-lifecycle"]);
+    let long = "x".repeat(60_000);
+    let escaped = "%e2%80%ae".repeat(6_000);
+    for (method, path, headers) in [
+        ("POST", format!("/metrics/job/a/{long}"), vec![]),
+        ("POST", format!("/metrics/job/a/{escaped}/b"), vec![]),
+        ("POST", format!("/metrics/job/a/{long}@base64/*"), vec![]),
+        ("POST", format!("/metrics/job/a/{long}/%ff"), vec![]),
+        ("POST", format!("/metrics/job@base64/{long}*"), vec![]),
+        ("POST", format!("/Metrics/job/{long}"), vec![]),
+        ("POST", format!("/metrics/job/a/l/%zz{long}"), vec![]),
+        ("POST", format!("/metrics/job/a/l/../{long}"), vec![]),
+        ("POST", format!("/{long}"), vec![]),
+        ("DELETE", format!("/metrics/job/a/{escaped}/b"), vec![]),
+        ("DELETE", format!("/Metrics/job/{long}"), vec![]),
+        ("PUT", format!("/api/v1/admin/wipe/{long}"), vec![]),
+        ("GET", format!("/{long}"), vec![]),
+        ("GET", format!("/api/v1/groups?sort={long}"), vec![]),
+        ("GET", format!("/api/v1/groups?order={escaped}"), vec![]),
+        ("GET", format!("/api/v1/groups?limit={long}"), vec![]),
+        ("GET", format!("/api/v1/groups/{long}/series?family=f"), vec![]),
+        (&long, "/metrics".to_owned(), vec![]),
+        ("POST", "/metrics/job/a".to_owned(), vec![("Content-Encoding", &*long)]),
+        ("POST", "/metrics/job/a".to_owned(), vec![("Content-Type", &*long)]),
+        ("POST", "/metrics/job/a".to_owned(), vec![("Idempotency-Key", &*long)]),
+        ("POST", "/metrics/job/a".to_owned(), vec![("Transfer-Encoding", &*long)]),
+        ("POST", "/metrics/job/a".to_owned(), vec![("Content-Length", &*long)]),
+        ("POST", "/metrics/job/a".to_owned(), vec![("a b", &*long)]),
+        ("POST", "/metrics/job/a".to_owned(), vec![("Host", &*long)]),
+    ] {
+        let Ok(answer) = gateway.try_request(method, &path, &headers, b"0m 1\n") else { continue };
+        assert!(answer.status >= 400, "{method:.20} {path:.60} {}: {:.200}", answer.status, answer.text());
+        assert_short(&answer, &path);
+    }
+    // A location is whole. What is long has no body besides.
+    let answer = gateway.get(&format!("//metrics/job/{long}"));
+    let location = answer.header("location").unwrap_or_default();
+    assert!(
+        matches!(answer.status, 301 | 307) && location == format!("/metrics/job/{long}"),
+        "{location:.99}"
+    );
+    assert!(answer.body.is_empty(), "{} bytes", answer.body.len());
+    gateway.signal("TERM");
+    let longest = gateway.wait().stderr.lines().map(str::len).max();
+    assert!(longest <= Some(LONGEST), "{longest:?}");
+}
+
+#[test]
+fn what_is_wrong_with_settings_is_quoted_in_short() {
+    let long = "x".repeat(100_000);
+    let folder = support::Directory::new();
+    let mut all = vec![
+        format!("--web.listen-address={long}"),
+        format!("--web.external-url=http://[{long}"),
+        format!("--web.telemetry-path={long}"),
+        format!("--persistence.interval={long}"),
+        format!("--log.level={long}"),
+        format!("--{long}=1"),
+    ];
+    for (number, text) in [
+        format!("[web]\n{long} = 1\n"),
+        format!("[log]\nlevel = \"{long}\"\n"),
+        format!("[push]\nput = \"{long}\"\n"),
+        format!("[web]\ntrusted_proxies = [\"{long}\"]\n"),
+        format!("[limits]\nhead_timeout = \"{long}\"\n"),
+        format!("[limits]\nseries = \"{long}\"\n"),
+        format!("[limits]\nseries = {long}\n"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        all.push(format!("--config.file={}", folder.write(&format!("{number}.toml"), text)));
+    }
+    all.push(format!("--web.config.file={}", folder.write("web.yml", format!("{long}: 1\n"))));
+    for flag in all {
+        let finished = support::run(&["--config.check", &flag]);
+        assert!(!finished.status.success(), "{flag:.60}");
+        let said = finished.stderr;
+        assert!(!said.is_empty() && said.len() <= LONGEST, "{} bytes to {flag:.60}: {said:.300}", said.len());
+    }
 }

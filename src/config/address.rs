@@ -6,6 +6,7 @@ use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use thiserror::Error;
 
 use super::external_url::{self, UrlError};
+use crate::message::Excerpt;
 
 /// Paths of the gateway itself, below the route prefix, that no other path may take.
 const OWN_PATHS: [&str; 5] = ["/", "/status", "/-/healthy", "/-/ready", "/-/quit"];
@@ -17,7 +18,7 @@ const OWN_TREES: [&str; 2] = ["/static/", "/api/v1/"];
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("address {address}: {reason}")]
 pub struct AddressError {
-    address: String,
+    address: Excerpt,
     reason: &'static str,
 }
 
@@ -25,7 +26,7 @@ pub struct AddressError {
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("path {path:?} {reason}")]
 pub struct TelemetryPathError {
-    path: String,
+    path: Excerpt,
     reason: &'static str,
 }
 
@@ -35,7 +36,7 @@ pub struct TelemetryPathError {
 ///
 /// When there is no port, it is no number up to 65535, or the brackets do not match.
 pub fn split_host_port(address: &str) -> Result<(&str, u16), AddressError> {
-    let error = |reason| AddressError { address: address.to_owned(), reason };
+    let error = |reason| AddressError { address: Excerpt::of(address), reason };
     let (host, port) = if let Some(inner) = address.strip_prefix('[') {
         let (host, after) = inner.split_once(']').ok_or_else(|| error("missing ']' in address"))?;
         (host, after.strip_prefix(':').ok_or_else(|| error("missing port in address"))?)
@@ -101,7 +102,7 @@ pub(super) fn join(prefix: &str, path: &str) -> String {
 
 /// Refuses a telemetry path for which the stock gateway panics at start, or serves no metrics.
 pub(super) fn check_telemetry_path(route_prefix: &str, path: &str) -> Result<(), TelemetryPathError> {
-    let error = |reason| Err(TelemetryPathError { path: path.to_owned(), reason });
+    let error = |reason| Err(TelemetryPathError { path: Excerpt::of(path), reason });
     let joined = join(route_prefix, path);
     if !joined.starts_with('/') {
         return error("must begin with \"/\"");

@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::de::{self, Deserializer, Visitor};
 use thiserror::Error;
 
+use crate::message::Excerpt;
+
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 /// Go keeps a duration in a signed 64-bit count of nanoseconds.
@@ -19,21 +21,21 @@ const MOST_NANOS: u128 = i64::MAX as u128;
 pub enum DurationError {
     /// Not a sequence of numbers with units, or more than Go can hold.
     #[error("time: invalid duration {0:?}")]
-    Invalid(String),
+    Invalid(Excerpt),
     /// A number without a unit.
     #[error("time: missing unit in duration {0:?}")]
-    MissingUnit(String),
+    MissingUnit(Excerpt),
     /// A number with a unit other than `ns`, `us`, `ms`, `s`, `m`, `h`.
     #[error("time: unknown unit {unit:?} in duration {text:?}")]
     UnknownUnit {
         /// The unit as written.
-        unit: String,
+        unit: Excerpt,
         /// The whole duration as written.
-        text: String,
+        text: Excerpt,
     },
     /// Go takes it, but no setting here can mean anything by it.
     #[error("time: negative duration {0:?}")]
-    Negative(String),
+    Negative(Excerpt),
 }
 
 /// Reads a duration as Go does, but for negative ones, which are refused.
@@ -42,9 +44,9 @@ pub enum DurationError {
 ///
 /// When Go would refuse the text, or the duration is negative.
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
-    let invalid = || DurationError::Invalid(text.to_owned());
+    let invalid = || DurationError::Invalid(Excerpt::of(text));
     if text.starts_with('-') {
-        return Err(DurationError::Negative(text.to_owned()));
+        return Err(DurationError::Negative(Excerpt::of(text)));
     }
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
@@ -66,7 +68,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
 
 /// Reads one number and its unit from the front; returns nanoseconds and what follows.
 fn component<'a>(text: &str, rest: &'a str) -> Result<(u128, &'a str), DurationError> {
-    let invalid = || DurationError::Invalid(text.to_owned());
+    let invalid = || DurationError::Invalid(Excerpt::of(text));
     let (whole, rest) = split_digits(rest);
     let (fraction, rest) = match rest.strip_prefix('.') {
         Some(after) => split_digits(after),
@@ -78,10 +80,10 @@ fn component<'a>(text: &str, rest: &'a str) -> Result<(u128, &'a str), DurationE
     let end = rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len());
     let (unit, after) = rest.split_at(end);
     if unit.is_empty() {
-        return Err(DurationError::MissingUnit(text.to_owned()));
+        return Err(DurationError::MissingUnit(Excerpt::of(text)));
     }
     let nanos_per_unit = unit_nanos(unit)
-        .ok_or_else(|| DurationError::UnknownUnit { unit: unit.to_owned(), text: text.to_owned() })?;
+        .ok_or_else(|| DurationError::UnknownUnit { unit: Excerpt::of(unit), text: Excerpt::of(text) })?;
     let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
     let nanos = whole
         .checked_mul(nanos_per_unit)

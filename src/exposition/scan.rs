@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bumpalo::Bump;
 
 use crate::exposition::ending::{self, BYTE_ORDER_MARK};
-use crate::exposition::quote::{quote, quote_byte};
+use crate::message::{quote, quote_byte};
 use crate::model::labels::{closing_quote, unescape};
 use crate::model::limits::{Limit, TooMuch};
 use crate::model::name::{LABEL_NAME_BYTES, METRIC_NAME_BYTES};

@@ -10,10 +10,11 @@ use super::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP, seconds};
 use crate::exposition::negotiation::{Format, Syntax};
 use crate::exposition::protobuf;
 use crate::exposition::writer::{Details, Head, Labels, Writer};
+use crate::message::Excerpt;
 use crate::model::escaping::{Escaping, colliding_label};
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
-use crate::model::labels::EmptyLabels;
+use crate::model::labels::{EmptyLabels, ShownLabels};
 use crate::model::limits::PushLimits;
 use crate::model::name::is_unusable_label_name;
 use crate::model::push::{GROUP_FAMILIES, Push};
@@ -57,13 +58,14 @@ fn take_in(groups: &[StockGroup], store: &Store, now: Moment, aggregate: bool) -
         let pairs = group.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let grouping = Grouping::with(labels(pairs), EmptyLabels::of(aggregate));
         if !grouping.labels().iter().any(|label| label.name == "job" && !label.value.is_empty()) {
-            left_out.push(format!("group {}: it has no job", grouping.key()));
+            left_out.push(format!("group {}: it has no job", ShownLabels::of(grouping.key())));
             continue;
         }
         let is_unusable = |label: &&GroupingLabel<'_>| is_unusable_label_name(&label.name);
         let unusable = grouping.labels().iter().find(is_unusable).map(|label| label.name.to_string());
         if let Some(name) = unusable.or_else(|| colliding_label(grouping.key())) {
-            let sentence = format!("group {}: no scrape can show its label {name:?}", grouping.key());
+            let (group, name) = (ShownLabels::of(grouping.key()), Excerpt::of(&name));
+            let sentence = format!("group {group}: no scrape can show its label {name:?}");
             left_out.push(sentence);
             continue;
         }
@@ -75,7 +77,8 @@ fn take_in(groups: &[StockGroup], store: &Store, now: Moment, aggregate: bool) -
     families.sort_by_key(|(family, _)| family.pushed_at);
     for (family, grouping) in families {
         if let Err(cause) = import_family(family, &grouping, store, now, aggregate) {
-            left_out.push(format!("family {} of group {}: {cause}", family.name, grouping.key()));
+            let (name, group) = (Excerpt::of(&family.name), ShownLabels::of(grouping.key()));
+            left_out.push(format!("family {name} of group {group}: {cause}"));
         }
     }
     for (times, grouping) in all_times {
@@ -84,7 +87,7 @@ fn take_in(groups: &[StockGroup], store: &Store, now: Moment, aggregate: bool) -
         if !store.restore_times(&grouping, times) {
             left_out.push(format!(
                 "group {}: another differs from it only in labels with empty values",
-                grouping.key()
+                ShownLabels::of(grouping.key())
             ));
         }
     }

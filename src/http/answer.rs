@@ -1,18 +1,23 @@
 //! Answers that several handlers give.
 
+use std::fmt::Display;
+
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 
 use crate::gateway::Failure;
+use crate::message::{MESSAGE_BYTES, bounded};
 use crate::model::limits::Limit;
 use crate::store::{Outcome, Rejection};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// An error as Go's `http.Error` writes it: one line of plain text.
-pub(super) fn error(code: StatusCode, message: &str) -> HttpResponse {
-    HttpResponse::build(code).insert_header((header::CONTENT_TYPE, TEXT)).body(format!("{message}\n"))
+/// An error as Go's `http.Error` writes it: one line of plain text, which is never long.
+pub(super) fn error(code: StatusCode, message: impl Display) -> HttpResponse {
+    let mut message = bounded(message);
+    message.push('\n');
+    HttpResponse::build(code).insert_header((header::CONTENT_TYPE, TEXT)).body(message)
 }
 
 /// Seconds after which a request that could not be kept is worth another try.
@@ -44,13 +49,13 @@ pub(super) fn failure(failure: &Failure) -> HttpResponse {
         Failure::NotKept | Failure::QueueFull | Failure::Closing => StatusCode::SERVICE_UNAVAILABLE,
     };
     match code {
-        StatusCode::SERVICE_UNAVAILABLE => unavailable(&failure.to_string()),
-        code => error(code, &failure.to_string()),
+        StatusCode::SERVICE_UNAVAILABLE => unavailable(failure),
+        code => error(code, failure),
     }
 }
 
 /// The answer to a request that is worth another try.
-pub(super) fn unavailable(message: &str) -> HttpResponse {
+pub(super) fn unavailable(message: impl Display) -> HttpResponse {
     let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, message);
     answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     answer
@@ -64,7 +69,7 @@ pub(super) fn busy(limit: Limit) -> HttpResponse {
         Limit::BodyBytesInFlight => "large pushes are being read",
         _ => "scrapes are being sent",
     };
-    unavailable(&format!("too many {what} ({}): try again later", limit.setting()))
+    unavailable(format_args!("too many {what} ({}): try again later", limit.setting()))
 }
 
 /// A text without a line feed, as the stock gateway's own handlers write it.
@@ -72,13 +77,14 @@ pub(super) fn text(code: StatusCode, message: &'static str) -> HttpResponse {
     HttpResponse::build(code).insert_header((header::CONTENT_TYPE, TEXT)).body(message)
 }
 
-/// A redirect as Go's `http.Redirect` writes it.
+/// A redirect as Go's `http.Redirect` writes it. The location is whole, or it would be another one. It is no longer than
+/// what the client has sent. Where it is long there is no body, which would be longer.
 pub(super) fn redirect(code: u16, location: &str, query: &str, has_body: bool) -> HttpResponse {
     let code = StatusCode::from_u16(code).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
     let location = if query.is_empty() { location.to_owned() } else { format!("{location}?{query}") };
     let mut answer = HttpResponse::build(code);
     answer.insert_header((header::LOCATION, location.clone()));
-    if !has_body {
+    if !has_body || location.len() > MESSAGE_BYTES / 2 {
         return answer.finish();
     }
     let escaped =

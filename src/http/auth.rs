@@ -22,6 +22,7 @@ use super::{State, answer};
 use crate::config::Config;
 use crate::config::access::{Permission, Permissions};
 use crate::config::web::RateLimit;
+use crate::message::Excerpt;
 use crate::telemetry::web::Denial;
 use login::{Identity, Login};
 use passwords::{Passwords, Verdict};
@@ -161,8 +162,9 @@ impl Guard {
 /// Counts a request that is turned away. Its line is for whoever looks closely: anybody can cause it.
 pub(super) fn note_denial(state: &State, request: &HttpRequest, denial: Denial, reason: &str) {
     state.gateway.telemetry().web().denied(denial);
-    let (source, url) = (state.client(request), request.uri().path());
-    tracing::debug!(method = request.method().as_str(), source = %source, url, err = reason, "request denied");
+    let (source, url) = (state.client(request), Excerpt::of(request.uri().path()));
+    let method = Excerpt::of(request.method().as_str());
+    tracing::debug!(%method, source = %source, %url, err = reason, "request denied");
 }
 
 /// Sets the headers of the web configuration.

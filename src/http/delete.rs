@@ -21,7 +21,7 @@ async fn accept(state: &State, request: &HttpRequest, group: GroupPath<'_>) -> H
     };
     let key = match idempotency_key(request.headers()) {
         Ok(key) => key,
-        Err(error) => return answer::error(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => return answer::error(StatusCode::BAD_REQUEST, error),
     };
     let deleted = state.gateway.delete(&grouping, key).wait().await;
     answer::concluded(StatusCode::ACCEPTED, state.gateway.count_key(deleted))

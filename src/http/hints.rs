@@ -11,9 +11,9 @@ use bumpalo::Bump;
 use super::body::{self, Encoding};
 use crate::exposition::negotiation::Offers;
 use crate::exposition::protobuf::{Shape, shape};
-use crate::exposition::quote::quote;
 use crate::exposition::{ending, openmetrics, text};
 use crate::gateway::{BodyFormat, Gateway, PushError};
+use crate::message::quote;
 use crate::model::labels::EmptyLabels;
 
 const REMOTE_WRITE: &str = "this is a remote write request: remote_write belongs to a server that receives it, such as \

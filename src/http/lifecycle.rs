@@ -17,7 +17,7 @@ pub(super) fn ready(state: &State, method: &str) -> HttpResponse {
     let answer = match state.gateway.failure() {
         None => answer::text(StatusCode::OK, "OK"),
         Some(reason) => {
-            answer::error(StatusCode::SERVICE_UNAVAILABLE, &format!("pushes can't be kept: {reason}"))
+            answer::error(StatusCode::SERVICE_UNAVAILABLE, format_args!("pushes can't be kept: {reason}"))
         }
     };
     state.gateway.telemetry().request("ready", method, answer.status().as_u16());

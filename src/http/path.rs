@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use crate::exposition::quote::quote;
 use crate::exposition::text::Names;
+use crate::message::{Excerpt, quote};
 use crate::model::escaping::{colliding_label, unescape_values};
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::labels::EmptyLabels;
@@ -25,15 +25,15 @@ pub enum PathError {
     #[error("invalid base64 encoding in job name {decoded}: illegal base64 data at input byte {at}")]
     JobBase64 { decoded: String, at: usize },
     #[error("invalid base64 encoding for label {name}={value}: illegal base64 data at input byte {at}")]
-    LabelBase64 { name: String, value: String, at: usize },
+    LabelBase64 { name: Excerpt, value: String, at: usize },
     #[error("odd number of components in label string {labels}")]
     OddComponents { labels: String },
     #[error("improper label name {name}")]
     LabelName { name: String },
     #[error("the names of two labels are the same once they are escaped: {name}")]
-    CollidingNames { name: String },
+    CollidingNames { name: Excerpt },
     #[error("the value of label {name} is not UTF-8: {value}")]
-    NotUtf8 { name: String, value: String },
+    NotUtf8 { name: Excerpt, value: String },
 }
 
 /// The error, and how to write what was meant below the route prefix, where the path has empty components: these the
@@ -213,7 +213,7 @@ pub fn grouping<'a>(
     grouping.push(GroupingLabel { name: Cow::Borrowed("job"), value: text("job", job)? });
     let grouping = Grouping::with(grouping, empty_labels);
     match colliding_label(grouping.key()) {
-        Some(name) => Err(PathError::CollidingNames { name }),
+        Some(name) => Err(PathError::CollidingNames { name: Excerpt::of(&name) }),
         None => Ok(grouping),
     }
 }
@@ -240,7 +240,7 @@ fn labels(path: &str, names: Names) -> Result<Vec<GroupingLabel<'_>>, PathError>
         let value = decode(value).unwrap_or_default();
         let value = if is_base64 {
             Cow::Owned(decode_base64(&value).map_err(|fault| PathError::LabelBase64 {
-                name: name.clone().into_owned(),
+                name: Excerpt::of(&name),
                 value: quote(&value),
                 at: fault.at,
             })?)
@@ -273,7 +273,7 @@ fn label_name(name: Cow<'_, [u8]>, names: Names) -> Result<Cow<'_, str>, PathErr
 }
 
 fn text<'a>(name: &str, value: Cow<'a, [u8]>) -> Result<Cow<'a, str>, PathError> {
-    utf8(value).map_err(|value| PathError::NotUtf8 { name: name.to_owned(), value: quote(&value) })
+    utf8(value).map_err(|value| PathError::NotUtf8 { name: Excerpt::of(name), value: quote(&value) })
 }
 
 /// `bytes` as text, or the bytes back.

@@ -21,6 +21,7 @@ use crate::exposition::negotiation::Offers;
 use crate::exposition::protobuf::native_values;
 use crate::gateway::idempotency::{self, BadKey};
 use crate::gateway::{BodyFormat, Gateway, Method, Pending, PushError, PushRequest};
+use crate::message::Excerpt;
 use crate::model::grouping::Grouping;
 use crate::model::limits::{Limit, PushLimits};
 use crate::store::Outcome;
@@ -109,7 +110,7 @@ async fn accept(
     }
     let key = match idempotency_key(request.headers()) {
         Ok(key) => key,
-        Err(error) => return answer::error(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => return answer::error(StatusCode::BAD_REQUEST, error),
     };
     let (limit, time) = (state.max_body_bytes, longest(state.limits.body_timeout));
     // Taken where the body is large, and held until it is answered.
@@ -148,9 +149,9 @@ async fn accept(
             {
                 HttpResponse::Accepted().finish()
             }
-            PushError::TooMuch { .. } => answer::error(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()),
+            PushError::TooMuch { .. } => answer::error(StatusCode::PAYLOAD_TOO_LARGE, error),
             PushError::Failed(failure) => answer::failure(&failure),
-            error => answer::error(StatusCode::BAD_REQUEST, &format!("{error}{hint}")),
+            error => answer::error(StatusCode::BAD_REQUEST, format_args!("{error}{hint}")),
         },
         Err(error @ BodyError::Encoding(_)) => {
             refuse_body(state, request, &error, &hints::of_encoding(request.headers(), &body))
@@ -307,8 +308,8 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, BadK
 }
 
 fn refuse_body(state: &State, request: &HttpRequest, error: &BodyError, hint: &str) -> HttpResponse {
-    let (source, url) = (state.client(request), request.uri().path());
-    tracing::debug!(method = request.method().as_str(), source = %source, url, err = %error, "body not read");
+    let (source, url) = (state.client(request), Excerpt::of(request.uri().path()));
+    tracing::debug!(method = request.method().as_str(), source = %source, %url, err = %error, "body not read");
     let limits = state.gateway.telemetry().limits();
     let code = match error {
         BodyError::TooLarge { .. } => {
@@ -322,7 +323,7 @@ fn refuse_body(state: &State, request: &HttpRequest, error: &BodyError, hint: &s
         BodyError::Busy => return answer::busy(state.bodies.limit()),
         BodyError::Incomplete(_) | BodyError::Encoding(_) => StatusCode::BAD_REQUEST,
     };
-    answer::error(code, &format!("{error}{hint}"))
+    answer::error(code, format_args!("{error}{hint}"))
 }
 
 /// OpenMetrics in any version, unless the formats are those of the stock gateway; protobuf only with exactly

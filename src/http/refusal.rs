@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::head::BadHead;
-use crate::exposition::quote::quote;
+use crate::message::quote;
 
 /// What the library takes, at most.
 const MOST_FIELDS: usize = 96;
@@ -127,7 +127,7 @@ fn bad_request_line(line: &[u8]) -> String {
     let method = parts.next().unwrap_or_default();
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     if method.is_empty() || !method.iter().all(is_token) {
-        return format!("{} is no method", quote(cut(method)));
+        return format!("{} is no method", quote(method));
     }
     let rest: Vec<&[u8]> = parts.collect();
     match rest.as_slice() {
@@ -135,7 +135,7 @@ fn bad_request_line(line: &[u8]) -> String {
         [target, version] => match target.iter().find(|byte| byte.is_ascii_control()) {
             Some(byte) => format!("the path has the control character {byte:#04x}: write it as %{byte:02X}"),
             None if target.is_empty() => "there is no path".to_owned(),
-            None => format!("{} is not spoken here, only HTTP/1.1", quote(cut(version))),
+            None => format!("{} is not spoken here, only HTTP/1.1", quote(version)),
         },
         _ => "the path has a blank: write it as %20".to_owned(),
     }
@@ -155,10 +155,10 @@ fn bad_field<'a>(lines: impl Iterator<Item = &'a [u8]>, error: httparse::Error) 
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
         return match of_line {
             httparse::Error::HeaderValue if line.len() > name.len() => {
-                format!("the value of the header field {} has a control character", quote(cut(name)))
+                format!("the value of the header field {} has a control character", quote(name))
             }
             _ if line.len() == name.len() => format!("line {number} of the header fields has no colon"),
-            _ => format!("invalid header name {}", quote(cut(name))),
+            _ => format!("invalid header name {}", quote(name)),
         };
     }
     format!("the header fields can't be read: {error}")
@@ -180,12 +180,12 @@ fn bad_request(request: &httparse::Request<'_, '_>) -> String {
         ([_, _, ..], ..) => "too many Host headers".to_owned(),
         (_, [_, _, ..], _) => "there is more than one Content-Length".to_owned(),
         (_, [length], _) if !is_number(length) => {
-            format!("{} is no Content-Length", quote(cut(length)))
+            format!("{} is no Content-Length", quote(length))
         }
         (.., [_, ..]) if !is_http_1_1 => "HTTP/1.0 has no Transfer-Encoding".to_owned(),
         (.., [_, _, ..]) => "there is more than one Transfer-Encoding".to_owned(),
         (.., [coding]) if !coding.eq_ignore_ascii_case(b"chunked") => {
-            format!("unsupported transfer encoding {}, only chunked is known", quote(cut(coding)))
+            format!("unsupported transfer encoding {}, only chunked is known", quote(coding))
         }
         (_, [_], [_]) => "there are both a Content-Length and a Transfer-Encoding".to_owned(),
         (_, [], _) if !is_http_1_1 && request.method == Some("POST") => {
@@ -195,18 +195,13 @@ fn bad_request(request: &httparse::Request<'_, '_>) -> String {
         _ => format!(
             "the path {} can't be read: it begins with a slash, and what is no letter, digit or one of \
             -._~ is escaped as %XX",
-            quote(cut(target.as_bytes()))
+            quote(target.as_bytes())
         ),
     }
 }
 
 fn long_target() -> String {
     format!("the path has more than {MOST_TARGET} bytes")
-}
-
-/// Enough to recognise it.
-fn cut(text: &[u8]) -> &[u8] {
-    &text[..text.len().min(100)]
 }
 
 /// The last answer of a connection, to what is not understood.

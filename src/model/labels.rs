@@ -6,7 +6,9 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fmt::{self, Display};
 
+use crate::message::{LeftOut, QUOTED_BYTES, beginning, quote_beginning};
 use crate::model::name::is_legacy_label_name;
 
 /// What a label with an empty value is. To Prometheus it is the same as none.
@@ -47,10 +49,100 @@ impl<'a> Pair<'a> {
         unescape(self.value)
     }
 
+    /// The label name as it stands in the block, escapes included.
+    pub fn escaped_name(&self) -> &'a str {
+        self.name
+    }
+
     /// The label value as it stands in the block, escapes included.
     pub fn escaped_value(&self) -> &'a str {
         self.value
     }
+}
+
+/// How much of the labels of a series or a group a message shows, in bytes: the label that passes it is the last.
+pub const SHOWN_LABELS_BYTES: usize = 400;
+
+/// A block as messages show it. Of many labels, or long ones, it has the first, and what is long is cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownLabels(String);
+
+impl ShownLabels {
+    /// `block` for a message.
+    pub fn of(block: &str) -> ShownLabels {
+        if block.len() <= QUOTED_BYTES {
+            return ShownLabels(block.to_owned());
+        }
+        let (mut out, mut labels) = (String::from("{"), pairs(block));
+        while out.len() < SHOWN_LABELS_BYTES
+            && let Some(pair) = labels.next()
+        {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            let (name, value) = (escaped_beginning(pair.name), escaped_beginning(pair.value));
+            if is_legacy_label_name(name) {
+                out.push_str(name);
+            } else {
+                out.push_str(&format!("\"{name}\""));
+            }
+            let left_out = |whole: &str, shown: &str| LeftOut(whole.len() - shown.len());
+            out.push_str(&format!("{}=\"{value}\"", left_out(pair.name, name)));
+            out.push_str(&left_out(pair.value, value).to_string());
+        }
+        if let Some(more) = MoreLabels::of(labels) {
+            out.push_str(&format!(",{more}"));
+        }
+        out.push('}');
+        ShownLabels(out)
+    }
+}
+
+impl Display for ShownLabels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The labels that a message does not show.
+pub struct MoreLabels(pub usize);
+
+impl MoreLabels {
+    /// The labels that are left, if there are any.
+    pub fn of(rest: Pairs<'_>) -> Option<MoreLabels> {
+        let count = rest.count();
+        (count > 0).then_some(MoreLabels(count))
+    }
+}
+
+impl Display for MoreLabels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == 1 { "" } else { "s" };
+        write!(f, "... ({} more label{plural})", self.0)
+    }
+}
+
+/// A name or value that has escapes, quoted for a message; the beginning of a long one.
+pub fn quote_value(escaped: &str) -> String {
+    let shown = escaped_beginning(escaped);
+    quote_beginning(unescape(shown).as_bytes(), escaped.len() - shown.len())
+}
+
+/// The beginning of a text with escapes, which cuts none of them.
+fn escaped_beginning(escaped: &str) -> &str {
+    let shown = beginning(escaped, QUOTED_BYTES);
+    let backslashes = shown.bytes().rev().take_while(|byte| *byte == b'\\').count();
+    &shown[..shown.len() - backslashes % 2]
+}
+
+/// How many escapes a text has.
+pub fn escape_count(escaped: &str) -> usize {
+    let (bytes, mut at, mut count) = (escaped.as_bytes(), 0, 0);
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
+        at += found + 2;
+        count += usize::from(at <= bytes.len());
+    }
+    count
 }
 
 /// The labels of `block`, in its order.
@@ -263,6 +355,44 @@ mod tests {
             let back: Vec<(String, String)> =
                 pairs(&block).map(|p| (p.name().into_owned(), p.value().into_owned())).collect();
             prop_assert_eq!(back, labels);
+        }
+    }
+
+    #[test]
+    fn messages_show_the_beginning_of_labels() {
+        let shown = |block: &str| ShownLabels::of(block).to_string();
+        assert_eq!(shown(r#"{"a b"="\"",job="x"}"#), r#"{"a b"="\"",job="x"}"#);
+        // No escape is cut, and no character.
+        let long = format!("{}\\\\é", "é".repeat(99) + "x");
+        assert_eq!(
+            shown(&format!("{{a=\"{long}\",b=\"1\"}}")),
+            format!("{{a=\"{}\"... (4 more bytes),b=\"1\"}}", "é".repeat(99) + "x")
+        );
+        let many = block_of((0..100).map(|_| ("name", "0123456789")));
+        let label = r#"name="0123456789""#;
+        assert_eq!(shown(&many), format!("{{{},... (77 more labels)}}", [label; 23].join(",")));
+        let name = "n".repeat(1000);
+        assert_eq!(
+            shown(&block_of([(&*name, "1")])),
+            format!("{{{}... (800 more bytes)=\"1\"}}", &name[..200])
+        );
+        assert_eq!(quote_value(r#"a\"\\\n"#), r#""a\"\\\n""#);
+    }
+
+    proptest! {
+        #[test]
+        fn escapes_are_counted(text in "[a\\\\\"\n]{0,20}") {
+            let escaped = escape(&text);
+            prop_assert_eq!(escaped.len() - escape_count(&escaped), text.len());
+        }
+
+        #[test]
+        fn shown_labels_are_short(labels in label_sets(), times in 1_usize..300) {
+            let long: Vec<(String, String)> =
+                labels.iter().map(|(name, value)| (name.clone(), value.repeat(times))).collect();
+            let shown = ShownLabels::of(&block(&long)).to_string();
+            // The last label, its name and its value, and what is said of both and of the others.
+            prop_assert!(shown.len() <= SHOWN_LABELS_BYTES + 2 * QUOTED_BYTES + 120, "{}", shown);
         }
     }
 

@@ -4,10 +4,11 @@
 
 use std::fmt::{self, Display};
 
+use crate::message::{Excerpt, quote};
 use crate::model::count::Count;
 use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::kind::Kind;
-use crate::model::labels::pairs;
+use crate::model::labels::{MoreLabels, SHOWN_LABELS_BYTES, ShownLabels, pairs, quote_value};
 use crate::model::limits::{Limit, MAX_BLOCK_BYTES};
 use crate::model::native_histogram::Fault;
 use crate::model::number::format_f64;
@@ -42,11 +43,11 @@ pub enum Other {
     /// Something in another group.
     Group {
         /// The key of the group.
-        key: String,
+        key: ShownLabels,
         /// In how many more groups it is.
         more: u32,
     },
-    /// A family of this name, wherever that is.
+    /// A family of this name, wherever that is. The whole name, by which it can be looked up.
     Family(String),
 }
 
@@ -68,9 +69,13 @@ impl Refusal {
 
     /// Adds what else clashes. False where that is enough.
     pub fn add(&mut self, refusal: Refusal) -> bool {
-        self.has_more = self.also.len() + 1 >= MAX_CLASHES || self.to_string().len() > MAX_SENTENCE_BYTES;
+        self.has_more = self.also.len() + 1 >= MAX_CLASHES;
         if !self.has_more {
             self.also.push((refusal.cause, refusal.other));
+            if self.to_string().len() > MAX_SENTENCE_BYTES {
+                self.also.pop();
+                self.has_more = true;
+            }
         }
         !self.has_more
     }
@@ -117,21 +122,22 @@ impl Display for Other {
             Other::Gateway => write!(f, "the other one is the gateway's own"),
             Other::Group { key, more: 0 } => write!(f, "the other one is in group {key}"),
             Other::Group { key, more } => write!(f, "the other one is in group {key} and {more} more"),
-            Other::Family(name) => write!(f, "the other one is metric {name}"),
+            Other::Family(name) => write!(f, "the other one is metric {}", Excerpt::of(name)),
         }
     }
 }
 
-/// What is wrong with a refused push. A `metric` is a description as [`describe`] gives it.
+/// What is wrong with a refused push. A `metric` is a description as [`describe`] gives it. What else was pushed is
+/// here as an excerpt, so that a refusal is small whatever it is about.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[allow(missing_docs, reason = "each variant is documented by its message")]
 pub enum Cause {
     #[error("pushed metrics must not have timestamps")]
     Timestamp,
     #[error("{metric} has two or more labels with the same name: {label}")]
-    DuplicateLabel { metric: String, label: String },
+    DuplicateLabel { metric: String, label: Excerpt },
     #[error("{metric} has a label with an invalid name: {label}")]
-    InvalidLabelName { metric: String, label: String },
+    InvalidLabelName { metric: String, label: Excerpt },
     #[error("{metric} must not have an explicit {label:?} label")]
     ExplicitLabel { metric: String, label: &'static str },
     #[error("{metric} was collected before with the same name and label values")]
@@ -139,21 +145,21 @@ pub enum Cause {
     #[error("{metric} is not a {}", .kind.upper_name())]
     KindConflict { metric: String, kind: Kind },
     #[error("gathered metric family {family} has type {} but should have {}", .pushed.upper_name(), .own.upper_name())]
-    OwnKindConflict { family: String, pushed: Kind, own: Kind },
+    OwnKindConflict { family: Excerpt, pushed: Kind, own: Kind },
     #[error("metric family {family} is reserved for the gateway itself: push it under another name")]
-    Reserved { family: String },
+    Reserved { family: Excerpt },
     #[error("collected metric named {family:?} collides with previously collected {kind} named {base:?}")]
-    SuffixOfComposite { family: String, base: String, kind: &'static str },
+    SuffixOfComposite { family: Excerpt, base: Excerpt, kind: &'static str },
     #[error("collected {kind} named {family:?} collides with previously collected metric named {other:?}")]
-    CompositeOverSuffix { family: String, kind: &'static str, other: String },
+    CompositeOverSuffix { family: Excerpt, kind: &'static str, other: Excerpt },
     #[error("metric name {family:?} has a NUL character, which Prometheus does not read")]
-    InvalidName { family: String },
+    InvalidName { family: Excerpt },
     #[error("metric name {family:?} is the same as another once it is escaped: {escaped}")]
-    CollidingName { family: String, escaped: String },
+    CollidingName { family: Excerpt, escaped: Excerpt },
     #[error(
         "group {group} can't exist beside group {twin}: their push_time_seconds would be the same series; delete one of them"
     )]
-    TwinGroup { group: String, twin: String },
+    TwinGroup { group: ShownLabels, twin: ShownLabels },
     #[error(
         "the labels of the push come to more than {limit} bytes with those of its group: push less at a time"
     )]
@@ -162,14 +168,14 @@ pub enum Cause {
         "{metric} has labels of {length} bytes with those of its group, but {MAX_BLOCK_BYTES} are the most"
     )]
     LongLabels { metric: String, length: u32 },
-    #[error("{what} has {length} bytes, but {most} are the most (limits.name_length): {name}...")]
-    LongName { what: &'static str, name: String, length: usize, most: usize },
+    #[error("{what} has {length} bytes, but {most} are the most (limits.name_length): {name}")]
+    LongName { what: &'static str, name: Excerpt, length: usize, most: usize },
     #[error(
         "the value of label {label} has {length} bytes, but {most} are the most (limits.label_value_length)"
     )]
-    LongValue { label: String, length: usize, most: usize },
+    LongValue { label: Excerpt, length: usize, most: usize },
     #[error("{metric} has labels whose names are the same once they are escaped: {label}")]
-    CollidingLabelNames { metric: String, label: String },
+    CollidingLabelNames { metric: String, label: Excerpt },
     #[error("{metric} has the value {}, but a counter only adds numbers from 0 up", format_f64(*.value))]
     CounterValue { metric: String, value: f64 },
     #[error("{metric} has a sum that is not a number, which would stay for good")]
@@ -197,11 +203,11 @@ pub enum Cause {
     #[error(
         "{metric} has an exemplar with a label name that is empty, has a NUL character or comes twice: {label:?}"
     )]
-    ExemplarLabel { metric: String, label: String },
+    ExemplarLabel { metric: String, label: Excerpt },
     #[error(
         "{metric} has an exemplar whose label {label} has a NUL character, which Prometheus does not read"
     )]
-    ExemplarValue { metric: String, label: String },
+    ExemplarValue { metric: String, label: Excerpt },
 }
 
 impl Cause {
@@ -249,22 +255,19 @@ impl Cause {
     }
 }
 
-/// How long the labels of a series may be in a message, in bytes.
-const SHOWN_LABEL_BYTES: usize = 400;
-
 /// A series as messages show it: the words of client_golang around protobuf text. Of many labels, or long ones,
 /// it shows the first.
 pub fn describe(family: &str, kind: Kind, block: &str, value: &Value) -> String {
-    let mut out = format!("collected metric {family:?} {{ ");
-    let mut left = SHOWN_LABEL_BYTES;
-    for pair in pairs(block) {
-        let length = pair.escaped_value().len() + pair.name().len();
-        let Some(rest) = left.checked_sub(length) else {
-            out.push_str("... ");
-            break;
-        };
-        left = rest;
-        out.push_str(&format!("label:{{name:{:?} value:{:?}}} ", pair.name(), pair.value()));
+    let mut out = format!("collected metric {} {{ ", quote(family.as_bytes()));
+    let (start, mut labels) = (out.len(), pairs(block));
+    while out.len() - start < SHOWN_LABELS_BYTES
+        && let Some(pair) = labels.next()
+    {
+        let (name, value) = (quote_value(pair.escaped_name()), quote_value(pair.escaped_value()));
+        out.push_str(&format!("label:{{name:{name} value:{value}}} "));
+    }
+    if let Some(more) = MoreLabels::of(labels) {
+        out.push_str(&format!("{more} "));
     }
     let word = kind.upper_name().to_lowercase();
     match value {
@@ -279,4 +282,47 @@ pub fn describe(family: &str, kind: Kind, block: &str, value: &Value) -> String 
     }
     out.push('}');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::MESSAGE_BYTES;
+
+    #[test]
+    fn a_refusal_is_short_whatever_it_is_about() {
+        for text in ["n", "\u{202e}", "\0", "\"", "\\\\", "é"] {
+            let long = text.repeat(1 << 20);
+            let excerpt = || Excerpt::of(&long);
+            let block = format!("{{{}}}", vec![format!("a=\"{long}\""); 3].join(","));
+            let metric = describe(&long, Kind::Counter, &block, &Value::Number(-1.0));
+            let group = || ShownLabels::of(&block);
+            let clash = |more| {
+                let cause = Cause::SuffixOfComposite { family: excerpt(), base: excerpt(), kind: "summary" };
+                Refusal::of(cause).with(Other::Group { key: group(), more })
+            };
+            let mut refusal = Refusal::of(Cause::DuplicateLabel { metric, label: excerpt() })
+                .with(Other::Family(long.clone()));
+            while refusal.add(clash(7)) {}
+            for refusal in
+                [refusal, Refusal::of(Cause::TwinGroup { group: group(), twin: group() }), clash(0)]
+            {
+                let sentence = refusal.sentence(" (line 1000000, column 1000000)");
+                assert!(sentence.len() < MESSAGE_BYTES - 100, "{} bytes: {sentence}", sentence.len());
+                // None of the words behind an excerpt is lost.
+                assert!(!refusal.has_more || sentence.ends_with("; and more"), "{sentence}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_labels_are_counted() {
+        let block = format!("{{{}}}", vec!["a=\"0123456789\""; 100].join(","));
+        let text = describe("m", Kind::Gauge, &block, &Value::Number(1.0));
+        assert!(
+            text.starts_with("collected metric \"m\" { label:{name:\"a\" value:\"0123456789\"} label:"),
+            "{text}"
+        );
+        assert!(text.ends_with("} ... (88 more labels) gauge:{value:1}}"), "{text}");
+    }
 }

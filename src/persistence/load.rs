@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use redb::{AccessGuard, Database, Range, ReadableDatabase};
 
+use crate::message::Excerpt;
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
 use crate::model::time::Moment;
@@ -40,8 +41,9 @@ pub(super) fn load(database: &Database, store: &Store, now: Moment) -> Result<i6
     };
     for row in read.open_table(KINDS).map_err(text)?.range::<&str>(..).map_err(text)? {
         let (name, kind) = row.map_err(text)?;
-        let kind = Kind::from_number(kind.value())
-            .ok_or_else(|| format!("metric {} has the unknown type {}", name.value(), kind.value()))?;
+        let kind = Kind::from_number(kind.value()).ok_or_else(|| {
+            format!("metric {} has the unknown type {}", Excerpt::of(name.value()), kind.value())
+        })?;
         loader.kinds.insert(name.value().into(), kind);
     }
     while let Some(group) = loader.group()? {
@@ -135,9 +137,9 @@ impl Loader {
                     .kinds
                     .get_key_value(name)
                     .map(|(name, kind)| (name.clone(), *kind))
-                    .ok_or_else(|| format!("metric {name} has no type"))?;
+                    .ok_or_else(|| format!("metric {} has no type", Excerpt::of(name)))?;
                 if pieces.iter().any(|piece: &Arc<Piece>| piece.form() != kind.form()) {
-                    return Err(format!("metric {name} has values of another type"));
+                    return Err(format!("metric {} has values of another type", Excerpt::of(&name)));
                 }
                 let metadata = Metadata { help: help.map(Arc::from), unit: unit.map(Arc::from) };
                 let number = family.checked_sub(1).ok_or("a family without a number")?;

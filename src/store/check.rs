@@ -6,10 +6,11 @@
 
 use std::collections::HashSet;
 
+use crate::message::{Excerpt, quote};
 use crate::model::escaping::Escaping;
 use crate::model::grouping::Grouping;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{pairs, without_empty_labels, write_pair};
+use crate::model::labels::{ShownLabels, pairs, without_empty_labels, write_pair};
 use crate::model::name::is_legacy_metric_name;
 use crate::model::push::{self, Push};
 use crate::model::rules::{Cause, Other, Refusal};
@@ -85,6 +86,7 @@ impl Names<'_> {
             definitions.check_shown(name)?;
         }
         let kind_of = |other: &str| kind_after(other, push, group, definitions, semantics);
+        let with_family = |(cause, other)| (cause, Other::Family(other));
         check_suffixes(name, pushed.kind, kind_of).map_err(with_family)?;
         if shown.is_empty() && definitions.shown().is_empty() {
             return Ok(());
@@ -108,17 +110,6 @@ impl Names<'_> {
     }
 }
 
-/// A collision of suffixes with the name of the family on the other side.
-fn with_family(cause: Cause) -> (Cause, Other) {
-    let other = match &cause {
-        Cause::SuffixOfComposite { base, .. } => base,
-        Cause::CompositeOverSuffix { other, .. } => other,
-        _ => return (cause, Other::SamePush),
-    };
-    let other = Other::Family(other.clone());
-    (cause, other)
-}
-
 /// The names of a push that are no legacy names.
 ///
 /// # Errors
@@ -130,7 +121,7 @@ fn shown_names_of(push: &Push) -> Result<ShownNames, Refusal> {
         let name = push.name(pushed);
         if let Some(escaped) = shown.collision(name, |legacy| push.family(legacy).is_some()) {
             let offset = push.series(pushed).first().and_then(|series| series.offset);
-            let cause = Cause::CollidingName { family: name.to_owned(), escaped };
+            let cause = Cause::CollidingName { family: Excerpt::of(name), escaped: Excerpt::of(&escaped) };
             return Err(Refusal::at(offset, cause).with(Other::SamePush));
         }
         shown.add(&name.into());
@@ -163,7 +154,7 @@ fn kind_after(
 fn kind_conflict(push: &Push, pushed: &push::Family, kind: Kind) -> Cause {
     let metric = match push.series(pushed).first() {
         Some(series) => push.describe(pushed, series),
-        None => format!("collected metric {:?}", push.name(pushed)),
+        None => format!("collected metric {}", quote(push.name(pushed).as_bytes())),
     };
     Cause::KindConflict { metric, kind }
 }
@@ -197,7 +188,12 @@ pub fn check_other_groups(
         };
         let mut spellings = spellings.iter().filter(|block| of_name.may_hold(block));
         if let Some(key) = spellings.find_map(holder) {
-            return Err(duplicate(push, pushed, series, Other::Group { key, more: 0 }));
+            return Err(duplicate(
+                push,
+                pushed,
+                series,
+                Other::Group { key: ShownLabels::of(&key), more: 0 },
+            ));
         }
     }
     Ok(())
@@ -219,7 +215,7 @@ pub fn check_spellings(push: &Push, own: &str, definitions: &Definitions) -> Res
         for series in push.series(pushed) {
             let shown = without_empty_labels(push.block(series));
             if let Some(key) = spellings.and_then(|all| all.other_holder(&shown, own)) {
-                let other = Other::Group { key: key.to_string(), more: 0 };
+                let other = Other::Group { key: ShownLabels::of(key), more: 0 };
                 return Err(duplicate(push, pushed, series, other));
             }
             if !seen.insert(shown) {
@@ -264,7 +260,10 @@ pub fn check_twin(
         spelled.other_holder(&shown, key).map(|twin| &**twin)
     };
     match twin {
-        Some(twin) => Err(Refusal::of(Cause::TwinGroup { group: key.to_owned(), twin: twin.to_owned() })),
+        Some(twin) => {
+            let (group, twin) = (ShownLabels::of(key), ShownLabels::of(twin));
+            Err(Refusal::of(Cause::TwinGroup { group, twin }))
+        }
         None => Ok(()),
     }
 }

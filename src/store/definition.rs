@@ -6,6 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use foldhash::fast::RandomState;
+
+use crate::message::Excerpt;
 use crate::model::escaping::Escaping;
 use crate::model::histogram::Layout;
 use crate::model::kind::{Form, Kind};
@@ -17,7 +20,6 @@ use crate::store::change::Tracking;
 use crate::store::shown_names::ShownNames;
 use crate::store::spellings::Spellings;
 use crate::store::texts::Texts;
-use foldhash::fast::RandomState;
 
 /// What a live name takes beside what its families in the groups do, in bytes.
 const NAME_BYTES: u64 = 512;
@@ -270,11 +272,12 @@ impl Definitions {
             own.kind == kind.classic() || (reconciles && own.kind.reconciled(name, kind).is_some())
         };
         match self.own.get(name) {
-            Some(own) if !own.is_shared => Err(Cause::Reserved { family: name.to_owned() }),
+            Some(own) if !own.is_shared => Err(Cause::Reserved { family: Excerpt::of(name) }),
             Some(own) if !goes_together(own) => {
-                Err(Cause::OwnKindConflict { family: name.to_owned(), pushed: kind, own: own.kind })
+                Err(Cause::OwnKindConflict { family: Excerpt::of(name), pushed: kind, own: own.kind })
             }
-            _ => check_suffixes(name, kind, |other| self.own.get(other).map(|own| own.kind)),
+            _ => check_suffixes(name, kind, |other| self.own.get(other).map(|own| own.kind))
+                .map_err(|(cause, _)| cause),
         }
     }
 
@@ -309,7 +312,7 @@ impl Definitions {
             None if is_own(&escaped) => Other::Gateway,
             None => Other::Family(escaped.clone()),
         };
-        Err((Cause::CollidingName { family: name.to_owned(), escaped }, other))
+        Err((Cause::CollidingName { family: Excerpt::of(name), escaped: Excerpt::of(&escaped) }, other))
     }
 
     /// The live names that are no legacy names, as they are shown.
@@ -499,28 +502,29 @@ fn note_change(
 ///
 /// # Errors
 ///
-/// The collision, in the words of client_golang.
-pub fn check_suffixes(name: &str, kind: Kind, live: impl Fn(&str) -> Option<Kind>) -> Result<(), Cause> {
+/// The collision, in the words of client_golang, and the name of the other family.
+pub fn check_suffixes(
+    name: &str,
+    kind: Kind,
+    live: impl Fn(&str) -> Option<Kind>,
+) -> Result<(), (Cause, String)> {
     for suffix in ["_count", "_sum", "_bucket"] {
         let Some(base) = name.strip_suffix(suffix).filter(|base| !base.is_empty()) else { continue };
         if let Some(base_kind) = live(base)
             && base_kind.sample_suffixes().contains(&suffix)
         {
-            return Err(Cause::SuffixOfComposite {
-                family: name.to_owned(),
-                base: base.to_owned(),
-                kind: composite_word(base_kind),
-            });
+            let (family, base_shown) = (Excerpt::of(name), Excerpt::of(base));
+            let cause =
+                Cause::SuffixOfComposite { family, base: base_shown, kind: composite_word(base_kind) };
+            return Err((cause, base.to_owned()));
         }
     }
     for suffix in kind.sample_suffixes() {
         let other = format!("{name}{suffix}");
         if live(&other).is_some() {
-            return Err(Cause::CompositeOverSuffix {
-                family: name.to_owned(),
-                kind: composite_word(kind),
-                other,
-            });
+            let (family, other_shown) = (Excerpt::of(name), Excerpt::of(&other));
+            let cause = Cause::CompositeOverSuffix { family, kind: composite_word(kind), other: other_shown };
+            return Err((cause, other));
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Where the other one is: what a refused push clashes with, for the message.
 
+use crate::model::labels::ShownLabels;
 use crate::model::push::Push;
 use crate::model::rules::{Cause, Other, Refusal};
 use crate::store::Store;
@@ -29,9 +30,9 @@ impl Store {
         let is_in_own = self.groups.get(own).is_some_and(|group| has_family(&group));
         let others = groups - u32::from(is_in_own);
         if others == 0 {
-            return Some(Other::Group { key: own.to_owned(), more: 0 });
+            return Some(Other::Group { key: ShownLabels::of(own), more: 0 });
         }
-        let key = definitions.holder(name, own)?.to_string();
+        let key = ShownLabels::of(definitions.holder(name, own)?);
         Some(Other::Group { key, more: others - 1 })
     }
 }

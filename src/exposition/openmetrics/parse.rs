@@ -11,13 +11,13 @@ use super::name::kind_of;
 use super::number::parse_time;
 use crate::exposition::assembly::{Assembly, Member, Role, duplicate_label};
 use crate::exposition::ending::{self, position};
-use crate::exposition::quote::{quote, quote_beginning, quote_byte};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
 use crate::exposition::text::Names;
+use crate::message::{quote, quote_byte};
 use crate::model::body::{Body, Label};
 use crate::model::exemplar::Place;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{EmptyLabels, unescape};
+use crate::model::labels::{EmptyLabels, quote_value};
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
 
@@ -203,7 +203,7 @@ impl<'a> Parser<'a> {
                 let word = line.words();
                 let kind = kind_of(word)
                     .ok_or_else(|| line.fault(at, format!("unknown metric type {}", quote(word))))?;
-                let type_name = |kind| super::Form { name, kind }.type_name().to_owned();
+                let type_name = |kind| quote(super::Form { name, kind }.type_name().as_bytes());
                 Again::of(&mut self.current.kind, kind, type_name)
             }
             b"UNIT" => {
@@ -212,11 +212,11 @@ impl<'a> Parser<'a> {
                     let message = format!("the name {} does not end in its unit", quote(name.as_bytes()));
                     return Err(line.fault(at, message));
                 }
-                Again::of(&mut self.current.unit, unit, str::to_owned)
+                Again::of(&mut self.current.unit, unit, |unit| quote(unit.as_bytes()))
             }
             _ => {
                 let help = line.openmetrics_help()?;
-                Again::of(&mut self.current.help, help, str::to_owned)
+                Again::of(&mut self.current.help, help, |help| quote(help.as_bytes()))
             }
         };
         match again {
@@ -227,8 +227,8 @@ impl<'a> Parser<'a> {
                 let message = format!(
                     "second {keyword} line for metric {}: {} here, {} before",
                     quote(name.as_bytes()),
-                    quote_beginning(&here),
-                    quote_beginning(&before)
+                    here,
+                    before
                 );
                 return Err(line.fault(start, message));
             }
@@ -342,7 +342,7 @@ impl<'a> Parser<'a> {
             let (label, value_at) = self.label(line)?;
             if label.name == special {
                 let Some(number) = parse_f64(label.escaped_value.as_bytes()) else {
-                    let value = quote(unescape(label.escaped_value).as_bytes());
+                    let value = quote_value(label.escaped_value);
                     let message = format!("expected a number as value of the label {special}, got {value}");
                     return Err(line.fault(value_at, message));
                 };

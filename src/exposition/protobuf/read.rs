@@ -6,7 +6,7 @@ use bumpalo::Bump;
 
 use super::wire::{Field, WireError, delimited, fields, varint, zigzag};
 use crate::exposition::assembly::duplicate_label;
-use crate::exposition::quote::quote;
+use crate::message::quote;
 use crate::model::body::{self, Body, Label, Value};
 use crate::model::count::Count;
 use crate::model::exemplar::Place;

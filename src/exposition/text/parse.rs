@@ -9,11 +9,11 @@ use bumpalo::Bump;
 use super::targets::{Target, Targets};
 use crate::exposition::assembly::{Assembly, Member, duplicate_label};
 use crate::exposition::ending::{self, position};
-use crate::exposition::quote::{quote, quote_beginning, quote_byte};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
+use crate::message::{quote, quote_byte};
 use crate::model::body::{Body, Label};
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{EmptyLabels, unescape};
+use crate::model::labels::{EmptyLabels, quote_value, unescape};
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
 
@@ -197,8 +197,8 @@ impl<'a> Parser<'a> {
                     let message = format!(
                         "second HELP line for metric name {}: {} here, {} before",
                         quote(family.name.as_bytes()),
-                        quote_beginning(help),
-                        quote_beginning(known)
+                        quote(help.as_bytes()),
+                        quote(known.as_bytes())
                     );
                     return Err(line.fault(name_at, message));
                 }
@@ -343,7 +343,7 @@ impl<'a> Parser<'a> {
                 }
                 Some(label) => {
                     let Some(number) = parse_f64(value.as_bytes()) else {
-                        let value = quote(unescape(value).as_bytes());
+                        let value = quote_value(value);
                         let message = format!("expected float as value for '{label}' label, got {value}");
                         return Err(line.fault(value_at, message));
                     };
@@ -355,7 +355,7 @@ impl<'a> Parser<'a> {
                 b',' => line.at += 1,
                 b'}' => {}
                 _ => {
-                    let value = quote(unescape(value).as_bytes());
+                    let value = quote_value(value);
                     return Err(line.fault(line.at, format!("unexpected end of label value {value}")));
                 }
             }

@@ -19,6 +19,7 @@ use crate::gateway::browse::{Asker, GroupPage, GroupSummary, Missing, SeriesPage
 use crate::http::connection::Watch;
 use crate::http::path::decode;
 use crate::http::{State, stream};
+use crate::message::bounded;
 use crate::model::escaping::escape_values;
 use crate::model::histogram::Histogram;
 use crate::model::name::is_legacy_label_name;
@@ -141,7 +142,7 @@ async fn answer<F: Serialize + Send + 'static>(
             send_json(&Success { status: "success", data: found }, send)
         }),
         Err(error) => {
-            let body = Failure { status: "error", error_type: error.kind(), error: error.to_string() };
+            let body = Failure { status: "error", error_type: error.kind(), error: bounded(&error) };
             let mut answer = with_cors(HttpResponse::build(error.code()));
             answer.content_type("application/json").body(to_json(&body))
         }

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use actix_web::web::Query;
 
 use crate::gateway::browse::{GroupQuery, GroupSort, GroupWords, SeriesWords, TooManyWords, Window};
+use crate::message::Excerpt;
 
 /// Groups on a page: unless asked for, and at most.
 const GROUPS: (usize, usize) = (50, 500);
@@ -86,7 +87,10 @@ impl Parameters {
         let choice = choices.iter().find(|(choice, _)| wanted.is_none_or(|wanted| wanted == *choice));
         choice.map(|(_, choice)| *choice).ok_or_else(|| {
             let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
-            bad(name, format_args!("{:?} is none of {}", wanted.unwrap_or_default(), names.join(", ")))
+            bad(
+                name,
+                format_args!("{:?} is none of {}", Excerpt::of(wanted.unwrap_or_default()), names.join(", ")),
+            )
         })
     }
 
@@ -101,7 +105,7 @@ impl Parameters {
         text.parse()
             .ok()
             .filter(|_| is_number)
-            .ok_or_else(|| bad(name, format_args!("{text:?} is no number")))
+            .ok_or_else(|| bad(name, format_args!("{:?} is no number", Excerpt::of(text))))
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 
+use crate::message::Excerpt;
 use crate::model::body::Label;
 use crate::model::escaping::colliding_label;
 use crate::model::grouping::Grouping;
@@ -87,10 +88,10 @@ impl<'a> Template<'a> {
         let mut order: Vec<usize> = (0..labels.len()).collect();
         order.sort_by_key(|&at| labels[at].name);
         if let Some(pair) = order.windows(2).find(|pair| labels[pair[0]].name == labels[pair[1]].name) {
-            return Err(LabelFault::Duplicate(labels[pair[0]].name.to_owned()));
+            return Err(LabelFault::Duplicate(Excerpt::of(labels[pair[0]].name)));
         }
         if let Some(label) = labels.iter().find(|label| is_unusable_label_name(label.name)) {
-            return Err(LabelFault::Invalid(label.name.to_owned()));
+            return Err(LabelFault::Invalid(Excerpt::of(label.name)));
         }
         let mut template = Template {
             form: Some(kind.form()),
@@ -133,7 +134,7 @@ impl<'a> Template<'a> {
         }
         template.text.extend_from_slice(b"}");
         match std::str::from_utf8(&template.text).ok().and_then(colliding_label) {
-            Some(name) => Err(LabelFault::Colliding(name)),
+            Some(name) => Err(LabelFault::Colliding(Excerpt::of(&name))),
             None => Ok(template),
         }
     }
@@ -161,9 +162,9 @@ impl<'a> Template<'a> {
 
 /// What is wrong with the labels of a series.
 pub(super) enum LabelFault {
-    Duplicate(String),
-    Invalid(String),
-    Colliding(String),
+    Duplicate(Excerpt),
+    Invalid(Excerpt),
+    Colliding(Excerpt),
     /// `le` on a histogram, or else `quantile` on a summary.
     Explicit(bool),
 }

@@ -4,6 +4,7 @@ use super::created::Created;
 use super::labels::{ForcedLabels, Template};
 use super::session::{Session, process_start};
 use super::{Exemplar, Family, GROUP_FAMILIES, NativeAt, Push, Series, Span, Value};
+use crate::message::Excerpt;
 use crate::model::body::{self, Body};
 use crate::model::by_series::BySeries;
 use crate::model::count::Count;
@@ -12,7 +13,7 @@ use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::grouping::Grouping;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{has_empty_labels, unescape, write_block};
+use crate::model::labels::{escape_count, has_empty_labels, write_block};
 use crate::model::limits::{MAX_BLOCK_BYTES, PushLimits};
 use crate::model::native_histogram::{Fault, MAX_BUCKETS, NativeHistogram};
 use crate::model::rules::{Cause, Refusal, describe};
@@ -75,7 +76,7 @@ impl Push {
             }
             if family.name.contains('\0') {
                 let offset = body.series_of(family).next().and_then(|series| series.offset);
-                return Err(Refusal::at(offset, Cause::InvalidName { family: family.name.to_owned() }));
+                return Err(Refusal::at(offset, Cause::InvalidName { family: Excerpt::of(family.name) }));
             }
             if family.name.len() > limits.name_length {
                 let offset = body.series_of(family).next().and_then(|series| series.offset);
@@ -150,11 +151,8 @@ impl Push {
     }
 }
 
-/// How much of a name that is too long is shown.
-const SHOWN_CHARS: usize = 64;
-
 fn too_long(what: &'static str, name: &str, most: usize) -> Cause {
-    Cause::LongName { what, name: name.chars().take(SHOWN_CHARS).collect(), length: name.len(), most }
+    Cause::LongName { what, name: Excerpt::of(name), length: name.len(), most }
 }
 
 fn span_of<T>(items: &mut Vec<T>, fill: impl FnOnce(&mut Vec<T>)) -> Span {
@@ -179,8 +177,8 @@ enum ValueFault {
     NoCount,
     Native(Fault),
     ExemplarLabels(usize),
-    ExemplarLabel(String),
-    ExemplarValue(String),
+    ExemplarLabel(Excerpt),
+    ExemplarValue(Excerpt),
     /// The value is not of the kind of its family.
     NotA(Kind),
     /// Its parts come more than once.
@@ -259,10 +257,11 @@ impl<'a> Builder<'_, 'a> {
     #[cold]
     fn check_values(&self, series: &body::Series, labels: &[body::Label<'_>]) -> Result<(), Refusal> {
         let most = self.limits.label_value_length;
-        let values = labels.iter().map(|label| (label.name, unescape(label.escaped_value).len()));
+        let length = |escaped: &str| escaped.len() - escape_count(escaped);
+        let values = labels.iter().map(|label| (label.name, length(label.escaped_value)));
         match values.into_iter().find(|(_, length)| *length > most) {
             Some((label, length)) => {
-                let label = label.chars().take(SHOWN_CHARS).collect();
+                let label = Excerpt::of(label);
                 Err(Refusal::at(series.offset, Cause::LongValue { label, length, most }))
             }
             None => Ok(()),
@@ -283,13 +282,14 @@ impl<'a> Builder<'_, 'a> {
             let twice = labels.windows(2).find(|pair| is_bad(pair)).map(|pair| &pair[0]);
             let is_unusable = |label: &&body::Label<'_>| label.name.is_empty() || label.name.contains('\0');
             if let Some(bad) = labels.iter().find(is_unusable).or(twice) {
-                return Err(ValueFault::ExemplarLabel(bad.name.to_owned()));
+                return Err(ValueFault::ExemplarLabel(Excerpt::of(bad.name)));
             }
             if let Some(bad) = labels.iter().find(|label| label.escaped_value.contains('\0')) {
-                return Err(ValueFault::ExemplarValue(bad.name.to_owned()));
+                return Err(ValueFault::ExemplarValue(Excerpt::of(bad.name)));
             }
             let chars = |label: &body::Label<'_>| {
-                label.name.chars().count() + unescape(label.escaped_value).chars().count()
+                label.name.chars().count() + label.escaped_value.chars().count()
+                    - escape_count(label.escaped_value)
             };
             let chars = labels.iter().map(chars).sum();
             if chars > MAX_LABEL_CHARS {
@@ -297,7 +297,7 @@ impl<'a> Builder<'_, 'a> {
             }
             let own = self.raw_block(&labels);
             if let Some(bad) = std::str::from_utf8(own.of(&self.text)).ok().and_then(colliding_label) {
-                return Err(ValueFault::ExemplarLabel(bad));
+                return Err(ValueFault::ExemplarLabel(Excerpt::of(&bad)));
             }
             let exemplar =
                 Exemplar { place: exemplar.place, block: own, value: exemplar.value, at: exemplar.at };

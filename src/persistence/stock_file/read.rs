@@ -4,7 +4,8 @@ use super::gob::Cursor;
 use super::schema::Schema;
 use super::types::{FIRST_DEFINED, Types};
 use super::{Fault, Skipped, StockFamily, StockFile, StockFileError, StockGroup, time};
-use crate::exposition::quote::quote;
+use crate::message::{Excerpt, quote};
+use crate::model::labels::{MoreLabels, SHOWN_LABELS_BYTES};
 use crate::model::name::is_legacy_label_name;
 
 /// Whether a file that begins with these bytes, of which 32 are enough, can be a stock gateway's: all
@@ -123,11 +124,25 @@ impl<'a> RawGroup<'a> {
 
     /// The labels for a message.
     fn describe(&self) -> String {
-        let label = |&(name, value): &(&[u8], &[u8])| {
-            let name = text(name).filter(|name| is_legacy_label_name(name)).unwrap_or_else(|| quote(name));
-            format!("{name}={}", quote(value))
-        };
-        format!("{{{}}}", self.labels.iter().map(label).collect::<Vec<_>>().join(","))
+        let (mut out, mut labels) = (String::from("{"), self.labels.iter());
+        while out.len() < SHOWN_LABELS_BYTES
+            && let Some(&(name, value)) = labels.next()
+        {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            match std::str::from_utf8(name).ok().filter(|name| is_legacy_label_name(name)) {
+                Some(name) => out.push_str(&Excerpt::of(name).to_string()),
+                None => out.push_str(&quote(name)),
+            }
+            out.push('=');
+            out.push_str(&quote(value));
+        }
+        if labels.len() > 0 {
+            out.push_str(&format!(",{}", MoreLabels(labels.len())));
+        }
+        out.push('}');
+        out
     }
 }
 

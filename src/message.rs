@@ -1,0 +1,249 @@
+//! Texts of others in messages: cut, so that no message is long because of what somebody sent, and escaped as Go's
+//! `%q` does it, as clients may match the words around them.
+//!
+//! A text is cut where it is quoted, before it is copied. [`bounded`] is the last bound, where a message becomes
+//! an answer.
+
+use std::fmt::{self, Debug, Display, Write};
+
+/// How much of a name, a value, a path or another text a message quotes, in bytes.
+pub const QUOTED_BYTES: usize = 200;
+
+/// How long a message may be, in bytes.
+pub const MESSAGE_BYTES: usize = 4096;
+
+/// Room for what [`LeftOut`] writes, and for a line feed.
+const MARK_BYTES: usize = 40;
+
+/// `bytes` in double quotes, with what is not printable UTF-8 escaped; the beginning of what is long.
+pub fn quote(bytes: &[u8]) -> String {
+    quote_beginning(bytes, 0)
+}
+
+/// The same for the beginning of a text that goes on for `more` bytes.
+pub fn quote_beginning(bytes: &[u8], more: usize) -> String {
+    let mut out = String::from("\"");
+    let quoted = push_quoted(&mut out, bytes);
+    out.push('"');
+    let _ = write!(out, "{}", LeftOut(bytes.len() - quoted + more));
+    out
+}
+
+/// Appends the beginning of `bytes`, escaped, and returns how many of them that is.
+fn push_quoted(out: &mut String, bytes: &[u8]) -> usize {
+    // A character that this cuts is not reached: what stands before it is as long already.
+    let bytes = &bytes[..bytes.len().min(QUOTED_BYTES + char::MAX.len_utf8())];
+    let (start, mut quoted) = (out.len(), 0);
+    for chunk in bytes.utf8_chunks() {
+        let invalid = chunk.invalid().iter().map(|byte| (1, Err(*byte)));
+        for (length, part) in chunk.valid().chars().map(|c| (c.len_utf8(), Ok(c))).chain(invalid) {
+            let before = out.len();
+            match part {
+                Ok(c) => push_char(out, c, '"'),
+                Err(byte) => _ = write!(out, "\\x{byte:02x}"),
+            }
+            if out.len() - start > QUOTED_BYTES {
+                out.truncate(before);
+                return quoted;
+            }
+            quoted += length;
+        }
+    }
+    quoted
+}
+
+/// `byte` as Go quotes a character.
+pub fn quote_byte(byte: u8) -> String {
+    let mut out = String::from("'");
+    push_char(&mut out, char::from(byte), '\'');
+    out.push('\'');
+    out
+}
+
+/// Appends a character as Go escapes it between these delimiters.
+pub fn push_char(out: &mut String, c: char, delimiter: char) {
+    match c {
+        '\\' => out.push_str("\\\\"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        '\u{7}' => out.push_str("\\a"),
+        '\u{8}' => out.push_str("\\b"),
+        '\u{b}' => out.push_str("\\v"),
+        '\u{c}' => out.push_str("\\f"),
+        c if c == delimiter => {
+            out.push('\\');
+            out.push(c);
+        }
+        c if is_printable(c) => out.push(c),
+        c if c.is_ascii() => _ = write!(out, "\\x{:02x}", u32::from(c)),
+        c if u32::from(c) < 0x10000 => _ = write!(out, "\\u{:04x}", u32::from(c)),
+        c => _ = write!(out, "\\U{:08x}", u32::from(c)),
+    }
+}
+
+/// Nearly Go's `unicode.IsPrint`: no control character, no blank but the space, nothing invisible,
+/// nothing that turns the direction of writing.
+pub fn is_printable(c: char) -> bool {
+    let invisible = matches!(c,
+        '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{e000}'..='\u{f8ff}' | '\u{feff}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{fffe}'..='\u{ffff}' | '\u{e0000}'..='\u{e00ff}' | '\u{f0000}'..);
+    c == ' ' || !(c.is_control() || c.is_whitespace() || invisible)
+}
+
+/// The beginning of a text, for a message. As it is with `{}`, quoted with `{:?}`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Excerpt {
+    text: String,
+    left_out: usize,
+}
+
+impl Excerpt {
+    /// The beginning of `text`.
+    pub fn of(text: &str) -> Excerpt {
+        let text_shown = beginning(text, QUOTED_BYTES);
+        Excerpt { text: text_shown.to_owned(), left_out: text.len() - text_shown.len() }
+    }
+}
+
+impl Display for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.text, LeftOut(self.left_out))
+    }
+}
+
+impl Debug for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&quote_beginning(self.text.as_bytes(), self.left_out))
+    }
+}
+
+/// As many characters of `text` as have no more than `most` bytes.
+pub fn beginning(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Says that so many bytes of a text are not shown; nothing if all are.
+pub struct LeftOut(pub usize);
+
+impl Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            1 => f.write_str("... (1 more byte)"),
+            count => write!(f, "... ({count} more bytes)"),
+        }
+    }
+}
+
+/// A message that is no longer than [`MESSAGE_BYTES`], with a line feed behind it.
+pub fn bounded(message: impl Display) -> String {
+    let mut bounded = Bounded::new(MESSAGE_BYTES);
+    let _ = write!(bounded, "{message}");
+    bounded.finish()
+}
+
+/// Collects a text and leaves out what is too much. That is only counted.
+#[derive(Debug)]
+pub struct Bounded {
+    text: String,
+    most: usize,
+    left_out: usize,
+}
+
+impl Bounded {
+    /// For `most` bytes, with the mark that something was left out.
+    pub fn new(most: usize) -> Bounded {
+        Bounded { text: String::new(), most: most.saturating_sub(MARK_BYTES), left_out: 0 }
+    }
+
+    /// What was collected.
+    pub fn finish(mut self) -> String {
+        let _ = write!(self.text, "{}", LeftOut(self.left_out));
+        self.text
+    }
+}
+
+impl Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = if self.left_out > 0 { 0 } else { self.most - self.text.len() };
+        let fitting = beginning(text, room);
+        self.text.push_str(fitting);
+        self.left_out += text.len() - fitting.len();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn as_go_quotes() {
+        assert_eq!(quote(b"/b/c/"), r#""/b/c/""#);
+        assert_eq!(quote(b"a\"b\\c\n\t\x00\xff"), r#""a\"b\\c\n\t\x00\xff""#);
+        assert_eq!(quote("größe ✓ \u{feff}".as_bytes()), "\"größe ✓ \\ufeff\"");
+        assert_eq!(quote_byte(b'\n'), r"'\n'");
+        assert_eq!(quote_byte(b'\''), r"'\''");
+        assert_eq!(format!("{:?}", Excerpt::of("a\"\u{202e}")), r#""a\"\u202e""#);
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let long = "a".repeat(QUOTED_BYTES);
+        assert_eq!(quote(long.as_bytes()), format!("\"{long}\""));
+        assert_eq!(quote(format!("{long}b").as_bytes()), format!("\"{long}\"... (1 more byte)"));
+        assert_eq!(quote(format!("{long}✓").as_bytes()), format!("\"{long}\"... (3 more bytes)"));
+        assert_eq!(
+            quote(format!("{}✓", &long[1..]).as_bytes()),
+            format!("\"{}\"... (3 more bytes)", &long[1..])
+        );
+        assert_eq!(quote(&[0; 1000]), format!("\"{}\"... (950 more bytes)", r"\x00".repeat(50)));
+        assert_eq!(Excerpt::of(&long).to_string(), long);
+        assert_eq!(Excerpt::of(&format!("{long}bc")).to_string(), format!("{long}... (2 more bytes)"));
+        assert_eq!(
+            format!("{:?}", Excerpt::of(&format!("{long}bc"))),
+            format!("\"{long}\"... (2 more bytes)")
+        );
+        let message =
+            bounded(format_args!("{}é{}", "a".repeat(MESSAGE_BYTES - MARK_BYTES - 1), "b".repeat(7)));
+        assert!(message.ends_with("aaa... (9 more bytes)"), "{message}");
+        assert_eq!(bounded("é").as_str(), "é");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_a_quotation_long(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let quoted = quote(&bytes);
+            prop_assert!(quoted.len() <= QUOTED_BYTES + 2 + MARK_BYTES);
+            prop_assert!(quoted.chars().all(is_printable));
+            // What is short is there as it was.
+            let is_whole = !quoted.ends_with(" more bytes)") && !quoted.ends_with(" more byte)");
+            prop_assert!(is_whole || bytes.len() > QUOTED_BYTES / 10);
+        }
+
+        #[test]
+        fn an_excerpt_and_its_rest_are_the_text(text in ".{0,400}") {
+            let excerpt = Excerpt::of(&text);
+            prop_assert!(text.starts_with(&excerpt.text));
+            prop_assert_eq!(excerpt.text.len() + excerpt.left_out, text.len());
+            prop_assert!(excerpt.text.len() <= QUOTED_BYTES);
+        }
+
+        #[test]
+        fn messages_are_bounded(parts in proptest::collection::vec(".{0,900}", 0..12)) {
+            let mut message = Bounded::new(MESSAGE_BYTES);
+            parts.iter().for_each(|part| message.write_str(part).unwrap());
+            let (all, message) = (parts.concat(), message.finish());
+            prop_assert!(message.len() < MESSAGE_BYTES);
+            prop_assert!(message == all || all.len() > MESSAGE_BYTES - MARK_BYTES);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Pushes that are refused, and whose refusals would be long if they said all that was pushed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
+
+use std::io::Write as _;
+
+use super::attack::Attack;
+use crate::support::{Connection, encode_request};
+
+/// No answer is longer, and no line of the log.
+const LONGEST: usize = 4096;
+
+/// A negative counter with so many labels of 60 KB, compressed.
+fn negative_counter(labels: usize) -> Vec<u8> {
+    let value = "v".repeat(60_000);
+    let labels: String = (0..labels).map(|number| format!("l{number}=\"{value}\",")).collect();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    write!(gzip, "# TYPE c counter\nc{{{labels}}} -1\n").unwrap();
+    gzip.finish().unwrap()
+}
+
+fn gzip_push(body: &[u8]) -> Vec<u8> {
+    encode_request("POST", "/metrics/job/echo", &[("Content-Encoding", "gzip")], body)
+}
+
+#[track_caller]
+fn assert_short(log: &str) {
+    let longest = log.lines().map(str::len).max().unwrap_or_default();
+    assert!(longest <= LONGEST, "a line of {longest} bytes");
+}
+
+#[test]
+fn a_refusal_does_not_say_all_that_was_pushed() {
+    let attack = Attack::start("");
+    let body = negative_counter(260);
+    assert!(body.len() < 20_000, "{}", body.len());
+    let answer = attack.gateway.request("POST", "/metrics/job/echo", &[("Content-Encoding", "gzip")], &body);
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.len() <= LONGEST, "{} bytes", answer.body.len());
+    let text = answer.text();
+    assert!(text.contains("\"... (59800 more bytes)} ... (258 more labels) counter:{value:-1}}"), "{text}");
+    assert!(text.contains(" has the value -1, but a counter only adds numbers from 0 up (line 2, column 1)"));
+    let word = "x".repeat(500_000);
+    let text = attack.gateway.refused("/metrics/job/echo", &format!("# TYPE m {word}\n"));
+    assert!(text.len() <= LONGEST && text.contains("unknown metric type \"xxxxx"), "{text:.300}");
+    assert!(text.ends_with("x\"... (499800 more bytes) (column 10)\n"), "{text}");
+    assert_short(&attack.gateway.stderr());
+    attack.is_over();
+}
+
+#[test]
+fn refusals_that_nobody_reads_take_no_memory() {
+    const FIRST: usize = 24;
+    const CONNECTIONS: usize = 48;
+    let attack = Attack::start("");
+    let push = gzip_push(&negative_counter(30));
+    let refused = || attack.gateway.sample("tallygate_refused_pushes_total{reason=\"counter_value\"}");
+    let send = |count: usize| -> Vec<Connection> {
+        let held = (0..count).map(|_| {
+            let mut connection = attack.gateway.connect();
+            connection.send(&push).unwrap();
+            connection
+        });
+        held.collect()
+    };
+    // What parsing takes on each processor is not meant.
+    let first = send(FIRST);
+    attack.until(|| refused() == Some(FIRST as f64));
+    let before = attack.peak();
+    let second = send(CONNECTIONS);
+    attack.until(|| refused() == Some((FIRST + CONNECTIONS) as f64));
+    // Said whole they would be 82 MiB.
+    let taken = attack.peak() - before;
+    assert!(taken < 48 << 20, "{} MiB", taken >> 20);
+    let word = "x".repeat(500_000);
+    let words: Vec<Connection> = (0..CONNECTIONS)
+        .map(|_| {
+            let mut connection = attack.gateway.connect();
+            let body = format!("# TYPE m {word}\n");
+            connection.send(&encode_request("POST", "/metrics/job/echo", &[], body.as_bytes())).unwrap();
+            connection
+        })
+        .collect();
+    for mut connection in first.into_iter().chain(second).chain(words) {
+        let answer = connection.read_response("POST").unwrap();
+        assert_eq!(answer.status, 400, "{:.300}", answer.text());
+        assert!(answer.body.len() <= LONGEST, "{} bytes", answer.body.len());
+    }
+    assert_short(&attack.gateway.stderr());
+    attack.is_over();
+}
