@@ -8,7 +8,7 @@ mod repeats;
 use std::fmt::{self, Debug, Display, Write as _};
 use std::time::Instant;
 
-pub use repeats::{LINES_A_SECOND, Repeats, SECOND};
+pub use repeats::{Repeats, SECOND};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;

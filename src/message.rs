@@ -95,15 +95,15 @@ pub fn is_printable(c: char) -> bool {
 /// The beginning of a text, for a message. As it is with `{}`, quoted with `{:?}`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Excerpt {
-    text: String,
+    text: Box<str>,
     left_out: usize,
 }
 
 impl Excerpt {
     /// The beginning of `text`.
     pub fn of(text: &str) -> Excerpt {
-        let text_shown = beginning(text, QUOTED_BYTES);
-        Excerpt { text: text_shown.to_owned(), left_out: text.len() - text_shown.len() }
+        let shown = beginning(text, QUOTED_BYTES);
+        Excerpt { text: shown.into(), left_out: text.len() - shown.len() }
     }
 }
 
@@ -232,7 +232,7 @@ mod tests {
         #[test]
         fn an_excerpt_and_its_rest_are_the_text(text in ".{0,400}") {
             let excerpt = Excerpt::of(&text);
-            prop_assert!(text.starts_with(&excerpt.text));
+            prop_assert!(text.starts_with(&*excerpt.text));
             prop_assert_eq!(excerpt.text.len() + excerpt.left_out, text.len());
             prop_assert!(excerpt.text.len() <= QUOTED_BYTES);
         }

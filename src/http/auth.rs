@@ -146,7 +146,7 @@ impl Guard {
         let needed = needed.map_or("anything", Permission::name);
         let reason = format!("{identity} does not have the permission {needed:?}");
         denied(Denial::Forbidden, &reason);
-        Err(answer::error(StatusCode::FORBIDDEN, &format!("Forbidden: {reason}")))
+        Err(answer::error(StatusCode::FORBIDDEN, format_args!("Forbidden: {reason}")))
     }
 
     /// The answer to a request that is one too many, if it is.

@@ -19,7 +19,7 @@ use crate::message::Excerpt;
 pub const SECOND: Duration = Duration::from_secs(1);
 
 /// How many lines of a kind are written in that time.
-pub const LINES_A_SECOND: u32 = 10;
+const LINES_A_SECOND: u32 = 10;
 
 /// What is known of the lines that were written lately. Clones share it.
 #[derive(Clone, Debug)]

@@ -105,11 +105,11 @@ impl Display for ShownLabels {
 }
 
 /// The labels that a message does not show.
-pub struct MoreLabels(pub usize);
+pub struct MoreLabels(usize);
 
 impl MoreLabels {
     /// The labels that are left, if there are any.
-    pub fn of(rest: Pairs<'_>) -> Option<MoreLabels> {
+    pub fn of<L>(rest: impl Iterator<Item = L>) -> Option<MoreLabels> {
         let count = rest.count();
         (count > 0).then_some(MoreLabels(count))
     }

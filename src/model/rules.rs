@@ -8,7 +8,7 @@ use crate::message::{Excerpt, quote};
 use crate::model::count::Count;
 use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::kind::Kind;
-use crate::model::labels::{MoreLabels, SHOWN_LABELS_BYTES, ShownLabels, pairs, quote_value};
+use crate::model::labels::{MoreLabels, Pair, SHOWN_LABELS_BYTES, ShownLabels, pairs, quote_value};
 use crate::model::limits::{Limit, MAX_BLOCK_BYTES};
 use crate::model::native_histogram::Fault;
 use crate::model::number::format_f64;
@@ -258,12 +258,24 @@ impl Cause {
 /// A series as messages show it: the words of client_golang around protobuf text. Of many labels, or long ones,
 /// it shows the first.
 pub fn describe(family: &str, kind: Kind, block: &str, value: &Value) -> String {
+    let quoted = |pair: Pair<'_>| (quote_value(pair.escaped_name()), quote_value(pair.escaped_value()));
+    describe_labels(family, kind, pairs(block), quoted, value)
+}
+
+/// The same of labels that are in no block; `quoted` gives the name and the value of one.
+pub(super) fn describe_labels<L>(
+    family: &str,
+    kind: Kind,
+    mut labels: impl Iterator<Item = L>,
+    quoted: impl Fn(L) -> (String, String),
+    value: &Value,
+) -> String {
     let mut out = format!("collected metric {} {{ ", quote(family.as_bytes()));
-    let (start, mut labels) = (out.len(), pairs(block));
+    let start = out.len();
     while out.len() - start < SHOWN_LABELS_BYTES
-        && let Some(pair) = labels.next()
+        && let Some(label) = labels.next()
     {
-        let (name, value) = (quote_value(pair.escaped_name()), quote_value(pair.escaped_value()));
+        let (name, value) = quoted(label);
         out.push_str(&format!("label:{{name:{name} value:{value}}} "));
     }
     if let Some(more) = MoreLabels::of(labels) {

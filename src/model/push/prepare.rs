@@ -4,7 +4,7 @@ use super::created::Created;
 use super::labels::{ForcedLabels, Template};
 use super::session::{Session, process_start};
 use super::{Exemplar, Family, GROUP_FAMILIES, NativeAt, Push, Series, Span, Value};
-use crate::message::Excerpt;
+use crate::message::{Excerpt, quote};
 use crate::model::body::{self, Body};
 use crate::model::by_series::BySeries;
 use crate::model::count::Count;
@@ -13,10 +13,10 @@ use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::grouping::Grouping;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{escape_count, has_empty_labels, write_block};
+use crate::model::labels::{escape_count, has_empty_labels, quote_value, write_block};
 use crate::model::limits::{MAX_BLOCK_BYTES, PushLimits};
 use crate::model::native_histogram::{Fault, MAX_BUCKETS, NativeHistogram};
-use crate::model::rules::{Cause, Refusal, describe};
+use crate::model::rules::{Cause, Refusal, describe, describe_labels};
 use crate::model::summary::Quantile;
 
 impl Push {
@@ -232,8 +232,11 @@ impl<'a> Builder<'_, 'a> {
                 return Err(Refusal::at(series.offset, too_long("a label name", label.name, most)));
             }
             self.template = Template::new(kind, labels, &self.forced).map_err(|fault| {
-                let block = self.raw_block(labels);
-                let metric = self.describe(family, kind, block, series);
+                let quoted = |label: &body::Label<'_>| {
+                    (quote(label.name.as_bytes()), quote_value(label.escaped_value))
+                };
+                let value = self.shown_value(series);
+                let metric = describe_labels(family, kind, labels.iter(), quoted, &value);
                 Refusal::at(series.offset, fault.cause(metric))
             })?;
         }
@@ -306,7 +309,7 @@ impl<'a> Builder<'_, 'a> {
         Ok(())
     }
 
-    /// The labels of the body as they are, for a message or an exemplar.
+    /// The labels of the body as they are, for an exemplar.
     fn raw_block(&mut self, labels: &[body::Label<'_>]) -> Span {
         let pairs = labels.iter().map(|label| (label.name, label.escaped_value));
         span_of(&mut self.text, |text| write_block(text, pairs))
@@ -396,8 +399,14 @@ impl<'a> Builder<'_, 'a> {
 
     #[cold]
     fn describe(&self, family: &str, kind: Kind, block: Span, series: &body::Series) -> String {
+        let block = std::str::from_utf8(block.of(&self.text)).unwrap_or_default();
+        describe(family, kind, block, &self.shown_value(series))
+    }
+
+    /// What a description says of the value of a series.
+    fn shown_value(&self, series: &body::Series) -> Value {
         let none = Span { start: 0, end: 0 };
-        let value = match series.value {
+        match series.value {
             body::Value::Missing => Value::Number(0.0),
             body::Value::Number(value) => Value::Number(value),
             body::Value::Composite(number) => {
@@ -405,9 +414,7 @@ impl<'a> Builder<'_, 'a> {
                 let (sum, count) = (composite.sum.unwrap_or(0.0), composite.count.unwrap_or(Count::ZERO));
                 Value::Summary { sum, count, quantiles: none }
             }
-        };
-        let block = std::str::from_utf8(block.of(&self.text)).unwrap_or_default();
-        describe(family, kind, block, &value)
+        }
     }
 }
 

@@ -138,8 +138,8 @@ impl<'a> RawGroup<'a> {
             out.push('=');
             out.push_str(&quote(value));
         }
-        if labels.len() > 0 {
-            out.push_str(&format!(",{}", MoreLabels(labels.len())));
+        if let Some(more) = MoreLabels::of(labels) {
+            out.push_str(&format!(",{more}"));
         }
         out.push('}');
         out
