@@ -4,6 +4,7 @@
 //! A text is cut where it is quoted, before it is copied. [`bounded`] is the last bound, where a message becomes
 //! an answer.
 
+use std::borrow::Cow;
 use std::fmt::{self, Debug, Display, Write};
 
 /// How much of a name, a value, a path or another text a message quotes, in bytes.
@@ -92,7 +93,7 @@ pub fn is_printable(c: char) -> bool {
     c == ' ' || !(c.is_control() || c.is_whitespace() || invisible)
 }
 
-/// The beginning of a text, for a message. As it is with `{}`, quoted with `{:?}`.
+/// The beginning of a text, for a message. As it is with `{}`, but for what is not printable, quoted with `{:?}`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Excerpt {
     text: Box<str>,
@@ -102,14 +103,14 @@ pub struct Excerpt {
 impl Excerpt {
     /// The beginning of `text`.
     pub fn of(text: &str) -> Excerpt {
-        let shown = beginning(text, QUOTED_BYTES);
+        let shown = beginning(text);
         Excerpt { text: shown.into(), left_out: text.len() - shown.len() }
     }
 }
 
 impl Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.text, LeftOut(self.left_out))
+        write!(f, "{}{}", printable(&self.text), LeftOut(self.left_out))
     }
 }
 
@@ -119,8 +120,42 @@ impl Debug for Excerpt {
     }
 }
 
+/// As much of `text` as a message shows: no more than [`QUOTED_BYTES`] once it is [`printable`].
+pub fn beginning(text: &str) -> &str {
+    let (mut shown, mut escaped) = (0, String::new());
+    for (at, c) in text.char_indices() {
+        if is_printable(c) {
+            shown += c.len_utf8();
+        } else {
+            escaped.clear();
+            push_char(&mut escaped, c, '"');
+            shown += escaped.len();
+        }
+        if shown > QUOTED_BYTES {
+            return &text[..at];
+        }
+    }
+    text
+}
+
+/// `text` with what is not printable escaped, and nothing else.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_printable) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if is_printable(c) {
+            out.push(c);
+        } else {
+            push_char(&mut out, c, '"');
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// As many characters of `text` as have no more than `most` bytes.
-pub fn beginning(text: &str, most: usize) -> &str {
+fn fitting(text: &str, most: usize) -> &str {
     let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -172,7 +207,7 @@ impl Bounded {
 impl Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = if self.left_out > 0 { 0 } else { self.most - self.text.len() };
-        let fitting = beginning(text, room);
+        let fitting = fitting(text, room);
         self.text.push_str(fitting);
         self.left_out += text.len() - fitting.len();
         Ok(())
@@ -193,6 +228,7 @@ mod tests {
         assert_eq!(quote_byte(b'\n'), r"'\n'");
         assert_eq!(quote_byte(b'\''), r"'\''");
         assert_eq!(format!("{:?}", Excerpt::of("a\"\u{202e}")), r#""a\"\u202e""#);
+        assert_eq!(Excerpt::of("a\"\\\u{202e}\x1b\n").to_string(), r#"a"\\u202e\x1b\n"#);
     }
 
     #[test]
@@ -230,11 +266,13 @@ mod tests {
         }
 
         #[test]
-        fn an_excerpt_and_its_rest_are_the_text(text in ".{0,400}") {
+        fn an_excerpt_and_its_rest_are_the_text(text in "(?s).{0,400}|[a-zé]{0,400}") {
             let excerpt = Excerpt::of(&text);
             prop_assert!(text.starts_with(&*excerpt.text));
             prop_assert_eq!(excerpt.text.len() + excerpt.left_out, text.len());
-            prop_assert!(excerpt.text.len() <= QUOTED_BYTES);
+            let shown = printable(&excerpt.text);
+            prop_assert!(shown.len() <= QUOTED_BYTES && shown.chars().all(is_printable));
+            prop_assert!(excerpt.left_out == 0 || shown.len() > QUOTED_BYTES - 10);
         }
 
         #[test]

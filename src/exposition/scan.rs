@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bumpalo::Bump;
 
 use crate::exposition::ending::{self, BYTE_ORDER_MARK};
-use crate::message::{quote, quote_byte};
+use crate::message::{printable, quote, quote_byte};
 use crate::model::labels::{closing_quote, unescape};
 use crate::model::limits::{Limit, TooMuch};
 use crate::model::name::{LABEL_NAME_BYTES, METRIC_NAME_BYTES};
@@ -334,8 +334,9 @@ impl<'a> Cursor<'a> {
             match raw.get(at) {
                 Some(b'\\' | b'"' | b'n') => at += 1,
                 Some(other) => {
-                    let other = char::from(*other);
-                    return Err(self.fault(start + at - 1, format!("invalid escape sequence '\\{other}'")));
+                    let other = char::from(*other).to_string();
+                    let message = format!("invalid escape sequence '\\{}'", printable(&other));
+                    return Err(self.fault(start + at - 1, message));
                 }
                 None => return Ok(()),
             }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt::{self, Display};
 
-use crate::message::{LeftOut, QUOTED_BYTES, beginning, quote_beginning};
+use crate::message::{LeftOut, QUOTED_BYTES, beginning, is_printable, printable, quote_beginning};
 use crate::model::name::is_legacy_label_name;
 
 /// What a label with an empty value is. To Prometheus it is the same as none.
@@ -70,7 +70,7 @@ pub struct ShownLabels(String);
 impl ShownLabels {
     /// `block` for a message.
     pub fn of(block: &str) -> ShownLabels {
-        if block.len() <= QUOTED_BYTES {
+        if block.len() <= QUOTED_BYTES && block.chars().all(is_printable) {
             return ShownLabels(block.to_owned());
         }
         let (mut out, mut labels) = (String::from("{"), pairs(block));
@@ -84,10 +84,10 @@ impl ShownLabels {
             if is_legacy_label_name(name) {
                 out.push_str(name);
             } else {
-                out.push_str(&format!("\"{name}\""));
+                out.push_str(&format!("\"{}\"", printable(name)));
             }
             let left_out = |whole: &str, shown: &str| LeftOut(whole.len() - shown.len());
-            out.push_str(&format!("{}=\"{value}\"", left_out(pair.name, name)));
+            out.push_str(&format!("{}=\"{}\"", left_out(pair.name, name), printable(value)));
             out.push_str(&left_out(pair.value, value).to_string());
         }
         if let Some(more) = MoreLabels::of(labels) {
@@ -130,7 +130,7 @@ pub fn quote_value(escaped: &str) -> String {
 
 /// The beginning of a text with escapes, which cuts none of them.
 fn escaped_beginning(escaped: &str) -> &str {
-    let shown = beginning(escaped, QUOTED_BYTES);
+    let shown = beginning(escaped);
     let backslashes = shown.bytes().rev().take_while(|byte| *byte == b'\\').count();
     &shown[..shown.len() - backslashes % 2]
 }
@@ -371,6 +371,7 @@ mod tests {
         let many = block_of((0..100).map(|_| ("name", "0123456789")));
         let label = r#"name="0123456789""#;
         assert_eq!(shown(&many), format!("{{{},... (77 more labels)}}", [label; 23].join(",")));
+        assert_eq!(shown("{a=\"\x1b\",job=\"\u{202e}\"}"), r#"{a="\x1b",job="\u202e"}"#);
         let name = "n".repeat(1000);
         assert_eq!(
             shown(&block_of([(&*name, "1")])),
