@@ -10,13 +10,17 @@ use crate::support::{Connection, encode_request};
 /// No answer is longer, and no line of the log.
 const LONGEST: usize = 4096;
 
+fn gzip(body: &str) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(body.as_bytes()).unwrap();
+    gzip.finish().unwrap()
+}
+
 /// A negative counter with so many labels of 60 KB, compressed.
 fn negative_counter(labels: usize) -> Vec<u8> {
     let value = "v".repeat(60_000);
     let labels: String = (0..labels).map(|number| format!("l{number}=\"{value}\",")).collect();
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    write!(gzip, "# TYPE c counter\nc{{{labels}}} -1\n").unwrap();
-    gzip.finish().unwrap()
+    gzip(&format!("# TYPE c counter\nc{{{labels}}} -1\n"))
 }
 
 fn gzip_push(body: &[u8]) -> Vec<u8> {
@@ -50,41 +54,38 @@ fn a_refusal_does_not_say_all_that_was_pushed() {
 
 #[test]
 fn refusals_that_nobody_reads_take_no_memory() {
-    const FIRST: usize = 24;
+    const FIRST: usize = 8;
     const CONNECTIONS: usize = 48;
+    const LONG: usize = 2 << 20;
     let attack = Attack::start("");
-    let push = gzip_push(&negative_counter(30));
-    let refused = || attack.gateway.sample("tallygate_refused_pushes_total{reason=\"counter_value\"}");
-    let send = |count: usize| -> Vec<Connection> {
-        let held = (0..count).map(|_| {
-            let mut connection = attack.gateway.connect();
-            connection.send(&push).unwrap();
-            connection
-        });
-        held.collect()
-    };
-    // What parsing takes on each processor is not meant.
-    let first = send(FIRST);
-    attack.until(|| refused() == Some(FIRST as f64));
-    let before = attack.peak();
-    let second = send(CONNECTIONS);
-    attack.until(|| refused() == Some((FIRST + CONNECTIONS) as f64));
-    // Said whole they would be 82 MiB.
-    let taken = attack.peak() - before;
-    assert!(taken < 48 << 20, "{} MiB", taken >> 20);
-    let word = "x".repeat(500_000);
-    let words: Vec<Connection> = (0..CONNECTIONS)
-        .map(|_| {
-            let mut connection = attack.gateway.connect();
-            let body = format!("# TYPE m {word}\n");
-            connection.send(&encode_request("POST", "/metrics/job/echo", &[], body.as_bytes())).unwrap();
-            connection
-        })
-        .collect();
-    for mut connection in first.into_iter().chain(second).chain(words) {
-        let answer = connection.read_response("POST").unwrap();
-        assert_eq!(answer.status, 400, "{:.300}", answer.text());
-        assert!(answer.body.len() <= LONGEST, "{} bytes", answer.body.len());
+    let long = "x".repeat(LONG);
+    let malformed =
+        || attack.gateway.sample("tallygate_pushes_total{result=\"malformed\"}").unwrap_or_default();
+    for body in [format!("# TYPE m {long}\n"), format!("m {long}\n")] {
+        let (push, earlier) = (gzip_push(&gzip(&body)), malformed());
+        let send = |count: usize| -> Vec<Connection> {
+            let held = (0..count).map(|_| {
+                let mut connection = attack.gateway.connect();
+                connection.send(&push).unwrap();
+                connection
+            });
+            held.collect()
+        };
+        let until_refused = |count: usize| attack.until(|| malformed() == earlier + count as f64);
+        // What parsing takes on each processor is not meant.
+        let first = send(FIRST);
+        until_refused(FIRST);
+        let before = attack.peak();
+        let second = send(CONNECTIONS);
+        until_refused(FIRST + CONNECTIONS);
+        // Said whole they would be 96 MiB.
+        let taken = attack.peak() - before;
+        assert!(taken < 48 << 20, "{body:.10}: {} MiB", taken >> 20);
+        for mut connection in first.into_iter().chain(second) {
+            let answer = connection.read_response("POST").unwrap();
+            assert_eq!(answer.status, 400, "{:.300}", answer.text());
+            assert!(answer.body.len() <= LONGEST, "{} bytes", answer.body.len());
+        }
     }
     assert_short(&attack.gateway.stderr());
     attack.is_over();
