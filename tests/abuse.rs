@@ -249,17 +249,17 @@ fn lists_of_series_with_many_labels() {
     let series: String = (0..200).map(|series| format!("f{{s=\"{series}\"}} 1\n")).collect();
     attack.gateway.push(&format!("/metrics/job/a{path}"), &series);
     // A scrape writes as many labels. The list looks at them, whatever is looked for.
-    let begun = Instant::now();
+    let begun = attack.processor_time();
     (0..3).for_each(|_| drop(attack.gateway.scrape()));
-    let scrapes = begun.elapsed();
+    let scrapes = attack.processor_time() - begun;
     for (query, matching) in [("limit=1000", 200), ("q=l1&limit=1", 0), ("q=s%3D19&limit=1", 11)] {
-        let begun = Instant::now();
+        let begun = attack.processor_time();
         let answer = attack.gateway.get(&listing(&attack, query));
-        let took = begun.elapsed();
+        let took = attack.processor_time() - begun;
         let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(answer["data"]["matching"], matching);
         // It takes about as long as one. Each compared with each, it took 25 times as long and more.
-        assert!(took < 4 * scrapes, "{query}: {took:?}, and three scrapes {scrapes:?}");
+        assert!(took < 4 * scrapes, "{query}: {took} ms, and three scrapes {scrapes} ms");
     }
     attack.is_over();
 }
@@ -268,17 +268,22 @@ fn lists_of_series_with_many_labels() {
 fn lists_that_nobody_waits_for() {
     const ASKED: usize = 200;
     // So that the gateway looks after its connections all the time.
-    let attack = Attack::start("head_timeout = \"2s\"");
+    let attack = Attack::start("head_timeout = \"2s\"\nconnections = 300\nscrapes_in_flight = 20");
     let value = "abc\\\\".repeat(20);
-    let series: String = (0..20_000).map(|series| format!("f{{s=\"{series}{value}\"}} 1\n")).collect();
-    attack.gateway.push("/metrics/job/a", &series);
+    for part in 0..4 {
+        let line = |series: usize| format!("f{{s=\"{part}_{series}{value}\"}} 1\n");
+        attack.gateway.push("/metrics/job/a", &(0..5_000).map(line).collect::<String>());
+    }
     // Words that are looked for in every label, and are in none.
     let path = listing(&attack, &format!("q={}", "bca+".repeat(30)));
     let requests = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
-    for _ in 0..ASKED {
-        // Behind it stands another one, which is not read while the first is answered.
-        attack.gateway.connect().send(requests.repeat(2).as_bytes()).unwrap();
-    }
+    let ask = || {
+        for _ in 0..ASKED {
+            // Behind it stands another one, which is not read while the first is answered.
+            let _ = attack.gateway.connect().send(requests.repeat(2).as_bytes());
+        }
+    };
+    ask();
     // Scrapes are answered meanwhile: those that wait for their turn take no share from them.
     attack.gateway.scrape();
     let count = |code: u16| {
@@ -288,7 +293,14 @@ fn lists_that_nobody_waits_for() {
         attack.gateway.sample(&series).unwrap_or_default()
     };
     attack.until(|| count(499) + count(200) >= ASKED as f64);
-    assert!(count(499) > 0.0, "{} were answered to nobody", count(200));
+    // A fast machine may have answered all of them before it looked for those who asked.
+    attack.until(|| {
+        let is_noticed = count(499) > 0.0;
+        if !is_noticed {
+            ask();
+        }
+        is_noticed
+    });
     attack.is_over();
 }
 
