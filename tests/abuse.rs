@@ -694,13 +694,13 @@ fn native_buckets_without_end() {
 
 #[test]
 fn labels_that_outgrow_a_block_of_series() {
-    let attack = Attack::start("");
-    let values: String = (0..20).map(|label| format!("l{label}=\"{}\",", "x".repeat(60_000))).collect();
-    for series in 0..40 {
+    let attack = Attack::start("web.max_body_bytes = 33554432\nbody_bytes_in_flight = 67108864");
+    let values: String = (0..280).map(|label| format!("l{label}=\"{}\",", "x".repeat(60_000))).collect();
+    for series in 0..3 {
         let answer =
             attack.gateway.post("/metrics/job/block", &format!("m{{{values}series=\"{series}\"}} 1\n"));
         assert_eq!(answer.status, 400, "{}", answer.text());
-        assert!(answer.text().contains("but 1048576 are the most"), "{}", answer.text());
+        assert!(answer.text().contains("but 16777216 are the most"), "{}", answer.text());
     }
     attack.is_over();
 }

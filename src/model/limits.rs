@@ -114,7 +114,7 @@ pub const MAX_TEXT_BYTES: usize = 512 * 1024 * 1024;
 
 /// The most that the labels of one series may come to, with those of its group: a block of series that change together
 /// stays small enough to be copied, and positions in it have 32 bits.
-pub const MAX_BLOCK_BYTES: u32 = 1024 * 1024;
+pub const MAX_BLOCK_BYTES: u32 = 16 * 1024 * 1024;
 
 impl Default for PushLimits {
     fn default() -> PushLimits {

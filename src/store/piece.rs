@@ -9,6 +9,7 @@ use crate::model::exemplar::{self, Exemplars, Placed};
 use crate::model::histogram::{Bucket, Histogram, Layout, Pushed};
 use crate::model::kind::Form;
 use crate::model::labels::{has_quoted_names, simple_labels};
+use crate::model::limits::MAX_BLOCK_BYTES;
 use crate::model::native_histogram::NativeHistogram;
 use crate::model::push::{Push, Series, Value};
 use crate::model::sum::Sum;
@@ -17,6 +18,9 @@ use crate::model::time::{Moment, Start};
 
 /// How many series a piece holds at most. Every piece of a family but the last is full.
 pub const PIECE_ROWS: usize = 32;
+
+// Where labels end in a piece is told in 32 bits.
+const _: () = assert!(PIECE_ROWS as u64 * MAX_BLOCK_BYTES as u64 <= u32::MAX as u64);
 
 /// What a row takes beside its labels and what can grow, in bytes.
 const ROW_BYTES: usize = 64;

@@ -208,13 +208,18 @@ fn a_login_that_is_no_longer_right_is_told_with_the_way_out() {
 fn a_permission_that_goes_away_is_named() {
     let folder = Directory::new();
     let flag = web_config(&folder, &users(&["root"], "secret"));
-    let gateway = Gateway::start_with_config("access.users = { root = [\"push\", \"scrape\"] }\n", &[&flag]);
+    let access = folder.write("tallygate.toml", "access.users = { root = [\"push\", \"scrape\"] }\n");
+    let access = format!("--config.file={access}");
+    let gateway = Gateway::start(&[&access, &flag]);
     push(&gateway, &basic(LOGIN), &["a"]);
     let Some(browser) = Browser::start(DESKTOP) else { return };
     browser.open(&url(&gateway, LOGIN, "/"));
     browser.wait_for_count(".group", 1);
-    // Nobody is left who could log in, and nothing is open to all.
+    // After a restart nobody is left who could log in, and nothing is open to all.
     web_config(&folder, "{}\n");
+    let address = format!("--web.listen-address=127.0.0.1:{}", gateway.port());
+    drop(gateway);
+    let gateway = Gateway::start_exactly(&[&address, &access, &flag], &[]);
     wait_for_status(&gateway, &basic(LOGIN), 403);
     browser.press("r");
     let sentence =

@@ -143,13 +143,15 @@ impl Sources {
     fn warnings(&self, web: &WebConfig) -> Vec<Warning> {
         let strangers = self.access.users.keys().filter(|name| !web.users.contains_key(*name));
         let slow = web.slow_users().map(|(user, cost)| Warning::SlowUser { user: user.to_owned(), cost });
+        // Paths of token files are not named: one may be the token by mistake.
         let tokens = self.access.tokens.iter().filter_map(|token| match &token.source {
-            TokenSource::File(path) => Some(path.as_path()),
+            TokenSource::File(path) => Some((path.as_path(), format!("token {:?}", token.name))),
             TokenSource::Sha256(_) => None,
         });
-        let secrets = tokens.chain(web.key_file()).filter(|path| regular::is_public(path));
+        let key = web.key_file().map(|path| (path, path.display().to_string()));
+        let secrets = tokens.chain(key).filter(|(path, _)| regular::is_public(path));
         let strangers = strangers.map(|user| Warning::UnknownUser(user.clone()));
-        strangers.chain(slow).chain(secrets.map(|path| Warning::Public(path.to_owned()))).collect()
+        strangers.chain(slow).chain(secrets.map(|(_, secret)| Warning::Public(secret))).collect()
     }
 }
 
@@ -160,8 +162,8 @@ enum Warning {
     UnknownUser(String),
     /// Each login of this user takes long, and those of all others wait for it.
     SlowUser { user: String, cost: u32 },
-    /// Every user of the machine can read this secret.
-    Public(PathBuf),
+    /// Every user of the machine can read the file of this secret.
+    Public(String),
 }
 
 /// A value is bytes to us, as it is to Go.
@@ -260,9 +262,9 @@ impl Rules {
                     "a login of this user takes about so many seconds, while other logins wait: make a new hash with a \
                      cost of 10 to 12"
                 ),
-                Warning::Public(file) => tracing::warn!(
-                    file = %file.display(),
-                    "every user of this machine can read a secret: take that from them (chmod o-r)"
+                Warning::Public(secret) => tracing::warn!(
+                    %secret,
+                    "every user of this machine can read the file of a secret: take that from them (chmod o-r)"
                 ),
             }
         }
