@@ -484,41 +484,46 @@ impl<S: AsyncRead + AsyncWrite + Closing + Unpin> AsyncRead for Watched<S> {
             }
             ready!(asked)?;
         }
-        if watch.heads.borrow().has_to_wait() {
-            watch.has_read_waiting.set(true);
-            watch.wait(context);
-            return Poll::Pending;
-        }
-        if !this.held.is_empty() {
-            watch.something_came();
-            let Looked { taken, changed } = watch.look(&this.held);
-            let behind = this.held.split_off(taken);
-            this.waiting = changed.unwrap_or_else(|| std::mem::take(&mut this.held));
-            this.held = behind;
-            hand_on(&mut this.waiting, buffer);
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
-        if read.is_pending() {
-            watch.wait(context);
-        } else if buffer.filled().len() > before {
-            watch.something_came();
-            let new = &buffer.filled()[before..];
-            let Looked { taken, changed } = watch.look(new);
-            this.held = new[taken..].to_vec();
-            match changed {
-                None => buffer.set_filled(before + taken),
-                Some(changed) => {
-                    buffer.set_filled(before);
-                    this.waiting = changed;
-                    hand_on(&mut this.waiting, buffer);
-                }
+        // What was read may be nothing that is handed on.
+        loop {
+            if watch.heads.borrow().has_to_wait() {
+                watch.has_read_waiting.set(true);
+                watch.wait(context);
+                return Poll::Pending;
             }
-        } else {
-            watch.is_closed.set(true);
+            let before = buffer.filled().len();
+            if !this.held.is_empty() {
+                watch.something_came();
+                let Looked { taken, changed } = watch.look(&this.held);
+                let behind = this.held.split_off(taken);
+                this.waiting = changed.unwrap_or_else(|| std::mem::take(&mut this.held));
+                this.held = behind;
+            } else {
+                let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+                if read.is_pending() {
+                    watch.wait(context);
+                    return Poll::Pending;
+                }
+                let new = &buffer.filled()[before..];
+                if new.is_empty() {
+                    watch.is_closed.set(true);
+                    return read;
+                }
+                watch.something_came();
+                let Looked { taken, changed } = watch.look(new);
+                this.held = new[taken..].to_vec();
+                let Some(changed) = changed else {
+                    buffer.set_filled(before + taken);
+                    return read;
+                };
+                buffer.set_filled(before);
+                this.waiting = changed;
+            }
+            hand_on(&mut this.waiting, buffer);
+            if buffer.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
         }
-        read
     }
 }
 

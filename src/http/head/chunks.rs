@@ -1,4 +1,4 @@
-//! Where a body in chunks ends (RFC 9112, 7.1).
+//! What is in a body in chunks, and where it ends (RFC 9112, 7.1).
 
 use std::ops::ControlFlow;
 
@@ -28,8 +28,9 @@ pub(super) enum Chunks {
 pub(super) struct Malformed;
 
 impl Chunks {
-    /// Takes in bytes. Breaks with how many of them belong to the body where it ends among them.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> ControlFlow<Result<usize, Malformed>> {
+    /// Takes in bytes, and appends what is in the chunks to `data`. Breaks with how many of the bytes belong to the body
+    /// where it ends among them.
+    pub(super) fn read(&mut self, bytes: &[u8], data: &mut Vec<u8>) -> ControlFlow<Result<usize, Malformed>> {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             let (next, length) = match (*self, byte) {
@@ -49,10 +50,12 @@ impl Chunks {
                 },
                 (Chunks::Data(left), _) => {
                     let here = bytes.len() - at;
-                    match usize::try_from(left) {
+                    let (next, length) = match usize::try_from(left) {
                         Ok(left) if left <= here => (Chunks::DataCr, left),
                         _ => (Chunks::Data(left - here as u64), here),
-                    }
+                    };
+                    data.extend_from_slice(&bytes[at..at + length]);
+                    (next, length)
                 }
                 (Chunks::DataCr, b'\r') => (Chunks::DataLf, 1),
                 (Chunks::DataLf, b'\n') => (Chunks::Start, 1),
@@ -82,19 +85,25 @@ fn hex(byte: u8) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// Where the body ends, however it is cut; `None` if it does not.
-    fn end(bytes: &[u8]) -> Option<Result<usize, ()>> {
-        let whole = match Chunks::default().read(bytes) {
+    /// Where the body ends, however it is cut; `None` if it does not. And what is in it.
+    fn read(bytes: &[u8]) -> (Option<Result<usize, ()>>, Vec<u8>) {
+        let mut data = Vec::new();
+        let whole = match Chunks::default().read(bytes, &mut data) {
             ControlFlow::Break(end) => Some(end.map_err(|_| ())),
             ControlFlow::Continue(()) => None,
         };
-        let mut chunks = Chunks::default();
-        let single = bytes.iter().enumerate().find_map(|(at, byte)| match chunks.read(&[*byte]) {
-            ControlFlow::Break(end) => Some(end.map(|length| at + length).map_err(|_| ())),
-            ControlFlow::Continue(()) => None,
-        });
-        assert_eq!(whole, single, "{bytes:?}");
-        whole
+        let (mut chunks, mut same_data) = (Chunks::default(), Vec::new());
+        let single =
+            bytes.iter().enumerate().find_map(|(at, byte)| match chunks.read(&[*byte], &mut same_data) {
+                ControlFlow::Break(end) => Some(end.map(|length| at + length).map_err(|_| ())),
+                ControlFlow::Continue(()) => None,
+            });
+        assert_eq!((&whole, &data), (&single, &same_data), "{bytes:?}");
+        (whole, data)
+    }
+
+    fn end(bytes: &[u8]) -> Option<Result<usize, ()>> {
+        read(bytes).0
     }
 
     #[test]
@@ -129,7 +138,8 @@ mod tests {
                 body.extend_from_slice(b"\r\n");
             }
             body.extend_from_slice(b"0\r\n\r\n");
-            proptest::prop_assert_eq!(end(&[&*body, &*behind].concat()), Some(Ok(body.len())));
+            let (end, data) = read(&[&*body, &*behind].concat());
+            proptest::prop_assert_eq!((end, data), (Some(Ok(body.len())), chunks.concat()));
         }
     }
 }
