@@ -21,7 +21,9 @@ pub struct Bucket {
 #[derive(Debug)]
 pub struct Layout {
     bounds: Box<[f64]>,
-    labels: Box<[Box<str>]>,
+    /// The texts of the bounds, one after the other, and where each ends.
+    texts: Box<str>,
+    ends: Box<[u32]>,
 }
 
 impl Layout {
@@ -32,8 +34,21 @@ impl Layout {
 
     /// The layout with these bounds.
     pub fn of(bounds: Box<[f64]>) -> Layout {
-        let labels = bounds.iter().map(|bound| format_f64(*bound).into()).collect();
-        Layout { bounds, labels }
+        let (mut texts, mut ends) = (String::new(), Vec::with_capacity(bounds.len()));
+        for bound in &bounds {
+            texts.push_str(&format_f64(*bound));
+            ends.push(texts.len() as u32);
+        }
+        Layout { bounds, texts: texts.into(), ends: ends.into() }
+    }
+
+    /// The bounds with their texts.
+    fn texts(&self) -> impl Iterator<Item = (f64, &str)> {
+        let mut start = 0;
+        self.bounds.iter().zip(&self.ends).map(move |(bound, end)| {
+            let end = *end as usize;
+            (*bound, &self.texts[std::mem::replace(&mut start, end)..end])
+        })
     }
 
     /// The bounds.
@@ -107,6 +122,10 @@ impl Counts {
 /// number, and must not make every scrape slower than the last.
 const MAX_LAYOUTS: usize = 16;
 
+/// How many buckets a series has once it has several layouts. What comes with more counts in the buckets that are
+/// there: a push must not cost more for all that was pushed before it.
+const MAX_BUCKETS: usize = 16_384;
+
 /// What a layout takes beside its buckets, and a bucket with its bound, in bytes.
 const PART_BYTES: usize = 64;
 const BUCKET_BYTES: usize = 32;
@@ -123,16 +142,31 @@ pub struct Part {
 }
 
 impl Part {
-    /// Observations that are known to be at most `bound`: the count at this layout's largest bound
-    /// not above it.
-    fn at_most(&self, bound: f64) -> RunningCount {
-        if bound == f64::INFINITY {
-            return self.total;
+    fn len(&self) -> usize {
+        self.layout.bounds.len()
+    }
+
+    /// Tells of bounds that come in ascending order how many observations are known to be at most that: the count at
+    /// this layout's largest bound not above it.
+    fn at_most(&self) -> impl FnMut(f64) -> RunningCount {
+        let mut below = 0;
+        move |bound| {
+            if bound == f64::INFINITY {
+                return self.total;
+            }
+            below += self.layout.bounds[below..].iter().take_while(|own| **own <= bound).count();
+            below.checked_sub(1).map_or(RunningCount::ZERO, |last| self.counts.get(last))
         }
-        match self.layout.bounds.partition_point(|b| *b <= bound) {
-            0 => RunningCount::ZERO,
-            n => self.counts.get(n - 1),
-        }
+    }
+
+    /// Counts what another part has counted in the buckets of this one.
+    fn take_in(&mut self, other: &Part) {
+        let mut at_most = other.at_most();
+        let counts = self.layout.bounds.iter().enumerate();
+        let counts: Vec<RunningCount> =
+            counts.map(|(at, bound)| self.counts.get(at).plus(at_most(*bound))).collect();
+        self.counts = Counts::of(counts.into_iter());
+        self.total = self.total.plus(other.total);
     }
 }
 
@@ -179,7 +213,8 @@ impl Pushed<'_> {
 /// Counts of pushes with the same bounds add up exactly. Where bounds differ, each layout keeps its
 /// own counts, and [`Histogram::buckets`] shows the union of the bounds; there each layout
 /// contributes the count at its largest bound not above the bucket's. That is monotone in the bound
-/// and in time, the total is exact, and a quantile errs upward by one original bucket at most.
+/// and in time, the total is exact, and a quantile errs upward by one original bucket at most. Beyond
+/// 16,384 buckets new bounds are not added: their counts go to the buckets that are there, by the same rule.
 ///
 /// Native buckets are there for as long as they hold all observations: a push that has none ends them
 /// for good, because Prometheus takes no histogram whose native buckets don't add up to its count.
@@ -261,6 +296,16 @@ impl Histogram {
     }
 
     fn push_part(&mut self, part: Part) {
+        let buckets: usize = self.parts().map(Part::len).sum();
+        if buckets + part.len() > MAX_BUCKETS {
+            let finest = std::iter::once(&mut self.first)
+                .chain(&mut self.others)
+                .reduce(|finest, other| if other.len() > finest.len() { other } else { finest });
+            if let Some(finest) = finest {
+                finest.take_in(&part);
+            }
+            return;
+        }
         if self.others.len() + 1 >= MAX_LAYOUTS {
             self.collapse();
         }
@@ -400,21 +445,18 @@ impl Histogram {
     fn classic_counts(&self, mut each: impl FnMut(&str, f64, RunningCount)) {
         if self.others.is_empty() {
             let layout = &self.first.layout;
-            for (at, (bound, label)) in layout.bounds.iter().zip(&layout.labels).enumerate() {
-                each(label, *bound, self.first.counts.get(at));
+            for (at, (bound, text)) in layout.texts().enumerate() {
+                each(text, bound, self.first.counts.get(at));
             }
             return;
         }
-        let parts = || self.parts();
-        let mut bounds: Vec<(f64, &str)> = self
-            .parts()
-            .flat_map(|p| p.layout.bounds.iter().copied().zip(p.layout.labels.iter().map(|l| &**l)))
-            .collect();
+        let mut bounds: Vec<(f64, &str)> = self.parts().flat_map(|part| part.layout.texts()).collect();
         bounds.sort_by(|a, b| a.0.total_cmp(&b.0));
         bounds.dedup_by(|a, b| a.0 == b.0);
-        for (bound, label) in bounds {
-            let count = parts().fold(RunningCount::ZERO, |count, part| count.plus(part.at_most(bound)));
-            each(label, bound, count);
+        let mut parts: Vec<_> = self.parts().map(Part::at_most).collect();
+        for (bound, text) in bounds {
+            let counts = parts.iter_mut().map(|at_most| at_most(bound));
+            each(text, bound, counts.fold(RunningCount::ZERO, RunningCount::plus));
         }
     }
 
@@ -509,6 +551,30 @@ mod tests {
         ]);
         assert_eq!(shown(&histogram), [(1.0, 1.7e308), (f64::INFINITY, f64::MAX)]);
         assert_eq!(histogram.count(), Count::Float(f64::MAX));
+    }
+
+    #[test]
+    fn made_up_bounds_count_in_the_buckets_that_are_there() {
+        let bounds = |from: f64| (0..10_000).map(|at| f64::from(at) + from).collect::<Vec<_>>();
+        let values: Vec<f64> = (0..100).map(|at| f64::from(at) * 100.0 + 0.5).collect();
+        let first = observed(&values, &bounds(0.0));
+        let mut histogram = merged(std::slice::from_ref(&first));
+        for push in 1..40 {
+            histogram.merge(pushed(&observed(&values, &bounds(f64::from(push) / 64.0))));
+        }
+        // Of 0.5 the 8 pushes say that it is at most 1 that have a bound from 0.5 up to there.
+        let counts = shown(&histogram);
+        assert_eq!(counts.iter().map(|(bound, _)| *bound).collect::<Vec<_>>(), bounds(0.0));
+        assert!(counts.windows(2).all(|pair| pair[0].1 <= pair[1].1));
+        assert_eq!(
+            (counts[0], counts[1], counts[9_999]),
+            ((0.0, 0.0), (1.0, 1.0 + 8.0), (9_999.0, 4_000.0))
+        );
+        assert_eq!(histogram.count(), Count::Int(4_000));
+        assert_eq!(histogram.size(), merged(&[first]).size());
+        // A few of them are still kept apart.
+        histogram.merge(pushed(&observed(&values, &[0.75])));
+        assert_eq!(shown(&histogram)[..3], [(0.0, 0.0), (0.75, 1.0), (1.0, 10.0)]);
     }
 
     fn pushes() -> impl Strategy<Value = Vec<Classic>> {

@@ -116,6 +116,9 @@ pub const MAX_TEXT_BYTES: usize = 512 * 1024 * 1024;
 /// stays small enough to be copied, and positions in it have 32 bits.
 pub const MAX_BLOCK_BYTES: u32 = 16 * 1024 * 1024;
 
+/// The most buckets or quantiles that one series may have, for the same reason.
+pub const MAX_SERIES_PARTS: usize = 65_536;
+
 impl Default for PushLimits {
     fn default() -> PushLimits {
         PushLimits::NONE

@@ -9,7 +9,7 @@ use crate::model::count::Count;
 use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::kind::Kind;
 use crate::model::labels::{MoreLabels, Pair, SHOWN_LABELS_BYTES, ShownLabels, pairs, quote_value};
-use crate::model::limits::{Limit, MAX_BLOCK_BYTES};
+use crate::model::limits::{Limit, MAX_BLOCK_BYTES, MAX_SERIES_PARTS};
 use crate::model::native_histogram::Fault;
 use crate::model::number::format_f64;
 use crate::model::push::Value;
@@ -168,6 +168,8 @@ pub enum Cause {
         "{metric} has labels of {length} bytes with those of its group, but {MAX_BLOCK_BYTES} are the most"
     )]
     LongLabels { metric: String, length: u32 },
+    #[error("{metric} has {count} buckets or quantiles, but {MAX_SERIES_PARTS} are the most in one series")]
+    TooManyParts { metric: String, count: usize },
     #[error("{what} has {length} bytes, but {most} are the most (limits.name_length): {name}")]
     LongName { what: &'static str, name: Excerpt, length: usize, most: usize },
     #[error(
@@ -228,7 +230,7 @@ impl Cause {
             | Cause::InvalidLabelName { .. }
             | Cause::CollidingLabelNames { .. }
             | Cause::ExplicitLabel { .. } => "invalid_labels",
-            Cause::TooMuchText { .. } | Cause::LongLabels { .. } => "too_large",
+            Cause::TooMuchText { .. } | Cause::LongLabels { .. } | Cause::TooManyParts { .. } => "too_large",
             Cause::LongName { .. } => Limit::NameLength.name(),
             Cause::LongValue { .. } => Limit::LabelValueLength.name(),
             Cause::DuplicateSeries { .. } | Cause::DuplicateQuantile { .. } => "duplicate_series",

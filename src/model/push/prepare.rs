@@ -14,7 +14,7 @@ use crate::model::grouping::Grouping;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::{escape_count, has_empty_labels, quote_value, write_block};
-use crate::model::limits::{MAX_BLOCK_BYTES, PushLimits};
+use crate::model::limits::{MAX_BLOCK_BYTES, MAX_SERIES_PARTS, PushLimits};
 use crate::model::native_histogram::{Fault, MAX_BUCKETS, NativeHistogram};
 use crate::model::rules::{Cause, Refusal, describe, describe_labels};
 use crate::model::summary::Quantile;
@@ -183,6 +183,8 @@ enum ValueFault {
     NotA(Kind),
     /// Its parts come more than once.
     Repeated,
+    /// There are so many of them.
+    TooMany(usize),
 }
 
 impl ValueFault {
@@ -203,6 +205,7 @@ impl ValueFault {
             ValueFault::ExemplarValue(label) => Cause::ExemplarValue { metric, label },
             ValueFault::NotA(kind) => Cause::KindConflict { metric, kind },
             ValueFault::Repeated => Cause::DuplicateSeries { metric },
+            ValueFault::TooMany(count) => Cause::TooManyParts { metric, count },
         }
     }
 }
@@ -341,6 +344,7 @@ impl<'a> Builder<'_, 'a> {
                     }
                 }
                 let quantiles = span_of(&mut self.quantiles, |all| all.extend(body.quantiles_of(composite)));
+                check_parts(quantiles.of(&self.quantiles).len())?;
                 let pushed = quantiles.of(&self.quantiles).iter().map(|quantile| quantile.quantile);
                 if let Some(quantile) = shown_twice(pushed) {
                     return Err(ValueFault::DuplicateQuantile(quantile));
@@ -356,6 +360,7 @@ impl<'a> Builder<'_, 'a> {
                     all.reserve(composite.bucket_count());
                     all.extend(body.buckets_of(composite).filter(keeps));
                 });
+                check_parts(buckets.of(&self.buckets).len())?;
                 let native = self.native(composite, adds)?;
                 let mut count = composite.count;
                 if let Some(native) = native.as_ref().filter(|_| self.aggregate) {
@@ -390,6 +395,8 @@ impl<'a> Builder<'_, 'a> {
     /// The native part of a histogram, no larger than one that adds may be.
     fn native(&self, composite: &body::Composite, adds: bool) -> Result<Option<NativeHistogram>, ValueFault> {
         let Some(encoded) = self.body.native_of(composite) else { return Ok(None) };
+        let sides = [&encoded.negative, &encoded.positive];
+        check_parts(sides.iter().map(|side| side.deltas.len() + side.counts.len()).sum())?;
         let mut native = NativeHistogram::decode(encoded, composite.count).map_err(ValueFault::Native)?;
         if adds {
             native.limit(MAX_BUCKETS);
@@ -433,6 +440,11 @@ fn stock_count(count: Count) -> Count {
         Count::Float(_) => Count::Int(1 << 63),
         int => int,
     }
+}
+
+/// Checks how many buckets or quantiles a series has.
+fn check_parts(count: usize) -> Result<(), ValueFault> {
+    if count > MAX_SERIES_PARTS { Err(ValueFault::TooMany(count)) } else { Ok(()) }
 }
 
 /// One of these bounds or quantiles that a scrape would show twice: as text, 0 and -0 are the same, and so are
