@@ -185,6 +185,10 @@ async fn dispatch(request: HttpRequest, payload: web::Payload, state: web::Data<
     let answering = watch.map(Watch::answering);
     let (mut answer, share) = answer_within_limits(&state, &request, payload).await;
     protect(answer.headers_mut());
+    if let Some(guard) = &state.guard {
+        // They take the place of those of the gateway.
+        auth::set_headers(&guard.rules(), answer.headers_mut());
+    }
     if let Some(watch) = watch
         && watch.expectation() != Expectation::None
     {
@@ -278,7 +282,7 @@ async fn guarded(
         return refusal;
     }
     let needed = auth::needed(&route, request.method().as_str());
-    let mut answer = match guard.admit(&rules, state, request, needed).await {
+    match guard.admit(&rules, state, request, needed).await {
         Ok(visitor) => {
             // Only the page has a use for it.
             if matches!(route, Route::Endpoint(Endpoint::Page)) {
@@ -287,9 +291,7 @@ async fn guarded(
             answer_to(route, state, request, payload).await
         }
         Err(refusal) => refusal,
-    };
-    auth::set_headers(&rules, answer.headers_mut());
-    answer
+    }
 }
 
 const DOTS: &str =

@@ -724,3 +724,62 @@ fn many_new_series_beside_groups_of_all_shapes() {
     assert!(among_others < 50 * alone.max(10), "{among_others} ms, {alone} ms without others");
     attack.is_over();
 }
+
+#[test]
+fn bodies_in_chunks_of_one_byte() {
+    let attack = Attack::start("body_timeout = \"10m\"");
+    let chunks = b"1\r\n\n\r\n".repeat(100_000);
+    let send = |count: usize| -> Vec<_> {
+        let sent = (0..count).map(|_| {
+            let mut connection = attack.gateway.connect();
+            let chunked = [("Transfer-Encoding", "chunked")];
+            connection.send(&encode_request("POST", "/metrics/job/chunks", &chunked, b"")).unwrap();
+            connection.send(&chunks).unwrap();
+            connection
+        });
+        sent.collect()
+    };
+    let first = send(5);
+    let before = attack.peak();
+    let second = send(60);
+    attack.gateway.push("/metrics/job/among_them", "m 1\n");
+    // With each byte kept by itself it was 1.5 MiB.
+    let taken = (attack.peak() - before) / 60;
+    assert!(taken < 600 << 10, "{} KiB for a connection", taken >> 10);
+    for mut connection in first.into_iter().chain(second) {
+        connection.send(b"0\r\n\r\n").unwrap();
+        assert_eq!(connection.read_response("POST").unwrap().status, 200);
+    }
+    attack.is_over();
+}
+
+#[test]
+fn bucket_bounds_without_end() {
+    let attack = Attack::start("");
+    let push = |bounds: &mut dyn Iterator<Item = f64>| {
+        let mut body = "# TYPE h histogram\n".to_owned();
+        let buckets: Vec<f64> = bounds.collect();
+        for (at, bound) in buckets.iter().enumerate() {
+            body += &format!("h_bucket{{le=\"{bound}\"}} {at}\n");
+        }
+        let count = buckets.len();
+        body += &format!("h_bucket{{le=\"+Inf\"}} {count}\nh_sum 1\nh_count {count}\n");
+        attack.gateway.push("/metrics/job/bounds", &body);
+    };
+    for made_up in 0..300 {
+        push(&mut (0..2000).map(|at| f64::from(at) + f64::from(made_up) / 512.0));
+    }
+    attack.is_within_bound();
+    let shown = attack.gateway.scrape().matches("\nh_bucket{").count();
+    assert!((2000..=16_385).contains(&shown), "{shown}");
+    // Small ones cost no more for it.
+    let time_of_small = |from: i32| {
+        let before = attack.processor_time();
+        (0..200).for_each(|at| push(&mut std::iter::once(f64::from(from - at))));
+        attack.processor_time() - before
+    };
+    let spent = time_of_small(-1);
+    assert!(spent < 20_000, "{spent} ms for 200 small pushes");
+    assert_eq!(attack.gateway.sample("h_count{instance=\"\",job=\"bounds\"}"), Some(300.0 * 2000.0 + 200.0));
+    attack.is_over();
+}

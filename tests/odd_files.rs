@@ -224,3 +224,14 @@ fn files_of_the_web_configuration_are_not_waited_for() {
     let log = gateway.stderr();
     assert!(log.contains("every user of this machine can read the file of a secret"), "{log}");
 }
+
+#[test]
+fn a_configuration_that_does_not_end_is_no_configuration() {
+    for flags in
+        [&["--config.file=/dev/zero"][..], &["--config.check", "--config.file=/dev/zero"], &["@/dev/zero"]]
+    {
+        let ended = run(flags);
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+        assert!(ended.stderr.contains("it has more than 16 MiB"), "{}", ended.stderr);
+    }
+}

@@ -183,6 +183,8 @@ fn an_empty_file_is_an_empty_store() {
     let file = folder.write("store", "");
     let gateway = start(&file);
     assert_eq!(gateway.pushed(), "");
+    // It may have been cut short.
+    gateway.wait_for_log("the persistence file is empty");
     gateway.push("/metrics/job/a", "g 1\n");
     drop(gateway);
     assert_eq!(start(&file).sample(r#"g{instance="",job="a"}"#), Some(1.0));

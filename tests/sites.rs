@@ -176,6 +176,20 @@ fn a_host_that_is_refused_needs_no_login() {
     assert_eq!((ask("gateway", &[]), ask("gateway", &[("Authorization", &alice)])), (401, 200));
 }
 
+#[test]
+fn headers_of_the_web_configuration_are_on_refusals_too() {
+    let folder = Directory::new();
+    let headers = "http_server_config:\n  headers:\n    X-Frame-Options: deny\n";
+    let gateway =
+        Gateway::start_with_config("web.allowed_hosts = [\"gateway\"]\n", &[&web_config(&folder, headers)]);
+    for (host, headers, status) in
+        [("other", &[][..], 421), ("gateway", &[("Expect", "x")], 417), ("gateway", &[], 200)]
+    {
+        let answer = gateway.request("GET", "/metrics", &[&[("Host", host)], headers].concat(), b"");
+        assert_eq!((answer.status, answer.header("X-Frame-Options")), (status, Some("deny")));
+    }
+}
+
 /// The headers that every answer has, with the policy for the pages of other sites.
 #[track_caller]
 fn assert_protected(answer: &Response, policy: &str) {

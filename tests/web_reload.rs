@@ -182,3 +182,15 @@ fn client_certificates_do_not_become_optional() {
     gateway.wait_for_log(TAKEN);
     assert!(is_let_in(&gateway, "other") && !is_let_in(&gateway, "stranger"));
 }
+
+#[test]
+fn a_file_without_its_rate_limit_opens_nothing() {
+    let folder = Directory::new();
+    let limit = "rate_limit:\n  interval: 100ms\n  burst: 50\n";
+    let gateway = Gateway::start(&[&format!("--web.config.file={}", folder.write("web.yml", limit))]);
+    folder.write("web.yml", "");
+    wait_for_count(&gateway, "rate_limit can't be taken away while the gateway runs", 1);
+    // Another limit is an ordinary change.
+    folder.write("web.yml", "rate_limit:\n  interval: 1ms\n  burst: 500\n");
+    wait_for_count(&gateway, "is in force", 1);
+}

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::path::Path;
 
 use config::builder::{ConfigBuilder, DefaultState};
 use config::{Environment, File, FileFormat, Value};
@@ -13,7 +14,7 @@ use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
 use super::address;
-use super::{Config, hidden};
+use super::{Config, hidden, regular};
 
 const PREFIX: &str = "TALLYGATE_";
 
@@ -162,7 +163,7 @@ fn without_value(error: &config::ConfigError) -> config::ConfigError {
 
 /// The text of the file, once it is known to hold settings and nothing else.
 fn read_strictly(path: &str) -> Result<String, ConfigError> {
-    let text = std::fs::read_to_string(path)
+    let text = regular::read_any_text(Path::new(path))
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     match toml::from_str::<Config>(&text) {
         Ok(_) => Ok(text),

@@ -8,6 +8,9 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+/// How much of a file is read at most. One that is larger is none of those that are meant.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
+
 /// Whether a link in the place of a file is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
@@ -41,9 +44,23 @@ pub fn open(path: &Path, options: &mut OpenOptions, links: Links) -> io::Result<
 ///
 /// As [`open`], and when it can't be read.
 pub fn read(path: &Path, links: Links) -> io::Result<Vec<u8>> {
+    read_all(open(path, OpenOptions::new().read(true), links)?)
+}
+
+fn read_all(file: File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open(path, OpenOptions::new().read(true), links)?.read_to_end(&mut bytes)?;
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        let reason = format!("it has more than {} MiB", MOST_BYTES >> 20);
+        return Err(io::Error::new(ErrorKind::FileTooLarge, reason));
+    }
     Ok(bytes)
+}
+
+fn text_of(bytes: Vec<u8>) -> io::Result<String> {
+    // In the words of the standard library.
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
 }
 
 /// The text in a regular file, or in the one that a link points to.
@@ -52,9 +69,17 @@ pub fn read(path: &Path, links: Links) -> io::Result<Vec<u8>> {
 ///
 /// As [`read`], and when it is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    open(path, OpenOptions::new().read(true), Links::Followed)?.read_to_string(&mut text)?;
-    Ok(text)
+    text_of(read(path, Links::Followed)?)
+}
+
+/// The text in a file that is read once, at the start: that may be a FIFO, such as a shell makes for the output of a
+/// command.
+///
+/// # Errors
+///
+/// When it can't be read, is not UTF-8, or does not end.
+pub fn read_any_text(path: &Path) -> io::Result<String> {
+    text_of(read_all(File::open(path)?)?)
 }
 
 /// Whether a file can be read by every user of the machine; not where that is not known.

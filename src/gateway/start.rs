@@ -168,7 +168,13 @@ fn open(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock) -> R
     let lead = lead(config);
     match file::find(&*disk)? {
         Found::Nothing => StoreFile::create(disk, store, false, 0, lead),
-        Found::Empty => StoreFile::create(disk, store, true, 0, lead),
+        Found::Empty => {
+            tracing::warn!(
+                file = %config.persistence.file,
+                "the persistence file is empty, as one is that was cut short: the gateway begins without metrics"
+            );
+            StoreFile::create(disk, store, true, 0, lead)
+        }
         Found::Own => {
             let mut file = StoreFile::open(disk, store, clock.now(), lead)?;
             if config.aggregation.enabled {

@@ -566,10 +566,7 @@ mod tests {
         let counts = shown(&histogram);
         assert_eq!(counts.iter().map(|(bound, _)| *bound).collect::<Vec<_>>(), bounds(0.0));
         assert!(counts.windows(2).all(|pair| pair[0].1 <= pair[1].1));
-        assert_eq!(
-            (counts[0], counts[1], counts[9_999]),
-            ((0.0, 0.0), (1.0, 1.0 + 8.0), (9_999.0, 4_000.0))
-        );
+        assert_eq!((counts[0], counts[1], counts[9_999]), ((0.0, 0.0), (1.0, 1.0 + 8.0), (9_999.0, 4_000.0)));
         assert_eq!(histogram.count(), Count::Int(4_000));
         assert_eq!(histogram.size(), merged(&[first]).size());
         // A few of them are still kept apart.

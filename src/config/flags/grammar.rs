@@ -5,8 +5,11 @@
 //! `@file`s, other messages), so it is not used.
 
 use std::collections::VecDeque;
+use std::path::Path;
 
 use thiserror::Error;
+
+use crate::config::regular;
 
 /// `@file`s may name further files; more than this many means that they go in circles.
 const MOST_FILES: usize = 100;
@@ -187,7 +190,7 @@ impl Words {
         if self.files > MOST_FILES {
             return Err(GrammarError::TooManyFiles);
         }
-        let text = std::fs::read_to_string(path)
+        let text = regular::read_any_text(Path::new(path))
             .map_err(|error| GrammarError::UnreadableFile(path.to_owned(), error.to_string()))?;
         for line in text.lines().rev().filter(|line| !line.starts_with('#')) {
             self.rest.push_front(line.to_owned());

@@ -18,6 +18,9 @@ pub enum NeedsRestart {
     /// Clients could do with a certificate that was refused, or without one.
     #[error("client_auth_type can't become weaker while the gateway runs: if that is meant, restart it")]
     ClientAuth,
+    /// Nothing would hold guesses and floods up any more.
+    #[error("rate_limit can't be taken away while the gateway runs: if that is meant, restart it")]
+    RateLimit,
     /// Certificates for other names would do.
     #[error("client_allowed_sans can't be taken away while the gateway runs: if that is meant, restart it")]
     ClientNames,
@@ -32,6 +35,8 @@ impl NeedsRestart {
             Some(NeedsRestart::Users)
         } else if strictness(new.client_auth) < strictness(old.client_auth) {
             Some(NeedsRestart::ClientAuth)
+        } else if old.rate_limit().is_some() && new.rate_limit().is_none() {
+            Some(NeedsRestart::RateLimit)
         } else if old.names_clients && !new.names_clients {
             Some(NeedsRestart::ClientNames)
         } else {

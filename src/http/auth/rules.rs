@@ -24,6 +24,9 @@ use crate::http::tls::{self, TlsError};
 /// A token may have no fewer characters: unlike passwords, tokens are checked as fast as they come.
 const SHORTEST_TOKEN: usize = 16;
 
+/// Nor more: no request could carry it.
+const LONGEST_TOKEN: usize = 4096;
+
 /// Why there are no rules. One sentence that says which file, where and what.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -177,9 +180,11 @@ fn hash_of_file(path: &Path) -> Result<[u8; 32], String> {
     let content = regular::read(path, Links::Followed)
         .map_err(|error| format!("its file can't be read: {}", system_reason(&error)))?;
     let token = content.trim_ascii();
-    if token.len() < SHORTEST_TOKEN || !token.iter().all(u8::is_ascii_graphic) {
+    let is_long_enough = (SHORTEST_TOKEN..=LONGEST_TOKEN).contains(&token.len());
+    if !is_long_enough || !token.iter().all(u8::is_ascii_graphic) {
         return Err(format!(
-            "expected in its file a token of at least {SHORTEST_TOKEN} visible ASCII characters"
+            "expected in its file a token of at least {SHORTEST_TOKEN} visible ASCII characters, and no more than \
+             {LONGEST_TOKEN}"
         ));
     }
     Ok(sha256(token))
