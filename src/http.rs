@@ -185,10 +185,6 @@ async fn dispatch(request: HttpRequest, payload: web::Payload, state: web::Data<
     let answering = watch.map(Watch::answering);
     let (mut answer, share) = answer_within_limits(&state, &request, payload).await;
     protect(answer.headers_mut());
-    if let Some(guard) = &state.guard {
-        // They take the place of those of the gateway.
-        auth::set_headers(&guard.rules(), answer.headers_mut());
-    }
     if let Some(watch) = watch
         && watch.expectation() != Expectation::None
     {
@@ -212,16 +208,22 @@ async fn answer_within_limits(
     let route = state.routes.route(method, request.uri().path());
     // Whether it lives, a gateway says however much it has to do, and to probes that know its address only.
     let is_free = matches!(route, Route::Endpoint(Endpoint::Healthy | Endpoint::Ready));
+    let refuse = |mut refusal: HttpResponse| {
+        if let Some(guard) = &state.guard {
+            auth::set_headers(&guard.rules(), refusal.headers_mut());
+        }
+        (refusal, None)
+    };
     if !is_free && let Some(refusal) = state.refuse_host(request) {
-        return (refusal, None);
+        return refuse(refusal);
     }
     let expectation = request.conn_data::<Rc<Watch>>().map(|watch| watch.expectation());
     if expectation == Some(Expectation::Unknown) {
-        return (answer::error(StatusCode::EXPECTATION_FAILED, UNKNOWN_EXPECTATION), None);
+        return refuse(answer::error(StatusCode::EXPECTATION_FAILED, UNKNOWN_EXPECTATION));
     }
     let share = if is_free { None } else { state.requests.take(1) };
     if share.is_none() && !is_free {
-        return (answer::busy(state.requests.limit()), None);
+        return refuse(answer::busy(state.requests.limit()));
     }
     let answer = match &state.guard {
         None => match state.refuse_other_site(request, auth::needed(&route, method)) {
@@ -282,7 +284,7 @@ async fn guarded(
         return refusal;
     }
     let needed = auth::needed(&route, request.method().as_str());
-    match guard.admit(&rules, state, request, needed).await {
+    let mut answer = match guard.admit(&rules, state, request, needed).await {
         Ok(visitor) => {
             // Only the page has a use for it.
             if matches!(route, Route::Endpoint(Endpoint::Page)) {
@@ -291,7 +293,9 @@ async fn guarded(
             answer_to(route, state, request, payload).await
         }
         Err(refusal) => refusal,
-    }
+    };
+    auth::set_headers(&rules, answer.headers_mut());
+    answer
 }
 
 const DOTS: &str =

@@ -112,7 +112,8 @@ fn clients_never_take_the_descriptors_of_others() {
     let folder = Directory::new();
     let store = format!("--persistence.file={}", folder.path_of("store"));
     let hash = bcrypt::hash("secret", 4).unwrap();
-    let web = folder.write("web.yml", "rate_limit:\n  interval: 1us\n  burst: 10000\n");
+    let limit = "rate_limit:\n  interval: 1us\n  burst: 10000\n";
+    let web = folder.write("web.yml", limit);
     let flags = [&*store, &format!("--web.config.file={web}")];
     let gateway = start(1024, &flags);
     let most = connections(&gateway);
@@ -130,7 +131,7 @@ fn clients_never_take_the_descriptors_of_others() {
     let scrape = held[0].read_response("GET").unwrap().text();
     assert_eq!(sample(&scrape, "process_max_fds"), Some(1024.0));
     assert!(sample(&scrape, "process_open_fds").unwrap() <= 1024.0);
-    folder.write("web.yml", format!("basic_auth_users:\n  alice: {hash}\n"));
+    folder.write("web.yml", format!("{limit}basic_auth_users:\n  alice: {hash}\n"));
     gateway.signal("HUP");
     gateway.wait_for_log("is in force");
     assert_told(&gateway);
