@@ -224,8 +224,10 @@ def comparable(made):
         if isinstance(value, dict):
             kept = {key: clean(item) for key, item in value.items()
                     if key not in ("helm.sh/chart", "app.kubernetes.io/version")}
-            # Nothing is nothing, but {} as the only content of an emptyDir.
-            return {key: item for key, item in kept.items() if item not in ("", [], None)}
+            # Some keys are there with nothing behind them.
+            if kept.get("subPath") == "":
+                kept.pop("subPath")
+            return {key: item for key, item in kept.items() if item not in ([], None)}
         return [clean(item) for item in value] if isinstance(value, list) else value
 
     return clean(made)
