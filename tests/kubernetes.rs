@@ -4,18 +4,23 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
+mod programs;
 mod support;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use support::{Connection, Directory, Gateway, binary};
 
-/// The group of `nobody` in the image, and so of a container whose user is 65534.
+/// `nobody` in the image, both user and group. Users that are not in its `/etc/passwd` get group 0.
 const NOBODY: u64 = 65534;
+
+/// What `OpenShift` takes where no user and no group of the volume are given.
+const CHOSEN: u64 = 1_000_650_000;
 
 /// What one set of values made of the pod.
 struct Pod {
@@ -49,7 +54,7 @@ impl Pod {
     }
 
     fn context(&self, key: &str) -> u64 {
-        self.facts["podSecurityContext"][key].as_u64().unwrap()
+        self.facts["podSecurityContext"][key].as_u64().unwrap_or(CHOSEN)
     }
 
     fn probe<'a>(&'a self, which: &str) -> Option<&'a Value> {
@@ -80,7 +85,9 @@ impl Pod {
         let script = r#"exec 3<"$1"; user=$2 group=$3 groups=$4; shift 4
             exec setpriv --reuid="$user" --regid="$group" --groups="$groups" --no-new-privs /proc/self/fd/3 "$@""#;
         let binary = binary();
-        let ids = [self.context("runAsUser"), NOBODY, self.context("fsGroup")].map(|id| id.to_string());
+        let user = self.context("runAsUser");
+        let group = if user == NOBODY { NOBODY } else { 0 };
+        let ids = [user, group, self.context("fsGroup")].map(|id| id.to_string());
         let flags = self.flags();
         if !runs_as_root() {
             let flags: Vec<_> = flags.iter().map(String::as_str).collect();
@@ -162,7 +169,8 @@ fn pods_of_the_stock_chart_run_the_gateway() {
         assert_eq!(kept, pod.keeps(), "{}: {metrics}", pod.name);
         if pod.keeps() && runs_as_root() {
             let files = std::fs::read_dir(pod.storage.path()).unwrap();
-            let owners: Vec<_> = files.map(|file| file.unwrap().metadata().unwrap().uid().into()).collect();
+            let owners: Vec<_> =
+                files.map(|file| u64::from(file.unwrap().metadata().unwrap().uid())).collect();
             assert_eq!(owners, [pod.context("runAsUser")], "{}", pod.name);
         }
     }
@@ -185,4 +193,54 @@ fn an_upgrade_that_changes_the_secret_needs_no_restart() {
     ask(&gateway, &pod, "livenessProbe");
     let login = format!("Basic {}", STANDARD.encode("new:word"));
     assert_eq!(gateway.request("GET", "/metrics", &[("Authorization", &login)], b"").status, 200);
+}
+
+/// The commands in the pod of the manual's way back.
+fn export_of_the_manual() -> String {
+    let page = include_str!("../docs/kubernetes.md");
+    let (_, pod) = page.split_once("name: tallygate-export").unwrap();
+    let (_, script) = pod.split_once("        - |\n").unwrap();
+    let lines = script.lines().map_while(|line| line.strip_prefix("          "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A stock gateway's file goes to this gateway, and what this one has made of it to a stock gateway again.
+#[test]
+fn the_way_back_of_the_manual_leads_back() {
+    let Some(stock) = programs::stock() else { return };
+    let data = Directory::new();
+    let file = format!("--persistence.file={}", data.path_of("pushgateway.data"));
+    let flags = ["--web.listen-address=127.0.0.1:0", file.as_str()];
+    let end = |gateway: Gateway| {
+        gateway.signal("TERM");
+        assert!(gateway.wait().status.success());
+    };
+    let push =
+        |gateway: &Gateway| gateway.push("/metrics/job/a", "# TYPE runs_total counter\nruns_total 1\n");
+
+    let first = Gateway::start_program(&stock, &flags, &[]);
+    push(&first);
+    end(first);
+    let gateway = Gateway::start_exactly(&flags, &[]);
+    push(&gateway);
+    push(&gateway);
+    end(gateway);
+
+    let programs = Directory::new();
+    symlink(binary(), programs.path_of("tallygate")).unwrap();
+    let script = export_of_the_manual().replace("/data", data.path().to_str().unwrap());
+    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
+    let exported = Command::new("/bin/sh").args(["-ec", &script]).env("PATH", path).output().unwrap();
+    assert!(exported.status.success(), "{exported:?}");
+
+    let second = Gateway::start_program(&stock, &flags, &[]);
+    assert_eq!(second.sample("runs_total{instance=\"\",job=\"a\"}"), Some(3.0));
+    // And once more to this one.
+    end(second);
+    let gateway = Gateway::start_exactly(&flags, &[]);
+    assert_eq!(gateway.sample("runs_total{instance=\"\",job=\"a\"}"), Some(3.0));
+    let names = data.names();
+    for kept in ["pushgateway.data.stock", "pushgateway.data.stock.1", "pushgateway.data.tallygate"] {
+        assert!(names.iter().any(|name| name == kept), "{names:?}");
+    }
 }

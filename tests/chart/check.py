@@ -17,6 +17,7 @@ import argparse
 import base64
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,8 @@ import yaml
 import takeover
 
 HERE = Path(__file__).resolve().parent
-CHART = HERE.parent.parent / "deploy/chart"
+REPOSITORY = HERE.parent.parent
+CHART = REPOSITORY / "deploy/chart"
 RECORDED = HERE / "stock.json"
 STOCK_NAME = {"nameOverride": "prometheus-pushgateway"}
 # The oldest and the newest Kubernetes that there are schemas of.
@@ -248,6 +250,30 @@ def check_against_stock(name, ours, theirs):
             fail(name, f"{key} differs from that of the stock chart:\n{ours.get(key)}\n{theirs.get(key)}")
 
 
+def check_page(ours, path):
+    """The objects and values in the manual."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
+    if not blocks:
+        fail(path, "there is no YAML any more")
+    for number, block in enumerate(blocks, 1):
+        name = f"{path.name}, YAML {number}"
+        content = yaml.load(block, Loader=StrictLoader)
+        if "kind" in content:
+            check_schemas(name, [content])
+        else:
+            objects, refusal = ours.objects(content)
+            check_schemas(name, objects or [])
+            if objects is None or "does not know" in (refusal := ours.notes(content)):
+                fail(name, refusal)
+
+
+def check_version(chart):
+    version = re.search('^version = "(.*)"', REPOSITORY.joinpath("Cargo.toml").read_text(), re.MULTILINE)[1]
+    described = yaml.safe_load(chart.joinpath("Chart.yaml").read_text())["appVersion"]
+    if described != f"v{version}":
+        fail("version", f"appVersion is {described}, and Cargo.toml has {version}")
+
+
 def pod_facts(objects):
     """What the stock chart starts a gateway with, for the test of the gateway."""
     pod = workload_of(objects)["spec"]["template"]["spec"]
@@ -332,6 +358,8 @@ def main():
     if "does not know" in ours.notes({}):
         fail("notes", "the list of known values lacks some: " + ours.notes({}))
     check_coverage(cases)
+    check_version(CHART)
+    check_page(ours, REPOSITORY / "docs/kubernetes.md")
     takeover.check(options.helm, CHART, fail)
     with ThreadPoolExecutor() as pool:
         made = list(pool.map(lambda case: check_case(case, ours, stock, options), cases))
