@@ -15,6 +15,7 @@
 //! * [`gateway`]: push in, answer out; the scrape.
 //! * [`http`]: routes, bodies, sockets.
 //! * [`logging`]: log lines in the stock gateway's form.
+//! * [`cli`]: the commands, which are clients of a gateway.
 //!
 //! # Invariants
 //!
@@ -26,6 +27,7 @@
 //!   group's last failure.
 //! * No push can make a scrape fail or invalid.
 
+pub mod cli;
 pub mod config;
 pub mod exposition;
 pub mod gateway;

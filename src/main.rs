@@ -1,4 +1,4 @@
-//! The `tallygate` program: flags, configuration, logging, gateway, server, exit code.
+//! The `tallygate` program: commands, flags, configuration, logging, gateway, server, exit code.
 
 use std::fmt::Display;
 use std::fs::OpenOptions;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
 use rustix::process::Signal;
+use tallygate::cli;
 use tallygate::config::flags::{self, Invocation};
 use tallygate::config::limits::longest;
 use tallygate::config::{Config, build_info, duration};
@@ -27,9 +28,13 @@ use tokio::signal::unix::{self, SignalKind, signal};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = cli::run(&arguments) {
+        return ExitCode::from(code);
+    }
     let variables =
         std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    match flags::invocation(std::env::args_os(), variables) {
+    match flags::invocation(arguments.into_iter(), variables) {
         Ok(Invocation::Run(config)) => run(&config),
         Ok(Invocation::Check { config, text }) => match Guard::load(&config) {
             Ok(_) => print(&text),

@@ -1,0 +1,127 @@
+//! The commands that stand in front of flags: `tallygate push`, `tallygate delete` and so on.
+//!
+//! They are small clients of a gateway and need none of the server. Serving has the stock gateway's flags and stays
+//! with [`crate::config::flags`]; a command is known by the first argument alone.
+//!
+//! A command prints nothing on success. On failure it prints one sentence on stderr, and its exit code is that of
+//! [`Exit`].
+//!
+//! A new command is a variant of [`Command`] with its [`clap::Args`] in a module of its own. It talks to a gateway by
+//! [`client::Client`], which [`connection::ConnectionArguments`] sets up.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::message::bounded;
+use client::Failure;
+use connection::ConnectionError;
+use group::GroupError;
+
+pub mod client;
+pub mod connection;
+mod delete;
+pub mod group;
+
+/// How a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// All is done.
+    Done = 0,
+    /// The gateway has refused the request, or is not healthy. The same request will be refused again.
+    Refused = 1,
+    /// The command line is wrong, or a file that it names. Nothing was sent.
+    Usage = 2,
+    /// The gateway can't be reached, or can't do it now. A later call may do, and counts once.
+    Unavailable = 3,
+    /// No answer has come, and the push may have been counted. A later call may count it again.
+    Unclear = 4,
+}
+
+/// The command line of the commands. Manual pages and completions are made from it.
+#[derive(Parser, Debug)]
+#[command(name = env!("CARGO_PKG_NAME"), disable_help_subcommand = true, about = env!("CARGO_PKG_DESCRIPTION"))]
+pub struct CommandLine {
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What stands in front of flags.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Delete a group
+    Delete(delete::Arguments),
+}
+
+/// Why a command has failed, as one sentence.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    #[error(transparent)]
+    Request(#[from] Failure),
+    #[error("stdout: {0}")]
+    Stdout(io::Error),
+}
+
+impl CommandError {
+    fn exit(&self) -> Exit {
+        match self {
+            CommandError::Request(failure) => failure.exit(),
+            _ => Exit::Usage,
+        }
+    }
+}
+
+/// Does what the arguments say, the program's name first, and gives the exit code; nothing where the first of them is
+/// no command.
+#[must_use]
+pub fn run(arguments: &[OsString]) -> Option<u8> {
+    let (program, first) = (arguments.first()?, arguments.get(1)?);
+    let mut commands = CommandLine::command();
+    let name = commands.find_subcommand(first)?.get_name().to_owned();
+    let line = commands
+        .try_get_matches_from_mut(arguments)
+        .and_then(|matches| CommandLine::from_arg_matches(&matches));
+    let program = std::path::Path::new(program).file_name().unwrap_or(program).to_string_lossy();
+    let complain = |error: &dyn Display| {
+        let _ = writeln!(io::stderr(), "{program} {name}: {}", bounded(error));
+    };
+    Some(match line.map(|line| line.command.run()) {
+        Ok(Ok(())) => Exit::Done as u8,
+        Ok(Err(error)) => {
+            complain(&error);
+            error.exit() as u8
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp) => {
+            let _ = write!(io::stdout(), "{}", error.render());
+            Exit::Done as u8
+        }
+        Err(error) => {
+            complain(&format_args!("{}, try --help", sentence(&error.render().to_string())));
+            Exit::Usage as u8
+        }
+    })
+}
+
+impl Command {
+    fn run(self) -> Result<(), CommandError> {
+        match self {
+            Command::Delete(arguments) => arguments.run(),
+        }
+    }
+}
+
+/// What clap says in several lines, without the usage that it adds.
+fn sentence(text: &str) -> String {
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    first.split_whitespace().collect::<Vec<_>>().join(" ")
+}

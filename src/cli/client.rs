@@ -1,0 +1,508 @@
+//! The HTTP client of the commands: one request, sent again where that is safe, within a bounded time.
+//!
+//! ```no_run
+//! use clap::Parser;
+//! use tallygate::cli::client::{Client, Key, Request, TEXT};
+//! use tallygate::cli::connection::ConnectionArguments;
+//! use tallygate::cli::group::Group;
+//!
+//! #[derive(Parser)]
+//! struct Arguments {
+//!     #[command(flatten)]
+//!     connection: ConnectionArguments,
+//! }
+//!
+//! let client = Client::new(&Arguments::parse().connection)?;
+//! let group = Group::new("backup", &[])?;
+//! // The gateway counts what comes with one key once: a key for each push, not one for the process.
+//! let pushed = client.send(&Request::post(&group, TEXT, b"files_total 12\n", Key::random()?));
+//! if let Err(failure) = pushed {
+//!     // One sentence, which is never long and holds no password.
+//!     eprintln!("{failure}");
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Client::send`] blocks, and takes no longer than `--timeout`, pauses included. Nothing else is to be done for
+//! retries: it knows what it may send again.
+//!
+//! * A request that did not get as far as a connection, and one that the gateway has put off (429, or 503 with
+//!   `Retry-After`), has changed nothing: it is sent again.
+//! * After any other trouble, such as a connection that breaks or a time that is up, nobody knows whether the request was
+//!   applied. The gateway is asked at `/-/healthy` for how long it remembers idempotency keys. If that is long
+//!   enough the request is sent again with its key, and counts once.
+//! * A gateway that says nothing of keys is a stock one or another that ignores them. Then PUT and DELETE, which do the
+//!   same when they are repeated, are sent again, but POST is not.
+//!
+//! Every answer but these is final.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ring::rand::{SecureRandom, SystemRandom};
+use rustls::AlertDescription;
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use ureq::http::{self, Method, Response, StatusCode};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport};
+use ureq::{Agent, AsSendBody, Body};
+
+use super::Exit;
+use super::connection::{self, ConnectionArguments, ConnectionError};
+use super::group::Group;
+use crate::config::duration;
+use crate::gateway::idempotency::{self, BadKey};
+use crate::message::{Excerpt, MESSAGE_BYTES};
+
+/// The content type of a body in the text format.
+pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The content type of a body in OpenMetrics.
+pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Tells for how many seconds the gateway remembers idempotency keys; 0 where it does not.
+pub const WINDOW_HEADER: &str = "Idempotency-Window";
+
+/// The first pause before a request is sent again; each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// An attempt may take this part of the whole time, so that there is some left for another.
+const SHARE_OF_ATTEMPT: u32 = 3;
+
+/// What makes a request that is sent again the same request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key(String);
+
+impl Key {
+    /// A key that nobody has used.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no random bytes.
+    pub fn random() -> Result<Key, ConnectionError> {
+        let mut bytes = [0; 16];
+        SystemRandom::new().fill(&mut bytes).map_err(|_| ConnectionError::NoRandomness)?;
+        Ok(Key(format!("{:032x}", u128::from_ne_bytes(bytes))))
+    }
+}
+
+impl std::str::FromStr for Key {
+    type Err = BadKey;
+
+    fn from_str(text: &str) -> Result<Key, BadKey> {
+        let key = idempotency::parse(text.as_bytes())?;
+        Ok(Key(String::from_utf8_lossy(key).into_owned()))
+    }
+}
+
+/// What is sent.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    method: Method,
+    path: &'a str,
+    body: Option<(&'static str, &'a [u8])>,
+    key: Key,
+}
+
+impl<'a> Request<'a> {
+    /// Adds to a group.
+    #[must_use]
+    pub fn post(group: &'a Group, content_type: &'static str, body: &'a [u8], key: Key) -> Request<'a> {
+        Request { method: Method::POST, path: group.path(), body: Some((content_type, body)), key }
+    }
+
+    /// Replaces a group.
+    #[must_use]
+    pub fn put(group: &'a Group, content_type: &'static str, body: &'a [u8], key: Key) -> Request<'a> {
+        Request { method: Method::PUT, ..Request::post(group, content_type, body, key) }
+    }
+
+    /// Deletes a group.
+    #[must_use]
+    pub fn delete(group: &'a Group, key: Key) -> Request<'a> {
+        Request { method: Method::DELETE, path: group.path(), body: None, key }
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    /// Whether doing it twice does something else than doing it once, with a gateway that treats keys so.
+    fn may_repeat(&self, keys: Keys) -> bool {
+        match keys {
+            Keys::Honoured => true,
+            Keys::Unknown => self.method != Method::POST,
+            // Its PUT may add, too.
+            Keys::Ignored => self.method == Method::DELETE,
+        }
+    }
+}
+
+/// Why a request was not done, as one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The gateway has answered, and would answer the same again.
+    #[error("{url}: {status}{}{}", said(.reason), advice(*.status))]
+    Refused {
+        /// Where the gateway is.
+        url: String,
+        /// The status of the answer.
+        status: StatusCode,
+        /// What the answer says.
+        reason: Excerpt,
+    },
+    /// It was not done, or can be sent again whether it was or not.
+    #[error("{url}: {reason}{}", after(*.attempts))]
+    Unavailable {
+        /// Where the gateway is.
+        url: String,
+        /// The latest trouble.
+        reason: String,
+        /// How often the gateway was tried.
+        attempts: u32,
+    },
+    /// A push may have been counted or not. Another with another key may be counted twice.
+    #[error("{url}: {reason}{}; the push may have been counted or not{}", after(*.attempts), why(*.counts_twice))]
+    Unclear {
+        /// Where the gateway is.
+        url: String,
+        /// The latest trouble.
+        reason: String,
+        /// How often the gateway was tried.
+        attempts: u32,
+        /// Whether the gateway would count it twice if it came twice.
+        counts_twice: bool,
+    },
+}
+
+impl Failure {
+    /// The exit code of a command that ends with this.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Failure::Refused { .. } => Exit::Refused,
+            Failure::Unavailable { .. } => Exit::Unavailable,
+            Failure::Unclear { .. } => Exit::Unclear,
+        }
+    }
+}
+
+fn said(reason: &Excerpt) -> String {
+    let reason = reason.to_string();
+    if reason.is_empty() { reason } else { format!(": {reason}") }
+}
+
+fn advice(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => " (log in with --user and --password-file, or with --token-file)",
+        StatusCode::NOT_FOUND => " (the URL is to be that of the gateway, with its path prefix)",
+        status if status.is_redirection() => " (name the URL that the gateway redirects to)",
+        _ => "",
+    }
+}
+
+fn after(attempts: u32) -> String {
+    if attempts > 1 { format!(" (after {attempts} attempts)") } else { String::new() }
+}
+
+fn why(counts_twice: bool) -> &'static str {
+    if counts_twice { ", and is not sent again, as this gateway would count it twice" } else { "" }
+}
+
+/// What a gateway does with idempotency keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keys {
+    /// It counts a request once.
+    Honoured,
+    /// It could, but does not for long enough.
+    Ignored,
+    /// It says nothing of them.
+    Unknown,
+}
+
+/// Why an attempt has come to nothing.
+#[derive(Debug)]
+enum Trouble {
+    /// It will not get better.
+    Final(Failure),
+    /// Another attempt may do.
+    Passing {
+        reason: String,
+        /// Whether the request may have been done all the same.
+        is_unclear: bool,
+        /// How long the gateway wants to be left alone.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// A gateway that requests can be sent to.
+#[derive(Debug)]
+pub struct Client {
+    agent: Agent,
+    /// Set once the connection of the latest attempt was there.
+    is_connected: Arc<AtomicBool>,
+    url: String,
+    authorization: Option<String>,
+    timeout: Duration,
+    retries: u32,
+}
+
+impl Client {
+    /// Reads what the flags name. Connects to nothing.
+    ///
+    /// # Errors
+    ///
+    /// When a flag, a variable or a file can't be used.
+    pub fn new(arguments: &ConnectionArguments) -> Result<Client, ConnectionError> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let target = connection::target(arguments.url.as_deref(), variable)?;
+        let mut config = Agent::config_builder()
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .proxy(None)
+            .http_status_as_error(false)
+            // A POST would become a GET on its way, and seem to be done.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            // A connection that is kept may be closed by the time it is used again.
+            .max_idle_connections(0);
+        if target.is_https {
+            config = config.tls_config(connection::tls(arguments)?);
+        }
+        let is_connected = Arc::new(AtomicBool::new(false));
+        let connector = DefaultConnector::new().chain(Witness(is_connected.clone()));
+        Ok(Client {
+            agent: Agent::with_parts(config.build(), connector, DefaultResolver::default()),
+            is_connected,
+            authorization: connection::authorization(arguments, target.login)?,
+            url: target.url,
+            timeout: arguments.timeout,
+            retries: arguments.retries,
+        })
+    }
+
+    /// The base URL of the gateway, without a login.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Has the gateway do this, and returns once it has said so.
+    ///
+    /// # Errors
+    ///
+    /// When it has not, within the time there is.
+    pub fn send(&self, request: &Request<'_>) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.timeout;
+        let (mut may_be_done, mut has_to_ask) = (false, false);
+        let mut attempts = 1;
+        loop {
+            let result = match has_to_ask {
+                false => self.attempt(request, deadline),
+                true => match self.keys(deadline) {
+                    Ok(keys) if request.may_repeat(keys) => self.attempt(request, deadline),
+                    Ok(_) => {
+                        let (url, reason) = (self.url.clone(), "there was no answer to the push".to_owned());
+                        return Err(Failure::Unclear { url, reason, attempts: 1, counts_twice: true });
+                    }
+                    Err(trouble) => Err(trouble),
+                },
+            };
+            let (reason, is_unclear, retry_after) = match result {
+                Ok(()) => return Ok(()),
+                Err(Trouble::Final(failure)) => return Err(failure),
+                Err(Trouble::Passing { reason, is_unclear, retry_after }) => {
+                    (reason, is_unclear, retry_after)
+                }
+            };
+            has_to_ask |= is_unclear;
+            may_be_done |= is_unclear;
+            let pause = pause(attempts).max(retry_after.unwrap_or_default());
+            if attempts > self.retries || pause >= deadline.saturating_duration_since(Instant::now()) {
+                let url = self.url.clone();
+                return Err(if may_be_done && !request.may_repeat(Keys::Unknown) {
+                    Failure::Unclear { url, reason, attempts, counts_twice: false }
+                } else {
+                    Failure::Unavailable { url, reason, attempts }
+                });
+            }
+            thread::sleep(pause);
+            attempts += 1;
+        }
+    }
+
+    fn attempt(&self, request: &Request<'_>, deadline: Instant) -> Result<(), Trouble> {
+        let mut head =
+            self.head(request.method.clone(), request.path).header("Idempotency-Key", &request.key.0);
+        if let Some((content_type, _)) = request.body {
+            head = head.header(CONTENT_TYPE, content_type);
+        }
+        let answer = match request.body {
+            Some((_, body)) => self.exchange(head.body(body), deadline)?,
+            None => self.exchange(head.body(()), deadline)?,
+        };
+        self.verdict(answer)
+    }
+
+    /// Asks the gateway what it does with idempotency keys.
+    fn keys(&self, deadline: Instant) -> Result<Keys, Trouble> {
+        let answer = self.exchange(self.head(Method::GET, "/-/healthy").body(()), deadline)?;
+        let window = answer.headers().get(WINDOW_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+        match window.map(Duration::from_secs) {
+            Some(window) if window >= self.timeout => Ok(Keys::Honoured),
+            Some(_) => Ok(Keys::Ignored),
+            None => match self.verdict(answer) {
+                Err(passing @ Trouble::Passing { .. }) => Err(passing),
+                _ => Ok(Keys::Unknown),
+            },
+        }
+    }
+
+    fn head(&self, method: Method, path: &str) -> http::request::Builder {
+        let head = http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        match &self.authorization {
+            Some(login) => head.header(AUTHORIZATION, login),
+            None => head,
+        }
+    }
+
+    fn exchange(
+        &self,
+        request: http::Result<http::Request<impl AsSendBody>>,
+        deadline: Instant,
+    ) -> Result<Response<Body>, Trouble> {
+        let share = if self.retries == 0 { self.timeout } else { self.timeout / SHARE_OF_ATTEMPT };
+        let limit =
+            share.min(deadline.saturating_duration_since(Instant::now())).max(Duration::from_millis(1));
+        self.is_connected.store(false, Ordering::Relaxed);
+        let answer = request.map_err(ureq::Error::from).and_then(|request| {
+            self.agent.run(self.agent.configure_request(request).timeout_global(Some(limit)).build())
+        });
+        answer.map_err(|error| self.trouble(&error, limit))
+    }
+
+    fn trouble(&self, error: &ureq::Error, limit: Duration) -> Trouble {
+        let is_connected = self.is_connected.load(Ordering::Relaxed);
+        if let Some(reason) = final_reason(error, is_connected) {
+            return Trouble::Final(Failure::Unavailable { url: self.url.clone(), reason, attempts: 1 });
+        }
+        let reason = match error {
+            ureq::Error::Timeout(_) if is_connected => {
+                format!("no answer within {}", duration::format(limit))
+            }
+            ureq::Error::Timeout(_) => format!("no connection within {}", duration::format(limit)),
+            ureq::Error::HostNotFound => "there is no host of this name".to_owned(),
+            ureq::Error::Io(error) => io_reason(error),
+            other => other.to_string(),
+        };
+        Trouble::Passing { reason, is_unclear: is_connected, retry_after: None }
+    }
+
+    /// What an answer means.
+    fn verdict(&self, mut answer: Response<Body>) -> Result<(), Trouble> {
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let retry_after =
+            answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let mut text = Vec::new();
+        // What can't be read is only missing in a message.
+        let _ = answer.body_mut().as_reader().take(MESSAGE_BYTES as u64).read_to_end(&mut text);
+        let reason = first_line(&String::from_utf8_lossy(&text));
+        let is_unclear = match status {
+            StatusCode::TOO_MANY_REQUESTS => false,
+            StatusCode::SERVICE_UNAVAILABLE => retry_after.is_none(),
+            StatusCode::REQUEST_TIMEOUT
+            | StatusCode::INTERNAL_SERVER_ERROR
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::GATEWAY_TIMEOUT => true,
+            _ => {
+                let url = self.url.clone();
+                return Err(Trouble::Final(Failure::Refused { url, status, reason }));
+            }
+        };
+        Err(Trouble::Passing {
+            reason: format!("{status}{}", said(&reason)),
+            is_unclear,
+            retry_after: retry_after.map(Duration::from_secs),
+        })
+    }
+}
+
+/// The first line of an answer.
+fn first_line(text: &str) -> Excerpt {
+    Excerpt::of(text.trim().lines().next().unwrap_or_default())
+}
+
+/// How long to wait after this many attempts. Jobs that have started in the same second must not all come back in
+/// the same.
+fn pause(attempts: u32) -> Duration {
+    let mut byte = [0];
+    // Without randomness there is no key either.
+    let _ = SystemRandom::new().fill(&mut byte);
+    let jitter = 0.75 + f64::from(byte[0]) / 512.0;
+    FIRST_PAUSE.mul_f64(jitter) * 2u32.saturating_pow(attempts - 1)
+}
+
+/// What is wrong, where it stays so until somebody mends it.
+fn final_reason(error: &ureq::Error, is_connected: bool) -> Option<String> {
+    let tls = match error {
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
+        ureq::Error::Rustls(error) => error,
+        ureq::Error::Http(_) | ureq::Error::BadUri(_) | ureq::Error::Tls(_) => {
+            return Some(error.to_string());
+        }
+        _ => return None,
+    };
+    match tls {
+        rustls::Error::InvalidCertificate(_) => {
+            Some(format!("{tls} (--cacert names the certificates to trust)"))
+        }
+        rustls::Error::InvalidMessage(_) if !is_connected => Some(format!("there is no TLS: {tls}")),
+        // With TLS 1.3 the client hears this when it believes that it is connected.
+        rustls::Error::AlertReceived(alert) if is_about_client(*alert) => {
+            Some(format!("the gateway refuses the client certificate: {alert:?} (--cert and --key name one)"))
+        }
+        _ if is_connected => None,
+        _ => Some(tls.to_string()),
+    }
+}
+
+fn is_about_client(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::AccessDenied
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRequired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::UnsupportedCertificate
+    )
+}
+
+/// What the system says, without its number.
+fn io_reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let end = text.find(" (os error").unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+/// Stands at the end of the connectors, and notes that they have made a connection.
+#[derive(Debug)]
+struct Witness(Arc<AtomicBool>);
+
+impl<In: Transport> Connector<In> for Witness {
+    type Out = In;
+
+    fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<In>, ureq::Error> {
+        self.0.store(chained.is_some(), Ordering::Relaxed);
+        Ok(chained)
+    }
+}
