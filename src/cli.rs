@@ -20,11 +20,16 @@ use crate::message::bounded;
 use client::Failure;
 use connection::ConnectionError;
 use group::GroupError;
+use healthcheck::SettingsError;
+use push::BodyError;
 
 pub mod client;
 pub mod connection;
 mod delete;
 pub mod group;
+mod healthcheck;
+mod push;
+pub mod samples;
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +59,12 @@ pub struct CommandLine {
 /// What stands in front of flags.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Push metrics to a group
+    Push(push::Arguments),
     /// Delete a group
     Delete(delete::Arguments),
+    /// Ask whether a gateway is healthy
+    Healthcheck(healthcheck::Arguments),
 }
 
 /// Why a command has failed, as one sentence.
@@ -66,6 +75,12 @@ enum CommandError {
     #[error(transparent)]
     Group(#[from] GroupError),
     #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("the gateway is not healthy: {0}")]
+    NotHealthy(String),
+    #[error(transparent)]
     Request(#[from] Failure),
     #[error("stdout: {0}")]
     Stdout(io::Error),
@@ -75,6 +90,7 @@ impl CommandError {
     fn exit(&self) -> Exit {
         match self {
             CommandError::Request(failure) => failure.exit(),
+            CommandError::NotHealthy(_) => Exit::Refused,
             _ => Exit::Usage,
         }
     }
@@ -114,7 +130,9 @@ pub fn run(arguments: &[OsString]) -> Option<u8> {
 impl Command {
     fn run(self) -> Result<(), CommandError> {
         match self {
+            Command::Push(arguments) => arguments.run(),
             Command::Delete(arguments) => arguments.run(),
+            Command::Healthcheck(arguments) => arguments.run(),
         }
     }
 }

@@ -21,6 +21,7 @@ mod thread;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bumpalo::Bump;
 
@@ -390,6 +391,11 @@ impl Gateway {
             _ => {}
         }
         result
+    }
+
+    /// How long idempotency keys are remembered at the moment; zero where they have no effect.
+    pub fn idempotency_window(&self) -> Duration {
+        self.store.keys().effective_window(self.clock.now())
     }
 
     /// Why pushes can't be kept at the moment; none when they can.

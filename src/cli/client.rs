@@ -54,17 +54,14 @@ use super::Exit;
 use super::connection::{self, ConnectionArguments, ConnectionError};
 use super::group::Group;
 use crate::config::duration;
-use crate::gateway::idempotency::{self, BadKey};
-use crate::message::{Excerpt, MESSAGE_BYTES};
+use crate::gateway::idempotency::{self, BadKey, WINDOW_HEADER};
+use crate::message::{MESSAGE_BYTES, printable};
 
 /// The content type of a body in the text format.
 pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The content type of a body in OpenMetrics.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// Tells for how many seconds the gateway remembers idempotency keys; 0 where it does not.
-pub const WINDOW_HEADER: &str = "Idempotency-Window";
 
 /// The first pause before a request is sent again; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -154,7 +151,7 @@ pub enum Failure {
         /// The status of the answer.
         status: StatusCode,
         /// What the answer says.
-        reason: Excerpt,
+        reason: String,
     },
     /// It was not done, or can be sent again whether it was or not.
     #[error("{url}: {reason}{}", after(*.attempts))]
@@ -192,9 +189,8 @@ impl Failure {
     }
 }
 
-fn said(reason: &Excerpt) -> String {
-    let reason = reason.to_string();
-    if reason.is_empty() { reason } else { format!(": {reason}") }
+fn said(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }
 
 fn advice(status: StatusCode) -> &'static str {
@@ -335,6 +331,22 @@ impl Client {
         }
     }
 
+    /// Asks once for a path below the URL.
+    ///
+    /// # Errors
+    ///
+    /// When the answer is no success, or there is none.
+    pub fn ask(&self, path: &str) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.timeout;
+        let answer = self.exchange(self.head(Method::GET, path).body(()), deadline);
+        answer.and_then(|answer| self.verdict(answer)).map_err(|trouble| match trouble {
+            Trouble::Final(failure) => failure,
+            Trouble::Passing { reason, .. } => {
+                Failure::Unavailable { url: self.url.clone(), reason, attempts: 1 }
+            }
+        })
+    }
+
     fn attempt(&self, request: &Request<'_>, deadline: Instant) -> Result<(), Trouble> {
         let mut head =
             self.head(request.method.clone(), request.path).header("Idempotency-Key", &request.key.0);
@@ -390,11 +402,11 @@ impl Client {
         if let Some(reason) = final_reason(error, is_connected) {
             return Trouble::Final(Failure::Unavailable { url: self.url.clone(), reason, attempts: 1 });
         }
+        // In whole milliseconds, as some time has passed before the attempt.
+        let limit = duration::format(Duration::from_millis(limit.as_micros().div_ceil(1000) as u64));
         let reason = match error {
-            ureq::Error::Timeout(_) if is_connected => {
-                format!("no answer within {}", duration::format(limit))
-            }
-            ureq::Error::Timeout(_) => format!("no connection within {}", duration::format(limit)),
+            ureq::Error::Timeout(_) if is_connected => format!("no answer within {limit}"),
+            ureq::Error::Timeout(_) => format!("no connection within {limit}"),
             ureq::Error::HostNotFound => "there is no host of this name".to_owned(),
             ureq::Error::Io(error) => io_reason(error),
             other => other.to_string(),
@@ -434,9 +446,9 @@ impl Client {
     }
 }
 
-/// The first line of an answer.
-fn first_line(text: &str) -> Excerpt {
-    Excerpt::of(text.trim().lines().next().unwrap_or_default())
+/// The first line of an answer, as a terminal may show it.
+pub(super) fn first_line(text: &str) -> String {
+    printable(text.trim().lines().next().unwrap_or_default()).into_owned()
 }
 
 /// How long to wait after this many attempts. Jobs that have started in the same second must not all come back in
@@ -473,7 +485,8 @@ fn final_reason(error: &ureq::Error, is_connected: bool) -> Option<String> {
     }
 }
 
-fn is_about_client(alert: AlertDescription) -> bool {
+/// Whether an alert is about the certificate of the client.
+pub(super) fn is_about_client(alert: AlertDescription) -> bool {
     matches!(
         alert,
         AlertDescription::AccessDenied
@@ -488,7 +501,7 @@ fn is_about_client(alert: AlertDescription) -> bool {
 }
 
 /// What the system says, without its number.
-fn io_reason(error: &io::Error) -> String {
+pub(super) fn io_reason(error: &io::Error) -> String {
     let text = error.to_string();
     let end = text.find(" (os error").unwrap_or(text.len());
     text[..end].to_owned()

@@ -25,13 +25,15 @@ pub const URL_VARIABLES: [&str; 2] = ["TALLYGATE_URL", "PUSHGATEWAY_URL"];
 /// Where a gateway is that is named nowhere.
 const DEFAULT_URL: &str = "http://localhost:9091";
 
+const URL_HELP: &str = "URL of the gateway, with its path prefix if it has one [default: $TALLYGATE_URL, else \
+                        $PUSHGATEWAY_URL, else http://localhost:9091]";
+
 /// The flags that all commands share.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Gateway")]
 pub struct ConnectionArguments {
-    /// URL of the gateway, with its path prefix if it has one [default: $TALLYGATE_URL, else $PUSHGATEWAY_URL, else
-    /// http://localhost:9091]
-    #[arg(long, value_name = "URL")]
+    /// URL of the gateway.
+    #[arg(long, value_name = "URL", help = URL_HELP)]
     pub url: Option<String>,
     /// Name of the user to log in as
     #[arg(long, value_name = "NAME", requires = "password_file")]

@@ -14,10 +14,10 @@ use crate::model::name::{is_legacy_label_name, is_unusable_label_name};
 #[derive(Args, Clone, Debug)]
 pub struct GroupArguments {
     /// The job of the group
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub job: String,
     /// Another label of the group; can be given several times
-    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair, allow_hyphen_values = true)]
     pub labels: Vec<(String, String)>,
 }
 

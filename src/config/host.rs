@@ -1,5 +1,7 @@
 //! Names of hosts in settings.
 
+use std::fmt;
+
 use serde::de::Deserializer;
 
 use super::list;
@@ -46,6 +48,13 @@ impl Host {
                 (Some(port), None) => DEFAULT_PORTS.contains(&port),
                 (port, other) => port == other,
             }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.name)?;
+        self.port.map_or(Ok(()), |port| write!(formatter, ":{port}"))
     }
 }
 

@@ -21,7 +21,10 @@ const PREFIX: &str = "TALLYGATE_";
 /// Stands for `--config.file`.
 pub(super) const CONFIG_FILE_VARIABLE: &str = "TALLYGATE_CONFIG_FILE";
 
-/// Variables that are no settings; the second switches the tests of CI.
+/// Variables of the commands, which are clients: no settings.
+const COMMAND_VARIABLES: [&str; 2] = ["TALLYGATE_URL", "TALLYGATE_METRICS_FILE"];
+
+/// Begins the variables that switch tests.
 const TEST_PREFIX: &str = "TALLYGATE_TEST_";
 
 /// Why the settings cannot be used.
@@ -141,7 +144,10 @@ fn is_setting(name: &str, value: &str) -> bool {
             .iter()
             .any(|protocol| rest.contains(protocol) && name.contains("_PORT_"))
         || (name.ends_with("_PORT") && value.contains("://"));
-    !(name == CONFIG_FILE_VARIABLE || name.starts_with(TEST_PREFIX) || service_link && !rest.contains("__"))
+    !(name == CONFIG_FILE_VARIABLE
+        || COMMAND_VARIABLES.contains(&name)
+        || name.starts_with(TEST_PREFIX)
+        || service_link && !rest.contains("__"))
 }
 
 fn variable_source(name: &str, value: &str) -> Environment {
@@ -594,6 +600,8 @@ mod tests {
             ("TALLYGATE_TEST_ALL", "1"),
             ("TALLYGATE_TEST_NODE_MODULES", "/x"),
             ("TALLYGATE_CONFIG_FILE", ""),
+            ("TALLYGATE_URL", "http://localhost:9091"),
+            ("TALLYGATE_METRICS_FILE", "/x"),
             ("TALLYGATE_SERVICE_HOST", "10.0.0.1"),
             ("TALLYGATE_SERVICE_PORT", "9091"),
             ("TALLYGATE_SERVICE_PORT_HTTP", "9091"),

@@ -8,6 +8,9 @@ use crate::store::idempotency::Key;
 /// The longest key, in bytes.
 const MAX_BYTES: usize = 255;
 
+/// Tells clients for how many seconds the gateway remembers keys, so that they know what they may send again.
+pub const WINDOW_HEADER: &str = "idempotency-window";
+
 /// A key that can't be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the Idempotency-Key must be 1 to {MAX_BYTES} visible ASCII characters")]

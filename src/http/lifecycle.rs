@@ -2,14 +2,19 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
 
 use super::State;
 use super::answer;
+use crate::gateway::idempotency::WINDOW_HEADER;
 
-/// The gateway lives.
+/// The gateway lives. A client learns here whether it may repeat a push, as everybody with a login may ask for this.
 pub(super) fn healthy(state: &State, method: &str) -> HttpResponse {
     state.gateway.telemetry().request("healthy", method, 200);
-    answer::text(StatusCode::OK, "OK")
+    let mut answer = answer::text(StatusCode::OK, "OK");
+    let window = state.gateway.idempotency_window().as_secs();
+    answer.headers_mut().insert(HeaderName::from_static(WINDOW_HEADER), HeaderValue::from(window));
+    answer
 }
 
 /// The gateway takes pushes, and can keep them.

@@ -1,0 +1,132 @@
+//! `tallygate push`: adds to a group, or replaces it.
+
+use std::fs;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::CommandError;
+use super::client::{Client, Key, OPENMETRICS, Request, TEXT};
+use super::connection::ConnectionArguments;
+use super::group::{Group, GroupArguments, pair};
+use super::samples::{self, SampleError, Type, typed};
+use crate::config::web::system_reason;
+
+/// Stands for the standard input in the place of a file.
+const STDIN: &str = "-";
+
+/// The command line.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// What to push: NAME=VALUE, or 'NAME{LABEL="VALUE"}=VALUE'
+    #[arg(value_name = "SAMPLE")]
+    samples: Vec<String>,
+    /// File to push, in the text format or OpenMetrics; - or neither file nor samples: stdin
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    group: GroupArguments,
+    /// Type of a metric: counter, gauge, histogram, summary or untyped [default: counter if the name ends in _total,
+    /// else gauge]
+    #[arg(long = "type", value_name = "NAME=TYPE", value_parser = typed)]
+    types: Vec<(String, Type)>,
+    /// Help text of a metric
+    #[arg(long = "help-text", value_name = "NAME=TEXT", value_parser = pair)]
+    helps: Vec<(String, String)>,
+    /// Replace all that the group has, in place of adding to it
+    #[arg(long)]
+    put: bool,
+    /// Print the body on stdout, and where it would go on stderr; push nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Key that makes the gateway count the push once however often it comes [default: another for each call]
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<Key>,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Why there is nothing to push.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    /// The samples can't be used.
+    #[error(transparent)]
+    Samples(#[from] SampleError),
+    /// The file can't be read.
+    #[error("{file}: {reason}")]
+    Unreadable {
+        /// Its name.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is nothing in it.
+    #[error("{0} is empty, so there is nothing to push")]
+    Empty(String),
+    /// Nothing was given, and there is a terminal where a file would come from.
+    #[error("there is nothing to push: give samples such as files_total=12, or a file with -f")]
+    Nothing,
+    /// OpenMetrics ends with a line that nothing can stand behind.
+    #[error("{0} is in OpenMetrics: push it and the samples one after the other")]
+    Mixed(String),
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> Result<(), CommandError> {
+        let group = Group::new(&self.group.job, &self.group.labels)?;
+        let (content_type, body) = self.body()?;
+        let client = Client::new(&self.connection)?;
+        let key = match &self.idempotency_key {
+            Some(key) => key.clone(),
+            None => Key::random()?,
+        };
+        let push = if self.put { Request::put } else { Request::post };
+        let request = push(&group, content_type, &body, key);
+        if self.dry_run {
+            let _ = writeln!(io::stderr(), "{} {}{}", request.method(), client.url(), group.path());
+            return io::stdout().write_all(&body).map_err(CommandError::Stdout);
+        }
+        Ok(client.send(&request)?)
+    }
+
+    /// What to push, with its content type.
+    fn body(&self) -> Result<(&'static str, Vec<u8>), BodyError> {
+        let samples = samples::body(&self.samples, &self.types, &self.helps)?.into_bytes();
+        let Some((name, mut body)) = self.file()? else { return Ok((TEXT, samples)) };
+        if body.trim_ascii().is_empty() {
+            return Err(BodyError::Empty(name));
+        }
+        if is_openmetrics(&body) {
+            return if samples.is_empty() { Ok((OPENMETRICS, body)) } else { Err(BodyError::Mixed(name)) };
+        }
+        if !body.ends_with(b"\n") {
+            body.push(b'\n');
+        }
+        body.extend(samples);
+        Ok((TEXT, body))
+    }
+
+    /// The name and content of the file, if there is one.
+    fn file(&self) -> Result<Option<(String, Vec<u8>)>, BodyError> {
+        let (name, content) = match &self.file {
+            Some(path) if path.as_os_str() != STDIN => (path.display().to_string(), fs::read(path)),
+            None if !self.samples.is_empty() => return Ok(None),
+            None if io::stdin().is_terminal() => return Err(BodyError::Nothing),
+            _ => {
+                let mut content = Vec::new();
+                ("stdin".to_owned(), io::stdin().read_to_end(&mut content).map(|_| content))
+            }
+        };
+        match content {
+            Ok(content) => Ok(Some((name, content))),
+            Err(error) => Err(BodyError::Unreadable { file: name, reason: system_reason(&error) }),
+        }
+    }
+}
+
+/// Whether a body says of itself that it is in OpenMetrics. In the text format that line is a comment, which nothing
+/// writes.
+fn is_openmetrics(body: &[u8]) -> bool {
+    body.trim_ascii_end().rsplit(|byte| *byte == b'\n').next() == Some(b"# EOF")
+}

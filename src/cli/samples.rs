@@ -1,0 +1,323 @@
+//! Samples as they stand on a command line, such as `files_total=12` and `'duration_seconds{step="dump"}=3.4'`, and the
+//! body that they make.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use bumpalo::Bump;
+
+use super::group::pair;
+use crate::exposition::text::{Names, parse};
+use crate::message::Excerpt;
+
+/// A type that a sample can be given. The name is that of the text format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Type {
+    /// Goes up, and adds up across pushes.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts observations in buckets.
+    Histogram,
+    /// Has quantiles.
+    Summary,
+    /// Not known.
+    Untyped,
+}
+
+impl Type {
+    fn name(self) -> &'static str {
+        match self {
+            Type::Counter => "counter",
+            Type::Gauge => "gauge",
+            Type::Histogram => "histogram",
+            Type::Summary => "summary",
+            Type::Untyped => "untyped",
+        }
+    }
+
+    /// The endings of the names of the samples that belong to a metric of this type.
+    fn endings(self) -> &'static [&'static str] {
+        match self {
+            Type::Histogram => &["_bucket", "_sum", "_count"],
+            Type::Summary => &["_sum", "_count"],
+            _ => &[],
+        }
+    }
+}
+
+/// `NAME=TYPE`.
+pub(super) fn typed(text: &str) -> Result<(String, Type), String> {
+    let (name, kind) = pair(text)?;
+    let known = <Type as clap::ValueEnum>::from_str(&kind, false);
+    let kind =
+        known.map_err(|_| "the type is none of counter, gauge, histogram, summary, untyped".to_owned())?;
+    Ok((name, kind))
+}
+
+/// Why samples make no body.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SampleError {
+    /// It has not the form of a sample.
+    #[error("sample {sample:?}: {reason}, but a sample is NAME=VALUE, or 'NAME{{LABEL=\"VALUE\"}}=VALUE'")]
+    Form {
+        /// The sample.
+        sample: Excerpt,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// It is no sample of the text format.
+    #[error("sample {sample:?}: {reason}")]
+    Text {
+        /// The sample.
+        sample: Excerpt,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// The samples are fine one by one, but not together.
+    #[error("the samples do not go together: {0}")]
+    Together(String),
+    /// A flag is about a metric that is not pushed.
+    #[error("{flag} {name:?}: no sample has this name")]
+    NoSample {
+        /// The flag.
+        flag: &'static str,
+        /// The name.
+        name: Excerpt,
+    },
+    /// A flag is given twice for a metric.
+    #[error("{flag} {name:?} is given twice")]
+    Repeated {
+        /// The flag.
+        flag: &'static str,
+        /// The name.
+        name: Excerpt,
+    },
+}
+
+/// A metric and its samples.
+struct Metric {
+    name: String,
+    /// The name as in the text format: in quotes, if it needs them.
+    shown: String,
+    kind: Type,
+    lines: String,
+}
+
+/// The body in the text format for these samples, and what is known of their metrics. A metric whose type is not given is
+/// a counter if its name ends in `_total`, and a gauge otherwise.
+///
+/// # Errors
+///
+/// The first thing that is wrong.
+pub fn body(
+    samples: &[String],
+    types: &[(String, Type)],
+    helps: &[(String, String)],
+) -> Result<String, SampleError> {
+    check_unique("--type", types)?;
+    check_unique("--help-text", helps)?;
+    let mut metrics: Vec<Metric> = Vec::new();
+    for sample in samples {
+        let (line, shown, name) = read(sample)?;
+        let (name, shown, kind) = metric_of(name, shown, types);
+        let line = format!("{line}\n");
+        match metrics.iter_mut().find(|metric| metric.name == name) {
+            Some(metric) => metric.lines.push_str(&line),
+            None => metrics.push(Metric { name, shown, kind, lines: line }),
+        }
+    }
+    let is_there = |name: &String| metrics.iter().any(|metric| metric.name == *name);
+    let names = types.iter().map(|(name, _)| ("--type", name));
+    let names = names.chain(helps.iter().map(|(name, _)| ("--help-text", name)));
+    if let Some((flag, name)) = names.into_iter().find(|(_, name)| !is_there(name)) {
+        return Err(SampleError::NoSample { flag, name: Excerpt::of(name) });
+    }
+    let mut text = String::new();
+    for metric in &metrics {
+        if let Some((_, help)) = helps.iter().find(|(name, _)| *name == metric.name) {
+            let help = help.replace('\\', r"\\").replace('\n', r"\n");
+            let _ = writeln!(text, "# HELP {} {help}", metric.shown);
+        }
+        let _ = write!(text, "# TYPE {} {}\n{}", metric.shown, metric.kind.name(), metric.lines);
+    }
+    match parse(text.as_bytes(), Names::Utf8, &Bump::new()) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(SampleError::Together(error.message)),
+    }
+}
+
+fn check_unique<T>(flag: &'static str, given: &[(String, T)]) -> Result<(), SampleError> {
+    let mut seen = BTreeSet::new();
+    match given.iter().find(|(name, _)| !seen.insert(name)) {
+        Some((name, _)) => Err(SampleError::Repeated { flag, name: Excerpt::of(name) }),
+        None => Ok(()),
+    }
+}
+
+/// The line of a sample, and the name in it: as it is written and as it is.
+fn read(sample: &str) -> Result<(String, String, String), SampleError> {
+    let wrong = |reason| SampleError::Form { sample: Excerpt::of(sample), reason };
+    let at = equals_sign(sample).map_err(wrong)?;
+    let (series, value) = (sample[..at].trim(), sample[at + 1..].trim());
+    if value.is_empty() {
+        return Err(wrong("it has no value"));
+    }
+    // What follows a blank would be the time of the sample.
+    if value.contains(char::is_whitespace) {
+        return Err(wrong("its value has a blank"));
+    }
+    if series.is_empty() {
+        return Err(wrong("it has no name"));
+    }
+    // Shells make it easy to have a line feed in a value.
+    let line = format!("{} {value}", series.replace('\n', r"\n"));
+    let arena = Bump::new();
+    let text = format!("{line}\n");
+    let parsed = parse(text.as_bytes(), Names::Utf8, &arena);
+    let name = parsed
+        .map_err(|error| {
+            let reason = format!("{} (column {})", error.message, error.column);
+            SampleError::Text { sample: Excerpt::of(sample), reason }
+        })?
+        .families
+        .first()
+        .map(|family| family.name.to_owned())
+        .ok_or_else(|| wrong("it is a comment"))?;
+    let shown = match line.split_once('{') {
+        Some((before, inside)) if before.trim().is_empty() => quoted(inside.trim_start()).to_owned(),
+        _ => name.clone(),
+    };
+    Ok((line, shown, name))
+}
+
+/// Where the `=` is that stands between a series and its value.
+fn equals_sign(sample: &str) -> Result<usize, &'static str> {
+    let (mut in_braces, mut in_quotes, mut is_escaped) = (false, false, false);
+    for (at, byte) in sample.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_quotes => is_escaped = true,
+            b'"' => in_quotes = !in_quotes,
+            _ if in_quotes => {}
+            b'{' => in_braces = true,
+            b'}' => in_braces = false,
+            b'=' if !in_braces => return Ok(at),
+            _ => {}
+        }
+    }
+    Err(match (in_quotes, in_braces) {
+        (true, _) => "a quote is not closed",
+        (_, true) => "a brace is not closed",
+        _ => "there is no =",
+    })
+}
+
+/// A text in quotes, with them, that something begins with.
+fn quoted(text: &str) -> &str {
+    let mut is_escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    });
+    &text[..end.map_or(text.len(), |end| end + 2)]
+}
+
+/// The metric that a sample of this name belongs to, with its type.
+fn metric_of(name: String, shown: String, types: &[(String, Type)]) -> (String, String, Type) {
+    if let Some((_, kind)) = types.iter().find(|(typed, _)| *typed == name) {
+        return (name, shown, *kind);
+    }
+    for (metric, kind) in types {
+        let ending = name.strip_prefix(metric.as_str()).unwrap_or_default();
+        if kind.endings().contains(&ending) {
+            let shown = match shown.strip_suffix('"') {
+                Some(start) => format!("{}\"", start.strip_suffix(ending).unwrap_or(start)),
+                None => metric.clone(),
+            };
+            return (metric.clone(), shown, *kind);
+        }
+    }
+    let kind = if name.ends_with("_total") { Type::Counter } else { Type::Gauge };
+    (name, shown, kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(samples: &[&str], types: &[(&str, Type)], helps: &[(&str, &str)]) -> Result<String, String> {
+        let samples: Vec<_> = samples.iter().map(|sample| sample.to_string()).collect();
+        let types: Vec<_> = types.iter().map(|(name, kind)| (name.to_string(), *kind)).collect();
+        let helps: Vec<_> = helps.iter().map(|(name, help)| (name.to_string(), help.to_string())).collect();
+        body(&samples, &types, &helps).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn names_tell_types() {
+        assert_eq!(
+            text(&["files_total=12", r#"seconds{step="dump"}=3.4"#, r#"files_total{a="b"}=1"#], &[], &[])
+                .unwrap(),
+            "# TYPE files_total counter\nfiles_total 12\nfiles_total{a=\"b\"} 1\n\
+             # TYPE seconds gauge\nseconds{step=\"dump\"} 3.4\n"
+        );
+    }
+
+    #[test]
+    fn types_and_help_texts_are_those_given() {
+        assert_eq!(
+            text(
+                &["h_sum=3", r#"h_bucket{le="+Inf"}=2"#, "h_count=2", "rows=7"],
+                &[("h", Type::Histogram), ("rows", Type::Counter)],
+                &[("rows", "a\\b\nc")]
+            )
+            .unwrap(),
+            "# TYPE h histogram\nh_sum 3\nh_bucket{le=\"+Inf\"} 2\nh_count 2\n\
+             # HELP rows a\\\\b\\nc\n# TYPE rows counter\nrows 7\n"
+        );
+    }
+
+    #[test]
+    fn label_values_can_be_anything() {
+        assert_eq!(
+            text(&["m{a=\"=}{,\\\"\\\\\",b=\"x\ny\"}=-Inf"], &[], &[]).unwrap(),
+            "# TYPE m gauge\nm{a=\"=}{,\\\"\\\\\",b=\"x\\ny\"} -Inf\n"
+        );
+        assert_eq!(
+            text(&["{\"m.\\\"x_total\",\"l.b\"=\"\"}=1"], &[], &[]).unwrap(),
+            "# TYPE \"m.\\\"x_total\" counter\n{\"m.\\\"x_total\",\"l.b\"=\"\"} 1\n"
+        );
+        assert_eq!(
+            text(&[r#"{"h.x_sum"}=1"#, r#"{"h.x_count"}=1"#], &[("h.x", Type::Summary)], &[]).unwrap(),
+            "# TYPE \"h.x\" summary\n{\"h.x_sum\"} 1\n{\"h.x_count\"} 1\n"
+        );
+    }
+
+    #[test]
+    fn errors_say_where() {
+        for (sample, error) in [
+            ("m", "there is no =, but a sample is NAME=VALUE, or 'NAME{LABEL=\"VALUE\"}=VALUE'"),
+            ("m=", "it has no value"),
+            ("=1", "it has no name"),
+            ("m=1 2", "its value has a blank"),
+            ("m{a=\"b=1", "a quote is not closed"),
+            ("m{a=\"b\"=1", "a brace is not closed"),
+            ("#=1", "it is a comment"),
+            ("m=x", "expected float as value, got \"x\" (column 4)"),
+            ("m{a=b}=1", "(column 5)"),
+            ("9m=1", "(column 1)"),
+        ] {
+            let found = text(&[sample], &[], &[]).unwrap_err();
+            assert!(found.starts_with(&format!("sample {sample:?}: ")) && found.contains(error), "{found}");
+        }
+        assert_eq!(
+            text(&["m=1"], &[("n", Type::Gauge)], &[]).unwrap_err(),
+            "--type \"n\": no sample has this name"
+        );
+        assert_eq!(
+            text(&["m=1"], &[], &[("m", ""), ("m", "")]).unwrap_err(),
+            "--help-text \"m\" is given twice"
+        );
+    }
+}
