@@ -14,6 +14,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use certificates::Certificates;
+use clap::CommandFactory;
 use cli::scripted::{Scripted, Turn};
 use support::{Directory, Gateway};
 
@@ -273,6 +274,13 @@ fn a_wrong_command_line_sends_nothing() {
     }
     assert_eq!(gateway.pushed(), "");
     assert_eq!(gateway.api()["data"], serde_json::json!([]));
+    // The help of the gateway names all commands that have one.
+    let help = run(&["--help"]).stdout;
+    for command in
+        tallygate::cli::CommandLine::command().get_subcommands().filter(|command| !command.is_hide_set())
+    {
+        assert!(help.contains(command.get_name()), "{} is not in\n{help}", command.get_name());
+    }
     // A first argument that is no command is for the gateway itself.
     assert_eq!(run(&["pusch"]).stderr, "tallygate: error: unexpected pusch, try --help\n");
     let help = run(&["push", "--help"]);
@@ -295,6 +303,11 @@ fn a_refused_push_is_sent_once() {
         gateway.sample("pushgateway_http_requests_total{code=\"400\",handler=\"push\",method=\"post\"}"),
         Some(2.0)
     );
+    // One that is too large is not read to its end, and the answer is seen all the same.
+    let small = Gateway::start_with(&[], &[("TALLYGATE_WEB__MAX_BODY_BYTES", "1000")]);
+    let large = "m 1\n".repeat(1_000_000);
+    let ended = run_with(&["push", "--job=a", "--url", &small.url("")], large.as_bytes(), &[]);
+    assert_failed(&ended, 1, &["413", "web.max_body_bytes"]);
     // A POST that follows a redirect would be a GET, and seem to be done.
     let redirect = Scripted::new([Turn::Answer("301 Moved Permanently\r\nLocation: /elsewhere", "")]);
     assert_failed(&at(&redirect.url(), &["push", "--job=a", "n_total=1"]), 1, &["301", "redirects"]);
@@ -322,7 +335,7 @@ fn logins() {
     let ended = user(&wrong);
     assert_failed(&ended, 1, &["401 Unauthorized"]);
     assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
-    let ended = at(&in_url.replace("wpass", "secret").replace("pass", "secret"), &push);
+    let ended = at(&in_url.replace("pass", "secret"), &push);
     assert_failed(&ended, 1, &["401 Unauthorized"]);
     assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
     // Whoever may do something else only is told so.
@@ -399,6 +412,24 @@ fn a_push_whose_answer_is_lost_counts_once() {
         Scripted::before(&gateway, [Turn::LoseAnswer, Turn::Close, Turn::Answer("503 Starting", "")]);
     assert_done(&at(&server.url(), &["push", "--job=b", "n_total=5"]));
     assert_eq!(gateway.sample("n_total{instance=\"\",job=\"b\"}"), Some(5.0));
+}
+
+#[test]
+fn whoever_may_push_learns_what_the_gateway_remembers() {
+    let folder = Directory::new();
+    let token = folder.write("token", "the-token-of-all\n");
+    let config = format!("[access]\ntokens = [{{ name = \"ci\", file = {token:?}, allow = [\"push\"] }}]\n");
+    let gateway = Gateway::start_with_config(&config, &[]);
+    let server = Scripted::before(&gateway, [Turn::LoseAnswer]);
+    assert_done(&at(&server.url(), &["push", "--job=a", "--token-file", &token, "n_total=5"]));
+    assert_eq!(server.requests(), ["POST /metrics/job/a", "GET /-/healthy", "POST /metrics/job/a"]);
+    let window = |config: &str| {
+        let response = Gateway::start_with_config(config, &[]).get("/-/healthy");
+        response.header("Idempotency-Window").map(str::to_owned)
+    };
+    assert_eq!(window("").as_deref(), Some("3600"));
+    assert_eq!(window("[push]\nidempotency_window = \"1500ms\"\n").as_deref(), Some("1"));
+    assert_eq!(window("[push]\nidempotency_window = \"0s\"\n").as_deref(), Some("0"));
 }
 
 #[test]

@@ -12,6 +12,9 @@ const LONGEST_NAME: usize = 29;
 
 const ABOUT: &str = concat!(env!("CARGO_PKG_DESCRIPTION"), ".");
 
+/// What else the program can do. The commands know their own flags.
+const COMMANDS: &str = "Commands, each with a --help of its own: push, delete, healthcheck.";
+
 /// The answer to `--help`.
 pub(super) fn usage(program: &str, flags: &[Flag]) -> String {
     let rows: Vec<(String, &str)> = flags
@@ -22,7 +25,7 @@ pub(super) fn usage(program: &str, flags: &[Flag]) -> String {
     let left =
         rows.iter().map(|(name, _)| name.len()).filter(|length| *length <= LONGEST_NAME).max().unwrap_or(0);
     let about = wrap(ABOUT, WIDTH).join("\n");
-    let mut text = format!("usage: {program} [<flags>]\n\n{about}\n\nFlags:\n");
+    let mut text = format!("usage: {program} [<flags>]\n\n{about}\n\n{COMMANDS}\n\nFlags:\n");
     for (name, help) in rows {
         let start = " ".repeat(INDENT + left + GAP);
         let mut lines = wrap(help, WIDTH - start.len()).into_iter();
