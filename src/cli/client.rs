@@ -36,6 +36,7 @@
 //!
 //! Every answer but these is final.
 
+use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,12 +51,15 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport};
 use ureq::{Agent, AsSendBody, Body};
 
-use super::Exit;
 use super::connection::{self, ConnectionArguments, ConnectionError};
 use super::group::Group;
 use crate::config::duration;
 use crate::gateway::idempotency::{self, BadKey, WINDOW_HEADER};
 use crate::message::{MESSAGE_BYTES, printable};
+pub use failure::Failure;
+use failure::said;
+
+mod failure;
 
 /// The content type of a body in the text format.
 pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -140,76 +144,6 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Why a request was not done, as one sentence.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The gateway has answered, and would answer the same again.
-    #[error("{url}: {status}{}{}", said(.reason), advice(*.status))]
-    Refused {
-        /// Where the gateway is.
-        url: String,
-        /// The status of the answer.
-        status: StatusCode,
-        /// What the answer says.
-        reason: String,
-    },
-    /// It was not done, or can be sent again whether it was or not.
-    #[error("{url}: {reason}{}", after(*.attempts))]
-    Unavailable {
-        /// Where the gateway is.
-        url: String,
-        /// The latest trouble.
-        reason: String,
-        /// How often the gateway was tried.
-        attempts: u32,
-    },
-    /// A push may have been counted or not. Another with another key may be counted twice.
-    #[error("{url}: {reason}{}; the push may have been counted or not{}", after(*.attempts), why(*.counts_twice))]
-    Unclear {
-        /// Where the gateway is.
-        url: String,
-        /// The latest trouble.
-        reason: String,
-        /// How often the gateway was tried.
-        attempts: u32,
-        /// Whether the gateway would count it twice if it came twice.
-        counts_twice: bool,
-    },
-}
-
-impl Failure {
-    /// The exit code of a command that ends with this.
-    #[must_use]
-    pub fn exit(&self) -> Exit {
-        match self {
-            Failure::Refused { .. } => Exit::Refused,
-            Failure::Unavailable { .. } => Exit::Unavailable,
-            Failure::Unclear { .. } => Exit::Unclear,
-        }
-    }
-}
-
-fn said(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!(": {reason}") }
-}
-
-fn advice(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::UNAUTHORIZED => " (log in with --user and --password-file, or with --token-file)",
-        StatusCode::NOT_FOUND => " (the URL is to be that of the gateway, with its path prefix)",
-        status if status.is_redirection() => " (name the URL that the gateway redirects to)",
-        _ => "",
-    }
-}
-
-fn after(attempts: u32) -> String {
-    if attempts > 1 { format!(" (after {attempts} attempts)") } else { String::new() }
-}
-
-fn why(counts_twice: bool) -> &'static str {
-    if counts_twice { ", and is not sent again, as this gateway would count it twice" } else { "" }
-}
-
 /// What a gateway does with idempotency keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Keys {
@@ -237,7 +171,6 @@ enum Trouble {
 }
 
 /// A gateway that requests can be sent to.
-#[derive(Debug)]
 pub struct Client {
     agent: Agent,
     /// Set once the connection of the latest attempt was there.
@@ -246,6 +179,13 @@ pub struct Client {
     authorization: Option<String>,
     timeout: Duration,
     retries: u32,
+}
+
+impl fmt::Debug for Client {
+    /// Without the login.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Client").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -294,34 +234,35 @@ impl Client {
     /// When it has not, within the time there is.
     pub fn send(&self, request: &Request<'_>) -> Result<(), Failure> {
         let deadline = Instant::now() + self.timeout;
-        let (mut may_be_done, mut has_to_ask) = (false, false);
+        // The latest trouble after which nobody knows whether the request was done.
+        let mut unclear: Option<String> = None;
         let mut attempts = 1;
         loop {
-            let result = match has_to_ask {
-                false => self.attempt(request, deadline),
-                true => match self.keys(deadline) {
+            let result = match &unclear {
+                None => self.attempt(request, deadline),
+                Some(reason) => match self.keys(deadline) {
                     Ok(keys) if request.may_repeat(keys) => self.attempt(request, deadline),
                     Ok(_) => {
-                        let (url, reason) = (self.url.clone(), "there was no answer to the push".to_owned());
-                        return Err(Failure::Unclear { url, reason, attempts: 1, counts_twice: true });
+                        let (url, reason) = (self.url.clone(), reason.clone());
+                        return Err(Failure::Unclear { url, reason, attempts: 1, is_forgotten: true });
                     }
                     Err(trouble) => Err(trouble),
                 },
             };
-            let (reason, is_unclear, retry_after) = match result {
+            let (reason, retry_after) = match result {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Final(failure)) => return Err(failure),
-                Err(Trouble::Passing { reason, is_unclear, retry_after }) => {
-                    (reason, is_unclear, retry_after)
+                Err(Trouble::Passing { reason, is_unclear: true, retry_after }) => {
+                    unclear = Some(reason.clone());
+                    (reason, retry_after)
                 }
+                Err(Trouble::Passing { reason, is_unclear: false, retry_after }) => (reason, retry_after),
             };
-            has_to_ask |= is_unclear;
-            may_be_done |= is_unclear;
             let pause = pause(attempts).max(retry_after.unwrap_or_default());
             if attempts > self.retries || pause >= deadline.saturating_duration_since(Instant::now()) {
                 let url = self.url.clone();
-                return Err(if may_be_done && !request.may_repeat(Keys::Unknown) {
-                    Failure::Unclear { url, reason, attempts, counts_twice: false }
+                return Err(if unclear.is_some() && !request.may_repeat(Keys::Unknown) {
+                    Failure::Unclear { url, reason, attempts, is_forgotten: false }
                 } else {
                     Failure::Unavailable { url, reason, attempts }
                 });
