@@ -304,7 +304,7 @@ mod tests {
             ("m{a=\"b=1", "a quote is not closed"),
             ("m{a=\"b\"=1", "a brace is not closed"),
             ("#=1", "it is a comment"),
-            ("m=x", "expected float as value, got \"x\" (column 4)"),
+            ("m=x", "expected float as value, got \"x\" (column 3)"),
             ("m{a=b}=1", "(column 5)"),
             ("9m=1", "(column 1)"),
         ] {
