@@ -57,7 +57,7 @@ use crate::config::duration;
 use crate::gateway::idempotency::{self, BadKey, WINDOW_HEADER};
 use crate::message::{MESSAGE_BYTES, printable};
 pub use failure::Failure;
-use failure::said;
+pub(super) use failure::said;
 
 mod failure;
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 use clap::Args;
 
 use super::CommandError;
-use super::client::Client;
+use super::client::{Client, said};
 use super::connection::{ConnectionArguments, authorization};
 use crate::config::Config;
 use crate::config::access::TokenSource;
@@ -80,7 +80,7 @@ impl Arguments {
             // Whoever wants to know who asks is alive.
             401 | 403 if !self.ready => Ok(()),
             status => {
-                let reason = format!("{}: {status}: {}", gateway.url(), answer.text);
+                let reason = format!("{}: {status}{}", gateway.url(), said(&answer.text));
                 Err(CommandError::NotHealthy(reason))
             }
         }

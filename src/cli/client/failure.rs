@@ -53,7 +53,8 @@ impl Failure {
     }
 }
 
-pub(super) fn said(reason: &str) -> String {
+/// What an answer says, behind its status.
+pub(in crate::cli) fn said(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }
 
