@@ -26,10 +26,16 @@ use push::BodyError;
 pub mod client;
 pub mod connection;
 mod delete;
+mod documents;
 pub mod group;
 mod healthcheck;
+mod install;
 mod push;
+mod run;
 pub mod samples;
+
+/// The command whose exit code is that of the program that it runs.
+const RUN: &str = "run";
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +71,16 @@ pub enum Command {
     Delete(delete::Arguments),
     /// Ask whether a gateway is healthy
     Healthcheck(healthcheck::Arguments),
+    /// Run a program, and push how that went
+    Run(run::Arguments),
+    /// Copy this program to another place
+    Install(install::Arguments),
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions(documents::CompletionArguments),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(documents::ManArguments),
 }
 
 /// Why a command has failed, as one sentence.
@@ -83,7 +99,11 @@ enum CommandError {
     #[error(transparent)]
     Request(#[from] Failure),
     #[error("stdout: {0}")]
-    Stdout(io::Error),
+    Stdout(#[from] io::Error),
+    #[error(transparent)]
+    Install(#[from] install::InstallError),
+    #[error(transparent)]
+    Write(#[from] documents::WriteError),
 }
 
 impl CommandError {
@@ -111,10 +131,10 @@ pub fn run(arguments: &[OsString]) -> Option<u8> {
         let _ = writeln!(io::stderr(), "{program} {name}: {}", bounded(error));
     };
     Some(match line.map(|line| line.command.run()) {
-        Ok(Ok(())) => Exit::Done as u8,
+        Ok(Ok(code)) => code,
         Ok(Err(error)) => {
             complain(&error);
-            error.exit() as u8
+            if name == RUN { run::NOT_TRIED } else { error.exit() as u8 }
         }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp) => {
             let _ = write!(io::stdout(), "{}", error.render());
@@ -122,18 +142,24 @@ pub fn run(arguments: &[OsString]) -> Option<u8> {
         }
         Err(error) => {
             complain(&format_args!("{}, try --help", sentence(&error.render().to_string())));
-            Exit::Usage as u8
+            if name == RUN { run::NOT_TRIED } else { Exit::Usage as u8 }
         }
     })
 }
 
 impl Command {
-    fn run(self) -> Result<(), CommandError> {
+    /// Gives the exit code.
+    fn run(self) -> Result<u8, CommandError> {
         match self {
-            Command::Push(arguments) => arguments.run(),
-            Command::Delete(arguments) => arguments.run(),
-            Command::Healthcheck(arguments) => arguments.run(),
+            Command::Run(arguments) => return Ok(arguments.run()?),
+            Command::Push(arguments) => arguments.run()?,
+            Command::Healthcheck(arguments) => arguments.run()?,
+            Command::Delete(arguments) => arguments.run()?,
+            Command::Install(arguments) => arguments.run()?,
+            Command::Completions(arguments) => arguments.run()?,
+            Command::Man(arguments) => arguments.run()?,
         }
+        Ok(Exit::Done as u8)
     }
 }
 

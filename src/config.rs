@@ -18,18 +18,21 @@ pub mod address;
 mod build;
 pub mod duration;
 pub mod external_url;
+pub mod fitting;
 pub mod flags;
 mod hidden;
 pub mod host;
 mod layers;
 pub mod limits;
 mod list;
+pub mod memory;
 mod network;
 pub mod regular;
 pub mod web;
 
 pub use access::Access;
 pub use build::{BuildInfo, build_info};
+pub use fitting::Fitting;
 pub use limits::Limits;
 
 /// Every setting. In TOML each field is a table.
@@ -57,6 +60,9 @@ pub struct Config {
     /// The TOML file that was read (`--config.file`), empty if none.
     #[serde(skip)]
     pub config_file: String,
+    /// What was chosen because the system limits the memory; none where it does not.
+    #[serde(skip)]
+    pub fitting: Option<Fitting>,
 }
 
 /// Where and how the gateway is reached.
@@ -131,6 +137,8 @@ pub struct Push {
     /// How long an idempotency key is remembered.
     #[serde(deserialize_with = "duration::deserialize")]
     pub idempotency_window: Duration,
+    /// How many idempotency keys are remembered.
+    pub idempotency_keys: u64,
     /// Refuse text bodies whose last line has no line feed.
     pub require_final_newline: bool,
 }
@@ -230,7 +238,7 @@ impl Default for Web {
             enable_lifecycle: false,
             enable_admin_api: false,
             max_body_bytes: 64 << 20,
-            shutdown_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(20),
             trusted_proxies: Vec::new(),
             allowed_hosts: Vec::new(),
         }
@@ -250,6 +258,7 @@ impl Default for Push {
             enable_utf8_names: false,
             put: PutMode::default(),
             idempotency_window: Duration::from_secs(60 * 60),
+            idempotency_keys: 1_000_000,
             require_final_newline: false,
         }
     }
@@ -363,6 +372,7 @@ impl Config {
             limits: _,
             log,
             config_file,
+            fitting: _,
         } = self;
         [
             ("config.file", config_file.clone()),

@@ -352,6 +352,10 @@ async fn answer_to(
             answer.head_mut().set_connection_type(ConnectionType::Close);
             answer
         }
+        Route::NotFound if method == "POST" => {
+            let hint = hints::of_path(request.uri().path(), request.headers());
+            answer::error(StatusCode::NOT_FOUND, format!("404 page not found{hint}"))
+        }
         Route::NotFound => answer::error(StatusCode::NOT_FOUND, "404 page not found"),
     }
 }

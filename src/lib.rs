@@ -6,6 +6,7 @@
 //! handed down.
 //!
 //! * [`message`]: texts of others in messages, cut and escaped.
+//! * [`progress`]: how far something is that takes long.
 //! * [`config`]: the settings, from flags, environment and file.
 //! * [`model`]: what a metric is, and how values add up.
 //! * [`exposition`]: the formats, in and out.
@@ -36,5 +37,6 @@ pub mod logging;
 pub mod message;
 pub mod model;
 pub mod persistence;
+pub mod progress;
 pub mod store;
 pub mod telemetry;

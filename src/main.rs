@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use tallygate::cli;
 use tallygate::config::flags::{self, Invocation};
 use tallygate::config::limits::longest;
-use tallygate::config::{Config, build_info, duration};
+use tallygate::config::{Config, Fitting, build_info, duration, fitting, memory};
 use tallygate::gateway::{Gateway, StartError, export_stock};
 use tallygate::http::auth::{Guard, LoadError};
 use tallygate::http::{self, Descriptors, State, listen, notify};
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     }
     let variables =
         std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    match flags::invocation(arguments.into_iter(), variables) {
+    match flags::invocation(arguments.into_iter(), variables, memory::allowed()) {
         Ok(Invocation::Run(config)) => run(&config),
         Ok(Invocation::Check { config, text }) => match Guard::load(&config) {
             Ok(_) => print(&text),
@@ -87,6 +87,15 @@ fn export(config: &Config, to: &str) -> Result<(), String> {
 
 fn run(config: &Config) -> ExitCode {
     let repeats = logging::init(&config.log);
+    // First of all, because whoever rotates logs or reloads does not look whether the gateway has just started.
+    let system = System::new();
+    let hangups = match system.block_on(async { signal(SignalKind::hangup()) }) {
+        Ok(hangups) => hangups,
+        Err(error) => {
+            tracing::error!(err = %error, "the gateway can't start");
+            return ExitCode::FAILURE;
+        }
+    };
     let build = build_info();
     tracing::info!(
         version = %format_args!("(version={}, branch={}, revision={})", build.version, build.branch, build.revision),
@@ -99,6 +108,9 @@ fn run(config: &Config) -> ExitCode {
         ),
         "Build context"
     );
+    if let Some(fitting) = &config.fitting {
+        tell_fitting(fitting);
+    }
     // Before anything is opened that could fail for want of them.
     let descriptors = match Descriptors::of(config) {
         Ok(descriptors) => descriptors,
@@ -107,7 +119,7 @@ fn run(config: &Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let served = System::new().block_on(serve(config, descriptors, &repeats));
+    let served = system.block_on(serve(config, descriptors, &repeats, hangups));
     repeats.finish();
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -120,6 +132,28 @@ fn run(config: &Config) -> ExitCode {
             tracing::error!(err = %error, "HTTP server stopped");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Says what was chosen because the system limits the memory.
+fn tell_fitting(fitting: &Fitting) {
+    let Fitting { allowance, need, .. } = fitting;
+    let (memory, allowed_by) = (allowance.bytes, &allowance.source);
+    if !fitting.chosen.is_empty() {
+        let settings = fitting.settings();
+        tracing::info!(memory, %allowed_by, %settings, "limits that are not set follow the memory that the system allows");
+    }
+    if memory < fitting::LEAST_MEMORY {
+        let least = fitting::LEAST_MEMORY;
+        tracing::warn!(memory, %allowed_by, least, "the system allows too little memory, and may kill the gateway: allow more");
+    } else if *need > memory {
+        tracing::warn!(
+            memory,
+            %allowed_by,
+            need,
+            "the limits that are set need more memory than the system allows, and it may kill the gateway: set lower \
+             ones, or leave them out"
+        );
     }
 }
 
@@ -139,10 +173,14 @@ enum ServeError {
     Lost,
 }
 
-async fn serve(config: &Config, descriptors: Descriptors, repeats: &Repeats) -> Result<(), ServeError> {
+async fn serve(
+    config: &Config,
+    descriptors: Descriptors,
+    repeats: &Repeats,
+    hangups: unix::Signal,
+) -> Result<(), ServeError> {
     // Before the store is read, which may take its time.
     survive_signals();
-    let hangups = signal(SignalKind::hangup())?;
     tracing::debug!(url = %config.web.external_url, "external URL");
     tracing::debug!(path = %config.web.external_prefix(), "path prefix used externally");
     tracing::debug!(path = %config.web.route_prefix, "path prefix for internal routing");

@@ -144,11 +144,12 @@ impl From<Refusal> for Rejection {
 
 impl Store {
     /// An empty store. `own` are the families of the gateway itself, whose names are taken;
-    /// idempotency keys count for `window`.
+    /// idempotency keys count for `window`, and no more than `keys` are remembered.
     pub fn new(
         own: impl IntoIterator<Item = (String, OwnFamily)>,
         tracking: Tracking,
         window: Duration,
+        keys: usize,
     ) -> Store {
         Store {
             groups: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
@@ -163,7 +164,7 @@ impl Store {
                 first_key: 0,
             }),
             orders: Orders::default(),
-            keys: Keys::new(window),
+            keys: Keys::new(window, keys),
             tracking,
             touched: Mutex::default(),
             group_count: AtomicI64::new(0),

@@ -299,7 +299,7 @@ mod tests {
         telemetry.push(false, 200, 100, Duration::from_millis(2));
         telemetry.push_refused("timestamp");
         let declared: HashMap<String, OwnFamily> = own_families(true).collect();
-        let store = Store::new([], Tracking::Nothing, Duration::ZERO);
+        let store = Store::new([], Tracking::Nothing, Duration::ZERO, 1);
         let exposed = telemetry.families(&store, Moment::at(0));
         for family in &exposed {
             let own = declared.get(&family.name).unwrap_or_else(|| panic!("{} is not declared", family.name));

@@ -1,5 +1,5 @@
 //! What a hostile network does: after each attack the gateway serves a push and a scrape, and its memory
-//! has never been above the bound that the README states.
+//! has never been above the bound that the manual states.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
@@ -14,7 +14,7 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::Instant;
 
-use abuse::attack::{Attack, push_what_stalls, raise_descriptors};
+use abuse::attack::{Attack, chosen_in, push_what_stalls, raise_descriptors};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use support::{PATIENCE, encode_request, sample};
@@ -84,7 +84,7 @@ fn a_refused_body_may_not_go_on_for_ever() {
 fn many_slow_clients_leave_the_others_alone() {
     let attack = Attack::start("head_timeout = \"10m\"\nbody_timeout = \"10m\"");
     let mut slow = Vec::new();
-    for number in 0..90 {
+    for number in 0..80 {
         let mut connection = attack.gateway.connect();
         let head: &[u8] = match number % 2 {
             0 => b"POST /metrics/job/slow HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nslow ",
@@ -206,7 +206,7 @@ fn a_million_labels() {
     let body: String = (0..100_000).map(|number| format!("m{{l=\"{number}\"}} 1\n")).collect();
     let answer = attack.gateway.post("/metrics/job/labels", &body);
     assert_eq!(answer.status, 413, "{}", answer.text());
-    assert!(answer.text().contains("more than 10000 samples in one push (limits.samples_per_push)"));
+    assert!(answer.text().contains("more than 10240 samples in one push (limits.samples_per_push)"));
     // Long labels of a group on every one of many series.
     let path = format!("/metrics/job/labels/long/{}", "x".repeat(60_000));
     let body: String = (0..9_000).map(|number| format!("m{{l=\"{number}\"}} 1\n")).collect();
@@ -381,7 +381,7 @@ fn requests_piled_up_by_a_client_that_reads_nothing() {
 
 #[test]
 fn requests_piled_up_behind_one_that_waits() {
-    const CONNECTIONS: usize = 90;
+    const CONNECTIONS: usize = 80;
     let folder = support::Directory::new();
     // Each first request waits for the check of a wrong password.
     let hash = "$2y$11$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
@@ -782,4 +782,162 @@ fn bucket_bounds_without_end() {
     assert!(spent < 20_000, "{spent} ms for 200 small pushes");
     assert_eq!(attack.gateway.sample("h_count{instance=\"\",job=\"bounds\"}"), Some(300.0 * 2000.0 + 200.0));
     attack.is_over();
+}
+
+/// What may be answered to something that is too much.
+#[track_caller]
+fn assert_refused_or_taken(answer: &support::Response) {
+    let status = answer.status;
+    assert!(matches!(status, 200 | 202 | 400 | 408 | 413 | 429 | 431 | 503), "{status}: {}", answer.text());
+}
+
+#[test]
+fn less_than_64_mib_are_enough_to_refuse() {
+    let mut attack = Attack::start_within(48, "", &["--persistence.file=FOLDER/state"]);
+    let post = |attack: &Attack, path: &str, body: &str| {
+        assert_refused_or_taken(&attack.gateway.post(path, body));
+    };
+    // Bombs, and large bodies of all shapes, several at a time.
+    let zeros = zstd::encode_all(vec![b'\n'; 24 << 20].as_slice(), 3).unwrap();
+    let names: String = (0..50_000).map(|name| format!("m{name} 1\n")).collect();
+    let series: String = (0..30_000).map(|series| format!("s{{l=\"{series}\"}} 1\n")).collect();
+    let labels: String = (0..20_000).map(|label| format!("l{label}=\"\",")).collect();
+    let long = format!("m{{l=\"{}\"}} 1\n", "x".repeat(400_000));
+    let bodies = [names.clone(), series, format!("m{{{labels}}} 1\n"), long];
+    let attack_with_bodies = |attack: &Attack| {
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (zeros, bodies) = (&zeros, &bodies);
+                scope.spawn(move || {
+                    for (number, body) in bodies.iter().enumerate() {
+                        // The beginning fits into what a body may have.
+                        let fitting =
+                            &body[..body[..body.len().min(400_000)].rfind('\n').map_or(0, |at| at + 1)];
+                        post(attack, &format!("/metrics/job/j{number}/thread/{thread}"), body);
+                        post(attack, &format!("/metrics/job/f{number}/thread/{thread}"), fitting);
+                        let zstd = [("Content-Encoding", "zstd")];
+                        assert_refused_or_taken(&attack.gateway.request(
+                            "POST",
+                            "/metrics/job/z",
+                            &zstd,
+                            zeros,
+                        ));
+                        let packed = zstd::encode_all(fitting.as_bytes(), 3).unwrap();
+                        assert_refused_or_taken(&attack.gateway.request(
+                            "POST",
+                            "/metrics/job/z",
+                            &zstd,
+                            &packed,
+                        ));
+                    }
+                });
+            }
+        });
+    };
+    attack_with_bodies(&attack);
+    // Until the store is full, by names of their own and by series with long labels.
+    let mut next = 0;
+    let mut pushes = |attack: &Attack, line: &dyn Fn(usize) -> String| {
+        for _ in 0..2000 {
+            let body: String = (next..next + 100).map(line).collect();
+            next += 100;
+            let answer = attack.gateway.post(&format!("/metrics/job/full/group/{}", next % 700), &body);
+            assert_refused_or_taken(&answer);
+            if answer.status == 429 {
+                return;
+            }
+        }
+        panic!("the store is never full");
+    };
+    pushes(&attack, &|name| format!("full{name} 1\n"));
+    assert_eq!(attack.gateway.delete("/metrics/job/full/group/0").status, 202);
+    pushes(&attack, &|series| format!("wide{{l=\"{series}{}\"}} 1\n", "y".repeat(500)));
+    // More keys than it can remember.
+    for key in 0..12_000 {
+        let key = format!("{key}-{}", "k".repeat(200));
+        let headers = [("Idempotency-Key", key.as_str())];
+        let answer =
+            attack.gateway.request("POST", "/metrics/job/keys", &headers, b"# TYPE k counter\nk 1\n");
+        assert_refused_or_taken(&answer);
+    }
+    let kept = attack.gateway.sample("tallygate_idempotency_keys").unwrap();
+    // The oldest goes once the newest is on disk.
+    assert!(kept <= (chosen_in(48, "push.idempotency_keys") + 1) as f64, "{kept} keys");
+    let look_around = |attack: &Attack| {
+        // Scrapes that nobody reads, connections that say nothing, and heads that nearly fill the room for them.
+        let almost = format!("GET /metrics HTTP/1.1\r\nHost: a\r\nX: {}", "a".repeat(120_000));
+        let held: Vec<_> = (0..40)
+            .map(|number| {
+                let mut connection = attack.gateway.connect();
+                let request = match number % 3 {
+                    0 => encode_request("GET", "/metrics", &[], b""),
+                    1 => almost.clone().into_bytes(),
+                    _ => b"POST /metrics/job/slow HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\nslow "
+                        .to_vec(),
+                };
+                // Who is one too many is sent away before that.
+                let _ = connection.send(&request);
+                connection
+            })
+            .collect();
+        drop(held);
+        for path in ["/metrics", "/api/v1/metrics", "/api/v1/groups", "/"] {
+            assert_refused_or_taken(&attack.gateway.get(path));
+        }
+    };
+    look_around(&attack);
+    attack_with_bodies(&attack);
+    attack.restart();
+    look_around(&attack);
+    attack.until_served();
+    // What is too much goes away.
+    for group in (0..7).map(|group| group * 100) {
+        assert_eq!(attack.gateway.delete(&format!("/metrics/job/full/group/{group}")).status, 202);
+    }
+    attack.is_over();
+}
+
+#[test]
+fn limits_follow_the_memory_and_what_is_set_stays() {
+    let attack = Attack::start_within(64, "series = 5000", &[]);
+    if attack.has_memory_group() {
+        let log = attack.gateway.stderr();
+        let line = log.lines().find(|line| line.contains("limits that are not set follow")).expect("a line");
+        for part in [
+            "memory=67108864",
+            "allowed_by=/sys/fs/cgroup/",
+            "limits.connections = 25",
+            "store_bytes = 4325376",
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
+        assert!(!log.contains("level=warn"), "{log}");
+    }
+    let attack = Attack::start_within(64, "store_bytes = 1000000000\nweb.max_body_bytes = 1000000", &[]);
+    if attack.has_memory_group() {
+        let log = attack.gateway.stderr();
+        assert!(log.contains("need more memory than the system allows"), "{log}");
+        let line = log.lines().find(|line| line.contains("limits that are not set follow")).expect("a line");
+        assert!(!line.contains("store_bytes") && !line.contains("max_body_bytes"), "{line}");
+    }
+    let answer = attack.gateway.post("/metrics/job/a", &"#\n".repeat(600_000));
+    assert_eq!(answer.status, 413);
+    assert!(answer.text().contains("larger than 1000000 bytes"), "{}", answer.text());
+}
+
+#[test]
+fn limits_follow_those_of_the_process() {
+    // Of the address space half of what is left, of data half.
+    for (limit, name) in [("ulimit -v 4000000", "RLIMIT_AS"), ("ulimit -d 1000000", "RLIMIT_DATA")] {
+        let script = format!("{limit} && exec \"$@\"");
+        let program = support::binary();
+        let flags = ["-c", &script, "sh", program.to_str().unwrap(), "--web.listen-address=127.0.0.1:0"];
+        let gateway = support::Gateway::start_program(std::path::Path::new("sh"), &flags, &[]);
+        let log = gateway.stderr();
+        assert!(log.contains(&format!("allowed_by={name} ")), "{log}");
+        for _ in 0..3 {
+            gateway.push("/metrics/job/a", "m 1\n");
+            gateway.scrape();
+        }
+    }
 }

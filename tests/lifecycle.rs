@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 
 use support::{Connection, Directory, Gateway, encode_request, run, run_with};
@@ -83,6 +84,31 @@ fn only_sigterm_and_sigint_stop_it() {
         gateway.signal(signal);
         assert_eq!(gateway.wait().status.code(), Some(0), "{signal}");
     }
+}
+
+#[test]
+fn sighup_does_not_stop_the_start_or_the_stop() {
+    let folder = Directory::new();
+    let file = format!("--persistence.file={}", folder.path_of("state"));
+    let mut child = std::process::Command::new(support::binary())
+        .args(["--web.listen-address=127.0.0.1:0", &file])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    let hang_up = || rustix::process::kill_process(pid, rustix::process::Signal::HUP);
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    // From the first line on, until it listens.
+    while !lines.next().expect("it goes on").contains("TLS is disabled") {
+        hang_up().unwrap();
+    }
+    let rest = std::thread::spawn(move || lines.count());
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    while child.try_wait().unwrap().is_none() {
+        let _ = hang_up();
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    rest.join().unwrap();
 }
 
 #[test]

@@ -519,6 +519,26 @@ fn text_that_is_called_protobuf_is_recognised() {
 }
 
 #[test]
+fn other_protocols_are_told_where_they_belong() {
+    let gateway = Gateway::start(&[]);
+    for (path, word) in [
+        ("/api/v1/write", "this is a remote write request"),
+        ("/v1/metrics", "this is OTLP"),
+        ("/api/v1/otlp/v1/metrics", "this is OTLP"),
+    ] {
+        let answer = gateway.post(path, "x");
+        assert_eq!(answer.status, 404, "{path}");
+        let text = answer.text();
+        assert!(text.starts_with("404 page not found: ") && text.contains(word), "{path}: {text}");
+        assert_eq!(text.trim_end().lines().count(), 1);
+    }
+    let version = [("X-Prometheus-Remote-Write-Version", "0.1.0")];
+    let answer = gateway.request("POST", "/receive", &version, b"x");
+    assert!(answer.text().contains("this is a remote write request"), "{}", answer.text());
+    assert_eq!(gateway.post("/receive", "x").text().trim_end(), "404 page not found");
+}
+
+#[test]
 fn remote_write_is_recognised() {
     let body = input("remote-write.snappy");
     let headers = [

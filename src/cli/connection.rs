@@ -61,7 +61,7 @@ pub struct ConnectionArguments {
     pub retries: u32,
 }
 
-fn positive(text: &str) -> Result<Duration, String> {
+pub(super) fn positive(text: &str) -> Result<Duration, String> {
     match duration::parse(text) {
         Ok(Duration::ZERO) => Err("it must be longer than 0s".to_owned()),
         Ok(duration) => Ok(duration),

@@ -92,7 +92,7 @@ fn config(serving: Vec<OsString>) -> Result<Config, SettingsError> {
     let program = OsString::from(env!("CARGO_PKG_NAME"));
     let variables =
         std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    match flags::invocation(std::iter::once(program).chain(serving), variables)? {
+    match flags::invocation(std::iter::once(program).chain(serving), variables, None)? {
         Invocation::Run(config) => Ok(*config),
         _ => Err(SettingsError::NoGateway),
     }

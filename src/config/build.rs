@@ -1,7 +1,7 @@
 //! What is known about this build, for `--version`, the log, the metrics and the API.
 //!
-//! Whoever builds a release sets `BUILD_REVISION`, `BUILD_BRANCH`, `BUILD_USER`, `BUILD_DATE` and
-//! `BUILD_RUST_VERSION` in the environment of cargo; what is not set is `unknown`.
+//! The build script finds it out: from `BUILD_REVISION`, `BUILD_BRANCH`, `BUILD_USER`, `BUILD_DATE` and
+//! `BUILD_RUST_VERSION` in the environment of cargo, or else from git. What it does not know is `unknown`.
 
 use std::env::consts;
 

@@ -14,6 +14,7 @@ use super::address::{self, AddressError};
 use super::duration::{self, DurationError};
 use super::external_url::{self, UrlError};
 use super::layers::{self, CONFIG_FILE_VARIABLE, Override};
+use super::memory::Allowance;
 use super::{Config, LogFormat, LogLevel, build_info};
 use grammar::{Flag, Given, Kind, Parsed};
 
@@ -147,6 +148,49 @@ const FLAGS: &[Flag] = &[
     switch(VERSION, "", "Show application version."),
 ];
 
+/// A flag as manual pages and completions show it.
+#[derive(Clone, Debug)]
+pub struct Documented {
+    /// The name, without dashes.
+    pub name: &'static str,
+    /// Its one letter.
+    pub short: Option<char>,
+    /// What it does.
+    pub help: &'static str,
+    /// What its value is called, if it has one.
+    pub value: Option<&'static str>,
+    /// The values that it may have, if these are few.
+    pub values: Vec<&'static str>,
+    /// The value that it has where it is not given.
+    pub default: &'static str,
+}
+
+/// The flags that the help shows.
+pub fn documented() -> impl Iterator<Item = Documented> {
+    FLAGS.iter().filter(|flag| !flag.help.is_empty()).map(
+        |&Flag { name, short, kind, default, help, .. }| {
+            let value = match kind {
+                Kind::Switch => None,
+                Kind::Addresses => Some("ADDRESS"),
+                Kind::Url => Some("URL"),
+                Kind::Duration => Some("DURATION"),
+                Kind::LogLevel => Some("LEVEL"),
+                Kind::LogFormat => Some("FORMAT"),
+                Kind::Text if name.ends_with("file") => Some("FILE"),
+                Kind::Text => Some("PATH"),
+            };
+            let values = match kind {
+                Kind::LogLevel => [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error]
+                    .map(LogLevel::name)
+                    .to_vec(),
+                Kind::LogFormat => [LogFormat::Logfmt, LogFormat::Json].map(LogFormat::name).to_vec(),
+                _ => Vec::new(),
+            };
+            Documented { name, short, help, value, values, default }
+        },
+    )
+}
+
 /// What the program is asked to do.
 #[derive(Debug)]
 pub enum Invocation {
@@ -270,7 +314,8 @@ impl Command {
     }
 }
 
-/// Reads arguments, the program's name first, and environment variables.
+/// Reads arguments, the program's name first, and environment variables. Limits that are not set follow the memory
+/// that the system allows.
 ///
 /// # Errors
 ///
@@ -278,6 +323,7 @@ impl Command {
 pub fn invocation(
     args: impl Iterator<Item = OsString>,
     env: impl Iterator<Item = (String, String)>,
+    allowance: Option<Allowance>,
 ) -> Result<Invocation, StartError> {
     let mut args = args;
     let program = args
@@ -305,7 +351,7 @@ pub fn invocation(
     let overrides = overrides(&given).map_err(usage)?;
     let environment: HashMap<String, String> = env.collect();
     let file = config_file(&given, &environment);
-    match layers::load(&file, &environment, overrides) {
+    match layers::load(&file, &environment, overrides, allowance) {
         Err(cause) => Err(StartError::Config { program, cause }),
         Ok(config) if check_only(&given) => {
             Ok(Invocation::Check { config: Box::new(config), text: format!("{}\n", valid(&file)) })
@@ -410,7 +456,7 @@ mod tests {
         let arguments =
             std::iter::once("/usr/bin/tallygate").chain(arguments.iter().copied()).map(OsString::from);
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        invocation(arguments, environment)
+        invocation(arguments, environment, None)
     }
 
     fn config(arguments: &[&str]) -> Config {
@@ -646,7 +692,7 @@ mod tests {
         use std::os::unix::ffi::OsStringExt as _;
 
         let arguments = [OsString::from("tallygate"), OsString::from_vec(vec![0xff])];
-        let error = invocation(arguments.into_iter(), std::iter::empty()).unwrap_err().to_string();
+        let error = invocation(arguments.into_iter(), std::iter::empty(), None).unwrap_err().to_string();
         assert_eq!(error, "tallygate: error: argument \"\\xFF\" is not valid UTF-8, try --help");
     }
 }

@@ -13,8 +13,9 @@ use config::{Environment, File, FileFormat, Value};
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
-use super::address;
-use super::{Config, hidden, regular};
+use super::memory::Allowance;
+use super::{Config, Fitting, hidden, regular};
+use super::{address, fitting};
 
 const PREFIX: &str = "TALLYGATE_";
 
@@ -83,11 +84,13 @@ fn key_part(key: &str) -> String {
 /// A value from a flag, with its dotted key.
 pub(super) type Override = (&'static str, Value);
 
-/// Lays the sources over each other and checks the result. `file` is empty where there is none.
+/// Lays the sources over each other and checks the result. `file` is empty where there is none, and `allowance` where
+/// the system does not limit the memory: else what is not set follows it.
 pub(super) fn load(
     file: &str,
     environment: &HashMap<String, String>,
     flags: Vec<Override>,
+    allowance: Option<Allowance>,
 ) -> Result<Config, ConfigError> {
     let mut builder = config::Config::builder();
     let text = if file.is_empty() { String::new() } else { read_strictly(file)? };
@@ -102,8 +105,17 @@ pub(super) fn load(
     for (key, value) in flags {
         builder = builder.set_override(key, value).map_err(Box::new)?;
     }
+    let set = builder.clone();
+    for (key, value) in allowance.iter().flat_map(|allowance| fitting::defaults(allowance.bytes)) {
+        builder = builder.set_default(key, value).map_err(Box::new)?;
+    }
     let mut config = build(builder).map_err(|error| Box::new(without_value(&error)))?;
     config.config_file = file.to_owned();
+    if let Some(allowance) = allowance {
+        let set = set.build().map_err(|error| Box::new(without_value(&error)))?;
+        let is_set = |key: &str| set.get::<Value>(key).is_ok();
+        config.fitting = Some(Fitting::of(&config, allowance, is_set));
+    }
     finish(config).map_err(|problem| {
         if given.contains(&problem.key) {
             return ConfigError::Setting(problem);
@@ -270,6 +282,7 @@ mod tests {
 
     use super::*;
     use crate::config::host::Host;
+    use crate::config::memory::Source;
     use crate::config::{LogFormat, LogLevel, PutMode, Sync};
 
     /// A file that is gone when the test is over.
@@ -298,13 +311,13 @@ mod tests {
     }
 
     fn from_environment(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        load("", &environment(variables), Vec::new())
+        load("", &environment(variables), Vec::new(), None)
     }
 
     /// The message for a file with this text, without the name of the file.
     fn file_error(name: &str, text: &str) -> String {
         let file = Temporary::new(name, text);
-        let message = load(file.path(), &HashMap::new(), Vec::new()).unwrap_err().to_string();
+        let message = load(file.path(), &HashMap::new(), Vec::new(), None).unwrap_err().to_string();
         message.strip_prefix(&format!("config file {:?}, ", file.path())).unwrap_or(&message).to_owned()
     }
 
@@ -343,7 +356,7 @@ mod tests {
         .map(count);
         // Two settings have a default that depends on others, and are no lines that could be used as they are.
         assert!(sample.contains("\n# stock_formats =") && sample.contains("\n# anonymous ="));
-        assert_eq!(counts, [12, 3, 5, 1, 2, 1, 2, 17, 2], "a setting is missing in config/tallygate.toml");
+        assert_eq!(counts, [12, 3, 6, 1, 2, 1, 2, 17, 2], "a setting is missing in config/tallygate.toml");
     }
 
     #[test]
@@ -372,7 +385,7 @@ mod tests {
                 format = "json"
             "#,
         );
-        let config = load(file.path(), &HashMap::new(), Vec::new()).unwrap();
+        let config = load(file.path(), &HashMap::new(), Vec::new(), None).unwrap();
         assert_eq!(config.web.listen_address, ["127.0.0.1:1", "[::1]:2"]);
         assert_eq!(config.web.metrics_path(), "/p/m");
         assert!(config.web.enable_lifecycle && config.web.enable_admin_api);
@@ -443,20 +456,38 @@ mod tests {
             ("TALLYGATE_WEB__TELEMETRY_PATH", "/environment"),
         ]);
         let flags = vec![("web.listen_address", Value::from(vec![":4".to_owned()]))];
-        let config = load(file.path(), &environment, flags).unwrap();
+        let config = load(file.path(), &environment, flags, None).unwrap();
         assert_eq!(config.web.listen_address, [":4"]);
         assert_eq!(config.web.telemetry_path, "/environment");
         assert!(config.web.enable_lifecycle);
         assert_eq!(config.log.level, LogLevel::Debug);
         assert_eq!(config.persistence, crate::config::Persistence::default());
         assert_eq!(
-            load(file.path(), &environment_of_three(), Vec::new()).unwrap().web.listen_address,
+            load(file.path(), &environment_of_three(), Vec::new(), None).unwrap().web.listen_address,
             [":3"]
         );
     }
 
     fn environment_of_three() -> HashMap<String, String> {
         environment(&[("TALLYGATE_WEB__LISTEN_ADDRESS", ":3")])
+    }
+
+    #[test]
+    fn what_is_not_set_follows_the_memory() {
+        let file = Temporary::new("memory", "[limits]\nconnections = 7\n");
+        let environment = environment(&[("TALLYGATE_WEB__MAX_BODY_BYTES", "0")]);
+        let allowance = Allowance { bytes: 256 << 20, source: Source::Data };
+        let config = load(file.path(), &environment, Vec::new(), Some(allowance)).unwrap();
+        assert_eq!((config.limits.connections, config.web.max_body_bytes), (7, 0));
+        assert_eq!((config.limits.store_bytes, config.limits.samples_per_push), (25_296_896, 10_240));
+        assert_eq!(config.limits.series, Config::default().limits.series);
+        let fitting = config.fitting.unwrap();
+        let chosen: Vec<&str> = fitting.chosen.iter().map(|(key, _)| *key).collect();
+        assert!(chosen.len() == 6 && chosen.contains(&"limits.store_bytes"), "{chosen:?}");
+        assert!(fitting.need > 256 << 20, "a body without a limit needs more than there is");
+        assert!(
+            fitting.settings().starts_with("limits.store_bytes = 25296896, limits.body_bytes_in_flight = ")
+        );
     }
 
     #[test]
@@ -565,7 +596,8 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_is_named() {
-        let error = load("/nonexistent/tallygate.toml", &HashMap::new(), Vec::new()).unwrap_err().to_string();
+        let error =
+            load("/nonexistent/tallygate.toml", &HashMap::new(), Vec::new(), None).unwrap_err().to_string();
         assert!(error.starts_with("config file \"/nonexistent/tallygate.toml\": "), "{error}");
     }
 
@@ -633,7 +665,7 @@ mod tests {
             "line 1, column 22, key web.listen_address: vsock:// is not supported yet"
         );
         let flags = vec![("web.telemetry_path", Value::from("m"))];
-        let error = load("", &environment(&[]), flags).unwrap_err().to_string();
+        let error = load("", &environment(&[]), flags, None).unwrap_err().to_string();
         assert_eq!(error, "web.telemetry_path: path \"m\" must begin with \"/\"");
         let config = from_environment(&[("TALLYGATE_WEB__ROUTE_PREFIX", "p/")]).unwrap();
         assert_eq!(config.web.route_prefix, "/p");

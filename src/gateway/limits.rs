@@ -1,5 +1,6 @@
 //! The limits of pushes and of the store, as they are configured.
 
+use crate::config::Config;
 use crate::config::limits::{Limits, most};
 use crate::model::limits::{MAX_TEXT_BYTES, PushLimits, StoreLimits};
 
@@ -29,4 +30,9 @@ pub(super) fn of_store(limits: &Limits) -> StoreLimits {
         groups: most(limits.groups),
         bytes: most(limits.store_bytes),
     }
+}
+
+/// How many idempotency keys are remembered.
+pub(super) fn most_keys(config: &Config) -> usize {
+    usize::try_from(most(config.push.idempotency_keys)).unwrap_or(usize::MAX)
 }

@@ -10,12 +10,14 @@ use super::commit::{Committer, Health};
 use super::interval::Interval;
 use super::writer::Writer;
 use super::{Gateway, Keeping, Rules, limits, scrape, stock};
+use crate::config::limits::most;
 use crate::config::{Config, Sync};
 use crate::exposition::text;
 use crate::persistence::batch::Batch;
 use crate::persistence::disk::{Disk, Folder};
-use crate::persistence::file::{self, Found, OpenError, StoreFile};
+use crate::persistence::file::{self, Found, OpenError, StoreFile, Usage};
 use crate::persistence::stock_file;
+use crate::progress::{Progress, Steps};
 use crate::store::Store;
 use crate::store::change::Tracking;
 use crate::telemetry::{Telemetry, own_families};
@@ -66,6 +68,7 @@ impl Gateway {
             own_families(config.telemetry.process_metrics),
             tracking,
             config.push.idempotency_window,
+            limits::most_keys(config),
         ));
         let telemetry = Telemetry::new(config.telemetry.process_metrics)?;
         let health = Arc::new(Health::default());
@@ -159,30 +162,34 @@ fn keeping(
     keeping.map_err(StartError::Thread)
 }
 
-/// How many nanoseconds newborn series are shown as 0.
-fn lead(config: &Config) -> u64 {
-    u64::try_from(config.exposition.zero_lead.as_nanos()).unwrap_or(u64::MAX)
+/// How the file is used.
+fn usage(config: &Config) -> Usage {
+    // So long newborn series are shown as 0.
+    let lead = u64::try_from(config.exposition.zero_lead.as_nanos()).unwrap_or(u64::MAX);
+    Usage::new(lead, most(config.limits.store_bytes))
 }
 
 fn open(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock) -> Result<StoreFile, OpenError> {
-    let lead = lead(config);
+    let usage = usage(config);
+    let progress = Progress::start();
+    let steps = progress.steps();
     match file::find(&*disk)? {
-        Found::Nothing => StoreFile::create(disk, store, false, 0, lead),
+        Found::Nothing => StoreFile::create(disk, store, false, 0, usage, steps),
         Found::Empty => {
             tracing::warn!(
                 file = %config.persistence.file,
                 "the persistence file is empty, as one is that was cut short: the gateway begins without metrics"
             );
-            StoreFile::create(disk, store, true, 0, lead)
+            StoreFile::create(disk, store, true, 0, usage, steps)
         }
         Found::Own => {
-            let mut file = StoreFile::open(disk, store, clock.now(), lead)?;
+            let mut file = StoreFile::open(disk, store, clock.now(), usage, steps)?;
             if config.aggregation.enabled {
                 drop_empty_labels(&mut file, store)?;
             }
             Ok(file)
         }
-        Found::Other => import(config, disk, store, clock),
+        Found::Other => import(config, disk, store, clock, steps),
     }
 }
 
@@ -207,7 +214,9 @@ fn import(
     disk: Box<dyn Disk>,
     store: &Store,
     clock: &Clock,
+    steps: &Arc<Steps>,
 ) -> Result<StoreFile, OpenError> {
+    steps.phase("reading the stock gateway's file", 0);
     let bytes = disk.read()?;
     if !stock_file::looks_like(&bytes) {
         let what = "it is neither a file of this gateway nor of a stock Pushgateway";
@@ -215,9 +224,9 @@ fn import(
     }
     let file = stock_file::read(&bytes)
         .map_err(|error| OpenError::Damaged(format!("as the file of a stock Pushgateway: {error}")))?;
-    let left_out = stock::import(&file, store, clock.now(), config.aggregation.enabled);
+    let left_out = stock::import(&file, store, clock.now(), config.aggregation.enabled, steps);
     let original = disk.keep()?;
-    let opened = StoreFile::create(disk, store, true, store.newest_push(), lead(config))?;
+    let opened = StoreFile::create(disk, store, true, store.newest_push(), usage(config), steps)?;
     for sentence in &left_out {
         tracing::warn!(what = %sentence, "left out of the stock gateway's file");
     }
@@ -239,9 +248,12 @@ pub fn export_stock(config: &Config) -> Result<Vec<u8>, StartError> {
         if matches!(file::find(&*disk)?, Found::Nothing | Found::Empty) {
             return Err(OpenError::Io { source: std::io::ErrorKind::NotFound.into() });
         }
-        let store = Store::new(own_families(true), Tracking::Nothing, config.push.idempotency_window);
-        let mut file = StoreFile::open(disk, &store, Clock::new().now(), 0)?;
-        let groups = stock::export(&store.groups());
+        let (window, keys) = (config.push.idempotency_window, limits::most_keys(config));
+        let store = Store::new(own_families(true), Tracking::Nothing, window, keys);
+        let progress = Progress::start();
+        let usage = Usage::new(0, most(config.limits.store_bytes));
+        let mut file = StoreFile::open(disk, &store, Clock::new().now(), usage, progress.steps())?;
+        let groups = stock::export(&store.groups(), progress.steps());
         file.close();
         Ok(stock_file::write(&groups))
     };

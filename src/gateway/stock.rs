@@ -21,6 +21,7 @@ use crate::model::push::{GROUP_FAMILIES, Push};
 use crate::model::rules::Cause;
 use crate::model::time::Moment;
 use crate::persistence::stock_file::{StockFamily, StockFile, StockGroup};
+use crate::progress::Steps;
 use crate::store::change::Times;
 use crate::store::family::Metadata;
 use crate::store::group::Semantics;
@@ -36,9 +37,15 @@ const PUSH_FAILURE_TIME: &str = GROUP_FAMILIES[1];
 /// Puts everything of a stock gateway's file into an empty store, as if it had been pushed when it
 /// was; what says no time, `now`. Gives a sentence for everything that fails the checks of a push and was left
 /// out.
-pub(super) fn import(file: &StockFile, store: &Store, now: Moment, aggregate: bool) -> Vec<String> {
+pub(super) fn import(
+    file: &StockFile,
+    store: &Store,
+    now: Moment,
+    aggregate: bool,
+    steps: &Steps,
+) -> Vec<String> {
     let mut left_out: Vec<String> = file.skipped.iter().map(ToString::to_string).collect();
-    left_out.extend(take_in(&file.groups, store, now, aggregate));
+    left_out.extend(take_in(&file.groups, store, now, aggregate, steps));
     store.publish();
     left_out
 }
@@ -49,7 +56,7 @@ fn labels<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<GroupingLa
 
 /// Puts groups into a store, as if everything had been pushed when it was. Gives a sentence for everything that
 /// was left out.
-fn take_in(groups: &[StockGroup], store: &Store, now: Moment, aggregate: bool) -> Vec<String> {
+fn take_in(groups: &[StockGroup], store: &Store, now: Moment, aggregate: bool, steps: &Steps) -> Vec<String> {
     let mut left_out = Vec::new();
     let mut known: HashMap<String, Times> = HashMap::new();
     let mut families: Vec<(&StockFamily, Grouping<'_>)> = Vec::new();
@@ -75,7 +82,9 @@ fn take_in(groups: &[StockGroup], store: &Store, now: Moment, aggregate: bool) -
     }
     // Where two become one, the latest push is the latest.
     families.sort_by_key(|(family, _)| family.pushed_at);
+    steps.phase("importing the stock gateway's file", families.len() as u64);
     for (family, grouping) in families {
+        steps.add(1);
         if let Err(cause) = import_family(family, &grouping, store, now, aggregate) {
             let (name, group) = (Excerpt::of(&family.name), ShownLabels::of(grouping.key()));
             left_out.push(format!("family {name} of group {group}: {cause}"));
@@ -185,8 +194,9 @@ fn single_value(message: &[u8]) -> Option<f64> {
 }
 
 /// What a stock gateway would have written with these groups.
-pub(super) fn export(groups: &[GroupView]) -> Vec<StockGroup> {
-    groups.iter().map(export_group).collect()
+pub(super) fn export(groups: &[GroupView], steps: &Steps) -> Vec<StockGroup> {
+    steps.phase("exporting groups", groups.len() as u64);
+    groups.iter().inspect(|_| steps.add(1)).map(export_group).collect()
 }
 
 fn export_group(group: &GroupView) -> StockGroup {

@@ -73,7 +73,9 @@ impl Descriptors {
             .map_or(INHERITED, |open| (open.count() as u64).saturating_sub(1));
         let listeners = if config.web.systemd_socket { 0 } else { config.web.listen_address.len() as u64 };
         let persistence = if config.persistence.file.is_empty() { 0 } else { PERSISTENCE };
-        let workers = available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_WORKERS);
+        let most_workers =
+            config.fitting.as_ref().map_or(MOST_WORKERS, |fitting| fitting.workers().min(MOST_WORKERS));
+        let workers = available_parallelism().map_or(1, NonZeroUsize::get).min(most_workers);
         let own = inherited + RUNTIME + listeners + persistence + MOMENTARY;
         let wanted = most(config.limits.connections);
         let descriptors = Descriptors::divided(there, own, workers, wanted)?;

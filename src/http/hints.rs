@@ -121,6 +121,19 @@ pub(super) fn of_encoding(headers: &HeaderMap, body: &[u8]) -> String {
     hint.map_or_else(String::new, |hint| format!("; {hint}"))
 }
 
+/// What follows the answer where there is nothing, for requests that are for other servers.
+#[cold]
+pub(super) fn of_path(path: &str, headers: &HeaderMap) -> String {
+    let hint = if path.ends_with("/api/v1/write") {
+        Some(REMOTE_WRITE)
+    } else if path.ends_with("/v1/metrics") && !path.ends_with("/api/v1/metrics") {
+        Some(OTLP)
+    } else {
+        of_protocol(headers, b"")
+    };
+    hint.map_or_else(String::new, |hint| format!(": {hint}"))
+}
+
 fn value<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a [u8] {
     headers.get(name).map_or(b"", |value| value.as_bytes())
 }

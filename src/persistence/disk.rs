@@ -15,6 +15,7 @@ use redb::StorageBackend;
 use redb::backends::FileBackend;
 
 use crate::config::regular::{self, Links};
+use crate::progress::Steps;
 
 /// The bytes of one file.
 pub type Bytes = Box<dyn StorageBackend>;
@@ -366,9 +367,16 @@ fn backend(file: &File) -> io::Result<Bytes> {
 pub struct Watch {
     written: AtomicU64,
     sync_failed: AtomicBool,
+    /// Counts what is read.
+    steps: Arc<Steps>,
 }
 
 impl Watch {
+    /// Of a file whose opening counts as these.
+    pub(super) fn new(steps: Arc<Steps>) -> Arc<Watch> {
+        Arc::new(Watch { steps, ..Watch::default() })
+    }
+
     /// How many bytes were written, by everything that was opened with this watch.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
@@ -395,6 +403,7 @@ impl StorageBackend for Watched {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        self.watch.steps.add(out.len() as u64);
         self.bytes.read(offset, out)
     }
 

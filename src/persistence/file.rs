@@ -12,6 +12,7 @@ use crate::model::time::Moment;
 use crate::persistence::batch::{Batch, RowKey, Step, Table};
 use crate::persistence::disk::{Bytes, Disk, Watch, Watched};
 use crate::persistence::load;
+use crate::progress::Steps;
 use crate::store::Store;
 
 /// The version of the rows. Files of a newer one are refused; those of an older one are read, and have this one
@@ -22,7 +23,10 @@ pub const FORMAT: u64 = 2;
 const OLDEST_FORMAT: u64 = 1;
 
 /// The store is read once, at the start; after that only the upper levels of the tables are needed.
-const CACHE_BYTES: usize = 16 << 20;
+const CACHE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=16 << 20;
+
+/// A store has so many times the size of the cache.
+const STORE_PER_CACHE: u64 = 8;
 
 /// Single numbers: the format, and what [`History`] has.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -120,10 +124,28 @@ impl History {
     }
 }
 
+/// How a file is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// For how many nanoseconds newborn series are shown as 0.
+    pub lead: u64,
+    /// The memory for parts of the file, in bytes.
+    cache: usize,
+}
+
+impl Usage {
+    /// For a store of so many bytes.
+    pub fn new(lead: u64, store_bytes: u64) -> Usage {
+        let cache = (store_bytes / STORE_PER_CACHE).clamp(*CACHE_BYTES.start(), *CACHE_BYTES.end());
+        Usage { lead, cache: cache as usize }
+    }
+}
+
 /// An open file.
 #[derive(Debug)]
 pub struct StoreFile {
     disk: Box<dyn Disk>,
+    usage: Usage,
     watch: Arc<Watch>,
     /// None after a failure, until it is opened again.
     database: Option<Database>,
@@ -161,15 +183,26 @@ pub fn find(disk: &dyn Disk) -> Result<Found, OpenError> {
 }
 
 impl StoreFile {
-    /// Opens the file that is there, checks all of it and reads it into an empty store. It is `now`, and newborn
-    /// series are shown as 0 for `lead` nanoseconds.
+    /// Opens the file that is there, checks all of it and reads it into an empty store. It is `now`.
     ///
     /// # Errors
     ///
     /// When it can't be used. It is left as it is then.
-    pub fn open(disk: Box<dyn Disk>, store: &Store, now: Moment, lead: u64) -> Result<StoreFile, OpenError> {
-        let watch = Arc::<Watch>::default();
-        let database = open(disk.open()?, &watch)?;
+    pub fn open(
+        disk: Box<dyn Disk>,
+        store: &Store,
+        now: Moment,
+        usage: Usage,
+        steps: &Arc<Steps>,
+    ) -> Result<StoreFile, OpenError> {
+        let watch = Watch::new(steps.clone());
+        let lead = usage.lead;
+        let bytes = disk.open()?;
+        // Each takes about as many reads as there are bytes.
+        let length = bytes.len()?;
+        steps.phase("checking the persistence file", length);
+        let database = open(bytes, usage, &watch)?;
+        steps.phase("reading the persistence file", length);
         let history = readable(|| {
             let format = check_format(&database)?;
             let latest = load::load(&database, store, now).map_err(OpenError::Damaged)?;
@@ -186,11 +219,11 @@ impl StoreFile {
         store.restored();
         // What a gateway left that could not replace the file.
         disk.discard();
-        Ok(StoreFile { disk, watch, database: Some(database), history })
+        Ok(StoreFile { disk, usage, watch, database: Some(database), history })
     }
 
     /// Writes what there is in the store to a new file and puts it in its place, `over` what is there. The latest
-    /// time in it is `latest`, in nanoseconds since the epoch; `lead` as in [`StoreFile::open`].
+    /// time in it is `latest`, in nanoseconds since the epoch.
     ///
     /// # Errors
     ///
@@ -200,15 +233,17 @@ impl StoreFile {
         store: &Store,
         over: bool,
         latest: i64,
-        lead: u64,
+        usage: Usage,
+        steps: &Arc<Steps>,
     ) -> Result<StoreFile, OpenError> {
-        let watch = Arc::<Watch>::default();
+        let watch = Watch::new(steps.clone());
+        steps.phase("writing the persistence file", 0);
         let mut batch = Batch::default();
         store.all(|change| batch.add(change));
-        let history = History { latest, shown_until: latest, lead, is_closed: false };
-        let database = new_file(&*disk, &watch, &batch, over, history)?;
+        let history = History { latest, shown_until: latest, lead: usage.lead, is_closed: false };
+        let database = new_file(&*disk, usage, &watch, &batch, over, history)?;
         store.restored();
-        Ok(StoreFile { disk, watch, database: Some(database), history })
+        Ok(StoreFile { disk, usage, watch, database: Some(database), history })
     }
 
     /// What the file knew when it was opened.
@@ -245,7 +280,7 @@ impl StoreFile {
     pub fn reopen(&mut self) -> Result<(), CommitError> {
         if self.database.is_none() {
             let bytes = self.disk.open().map_err(|error| CommitError::new(&error.to_string(), false))?;
-            let opened = open(bytes, &self.watch).and_then(|database| {
+            let opened = open(bytes, self.usage, &self.watch).and_then(|database| {
                 check_format(&database)?;
                 Ok(database)
             });
@@ -266,10 +301,11 @@ impl StoreFile {
     /// When the new file can't be written; the old one is still there then.
     pub fn replace(&mut self, batch: &Batch) -> Result<(), CommitError> {
         self.close();
-        let database = new_file(&*self.disk, &self.watch, batch, true, self.history).map_err(|error| {
-            self.watch.take_sync_failed();
-            CommitError::new(&error.to_string(), true)
-        })?;
+        let database =
+            new_file(&*self.disk, self.usage, &self.watch, batch, true, self.history).map_err(|error| {
+                self.watch.take_sync_failed();
+                CommitError::new(&error.to_string(), true)
+            })?;
         self.database = Some(database);
         Ok(())
     }
@@ -294,11 +330,11 @@ impl CommitError {
     }
 }
 
-fn open(bytes: Bytes, watch: &Arc<Watch>) -> Result<Database, OpenError> {
+fn open(bytes: Bytes, usage: Usage, watch: &Arc<Watch>) -> Result<Database, OpenError> {
     let watched = Watched { bytes, watch: watch.clone() };
     readable(|| {
         let opened = Builder::new()
-            .set_cache_size(CACHE_BYTES)
+            .set_cache_size(usage.cache)
             .set_check_integrity_on_open(true)
             .create_with_backend(watched);
         Ok(opened?)
@@ -403,13 +439,14 @@ fn not_written(error: redb::Error) -> OpenError {
 
 fn new_file(
     disk: &dyn Disk,
+    usage: Usage,
     watch: &Arc<Watch>,
     batch: &Batch,
     over: bool,
     history: History,
 ) -> Result<Database, OpenError> {
     let bytes = disk.create_new()?;
-    let made = open(bytes, watch).and_then(|database| {
+    let made = open(bytes, usage, watch).and_then(|database| {
         write_new(&database, batch, history).map_err(not_written)?;
         disk.install(over)?;
         Ok(database)

@@ -13,9 +13,6 @@ use foldhash::fast::RandomState;
 
 use crate::model::time::Moment;
 
-/// How many keys are remembered at most.
-pub const MAX_KEYS: usize = 1_000_000;
-
 /// Requests whose keys fall on the same stripe wait for each other. A retry must wait for the first
 /// try; that others sometimes do costs little.
 const STRIPES: usize = 256;
@@ -70,6 +67,7 @@ pub enum Known {
 #[derive(Debug)]
 pub struct Keys {
     window: i64,
+    most: usize,
     remembered: Mutex<Remembered>,
     stripes: Box<[Mutex<()>]>,
     evicted: AtomicU64,
@@ -85,9 +83,10 @@ struct Remembered {
 }
 
 impl Keys {
-    /// Nothing remembered yet; keys count for `window`.
-    pub fn new(window: Duration) -> Keys {
+    /// Nothing remembered yet; keys count for `window`, and no more than `most` are remembered.
+    pub fn new(window: Duration, most: usize) -> Keys {
         Keys {
+            most,
             window: i64::try_from(window.as_nanos()).unwrap_or(i64::MAX),
             remembered: Mutex::default(),
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
@@ -117,7 +116,7 @@ impl Keys {
 
     /// Forgets the keys whose time is over, and the oldest ones while there are too many.
     pub fn trim(&self, now: Moment) {
-        self.trim_to(MAX_KEYS, now, &mut self.lock());
+        self.trim_to(self.most, now, &mut self.lock());
     }
 
     fn trim_to(&self, most: usize, now: Moment, remembered: &mut Remembered) {
@@ -138,7 +137,7 @@ impl Keys {
     pub fn remember(&self, key: Key, now: Moment, may_be_taken_back: bool) -> u64 {
         let mut remembered = self.lock();
         if !may_be_taken_back {
-            self.trim_to(MAX_KEYS - 1, now, &mut remembered);
+            self.trim_to(self.most.saturating_sub(1), now, &mut remembered);
         }
         let number = remembered.next;
         let record = Record { number, key, at: now.nanos };
@@ -204,7 +203,7 @@ impl Keys {
     pub fn effective_window(&self, now: Moment) -> Duration {
         let remembered = self.lock();
         let window = match remembered.records.front() {
-            Some(oldest) if remembered.records.len() >= MAX_KEYS => {
+            Some(oldest) if remembered.records.len() >= self.most => {
                 now.steady.saturating_sub(oldest.steady).clamp(0, self.window)
             }
             _ => self.window,
@@ -251,6 +250,8 @@ impl Remembered {
 mod tests {
     use super::*;
 
+    const MAX_KEYS: usize = 1000;
+
     const HOUR: i64 = 3_600_000_000_000;
 
     fn key(id: u128) -> Key {
@@ -263,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_key_is_known_for_the_window_and_no_longer() {
-        let keys = Keys::new(Duration::from_secs(3600));
+        let keys = Keys::new(Duration::from_secs(3600), MAX_KEYS);
         assert_eq!(keys.known(&key(1), at(0)), Known::Unknown);
         keys.remember(key(1), at(10), false);
         assert_eq!(keys.known(&key(1), at(10 + HOUR)), Known::Applied);
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn the_oldest_go_when_there_are_too_many() {
-        let keys = Keys::new(Duration::from_secs(3600));
+        let keys = Keys::new(Duration::from_secs(3600), MAX_KEYS);
         for id in 0..=MAX_KEYS as u128 {
             keys.remember(key(id), at(id as i64), false);
         }
@@ -288,7 +289,7 @@ mod tests {
 
     #[test]
     fn keys_of_what_was_not_applied_after_all_are_forgotten() {
-        let keys = Keys::new(Duration::from_secs(3600));
+        let keys = Keys::new(Duration::from_secs(3600), MAX_KEYS);
         keys.remember(key(1), at(1), false);
         let from = keys.next();
         keys.remember(key(2), at(2), false);
@@ -299,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_makes_no_key_old() {
-        let keys = Keys::new(Duration::from_secs(3600));
+        let keys = Keys::new(Duration::from_secs(3600), MAX_KEYS);
         keys.remember(key(1), Moment { nanos: 10, steady: 10 }, false);
         let set_forward = |steady| Moment { nanos: 24 * HOUR, steady };
         assert_eq!(keys.known(&key(1), set_forward(20)), Known::Applied);
@@ -314,7 +315,7 @@ mod tests {
 
     #[test]
     fn restored_keys_go_on_with_their_numbers() {
-        let keys = Keys::new(Duration::from_secs(3600));
+        let keys = Keys::new(Duration::from_secs(3600), MAX_KEYS);
         keys.restore(Record { number: 7, key: key(1), at: 5 }, at(6));
         keys.restore(Record { number: 9, key: key(2), at: 6 }, at(6));
         assert_eq!((keys.first(), keys.next()), (7, 10));

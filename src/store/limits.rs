@@ -248,7 +248,7 @@ mod tests {
 
     /// A store with two groups that are empty.
     fn store() -> Store {
-        let store = Store::new([], Tracking::Nothing, Duration::ZERO);
+        let store = Store::new([], Tracking::Nothing, Duration::ZERO, 1);
         for group in 0..2 {
             let empty = Sketch { group, semantics: 0, families: Vec::new() };
             send(&store, &empty, true, 0).unwrap();

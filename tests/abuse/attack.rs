@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+use tallygate::config::fitting;
+
 use super::memory::MemoryGroup;
 use crate::support::{Directory, Gateway, PATIENCE, assert_valid_exposition, binary, sample};
 
-/// What the manual says that such a gateway fits into, with its settings.
-const MANUAL: &str = "256 MiB";
-const MANUAL_BYTES: u64 = 256 << 20;
+/// How much memory the gateway has, in MiB, where a test does not say.
+const MEMORY_MIB: u64 = 256;
 
 /// What a connection may take, as the manual says.
-const CONNECTION_BYTES: u64 = 200 << 10;
+const CONNECTION_BYTES: u64 = 320 << 10;
 
 pub(crate) struct Attack {
     pub(crate) gateway: Gateway,
@@ -27,54 +28,58 @@ pub(crate) struct Attack {
     _folder: Directory,
 }
 
-/// The settings of the manual for such a gateway, by key.
-fn settings_of_the_manual() -> BTreeMap<String, String> {
-    let manual = include_str!("../../README.md");
-    let mut rows =
-        manual.lines().map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
-    let head = rows
-        .find(|row| row.first() == Some(&"Setting") && row.contains(&MANUAL))
-        .expect("a table of settings");
-    let column = head.iter().position(|cell| *cell == MANUAL).unwrap();
-    let rows = rows.skip(1).take_while(|row| row.len() == head.len());
-    rows.map(|row| (row[0].trim_matches('`').to_owned(), row[column].trim_matches('`').to_owned())).collect()
+/// What the gateway chooses for a setting that is not set, with so much memory in MiB.
+pub(crate) fn chosen_in(mib: u64, key: &str) -> u64 {
+    fitting::defaults(mib << 20).find(|(name, _)| *name == key).expect("a setting that follows the memory").1
 }
 
 impl Attack {
-    /// A gateway as small as the manual says, but with these limits besides.
+    /// A gateway that has little memory, and these limits besides those that it chooses for that.
     pub(crate) fn start(limits: &str) -> Attack {
         Attack::start_with(limits, &[])
     }
 
     /// The same, and with these flags, in which `FOLDER` is a folder of its own.
     pub(crate) fn start_with(limits: &str, flags: &[&str]) -> Attack {
-        let mut settings = settings_of_the_manual();
-        let manual = |settings: &BTreeMap<String, String>, key: &str| settings[key].parse::<u64>().unwrap();
-        let connections = manual(&settings, "connections");
-        settings.extend(limits.lines().map(|line| {
-            let (key, value) = line.split_once(" = ").expect("a setting");
-            (key.to_owned(), value.to_owned())
-        }));
-        let more = manual(&settings, "connections").saturating_sub(connections);
-        let bound = MANUAL_BYTES + more * CONNECTION_BYTES;
-        let (web, limits): (Vec<_>, Vec<_>) = settings.iter().partition(|(key, _)| key.starts_with("web."));
-        let table = |name: &str, settings: Vec<(&String, &String)>| {
-            let lines = settings
-                .into_iter()
-                .map(|(key, value)| format!("{} = {value}\n", key.strip_prefix("web.").unwrap_or(key)));
-            format!("[{name}]\n{}", lines.collect::<String>())
-        };
-        let folder = Directory::new();
-        let file = folder.write("tallygate.toml", table("web", web) + &table("limits", limits));
-        let mut all = vec![format!("--config.file={file}")];
-        all.extend(flags.iter().map(|flag| flag.replace("FOLDER", &folder.path_of(""))));
+        Attack::start_within(MEMORY_MIB, limits, flags)
+    }
+
+    /// The same in so much memory, in MiB.
+    pub(crate) fn start_within(mib: u64, limits: &str, flags: &[&str]) -> Attack {
+        let memory_bytes = mib << 20;
+        let mut settings: BTreeMap<String, String> = limits
+            .lines()
+            .map(|line| line.split_once(" = ").expect("a setting"))
+            .map(|(key, value)| {
+                let key = if key.contains('.') { key.to_owned() } else { format!("limits.{key}") };
+                (key, value.to_owned())
+            })
+            .collect();
+        let connections = settings.get("limits.connections").map_or(0, |count| count.parse().unwrap());
+        let more = u64::saturating_sub(connections, chosen_in(mib, "limits.connections"));
+        let bound = memory_bytes + more * CONNECTION_BYTES;
         let memory = MemoryGroup::of(bound);
         if let Err(reason) = &memory {
             eprintln!("memory is only measured, as the system sets no limit: {reason}");
         }
+        if memory.is_err() || more > 0 {
+            for (key, value) in fitting::defaults(memory_bytes) {
+                settings.entry(key.to_owned()).or_insert_with(|| value.to_string());
+            }
+        }
+        let lines = settings.iter().map(|(key, value)| format!("{key} = {value}\n"));
+        let folder = Directory::new();
+        let file = folder.write("tallygate.toml", lines.collect::<String>());
+        let mut all = vec![format!("--config.file={file}")];
+        all.extend(flags.iter().map(|flag| flag.replace("FOLDER", &folder.path_of(""))));
         let memory = memory.ok();
         let gateway = run(&all, memory.as_ref());
         Attack { gateway, bound, flags: all, memory, _folder: folder }
+    }
+
+    /// Whether the system limits the memory, so that the gateway knows of it.
+    pub(crate) fn has_memory_group(&self) -> bool {
+        self.memory.is_some()
     }
 
     /// Ends the gateway as a power cut does, and starts it again.
@@ -101,7 +106,8 @@ impl Attack {
             let test = std::thread::current().name().unwrap_or_default().to_owned();
             eprintln!("{test}: {} MiB now, {} MiB at most", kib("VmRSS:") >> 10, kib("VmHWM:") >> 10);
         }
-        kib("VmHWM:") << 10
+        // The system takes the program itself out of memory where it needs the room.
+        (kib("VmHWM:") - kib("RssFile:")) << 10
     }
 
     /// How long the gateway has computed, in milliseconds: unlike the time on the wall, other programs change little

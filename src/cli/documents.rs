@@ -1,0 +1,165 @@
+//! Manual pages and completions, made from the tables of the flags themselves.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgAction, Args, Command, CommandFactory, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::CommandLine;
+use crate::config::{build_info, flags};
+
+/// How long a line of a manual page is at most, where its words allow it.
+const LINE_BYTES: usize = 78;
+
+/// The command line of `tallygate man`.
+#[derive(Args, Debug)]
+pub struct ManArguments {
+    /// Folder to write the pages to
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+}
+
+/// The command line of `tallygate completions`.
+#[derive(Args, Debug)]
+pub struct CompletionArguments {
+    /// Shell that the completions are for
+    shell: SupportedShell,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SupportedShell {
+    Bash,
+    Fish,
+    Zsh,
+}
+
+/// Why there are no pages.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub(super) struct WriteError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl ManArguments {
+    pub(super) fn run(self) -> Result<(), WriteError> {
+        for (name, text) in pages() {
+            let path = self.folder.join(name);
+            write(&path, &text).map_err(|source| WriteError { path, source })?;
+        }
+        Ok(())
+    }
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(path, text)
+}
+
+impl CompletionArguments {
+    pub(super) fn run(self) -> io::Result<()> {
+        let shell = match self.shell {
+            SupportedShell::Bash => Shell::Bash,
+            SupportedShell::Fish => Shell::Fish,
+            SupportedShell::Zsh => Shell::Zsh,
+        };
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut whole(), env!("CARGO_PKG_NAME"), &mut script);
+        io::Write::write_all(&mut io::stdout(), &script)
+    }
+}
+
+/// All that the program understands: the commands, and the flags for serving.
+fn whole() -> Command {
+    let flags = flags::documented().map(|flag| {
+        let argument = Arg::new(flag.name).long(flag.name).help(flag.help).short(flag.short);
+        match flag.value {
+            None => argument.action(ArgAction::SetTrue),
+            Some(value) => {
+                let hint = if value == "FILE" { ValueHint::FilePath } else { ValueHint::Other };
+                let argument = argument.value_name(value).value_hint(hint);
+                let argument =
+                    if flag.values.is_empty() { argument } else { argument.value_parser(flag.values) };
+                if flag.default.is_empty() { argument } else { argument.default_value(flag.default) }
+            }
+        }
+    });
+    CommandLine::command()
+        .subcommand_required(false)
+        .disable_help_flag(true)
+        .args(flags)
+        .version(build_info().version)
+        .disable_version_flag(true)
+}
+
+/// A manual page and the name of its file.
+fn page(command: Command) -> (String, String) {
+    let name = format!("{}.1", command.get_name());
+    let title = command.get_name().to_uppercase();
+    let man = Man::new(command).title(title).date(date(build_info().build_date));
+    let mut text = Vec::new();
+    // Writing to memory does not fail.
+    let _ = man.render(&mut text);
+    (name, tidy(&String::from_utf8_lossy(&text)))
+}
+
+/// The day of a build, as manual pages have it.
+fn date(build_date: &str) -> String {
+    match (build_date.get(..4), build_date.get(4..6), build_date.get(6..8)) {
+        (Some(year), Some(month), Some(day)) if year.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("{year}-{month}-{day}")
+        }
+        // Pages have a day. This is that of no build.
+        _ => "1970-01-01".to_owned(),
+    }
+}
+
+/// The same page in lines as `mandoc -Tlint` wants them.
+fn tidy(text: &str) -> String {
+    // An empty line between breaks is a space.
+    let text = text.replace(".br\n\n.br\n", ".sp\n");
+    let mut out = String::new();
+    text.lines().for_each(|line| wrap(line.trim_end(), &mut out));
+    out
+}
+
+/// A line of text as several, none of which looks like a request. A request stays a line.
+fn wrap(line: &str, out: &mut String) {
+    let mut length = 0;
+    let is_request = line.starts_with(['.', '\'']);
+    for word in line.split(' ') {
+        let fits = length + 1 + word.len() <= LINE_BYTES;
+        match length {
+            0 => {}
+            _ if fits || is_request || word.starts_with(['.', '\'']) || word.is_empty() => {
+                out.push(' ');
+                length += 1;
+            }
+            _ => {
+                out.push('\n');
+                length = 0;
+            }
+        }
+        out.push_str(word);
+        length += word.len();
+    }
+    out.push('\n');
+}
+
+/// The manual pages, with the names of their files.
+fn pages() -> Vec<(String, String)> {
+    let mut whole = whole();
+    whole.build();
+    let name = whole.get_name().to_owned();
+    let commands = whole.get_subcommands().filter(|command| !command.is_hide_set());
+    let commands: Vec<Command> =
+        commands.map(|command| command.clone().name(format!("{name}-{}", command.get_name()))).collect();
+    let mut pages = vec![page(whole)];
+    pages.extend(commands.into_iter().map(page));
+    pages
+}

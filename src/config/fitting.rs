@@ -1,0 +1,252 @@
+//! Limits that fit into the memory that there is, where they are not set.
+
+use super::Config;
+use super::limits::{Limits, most};
+use super::memory::Allowance;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Less than this is not enough for all that the gateway does; it is then divided up like this much.
+pub const LEAST_MEMORY: u64 = 48 * MIB;
+
+/// What the manual says of each part, in bytes: a connection at worst; a sample of a push and a label of it; a push
+/// beside these, in sizes of its body; a scrape, beside a part of the store; an idempotency key.
+const CONNECTION_BYTES: u64 = 320 * KIB;
+const SAMPLE_BYTES: u64 = 1000;
+const LABEL_BYTES: u64 = 80;
+const BODY_TIMES: u64 = 6;
+const SCRAPE_BYTES: u64 = 3 * MIB;
+const KEY_BYTES: u64 = 200;
+
+/// A push takes so many times its body at most, however many samples it may have.
+const MOST_BODY_TIMES: u64 = 100;
+
+/// What takes part of the store, in hundredths of it: itself; the order of its series while that is made; a scrape.
+const STORE_PARTS: u64 = 200;
+const ORDER_PARTS: u64 = 64;
+const SCRAPE_PARTS: u64 = 30;
+
+/// The program itself takes no more than this, and no more than [`BASE_PARTS`] of what there is.
+const BASE: u64 = 96 * MIB;
+
+/// In sixteenths. What the allocator has not given back yet depends on how much there was; and there are fewer threads.
+const BASE_PARTS: u64 = 5;
+
+/// Each thread that serves has this much to itself.
+const WORKER_BYTES: u64 = 32 * MIB;
+
+/// Pushes that wait for the disk take no more than this.
+const MOST_WAITING: u64 = 256 * MIB;
+
+/// The store gets a multiple of this.
+const STEP: u64 = 64 * KIB;
+
+/// What the limits have to do with memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Parts {
+    store_bytes: u64,
+    connections: u64,
+    body_bytes_in_flight: u64,
+    scrapes_in_flight: u64,
+    samples_per_push: u64,
+    label_pairs_per_push: u64,
+    max_body_bytes: u64,
+    idempotency_keys: u64,
+}
+
+/// The settings of these, in the same order.
+const KEYS: [&str; 8] = [
+    "limits.store_bytes",
+    "limits.connections",
+    "limits.body_bytes_in_flight",
+    "limits.scrapes_in_flight",
+    "limits.samples_per_push",
+    "limits.label_pairs_per_push",
+    "web.max_body_bytes",
+    "push.idempotency_keys",
+];
+
+impl Parts {
+    fn of(config: &Config) -> Parts {
+        let Limits {
+            store_bytes,
+            connections,
+            body_bytes_in_flight,
+            scrapes_in_flight,
+            samples_per_push,
+            label_pairs_per_push,
+            ..
+        } = config.limits;
+        Parts {
+            store_bytes,
+            connections,
+            body_bytes_in_flight,
+            scrapes_in_flight,
+            samples_per_push,
+            label_pairs_per_push,
+            max_body_bytes: config.web.max_body_bytes,
+            idempotency_keys: config.push.idempotency_keys,
+        }
+    }
+
+    fn values(self) -> [u64; 8] {
+        [
+            self.store_bytes,
+            self.connections,
+            self.body_bytes_in_flight,
+            self.scrapes_in_flight,
+            self.samples_per_push,
+            self.label_pairs_per_push,
+            self.max_body_bytes,
+            self.idempotency_keys,
+        ]
+    }
+
+    /// What so much memory is enough for, and no more than the defaults.
+    fn fitting(memory: u64) -> Parts {
+        let memory = memory.max(LEAST_MEMORY);
+        let default = Parts::of(&Config::default());
+        let scrapes = (memory / (128 * MIB)).clamp(3, 8).max(memory / (2 * GIB));
+        let parts = Parts {
+            // None yet; 0 would be no limit.
+            store_bytes: 1,
+            connections: default.connections.min(memory / (3 * MIB)),
+            body_bytes_in_flight: default.body_bytes_in_flight.min(memory / 16),
+            scrapes_in_flight: default.scrapes_in_flight.min(scrapes),
+            samples_per_push: default.samples_per_push.min(memory * 40 / MIB),
+            label_pairs_per_push: default.label_pairs_per_push.min(memory * 200 / MIB),
+            max_body_bytes: default.max_body_bytes.min(memory / 128),
+            idempotency_keys: default.idempotency_keys.min(memory / MIB * 80),
+        };
+        // The store gets what is left.
+        let rest = memory.saturating_sub(parts.need(memory));
+        let store_bytes = rest / parts.store_parts() * 100 / STEP * STEP;
+        Parts { store_bytes: default.store_bytes.min(store_bytes), ..parts }
+    }
+
+    /// What is taken at most where there is so much memory, as the manual adds it up, in bytes.
+    fn need(self, memory: u64) -> u64 {
+        let [store, connections, bodies, scrapes, samples, labels, body, keys] = self.values().map(most);
+        let base = BASE.min(memory / 16 * BASE_PARTS);
+        let waiting = bodies.min(MOST_WAITING);
+        let of_samples =
+            samples.saturating_mul(SAMPLE_BYTES).saturating_add(labels.saturating_mul(LABEL_BYTES));
+        let push = body.saturating_mul(BODY_TIMES).saturating_add(of_samples);
+        [
+            base,
+            (store / 100).saturating_mul(self.store_parts()),
+            bodies,
+            waiting,
+            push.min(body.saturating_mul(MOST_BODY_TIMES)),
+            connections.saturating_mul(CONNECTION_BYTES),
+            scrapes.saturating_mul(SCRAPE_BYTES),
+            keys.saturating_mul(KEY_BYTES),
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
+    }
+
+    /// What is taken for the store and of its size, in hundredths of it.
+    fn store_parts(self) -> u64 {
+        most(self.scrapes_in_flight).saturating_mul(SCRAPE_PARTS).saturating_add(STORE_PARTS + ORDER_PARTS)
+    }
+}
+
+/// The settings that follow the memory, with what they are where they are not set and there is so much, in bytes.
+pub fn defaults(memory: u64) -> impl Iterator<Item = (&'static str, u64)> {
+    KEYS.into_iter().zip(Parts::fitting(memory).values())
+}
+
+/// How the limits came to be where the system limits the memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fitting {
+    /// What the system allows.
+    pub allowance: Allowance,
+    /// The settings that are not set, with what was chosen for them.
+    pub chosen: Vec<(&'static str, u64)>,
+    /// What the gateway takes at most with all its limits, in bytes.
+    pub need: u64,
+}
+
+impl Fitting {
+    /// Of the finished settings, where `is_set` says which of them were set.
+    pub(super) fn of(config: &Config, allowance: Allowance, is_set: impl Fn(&str) -> bool) -> Fitting {
+        let parts = Parts::of(config);
+        let chosen = KEYS.into_iter().zip(parts.values()).filter(|(key, _)| !is_set(key)).collect();
+        Fitting { chosen, need: parts.need(allowance.bytes), allowance }
+    }
+
+    /// How many threads may serve.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        usize::try_from(self.allowance.bytes / WORKER_BYTES).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// The settings that were chosen, as they would be written.
+    #[must_use]
+    pub fn settings(&self) -> String {
+        self.chosen.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes() -> impl Iterator<Item = u64> {
+        let small = (48..4096).map(|mib| mib * MIB);
+        small.chain((4096..200_000).step_by(512).map(|mib| mib * MIB + 4096))
+    }
+
+    #[test]
+    fn they_fit_whatever_there_is() {
+        for memory in sizes() {
+            let parts = Parts::fitting(memory);
+            assert!(parts.need(memory) <= memory, "{} MiB: {parts:?}", memory / MIB);
+            // The rest is not left unused, but for where the defaults are reached.
+            let is_full = parts.need(memory) + MIB > memory;
+            assert!(is_full || parts.store_bytes == 8 << 30, "{} MiB: {parts:?}", memory / MIB);
+            assert!(parts.values().into_iter().all(|value| value > 0), "0 would be no limit: {parts:?}");
+            assert!(parts.store_bytes > memory / 24 || parts.store_bytes == 8 << 30, "{memory}: {parts:?}");
+        }
+    }
+
+    #[test]
+    fn a_push_finds_room_in_what_is_there_for_bodies() {
+        for memory in sizes() {
+            let Parts { max_body_bytes, body_bytes_in_flight, .. } = Parts::fitting(memory);
+            assert!(max_body_bytes * 2 <= body_bytes_in_flight, "{memory}");
+        }
+    }
+
+    #[test]
+    fn with_plenty_they_are_the_defaults_and_with_too_little_the_least() {
+        assert_eq!(Parts::fitting(256 * GIB), Parts::of(&Config::default()));
+        assert_eq!(Parts::fitting(1), Parts::fitting(LEAST_MEMORY));
+    }
+
+    #[test]
+    fn the_manual_says_what_is_chosen() {
+        let manual = include_str!("../../docs/memory.md");
+        let cells = |line: &str| -> Vec<String> {
+            line.split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect()
+        };
+        let mut rows = manual.lines().map(cells);
+        let head = rows.find(|row| row.get(1).is_some_and(|cell| cell == "Setting")).unwrap();
+        let rows: Vec<Vec<String>> = rows.skip(1).take_while(|row| row.len() == head.len()).collect();
+        let memory = |cell: &str| match cell.split_once(' ').unwrap() {
+            (number, "MiB") => number.parse::<u64>().unwrap() * MIB,
+            (number, "GiB") => number.parse::<u64>().unwrap() * GIB,
+            _ => panic!("{cell}"),
+        };
+        for (column, size) in head.iter().enumerate().filter(|(_, cell)| cell.ends_with("iB")) {
+            let said: Vec<(String, u64)> =
+                rows.iter().map(|row| (row[1].clone(), row[column].parse().unwrap())).collect();
+            let values = KEYS.into_iter().map(str::to_owned).zip(Parts::fitting(memory(size)).values());
+            assert_eq!(said, values.collect::<Vec<_>>(), "{size}");
+        }
+        assert_eq!(head.iter().filter(|cell| cell.ends_with("iB")).count(), 5);
+    }
+}
