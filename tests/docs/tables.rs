@@ -1,0 +1,233 @@
+//! The tables of flags, settings, limits and metrics are those of the program.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use super::markdown::{Page, ROOT, Table, code_in};
+use crate::support::{Directory, Gateway, run};
+
+fn flags_and_settings() -> Table {
+    let mut page = Page::read("docs/configuration.md");
+    let at = page.tables.iter().position(|table| table.head[0] == "Flag").expect("a table of flags");
+    page.tables.swap_remove(at)
+}
+
+fn limits() -> Table {
+    let mut page = Page::read("docs/limits.md");
+    let wanted = ["Setting", "Default"];
+    let at = page.tables.iter().position(|table| table.head.iter().zip(wanted).all(|(a, b)| a == b));
+    page.tables.swap_remove(at.expect("a table of limits"))
+}
+
+/// The only code in a cell, if it is nothing but code.
+fn only_code(cell: &str) -> Option<String> {
+    let codes = code_in(cell);
+    (codes.len() == 1 && cell == format!("`{}`", codes[0])).then(|| codes[0].clone())
+}
+
+/// The flags of `--help`, with their defaults; those that are on or off have none there.
+fn flags_of_the_program() -> BTreeMap<String, Option<String>> {
+    let help = run(&["--help"]).stdout;
+    let names = help.lines().filter_map(|line| {
+        let line = line.trim_start();
+        let line = line.strip_prefix("-h, ").unwrap_or(line).strip_prefix("--")?;
+        let word = line.split_whitespace().next()?;
+        let (name, default) = match word.split_once('=') {
+            Some((name, default)) => (name, Some(default.trim_matches('"').to_owned())),
+            None => (word.strip_prefix("[no-]")?, None),
+        };
+        Some((name.to_owned(), default))
+    });
+    names.collect()
+}
+
+#[test]
+fn the_flags_are_those_of_the_program() {
+    let program = flags_of_the_program();
+    assert!(program.len() > 10, "{program:?}");
+    let table = flags_and_settings();
+    let mut documented = BTreeSet::new();
+    for row in &table.rows {
+        let flags =
+            code_in(&row[0]).into_iter().filter_map(|code| code.strip_prefix("--").map(str::to_owned));
+        for flag in flags {
+            match program.get(&flag) {
+                Some(Some(default)) if default.is_empty() => {
+                    assert_eq!(only_code(&row[2]), None, "the default of --{flag}");
+                }
+                Some(Some(default)) => {
+                    assert_eq!(only_code(&row[2]).as_ref(), Some(default), "the default of --{flag}");
+                }
+                Some(None) => {
+                    assert!(["on", "off", ""].contains(&row[2].as_str()), "the default of --{flag}")
+                }
+                // One that --help leaves out prints something and ends.
+                None => assert!(run(&[&format!("--{flag}")]).status.success(), "there is no flag --{flag}"),
+            }
+            assert!(documented.insert(flag.clone()), "--{flag} has two rows");
+        }
+    }
+    for flag in program.keys() {
+        assert!(documented.contains(flag), "docs/configuration.md has no row for --{flag}");
+    }
+}
+
+/// Every setting of the sample configuration with its default, and those that have none. Other tests hold that
+/// file against the program.
+fn settings_of_the_sample() -> BTreeMap<String, Option<toml::Value>> {
+    let sample = fs::read_to_string(Path::new(ROOT).join("config/tallygate.toml")).unwrap();
+    let mut settings = BTreeMap::new();
+    let mut table = "";
+    for line in sample.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            table = name.trim_end_matches(']');
+        }
+        // Those that follow others if they are not set have a blank, and an example in the place of a default.
+        let Some(setting) = line.strip_prefix('#') else { continue };
+        let has_default = !setting.starts_with(' ');
+        let Some((key, value)) = setting.strip_prefix(' ').unwrap_or(setting).split_once(" = ") else {
+            continue;
+        };
+        if key.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '0'..='9')) {
+            let value: toml::Table = format!("value = {value}").parse().expect("a value");
+            settings.insert(format!("{table}.{key}"), has_default.then(|| value["value"].clone()));
+        }
+    }
+    settings
+}
+
+/// What the manual writes for a default.
+fn as_documented(default: &toml::Value) -> String {
+    match default {
+        toml::Value::Boolean(true) => "on".to_owned(),
+        toml::Value::Boolean(false) => "off".to_owned(),
+        toml::Value::Integer(number) => format!("`{number}`"),
+        toml::Value::String(text) => format!("`{text}`"),
+        toml::Value::Array(list) if list.len() == 1 => as_documented(&list[0]),
+        other => panic!("no way to write {other:?}"),
+    }
+}
+
+#[test]
+fn the_settings_are_those_of_the_program() {
+    let sample = settings_of_the_sample();
+    assert!(sample.len() > 30, "{sample:?}");
+    let mut documented: BTreeMap<String, String> = BTreeMap::new();
+    let mut document = |setting: &str, default: &str| {
+        if let Some(other) = documented.insert(setting.to_owned(), default.to_owned()) {
+            assert_eq!(other, default, "two defaults of {setting}");
+        }
+    };
+    for row in &flags_and_settings().rows {
+        if let Some(setting) = code_in(&row[1]).first().filter(|setting| !setting.ends_with('*')) {
+            document(setting, &row[2]);
+        }
+    }
+    for row in &limits().rows {
+        let setting = only_code(&row[0]).expect("a setting");
+        let whole = if setting.contains('.') { setting } else { format!("limits.{setting}") };
+        document(&whole, &row[1]);
+    }
+    for (setting, default) in &sample {
+        let said = documented.get(setting).unwrap_or_else(|| panic!("the manual has no row for {setting}"));
+        match default {
+            None => assert_eq!(only_code(said), None, "the default of {setting}"),
+            Some(default) if is_empty(default) => {
+                assert_eq!(only_code(said), None, "the default of {setting}")
+            }
+            Some(default) => assert_eq!(*said, as_documented(default), "the default of {setting}"),
+        }
+    }
+    for setting in documented.keys() {
+        assert!(sample.contains_key(setting), "there is no setting {setting}");
+    }
+}
+
+/// Whether a default says nothing, for which the manual has words.
+fn is_empty(default: &toml::Value) -> bool {
+    default.as_str().is_some_and(str::is_empty)
+        || default.as_array().is_some_and(Vec::is_empty)
+        || default.as_table().is_some_and(toml::Table::is_empty)
+}
+
+/// A scrape that has every family of the gateway's own.
+fn scrape_with_everything() -> String {
+    let folder = Directory::new();
+    let gateway = Gateway::start(&[&format!("--persistence.file={}", folder.path_of("metrics.db"))]);
+    gateway.push("/metrics/job/a", "jobs_total 1\n");
+    gateway.refused("/metrics/job/a", "jobs_total -1\n");
+    gateway.scrape()
+}
+
+#[test]
+fn the_metrics_are_those_of_the_program() {
+    let scrape = scrape_with_everything();
+    let types = scrape.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let own = types.filter(|(name, _)| *name != "jobs_total");
+    let program: BTreeMap<String, String> =
+        own.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
+    let page = Page::read("docs/metrics.md");
+    let mut documented = BTreeMap::new();
+    for row in &page.table(&["Metric", "Type"]).rows {
+        for name in code_in(&row[0]) {
+            assert!(documented.insert(name.clone(), row[1].clone()).is_none(), "{name} has two rows");
+        }
+    }
+    assert_eq!(documented, program, "the table of docs/metrics.md beside a scrape");
+}
+
+/// The values of a label in a family of which every series is there from the start.
+fn values(scrape: &str, family: &str, label: &str) -> BTreeSet<String> {
+    let start = format!("{family}{{{label}=\"");
+    let values = scrape.lines().filter_map(|line| line.strip_prefix(&start)?.split('"').next());
+    values.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_limits_are_those_that_are_counted() {
+    let counted = values(&scrape_with_everything(), "tallygate_limit_hits_total", "limit");
+    let limits = limits();
+    let rows = limits.rows.iter().filter(|row| !row[3].ends_with("not counted"));
+    let documented: BTreeSet<String> = rows
+        .map(|row| only_code(&row[0]).expect("a setting"))
+        .map(|setting| setting.rsplit('.').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(documented, counted);
+}
+
+#[test]
+fn the_reasons_of_denials_are_those_that_are_counted() {
+    let counted = values(&scrape_with_everything(), "tallygate_denied_requests_total", "reason");
+    let page = Page::read("docs/metrics.md");
+    let table = page.table(&["Metric", "Type"]);
+    let row = table.rows.iter().find(|row| row[0] == "`tallygate_denied_requests_total`").unwrap();
+    let documented: BTreeSet<String> = code_in(&row[2]).into_iter().filter(|code| code != "reason").collect();
+    assert_eq!(documented, counted);
+}
+
+#[test]
+fn what_adds_is_the_same_on_both_pages() {
+    let short = Page::read("README.md");
+    let long = Page::read("docs/pushing.md");
+    let long = &long.table(&["Type", "POST", "PUT"]).rows;
+    let expected: Vec<_> = long.iter().map(|row| row[..3].to_vec()).collect();
+    assert_eq!(short.table(&["Type", "POST", "PUT"]).rows, expected);
+}
+
+#[test]
+fn the_paths_are_there() {
+    let gateway = Gateway::start(&["--web.enable-admin-api", "--web.enable-lifecycle"]);
+    gateway.push("/metrics/job/a", "jobs_total 1\n");
+    let id = gateway.get("/api/v1/groups").text();
+    let id = id.split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an id").to_owned();
+    let page = Page::read("docs/api.md");
+    for row in &page.table(&["Path", "Methods"]).rows {
+        for path in code_in(&row[0]).into_iter().filter(|path| row[1] == "GET" && !path.contains("...")) {
+            let query = if path.ends_with("/series") { "?family=jobs_total" } else { "" };
+            let path = path.replace("ID", &id) + query;
+            let answer = gateway.get(&path);
+            assert_eq!(answer.status, 200, "GET {path}: {}", answer.text());
+        }
+    }
+}
