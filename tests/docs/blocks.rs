@@ -51,6 +51,16 @@ fn every_block_says_what_it_is() {
 }
 
 #[test]
+fn no_block_of_the_manual_is_without_a_mark() {
+    for page in pages() {
+        if page.path.starts_with("docs/") || !page.path.contains('/') {
+            let Page { path, unmarked, .. } = page;
+            assert!(unmarked.is_empty(), "{path}: code without a fence at the lines {unmarked:?}");
+        }
+    }
+}
+
+#[test]
 fn toml_is_a_configuration_that_the_gateway_accepts() {
     let blocks = blocks(|block| language(block) == "toml");
     assert!(!blocks.is_empty());

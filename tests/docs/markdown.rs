@@ -13,6 +13,8 @@ pub(super) struct Page {
     pub(super) path: String,
     /// Blocks of code between fences.
     pub(super) blocks: Vec<Block>,
+    /// The lines at which code begins that is only indented, so that nobody knows what it is.
+    pub(super) unmarked: Vec<usize>,
     /// What headings are linked by.
     pub(super) anchors: Vec<String>,
     /// Where links and pictures lead to, with their lines.
@@ -48,6 +50,7 @@ impl Page {
         Page {
             path: path.to_owned(),
             blocks,
+            unmarked: unmarked(&prose),
             anchors: anchors(&prose),
             links: links(&prose),
             tables: tables(&prose),
@@ -119,6 +122,28 @@ fn without_blocks(path: &str, text: &str) -> (String, Vec<Block>) {
     }
     assert!(open.is_none(), "a block of {path} does not end");
     (prose, blocks)
+}
+
+/// Where code is only indented. In a list, that is how an item goes on.
+fn unmarked(prose: &str) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut in_list = false;
+    let mut after_blank = true;
+    for (number, line) in (1..).zip(prose.lines()) {
+        let content = line.trim_start();
+        let first = content.split(' ').next().unwrap_or_default();
+        let number_of_item = first.strip_suffix('.').is_some_and(|number| number.parse::<u32>().is_ok());
+        if ["*", "-", "+"].contains(&first) || number_of_item {
+            in_list = true;
+        } else if !content.is_empty() && content.len() == line.len() {
+            in_list = false;
+        }
+        if after_blank && !in_list && !content.is_empty() && line.starts_with("    ") {
+            found.push(number);
+        }
+        after_blank = content.is_empty();
+    }
+    found
 }
 
 /// The text with blanks in the place of code, as long as it was. Code does not go beyond a paragraph.
@@ -222,6 +247,7 @@ pub(super) fn code_in(cell: &str) -> Vec<String> {
 fn markdown_is_read_as_it_is_shown() {
     let text = "# A `b` (c), d_e\n\n[x](y.md#z) `[no](code)` and ``a ` [no](b)`` but [yes\nhere](../w)\n\n\
                 ## Again\n## Again\n\n  ```sh run\n  echo '[no](block)'\n    two\n  ```\n\n\
+* item\n\n    goes on\n\ntext\n\n    code\n    code\n\n\
                 | a | b |\n|---|---:|\n| `x` | p\\|q |\n| `y`, `z` | |\n";
     let page = Page::parse("page.md", text);
     assert_eq!(page.anchors, ["a-b-c-d_e", "again", "again-1"]);
@@ -229,6 +255,7 @@ fn markdown_is_read_as_it_is_shown() {
     assert_eq!(page.blocks.len(), 1);
     assert_eq!((page.blocks[0].line, page.blocks[0].mark.as_str()), (9, "sh run"));
     assert_eq!(page.blocks[0].text, "echo '[no](block)'\n  two\n");
+    assert_eq!(page.unmarked, [20]);
     let table = page.table(&["a"]);
     assert_eq!(table.head, ["a", "b"]);
     assert_eq!(table.rows, [["`x`", "p|q"], ["`y`, `z`", ""]]);
