@@ -87,7 +87,15 @@ fn export(config: &Config, to: &str) -> Result<(), String> {
 
 fn run(config: &Config) -> ExitCode {
     let repeats = logging::init(&config.log);
-    // First of all, because whoever rotates logs or reloads does not look whether the gateway has just started.
+    // Before anything is opened that could fail for want of them.
+    let descriptors = match Descriptors::of(config) {
+        Ok(descriptors) => descriptors,
+        Err(error) => {
+            tracing::error!(err = %error, "the gateway can't start");
+            return ExitCode::FAILURE;
+        }
+    };
+    // As soon as can be, because whoever rotates logs or reloads does not look whether the gateway has just started.
     let system = System::new();
     let hangups = match system.block_on(async { signal(SignalKind::hangup()) }) {
         Ok(hangups) => hangups,
@@ -111,14 +119,6 @@ fn run(config: &Config) -> ExitCode {
     if let Some(fitting) = &config.fitting {
         tell_fitting(fitting);
     }
-    // Before anything is opened that could fail for want of them.
-    let descriptors = match Descriptors::of(config) {
-        Ok(descriptors) => descriptors,
-        Err(error) => {
-            tracing::error!(err = %error, "the gateway can't start");
-            return ExitCode::FAILURE;
-        }
-    };
     let served = system.block_on(serve(config, descriptors, &repeats, hangups));
     repeats.finish();
     match served {

@@ -25,6 +25,7 @@ pub mod states;
 mod texts;
 mod view;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -51,6 +52,12 @@ pub use view::{FamilySeries, FamilySummary, FamilyView, GroupAt, GroupView};
 
 /// So many that a snapshot, which visits them one by one, holds up few pushes at a time.
 const SHARDS: usize = 256;
+
+/// Slots that no group has any more take room in scrapes as long as others behind them are taken. So many don't count.
+const FREE_SLOTS: usize = 10_000;
+
+/// What each other takes, in bytes.
+const SLOT_BYTES: u64 = 80;
 
 /// All groups.
 #[derive(Debug)]
@@ -81,7 +88,7 @@ struct Structure {
     spelled: Spellings,
     next_epoch: u64,
     next_slot: u32,
-    free_slots: Vec<u32>,
+    free_slots: BTreeSet<u32>,
     /// The groups that have gone since the last commit and were there before.
     gone: Vec<Gone>,
     /// The numbers of idempotency keys that came since with groups that have gone.
@@ -158,7 +165,7 @@ impl Store {
                 spelled: Spellings::default(),
                 next_epoch: 0,
                 next_slot: 0,
-                free_slots: Vec::new(),
+                free_slots: BTreeSet::new(),
                 gone: Vec::new(),
                 gone_keys: Vec::new(),
                 first_key: 0,
@@ -309,7 +316,9 @@ impl Store {
 
     /// Must come after names came or went.
     fn count_names(&self, structure: &Structure) {
-        self.name_bytes.store(structure.definitions.bytes() as i64, Ordering::Relaxed);
+        let free = structure.definitions.free_slots() + structure.free_slots.len();
+        let of_free = free.saturating_sub(FREE_SLOTS) as u64 * SLOT_BYTES;
+        self.name_bytes.store((structure.definitions.bytes() + of_free) as i64, Ordering::Relaxed);
     }
 
     /// When the latest push was accepted, in nanoseconds since the epoch; 0 for never.
@@ -422,7 +431,8 @@ impl Store {
         }
         check::check_spellings(push, grouping.key(), definitions)?;
         let shape = shape_of(grouping);
-        check::check_other_groups(push, &plan, &shape, definitions, |key, family, block| {
+        let own = (grouping.key(), &shape);
+        check::check_other_groups(push, &plan, own, definitions, |key, family, block| {
             self.groups
                 .get(key)
                 .is_some_and(|group| group.family(family).is_some_and(|family| family.find(block).is_some()))
@@ -553,9 +563,18 @@ impl Structure {
     }
 
     fn slot(&mut self) -> u32 {
-        self.free_slots.pop().unwrap_or_else(|| {
+        self.free_slots.pop_first().unwrap_or_else(|| {
             self.next_slot += 1;
             self.next_slot - 1
         })
+    }
+
+    /// Gives up the slot of a group.
+    fn free_slot(&mut self, slot: u32) {
+        self.free_slots.insert(slot);
+        while self.free_slots.last().is_some_and(|last| last + 1 == self.next_slot) {
+            self.free_slots.pop_last();
+            self.next_slot -= 1;
+        }
     }
 }

@@ -16,6 +16,9 @@ use crate::config::web::system_reason;
 /// Stands for the standard input in the place of a file.
 const STDIN: &str = "-";
 
+/// The largest body, as `web.max_body_bytes` is where it is not set.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
 /// The command line.
 #[derive(Args, Debug)]
 pub struct Arguments {
@@ -110,19 +113,31 @@ impl Arguments {
     /// The name and content of the file, if there is one.
     fn file(&self) -> Result<Option<(String, Vec<u8>)>, BodyError> {
         let (name, content) = match &self.file {
-            Some(path) if path.as_os_str() != STDIN => (path.display().to_string(), fs::read(path)),
+            Some(path) if path.as_os_str() != STDIN => {
+                (path.display().to_string(), fs::File::open(path).and_then(read_all))
+            }
             None if !self.samples.is_empty() => return Ok(None),
             None if io::stdin().is_terminal() => return Err(BodyError::Nothing),
-            _ => {
-                let mut content = Vec::new();
-                ("stdin".to_owned(), io::stdin().read_to_end(&mut content).map(|_| content))
-            }
+            _ => ("stdin".to_owned(), read_all(io::stdin())),
         };
         match content {
             Ok(content) => Ok(Some((name, content))),
             Err(error) => Err(BodyError::Unreadable { file: name, reason: system_reason(&error) }),
         }
     }
+}
+
+/// All of a file, if that is not more than a gateway takes.
+fn read_all(file: impl Read) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MOST_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {} MiB, which is more than a gateway takes", MOST_BYTES >> 20),
+        ));
+    }
+    Ok(content)
 }
 
 /// Whether a body says of itself that it is in OpenMetrics. In the text format that line is a comment, which nothing

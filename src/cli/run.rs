@@ -120,6 +120,9 @@ impl Arguments {
     }
 }
 
+/// How long a push goes on after a signal that asks for an end.
+const GRACE: Duration = Duration::from_secs(3);
+
 /// Where the metrics go.
 #[derive(Clone, Debug)]
 struct Target {
@@ -194,8 +197,11 @@ async fn all(job: Job) -> u8 {
     };
     let pushed = tokio::select! {
         pushed = pushed => pushed,
-        // Who ends the command now does not want to wait for the gateway.
-        () = run.told_to_stop() => Err(Trouble::GivenUp),
+        // Who ends the command now does not want to wait for the gateway, or has only sent the signal twice.
+        () = async {
+            run.told_to_stop().await;
+            tokio::time::sleep(GRACE).await;
+        } => Err(Trouble::GivenUp),
     };
     if let Err(trouble) = pushed {
         say(trouble);

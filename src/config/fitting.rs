@@ -11,6 +11,9 @@ const GIB: u64 = 1 << 30;
 /// Less than this is not enough for all that the gateway does; it is then divided up like this much.
 pub const LEAST_MEMORY: u64 = 48 * MIB;
 
+/// All limits are what they are without a limit of memory long before.
+const MOST_MEMORY: u64 = 1 << 50;
+
 /// What the manual says of each part, in bytes: a connection at worst; a sample of a push and a label of it; a push
 /// beside these, in sizes of its body; a scrape, beside a part of the store; an idempotency key.
 const CONNECTION_BYTES: u64 = 320 * KIB;
@@ -106,7 +109,7 @@ impl Parts {
 
     /// What so much memory is enough for, and no more than the defaults.
     fn fitting(memory: u64) -> Parts {
-        let memory = memory.max(LEAST_MEMORY);
+        let memory = memory.clamp(LEAST_MEMORY, MOST_MEMORY);
         let default = Parts::of(&Config::default());
         let scrapes = (memory / (128 * MIB)).clamp(3, 8).max(memory / (2 * GIB));
         let parts = Parts {
@@ -224,6 +227,7 @@ mod tests {
     #[test]
     fn with_plenty_they_are_the_defaults_and_with_too_little_the_least() {
         assert_eq!(Parts::fitting(256 * GIB), Parts::of(&Config::default()));
+        assert_eq!(Parts::fitting(u64::MAX), Parts::of(&Config::default()));
         assert_eq!(Parts::fitting(1), Parts::fitting(LEAST_MEMORY));
     }
 

@@ -479,14 +479,14 @@ mod tests {
         let allowance = Allowance { bytes: 256 << 20, source: Source::Data };
         let config = load(file.path(), &environment, Vec::new(), Some(allowance)).unwrap();
         assert_eq!((config.limits.connections, config.web.max_body_bytes), (7, 0));
-        assert_eq!((config.limits.store_bytes, config.limits.samples_per_push), (25_296_896, 10_240));
+        assert_eq!((config.limits.store_bytes, config.limits.samples_per_push), (23_330_816, 10_240));
         assert_eq!(config.limits.series, Config::default().limits.series);
         let fitting = config.fitting.unwrap();
         let chosen: Vec<&str> = fitting.chosen.iter().map(|(key, _)| *key).collect();
         assert!(chosen.len() == 6 && chosen.contains(&"limits.store_bytes"), "{chosen:?}");
         assert!(fitting.need > 256 << 20, "a body without a limit needs more than there is");
         assert!(
-            fitting.settings().starts_with("limits.store_bytes = 25296896, limits.body_bytes_in_flight = ")
+            fitting.settings().starts_with("limits.store_bytes = 23330816, limits.body_bytes_in_flight = ")
         );
     }
 

@@ -1,7 +1,7 @@
 //! Regular files. A path may name anything: a FIFO would have its reader wait for ever, a device might never end.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -45,6 +45,30 @@ pub fn open(path: &Path, options: &mut OpenOptions, links: Links) -> io::Result<
 /// As [`open`], and when it can't be read.
 pub fn read(path: &Path, links: Links) -> io::Result<Vec<u8>> {
     read_all(open(path, OpenOptions::new().read(true), links)?)
+}
+
+/// Whether two regular files have the same content, however large they are.
+///
+/// # Errors
+///
+/// When one of them can't be read.
+pub fn are_same(first: (&Path, Links), second: (&Path, Links)) -> io::Result<bool> {
+    let [mut first, mut second] = [
+        BufReader::new(open(first.0, OpenOptions::new().read(true), first.1)?),
+        BufReader::new(open(second.0, OpenOptions::new().read(true), second.1)?),
+    ];
+    loop {
+        let (ours, theirs) = (first.fill_buf()?, second.fill_buf()?);
+        let length = ours.len().min(theirs.len());
+        if ours[..length] != theirs[..length] || ours.is_empty() != theirs.is_empty() {
+            return Ok(false);
+        }
+        if length == 0 {
+            return Ok(true);
+        }
+        first.consume(length);
+        second.consume(length);
+    }
 }
 
 fn read_all(file: File) -> io::Result<Vec<u8>> {

@@ -66,6 +66,7 @@ pub(super) struct Heads {
     word: Word,
     framing: Framing,
     expectation: Expectation,
+    is_http_1_0: bool,
     /// Whether the library has a whole head that it has not told to be understood.
     is_pending: bool,
     /// Whether what was read last before the head that is being read is a body.
@@ -219,7 +220,10 @@ impl Heads {
             Place::Target => {
                 let is_end = |byte: &u8| matches!(byte, b' ' | b'\n') || has_to_be_escaped(*byte);
                 match rest.iter().position(is_end) {
-                    Some(end) if rest[end] == b' ' => (Place::Version, end + 1),
+                    Some(end) if rest[end] == b' ' => {
+                        self.word.clear();
+                        (Place::Version, end + 1)
+                    }
                     Some(end) if rest[end] == b'\n' => (Place::LineStart, end + 1),
                     Some(end) => {
                         changes.replace(bytes, at + end, format!("%{:02X}", rest[end]).as_bytes());
@@ -228,8 +232,18 @@ impl Heads {
                     None => (Place::Target, rest.len()),
                 }
             }
-            Place::Version | Place::Value(Field::Other | Field::Upgrade) => match memchr::memchr(b'\n', rest)
-            {
+            Place::Version => {
+                let end = memchr::memchr(b'\n', rest);
+                self.word.push(&rest[..end.unwrap_or(rest.len())]);
+                match end {
+                    Some(end) => {
+                        self.is_http_1_0 = self.word.is("HTTP/1.0\r") || self.word.is("HTTP/1.0");
+                        (Place::LineStart, end + 1)
+                    }
+                    None => (Place::Version, rest.len()),
+                }
+            }
+            Place::Value(Field::Other | Field::Upgrade) => match memchr::memchr(b'\n', rest) {
                 Some(end) => (Place::LineStart, end + 1),
                 None => (self.place, rest.len()),
             },
@@ -267,7 +281,12 @@ impl Heads {
         let rest = &bytes[at..];
         let is_end = |byte: &u8| matches!(byte, b' ' | b'\t' | b',' | b'\r' | b'\n');
         let end = rest.iter().position(is_end);
-        self.word.push(&rest[..end.unwrap_or(rest.len())]);
+        let word = &rest[..end.unwrap_or(rest.len())];
+        if field == Field::Length {
+            self.word.push_digits(word)
+        } else {
+            self.word.push(word)
+        }
         let Some(end) = end else { return (Place::Value(field), rest.len()) };
         match field {
             Field::Length | Field::Coding => {
@@ -305,7 +324,9 @@ impl Heads {
             Framing::Chunked => Place::Chunks(Chunks::default()),
             Framing::Contradictory => Place::Unknown,
         };
-        if place == Place::Start && self.expectation == Expectation::Continue {
+        // Nobody who speaks HTTP/1.0 knows of such answers (RFC 9110, 10.1.1).
+        let asks_for_nothing = place == Place::Start || self.is_http_1_0;
+        if asks_for_nothing && self.expectation == Expectation::Continue {
             self.expectation = Expectation::None;
         }
         place

@@ -222,9 +222,9 @@ impl Disk for Folder {
                 }
                 // Kept by a start that did not get further.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    let kept = regular::read(Path::new(&name), Links::Refused)
-                        .map_err(|error| move_away(Path::new(&name), &error))?;
-                    if kept == regular::read(&self.path, Links::Followed)? {
+                    let kept = Path::new(&name);
+                    let is_same = regular::are_same((kept, Links::Refused), (&self.path, Links::Followed));
+                    if is_same.map_err(|error| move_away(kept, &error))? {
                         return Ok(PathBuf::from(name).display().to_string());
                     }
                 }

@@ -159,7 +159,7 @@ fn kind_conflict(push: &Push, pushed: &push::Family, kind: Kind) -> Cause {
     Cause::KindConflict { metric, kind }
 }
 
-/// Checks that no new series of a push stands in another group. `holds` tells whether the group
+/// Checks that no new series of a push stands in another group than its own, which has this key and shape. `holds` tells whether the group
 /// with a key has a family with a label block.
 ///
 /// # Errors
@@ -168,7 +168,7 @@ fn kind_conflict(push: &Push, pushed: &push::Family, kind: Kind) -> Cause {
 pub fn check_other_groups(
     push: &Push,
     plan: &Plan,
-    own_shape: &Shape,
+    (own, own_shape): (&str, &Shape),
     definitions: &Definitions,
     holds: impl Fn(&str, &str, &str) -> bool,
 ) -> Result<(), Refusal> {
@@ -186,7 +186,8 @@ pub fn check_other_groups(
             let mut keys = of_name.iter().filter_map(|shape| key_within(block, shape));
             keys.find(|key| holds(key, name, block))
         };
-        let mut spellings = spellings.iter().filter(|block| of_name.may_hold(block));
+        let mut spellings =
+            spellings.iter().filter(|block| of_name.may_hold(block, || holds(own, name, block)));
         if let Some(key) = spellings.find_map(holder) {
             return Err(duplicate(
                 push,

@@ -2,7 +2,7 @@
 //!
 //! A name is defined by its first live family and free again when its last group has gone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -104,7 +104,7 @@ struct Entry {
     definition: Arc<Definition>,
     /// The keys of the groups that have the family, by their slots.
     holders: Vec<Option<Arc<str>>>,
-    free_slots: Vec<u32>,
+    free_slots: BTreeSet<u32>,
     /// The shape of these groups, unless they are mixed.
     shape: Shape,
     mixed: Option<Box<Mixed>>,
@@ -160,9 +160,11 @@ pub struct OtherShapes<'a> {
 }
 
 impl<'a> OtherShapes<'a> {
-    /// Whether one of the groups may hold a series with this label block.
-    pub fn may_hold(self, block: &str) -> bool {
-        self.entry.mixed.as_ref().is_none_or(|mixed| mixed.blocks.may_have(block))
+    /// Whether one of the groups may hold a series with this label block. Another group `holds_it`, or does not.
+    pub fn may_hold(self, block: &str, holds_it: impl FnOnce() -> bool) -> bool {
+        let Some(mixed) = &self.entry.mixed else { return true };
+        mixed.blocks.may_have_more_than(0, block)
+            && mixed.blocks.may_have_more_than(usize::from(holds_it()), block)
     }
 
     /// The shapes.
@@ -180,6 +182,8 @@ pub struct Definitions {
     families: HashMap<Arc<str>, Entry, RandomState>,
     /// See [`Definitions::bytes`].
     bytes: u64,
+    /// See [`Definitions::free_slots`].
+    free_slots: usize,
     shown: ShownNames,
     own: HashMap<String, OwnFamily, RandomState>,
     tracking: Tracking,
@@ -203,6 +207,7 @@ impl Definitions {
         Definitions {
             families: HashMap::default(),
             bytes: 0,
+            free_slots: 0,
             shown: ShownNames::default(),
             own: own.into_iter().collect(),
             tracking,
@@ -234,6 +239,11 @@ impl Definitions {
     /// What the names take beside what their families in the groups do, in bytes, roughly.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// How many slots of all families no group has, between those that groups have.
+    pub fn free_slots(&self) -> usize {
+        self.free_slots
     }
 
     /// By how many bytes this grows when one more group has a family of this name.
@@ -355,7 +365,7 @@ impl Definitions {
                 self.families.entry(name).or_insert(Entry {
                     definition,
                     holders: Vec::with_capacity(1),
-                    free_slots: Vec::new(),
+                    free_slots: BTreeSet::new(),
                     shape: group.shape.clone(),
                     mixed: None,
                     texts: None,
@@ -371,7 +381,10 @@ impl Definitions {
         if let Some(mixed) = &mut entry.mixed {
             *mixed.shapes.entry(group.shape.clone()).or_default() += 1;
         }
-        let slot = entry.free_slots.pop().unwrap_or_else(|| {
+        // The first ones, so that the last ones can be given up.
+        let free = entry.free_slots.pop_first();
+        self.free_slots -= usize::from(free.is_some());
+        let slot = free.unwrap_or_else(|| {
             entry.holders.push(None);
             entry.holders.len() as u32 - 1
         });
@@ -404,11 +417,21 @@ impl Definitions {
         let Some(entry) = self.families.get_mut(name) else { return };
         if let Some(holder) = entry.holders.get_mut(slot as usize).filter(|holder| holder.is_some()) {
             *holder = None;
-            entry.free_slots.push(slot);
+            self.free_slots -= entry.free_slots.len();
+            entry.free_slots.insert(slot);
+            while entry.free_slots.last().is_some_and(|last| *last as usize + 1 == entry.holders.len()) {
+                entry.free_slots.pop_last();
+                entry.holders.pop();
+            }
+            self.free_slots += entry.free_slots.len();
+            if entry.holders.capacity() > 2 * entry.holders.len() {
+                entry.holders.shrink_to_fit();
+            }
         }
         if entry.groups() == 0 {
             note_change(self.tracking, &mut self.changed, &entry.definition);
             self.families.remove(name);
+            // All slots were given up with the last one.
             self.bytes -= bytes_of(name);
             self.shown.remove(name);
             return;

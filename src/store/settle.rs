@@ -257,7 +257,7 @@ impl Store {
         group.release(&mut structure.definitions);
         self.count_names(structure);
         structure.spelled.remove(&group.labels.key);
-        structure.free_slots.push(group.slot);
+        structure.free_slot(group.slot);
         self.group_count.fetch_sub(1, Ordering::Relaxed);
         self.series_count.fetch_sub(group.series() as i64, Ordering::Relaxed);
         self.bytes.fetch_sub(group.bytes() as i64, Ordering::Relaxed);

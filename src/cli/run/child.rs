@@ -89,6 +89,9 @@ pub(super) struct Run {
 impl Run {
     /// From here on signals are kept for the program.
     pub(super) fn new() -> Run {
+        // Ends of programs would not be told to one that ignores them, as its parent may have had it do. Once there is
+        // a handler it does not, whether anybody listens or not.
+        drop(unix::signal(SignalKind::child()));
         let ignored = ignored(&fs::read_to_string("/proc/self/status").unwrap_or_default());
         let signals = FORWARDED.into_iter().filter(|signal| ignored & (1 << (signal.as_raw() - 1)) == 0);
         let signals = signals
@@ -167,23 +170,25 @@ impl Run {
                 }
                 signal = self.next() => {
                     if let Some(pid) = pid && !(self.is_in_foreground && OF_KEYS.contains(&signal)) {
-                        let _ = kill_process(pid, signal);
+                        self.send(pid, signal);
                     }
                 }
                 () = until(deadline) => {
                     let signal = if is_up { Signal::KILL } else { Signal::TERM };
                     if let Some(pid) = pid {
-                        let _ = if self.is_in_foreground {
-                            kill_process(pid, signal)
-                        } else {
-                            kill_process_group(pid, signal)
-                        };
+                        self.send(pid, signal);
                     }
                     deadline = (!is_up).then(|| Deadline::now() + limits.kill_after);
                     is_up = true;
                 }
             }
         }
+    }
+
+    /// Sends a signal to the program, and to all that it has started where that is in a group of its own.
+    fn send(&self, pid: Pid, signal: Signal) {
+        let _ =
+            if self.is_in_foreground { kill_process(pid, signal) } else { kill_process_group(pid, signal) };
     }
 
     /// The next signal.

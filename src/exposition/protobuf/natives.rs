@@ -3,22 +3,22 @@
 use super::wire::{Field, WireError, delimited, fields};
 
 /// How many spans, differences and counts the native histograms of a body have at most. A packed byte can be a whole
-/// difference. What stands behind a fault does not count: it is not parsed either.
+/// difference. A message within which there is a fault may be one that is not parsed: what is behind it counts.
 pub fn native_values(body: &[u8]) -> usize {
     let mut values = 0;
     let mut rest = body;
-    while let Ok(family) = delimited(&mut rest) {
-        if count(family, &mut values).is_err() || rest.is_empty() {
-            break;
-        }
+    while !rest.is_empty()
+        && let Ok(family) = delimited(&mut rest)
+    {
+        count(family, &mut values);
     }
     values
 }
 
-fn count(family: &[u8], values: &mut usize) -> Result<(), WireError> {
+fn count(family: &[u8], values: &mut usize) {
     within(family, 4, |metric| {
         within(metric, 7, |histogram| {
-            fields(histogram, |number, content| {
+            let _ = fields(histogram, |number, content| {
                 *values += match (number, content) {
                     (10 | 13, Field::Bytes(packed)) => packed.len(),
                     (11 | 14, Field::Bytes(packed)) => packed.len() / size_of::<f64>(),
@@ -26,21 +26,20 @@ fn count(family: &[u8], values: &mut usize) -> Result<(), WireError> {
                     _ => 0,
                 };
                 Ok::<(), WireError>(())
-            })
-        })
-    })
+            });
+        });
+    });
 }
 
 /// Calls `each` with every message of this number within a message.
-fn within(
-    message: &[u8],
-    number: u64,
-    mut each: impl FnMut(&[u8]) -> Result<(), WireError>,
-) -> Result<(), WireError> {
-    fields(message, |field, content| match content {
-        Field::Bytes(content) if field == number => each(content),
-        _ => Ok(()),
-    })
+fn within(message: &[u8], number: u64, mut each: impl FnMut(&[u8])) {
+    // Up to a fault, if there is one.
+    let _ = fields(message, |field, content| {
+        if let (true, Field::Bytes(content)) = (field == number, content) {
+            each(content);
+        }
+        Ok::<(), WireError>(())
+    });
 }
 
 #[cfg(test)]
@@ -64,6 +63,10 @@ mod tests {
         assert_eq!(native_values(&body), 1 + 4 + 2 + 1 + 1 + 1);
         assert_eq!(native_values(&body.repeat(3)), 30);
         assert_eq!(native_values(&[&body[..], &[200, 1]].concat()), 10);
+        // A counter with a field that only histograms have, and that is not read.
+        let fault = field(4, &field(7, &[0xff]));
+        let counter = [&[fault.len() as u8][..], &fault].concat();
+        assert_eq!(native_values(&[&counter[..], &body].concat()), 10);
         assert_eq!(native_values(&[]), 0);
     }
 }

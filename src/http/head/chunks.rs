@@ -12,6 +12,7 @@ pub(super) enum Chunks {
     Size(u64),
     /// What follows the size of a chunk, up to the end of the line.
     Extension(u64),
+    ExtensionLf(u64),
     /// A chunk, of which this much is to come.
     Data(u64),
     /// The line end behind a chunk.
@@ -20,6 +21,7 @@ pub(super) enum Chunks {
     /// The beginning of a line behind the last chunk, a trailer, and the line end that ends the body.
     LineStart,
     Trailer,
+    TrailerLf,
     End,
 }
 
@@ -43,11 +45,14 @@ impl Chunks {
                     Some((digit, size)) => (Chunks::Size(size | digit), 1),
                     None => return ControlFlow::Break(Err(Malformed)),
                 },
-                (Chunks::Extension(size), _) => match memchr::memchr(b'\n', &bytes[at..]) {
-                    Some(end) if size == 0 => (Chunks::LineStart, end + 1),
-                    Some(end) => (Chunks::Data(size), end + 1),
+                (Chunks::Extension(size), _) => match line_end(&bytes[at..]) {
+                    Some((end, b'\r')) => (Chunks::ExtensionLf(size), end + 1),
+                    // Who stands in between may read on to a line feed behind a carriage return.
+                    Some(_) => return ControlFlow::Break(Err(Malformed)),
                     None => (*self, bytes.len() - at),
                 },
+                (Chunks::ExtensionLf(0), b'\n') => (Chunks::LineStart, 1),
+                (Chunks::ExtensionLf(size), b'\n') => (Chunks::Data(size), 1),
                 (Chunks::Data(left), _) => {
                     let here = bytes.len() - at;
                     let (next, length) = match usize::try_from(left) {
@@ -61,12 +66,21 @@ impl Chunks {
                 (Chunks::DataLf, b'\n') => (Chunks::Start, 1),
                 (Chunks::LineStart, b'\r') => (Chunks::End, 1),
                 (Chunks::LineStart, _) => (Chunks::Trailer, 0),
-                (Chunks::Trailer, _) => match memchr::memchr(b'\n', &bytes[at..]) {
-                    Some(end) => (Chunks::LineStart, end + 1),
+                (Chunks::Trailer, _) => match line_end(&bytes[at..]) {
+                    Some((end, b'\r')) => (Chunks::TrailerLf, end + 1),
+                    Some(_) => return ControlFlow::Break(Err(Malformed)),
                     None => (*self, bytes.len() - at),
                 },
+                (Chunks::TrailerLf, b'\n') => (Chunks::LineStart, 1),
                 (Chunks::End, b'\n') => return ControlFlow::Break(Ok(at + 1)),
-                (Chunks::DataCr | Chunks::DataLf | Chunks::End, _) => {
+                (
+                    Chunks::ExtensionLf(_)
+                    | Chunks::DataCr
+                    | Chunks::DataLf
+                    | Chunks::TrailerLf
+                    | Chunks::End,
+                    _,
+                ) => {
                     return ControlFlow::Break(Err(Malformed));
                 }
             };
@@ -75,6 +89,11 @@ impl Chunks {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The first byte that can end a line, and where it is.
+fn line_end(bytes: &[u8]) -> Option<(usize, u8)> {
+    memchr::memchr2(b'\r', b'\n', bytes).map(|at| (at, bytes[at]))
 }
 
 fn hex(byte: u8) -> Option<u64> {
@@ -117,9 +136,18 @@ mod tests {
             assert_eq!(end(format!("{body}{behind}").as_bytes()), Some(Ok(body.len())), "{body:?}");
             assert_eq!(end(&body.as_bytes()[..body.len() - 1]), None, "{body:?}");
         }
-        for malformed in
-            ["\r\n", "g\r\n", "1x\r\n", "1\r\nab", "1\r\na\rb", "0\r\n\ra", "11111111111111111\r\n"]
-        {
+        for malformed in [
+            "\r\n",
+            "g\r\n",
+            "1x\r\n",
+            "1\r\nab",
+            "1\r\na\rb",
+            "0\r\n\ra",
+            "11111111111111111\r\n",
+            "1;x\nab",
+            "1;x\ry\nab",
+            "0\r\nT: x\n\r\n",
+        ] {
             assert_eq!(end(malformed.as_bytes()), Some(Err(())), "{malformed:?}");
         }
     }

@@ -85,6 +85,16 @@ impl Word {
         self.length += bytes.len();
     }
 
+    /// The same for digits, of which zeros in front say nothing.
+    pub(super) fn push_digits(&mut self, digits: &[u8]) {
+        for digit in digits {
+            if self.is_exactly("0") && digit.is_ascii_digit() {
+                self.clear();
+            }
+            self.push(&[*digit]);
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         self.length = 0;
     }
