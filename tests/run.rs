@@ -371,6 +371,10 @@ fn the_program_copies_itself() {
         assert!(Command::new(&path).arg("--version").output().unwrap().status.success());
     }
     assert_eq!(std::fs::read_dir(folder.path_of("")).unwrap().count(), 2);
+    let socket = folder.path_of("socket");
+    let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let output = command(&["install", &socket]).output().unwrap();
+    assert!(stderr(&output).contains("it is there and no regular file"), "{}", stderr(&output));
     let output = command(&["install", "/nonexistent/folder/file"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("/nonexistent/folder/file: "), "{}", stderr(&output));

@@ -32,6 +32,9 @@ impl Arguments {
 
 /// Puts a copy in this place at once, so that nobody runs half of it, and that a running one does not matter.
 fn copy(to: &Path) -> io::Result<()> {
+    if fs::metadata(to).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is there and no regular file"));
+    }
     let name = to.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let mut beside = name.to_owned();
     beside.push(format!(".{}.new", std::process::id()));
