@@ -227,14 +227,18 @@ impl Store {
                 }
             }
         }
+        let shape = shape_of(grouping);
         let mut structure = self.lock();
-        let plan =
-            self.check(grouping, push, semantics, &structure).map_err(Rejection::from).and_then(|plan| {
-                self.check_limits(grouping, push, &plan, semantics, &structure.definitions)?;
-                Ok(plan)
-            });
+        let plan = self.check((grouping, &shape), push, semantics, &structure);
+        let plan = plan.map_err(Rejection::from).and_then(|plan| {
+            self.check_limits(grouping, push, &plan, semantics, &structure.definitions)?;
+            Ok(plan)
+        });
         match plan {
             Ok(plan) => {
+                for pushed in push.families() {
+                    self.expect_shape(push.name(pushed), &shape, &mut structure);
+                }
                 let outcome = self.restructure(grouping, push, &plan, semantics, now, &mut structure);
                 self.count_names(&structure);
                 if let Some(key) = key {
@@ -408,7 +412,7 @@ impl Store {
     /// Everything that can be wrong with a push that changes more than values.
     fn check(
         &self,
-        grouping: &Grouping<'_>,
+        (grouping, shape): (&Grouping<'_>, &Shape),
         push: &Push,
         semantics: &Semantics,
         structure: &Structure,
@@ -430,8 +434,7 @@ impl Store {
             check::check_twin(grouping, &structure.spelled, |key| self.groups.contains_key(key))?;
         }
         check::check_spellings(push, grouping.key(), definitions)?;
-        let shape = shape_of(grouping);
-        let own = (grouping.key(), &shape);
+        let own = (grouping.key(), shape);
         check::check_other_groups(push, &plan, own, definitions, |key, family, block| {
             self.groups
                 .get(key)
@@ -449,10 +452,6 @@ impl Store {
         now: Moment,
         structure: &mut Structure,
     ) -> Outcome {
-        let shape = shape_of(grouping);
-        for pushed in push.families() {
-            self.expect_shape(push.name(pushed), &shape, structure);
-        }
         let created = self.created(grouping, now, structure);
         let mut with = Restructuring {
             definitions: &mut structure.definitions,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
+mod logins;
 mod programs;
 mod support;
 
@@ -9,31 +10,12 @@ use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use logins::{basic, users, web_config};
 use programs::ask_until;
 use support::{Directory, Gateway, Response, run};
 
 /// How many different logins may wait for a check.
 const WAITING_LOGINS: usize = 128;
-
-/// A hash that costs little.
-fn hash(password: &str) -> String {
-    bcrypt::hash(password, 4).unwrap()
-}
-
-fn basic(user: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
-}
-
-/// A web configuration of this text.
-fn web_config(folder: &Directory, text: &str) -> String {
-    format!("--web.config.file={}", folder.write("web.yml", text))
-}
-
-fn users(users: &[(&str, &str)]) -> String {
-    users.iter().fold("basic_auth_users:\n".to_owned(), |text, (user, password)| {
-        format!("{text}  {user:?}: {}\n", hash(password))
-    })
-}
 
 fn get(gateway: &Gateway, path: &str, authorization: &str) -> Response {
     gateway.request("GET", path, &[("Authorization", authorization)], b"")

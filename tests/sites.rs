@@ -2,31 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 
+mod logins;
 mod support;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use logins::{basic, users, web_config};
 use support::{Directory, Gateway, Response};
-
-/// A hash that costs little.
-fn hash(password: &str) -> String {
-    bcrypt::hash(password, 4).unwrap()
-}
-
-fn basic(user: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
-}
-
-/// A web configuration of this text.
-fn web_config(folder: &Directory, text: &str) -> String {
-    format!("--web.config.file={}", folder.write("web.yml", text))
-}
-
-fn users(users: &[(&str, &str)]) -> String {
-    users.iter().fold("basic_auth_users:\n".to_owned(), |text, (user, password)| {
-        format!("{text}  {user:?}: {}\n", hash(password))
-    })
-}
 
 /// Requests that change something, and the answer to them.
 const CHANGES: [(&str, &str, u16); 6] = [
