@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use redb::StorageBackend;
-use tallygate::persistence::disk::{Bytes, Disk};
+use tallygate::persistence::redb::disk::{Bytes, Disk};
 
 use crate::random::Random;
 
