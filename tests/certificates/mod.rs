@@ -1,8 +1,5 @@
 //! Certificates for the tests, made by openssl in a directory of their own.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
-
 use std::process::Command;
 
 use crate::programs::{self, output_of};
