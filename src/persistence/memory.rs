@@ -57,7 +57,12 @@ impl Kept {
     /// Puts all of it into an empty store.
     pub fn restore(&self, store: &Store) {
         for group in self.groups.values() {
-            store.restore(GroupView::of(group));
+            let mut view = GroupView::of(group);
+            // Versions share the types of their names with all others.
+            view.families.iter_mut().for_each(|family| {
+                family.kind = self.names.get(&family.name).copied().unwrap_or(family.kind);
+            });
+            store.restore(view);
         }
         for record in self.keys.values() {
             store.keys().restore(*record, crate::model::time::Moment::at(self.latest));

@@ -120,24 +120,39 @@ impl Store {
             match after.as_deref().filter(|after| after.epoch == before.epoch) {
                 Some(after) => {
                     let changed = structural_changes(before, after);
-                    changed.for_each(|family| before.lease_family_again(family, &mut structure.definitions));
+                    changed.for_each(|family| lease_again(before, family, structure, &under));
                 }
-                None => self.remember_again(before, structure),
+                None => {
+                    structure.take_slot(before.slot);
+                    for family in before.families() {
+                        lease_again(before, family, structure, &under);
+                    }
+                    self.welcome(before, structure);
+                }
             }
         }
         structure.definitions.withdraw(draft.retypings);
         self.count_names(structure);
         self.keys.forget_from(draft.first_key);
     }
+}
 
-    /// Takes what a group holds of the structure as it was before [`Store::forget`].
-    fn remember_again(&self, group: &Group, structure: &mut Structure) {
-        structure.take_slot(group.slot);
-        for family in group.families() {
-            group.lease_family_again(family, &mut structure.definitions);
+/// Takes the name of a family as the group had it before; `under` gives the groups.
+fn lease_again(
+    group: &Group,
+    family: &Family,
+    structure: &mut Structure,
+    under: &impl Fn(&str) -> Option<Arc<Group>>,
+) {
+    let name = family.definition.name();
+    structure.definitions.expect_shape(name, &group.labels.shape, |key, each| {
+        if let Some(group) = under(key)
+            && let Some(family) = group.family(name)
+        {
+            family.blocks_from(0).for_each(each);
         }
-        self.welcome(group, structure);
-    }
+    });
+    group.lease_family_again(family, &mut structure.definitions);
 }
 
 /// The families of a version whose names, types or series are not those of another version.
