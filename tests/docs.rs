@@ -17,6 +17,7 @@
 mod certificates;
 mod docs {
     mod blocks;
+    mod commands;
     mod links;
     mod markdown;
     mod tables;
