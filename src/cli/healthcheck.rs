@@ -5,16 +5,15 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::time::Instant;
 
 use clap::Args;
 
 use super::CommandError;
 use super::client::{Client, said};
 use super::connection::{ConnectionArguments, authorization};
+use super::serving::{self, ServingError};
 use crate::config::Config;
 use crate::config::access::TokenSource;
-use crate::config::flags::{self, Invocation, StartError};
 use crate::config::web::WebConfigError;
 use local::Local;
 
@@ -31,22 +30,19 @@ pub struct Arguments {
     /// Ask whether the gateway can keep pushes, too
     #[arg(long)]
     ready: bool,
-    #[command(flatten)]
-    connection: ConnectionArguments,
     /// The flags that the gateway is started with, such as --config.file=FILE; they stand last
     #[arg(value_name = "FLAG", trailing_var_arg = true, allow_hyphen_values = true, conflicts_with = "url")]
     serving: Vec<OsString>,
+    #[command(flatten)]
+    connection: ConnectionArguments,
 }
 
 /// Why it is not known where the gateway is.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SettingsError {
-    /// The gateway would not start either.
+    /// The settings can't be used.
     #[error(transparent)]
-    Start(#[from] StartError),
-    /// The flags do not start a gateway.
-    #[error("these flags start no gateway")]
-    NoGateway,
+    Serving(#[from] ServingError),
     /// The address is not in the settings.
     #[error("{0}: name the gateway with --url")]
     NoAddress(&'static str),
@@ -65,15 +61,14 @@ impl Arguments {
             let asked = Client::new(&self.connection)?.ask(path);
             return asked.map_err(|failure| CommandError::NotHealthy(failure.to_string()));
         }
-        let config = config(self.serving)?;
+        let config = serving::config(self.serving, None).map_err(SettingsError::from)?;
         let login = match authorization(&self.connection, None)? {
             Some(login) => Some(login),
             None => token(&config),
         };
-        let deadline = Instant::now() + self.connection.timeout;
         let gateway = Local::of(&config)?;
         let answer = gateway
-            .ask(path, login.as_deref(), deadline)
+            .ask(path, login.as_deref(), self.connection.timeout)
             .map_err(|reason| CommandError::NotHealthy(format!("{}: {reason}", gateway.url())))?;
         match answer.status {
             200 => Ok(()),
@@ -84,17 +79,6 @@ impl Arguments {
                 Err(CommandError::NotHealthy(reason))
             }
         }
-    }
-}
-
-/// The settings of the gateway that these flags would start.
-fn config(serving: Vec<OsString>) -> Result<Config, SettingsError> {
-    let program = OsString::from(env!("CARGO_PKG_NAME"));
-    let variables =
-        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    match flags::invocation(std::iter::once(program).chain(serving), variables, None)? {
-        Invocation::Run(config) => Ok(*config),
-        _ => Err(SettingsError::NoGateway),
     }
 }
 

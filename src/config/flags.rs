@@ -205,13 +205,6 @@ pub enum Invocation {
     },
     /// Print this on stdout and exit with 0.
     Print(String),
-    /// Write what the persistence file holds to this file, as a stock gateway would have.
-    ExportStock {
-        /// The settings, which name the persistence file.
-        config: Box<Config>,
-        /// The file to write.
-        to: String,
-    },
 }
 
 /// Why the program does not start. The text is the whole line for stderr, without its end.
@@ -269,49 +262,9 @@ pub enum UsageError {
     /// A value of `--web.listen-address`.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// `export` without the file to write.
-    #[error("export needs the file to write: export --stock FILE --persistence.file=FILE")]
-    NoExportFile,
-    /// `export` without a persistence file.
-    #[error("export needs the file to read: --persistence.file, or persistence.file in a config file")]
-    NothingToExport,
     /// Settings are text; a file name that is none cannot be kept.
     #[error("argument {0:?} is not valid UTF-8")]
     NotText(OsString),
-}
-
-/// What stands in front of the flags.
-#[derive(Debug, PartialEq, Eq)]
-enum Command {
-    Run,
-    ExportStock(String),
-}
-
-const EXPORT: &str = "export";
-const STOCK: &str = "--stock";
-
-impl Command {
-    /// The command, and the arguments without it.
-    fn of(mut arguments: Vec<String>) -> Result<(Command, Vec<String>), UsageError> {
-        if arguments.first().is_none_or(|first| first != EXPORT) {
-            return Ok((Command::Run, arguments));
-        }
-        arguments.remove(0);
-        let is_stock = |argument: &String| argument == STOCK || argument.starts_with("--stock=");
-        let Some(at) = arguments.iter().position(is_stock) else {
-            // Help is there without the rest.
-            let is_help = |argument: &String| argument.starts_with("--help") || argument == "-h";
-            let has_help = arguments.iter().any(is_help);
-            return if has_help { Ok((Command::Run, arguments)) } else { Err(UsageError::NoExportFile) };
-        };
-        let argument = arguments.remove(at);
-        let to = match argument.strip_prefix("--stock=") {
-            Some(to) => to.to_owned(),
-            None if at < arguments.len() => arguments.remove(at),
-            None => String::new(),
-        };
-        if to.is_empty() { Err(UsageError::NoExportFile) } else { Ok((Command::ExportStock(to), arguments)) }
-    }
 }
 
 /// Reads arguments, the program's name first, and environment variables. Limits that are not set follow the memory
@@ -337,7 +290,6 @@ pub fn invocation(
         .map(|argument| argument.into_string().map_err(UsageError::NotText))
         .collect::<Result<Vec<_>, _>>()
         .map_err(usage)?;
-    let (command, arguments) = Command::of(arguments).map_err(usage)?;
     let Parsed { given, error } = grammar::parse(FLAGS, arguments.clone());
     if let Some(text) = text_before_errors(&program, &given, &arguments) {
         return Ok(Invocation::Print(text));
@@ -355,12 +307,6 @@ pub fn invocation(
         Err(cause) => Err(StartError::Config { program, cause }),
         Ok(config) if check_only(&given) => {
             Ok(Invocation::Check { config: Box::new(config), text: format!("{}\n", valid(&file)) })
-        }
-        Ok(config) if config.persistence.file.is_empty() && command != Command::Run => {
-            Err(usage(UsageError::NothingToExport))
-        }
-        Ok(config) if let Command::ExportStock(to) = command => {
-            Ok(Invocation::ExportStock { config: Box::new(config), to })
         }
         Ok(config) => Ok(Invocation::Run(Box::new(config))),
     }
@@ -642,7 +588,7 @@ mod tests {
         }
         let too_long = |line: &&str| line.len() > 80 && !line.contains("https://");
         assert_eq!(help.lines().find(too_long), None);
-        assert!(!help.contains("completion"));
+        assert!(!help.contains("--completion"));
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl Certificates {
         self.issue(name, None, CLIENT);
     }
 
+    /// A certificate that has signed itself, with these lines of extensions.
+    pub(crate) fn own(&self, name: &str, extensions: &str) {
+        self.issue(name, None, extensions);
+    }
+
     fn issue(&self, name: &str, by: Option<&str>, extensions: &str) {
         let settings = format!(
             "[req]\ndistinguished_name = subject\nx509_extensions = extensions\nprompt = no\n\

@@ -7,8 +7,6 @@ pub(crate) mod scripted;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use clap::CommandFactory;
-
 use crate::certificates::Certificates;
 use crate::programs;
 use crate::support::{Directory, Gateway};
@@ -246,10 +244,17 @@ fn a_wrong_command_line_sends_nothing() {
         (&["push", "--job=a", "n=x"], "sample \"n=x\": expected float as value, got \"x\""),
         (&["push", "--job=a", "--type=s=summary", "s{quantile=\"x\"}=1"], "do not go together"),
         (&["push", "--job=a", "--type=n=count", "n=1"], "the type is none of counter"),
+        (&["push", "--job=a", "--type=n=histogram", "n=1"], "sample \"n=1\": n is a histogram"),
+        (&["push", "--job=a", "--type=n=summary", "n=1", "n_sum=1"], "sample \"n=1\": n is a summary"),
+        (&["push", "--job=a", "--type=n=histogram", "n_bucket=1"], "a bucket has a label le"),
         (&["push", "--job=a", "--type=m=counter", "n=1"], "--type \"m\": no sample"),
         (&["push", "--job=a", "--jobs=a", "n=1"], "--jobs"),
         (&["push", "--job=a", "--timeout=0s", "n=1"], "longer than 0s"),
-        (&["push", "--job=a", "--timeout=5", "n=1"], "missing unit in duration"),
+        (
+            &["push", "--job=a", "--timeout=5", "n=1"],
+            "missing unit in duration \"5\"; a duration is a number and its unit",
+        ),
+        (&["push", "--job=a", "--timeout=5M", "n=1"], "unknown unit \"M\""),
         (&["push", "--job=a", "--idempotency-key=a b", "n=1"], "Idempotency-Key"),
         (&["push", "--job=a", "--url=ftp://u:secret@h", "n=1"], "--url: its scheme"),
         (&["push", "--job=a", "--user=u", "n=1"], "--password-file"),
@@ -270,13 +275,12 @@ fn a_wrong_command_line_sends_nothing() {
     }
     assert_eq!(gateway.pushed(), "");
     assert_eq!(gateway.api()["data"], serde_json::json!([]));
-    // The help of the gateway names all commands that have one.
+    // The help of the gateway names all commands.
     let help = run(&["--help"]).stdout;
-    let line = help.lines().find(|line| line.starts_with("Commands, ")).unwrap();
+    let line = help.lines().find(|line| line.starts_with("Commands: ")).unwrap();
     let named: Vec<_> = line.rsplit(": ").next().unwrap().trim_end_matches('.').split(", ").collect();
-    let commands = tallygate::cli::CommandLine::command();
-    let visible = commands.get_subcommands().filter(|command| !command.is_hide_set());
-    assert_eq!(named, visible.map(clap::Command::get_name).collect::<Vec<_>>());
+    let commands = tallygate::cli::definition();
+    assert_eq!(named, commands.get_subcommands().map(clap::Command::get_name).collect::<Vec<_>>());
     // A first argument that is no command is for the gateway itself.
     assert_eq!(run(&["pusch"]).stderr, "tallygate: error: unexpected pusch, try --help\n");
     let help = run(&["push", "--help"]);
@@ -356,13 +360,87 @@ fn tls() {
     assert_done(&push(&["--cacert", &ca, "--cert", &both]));
     assert_failed(&push(&["--cert", &both]), 3, &["certificate", "--cacert"]);
     assert_failed(&push(&["--cacert", &ca, "--cert", &cert]), 2, &["--cert", "no private key"]);
+    let stranger = certificates.path("server.key");
+    let ended = push(&["--cacert", &ca, "--cert", &cert, "--key", &stranger]);
+    assert_failed(&ended, 2, &["--key: ", &stranger, "is not that of the certificate"]);
     let here = url.replace("127.0.0.1", "localhost");
     assert_done(&at(&here, &["delete", "--job=b", "--cacert", &ca, "--cert", &both]));
     assert_eq!(push(&["--cacert", &ca, "--retries=0"]).code / 3, 1);
     // A gateway without TLS.
     let plain = Gateway::start(&[]);
     let url = plain.url("").replace("http://", "https://");
-    assert_failed(&at(&url, &["push", "--job=a", "n=1", "--cacert", &ca]), 3, &["TLS"]);
+    assert_failed(
+        &at(&url, &["push", "--job=a", "n=1", "--cacert", &ca]),
+        3,
+        &["there is no TLS", "http://"],
+    );
+}
+
+/// Asks whether a gateway with this certificate is healthy, and pushes, deletes and runs a program; all of them end
+/// so.
+#[track_caller]
+fn all_commands(port: u16, host: &str, cacert: &str, expected: Result<(), &str>) {
+    let url = format!("https://{host}:{port}");
+    let tls = ["--url", &url, "--cacert", cacert];
+    for command in [&["push", "--job=a", "n_total=1"][..], &["delete", "--job=b"], &["healthcheck"]] {
+        let ended = run(&[command, &tls].concat());
+        match expected {
+            Ok(()) => assert_done(&ended),
+            Err(part) => assert_failed(&ended, if command[0] == "healthcheck" { 1 } else { 3 }, &[part]),
+        }
+    }
+    let ended = run(&[&["run", "--job=c"], &tls[..], &["--", "true"]].concat());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    match expected {
+        Ok(()) => assert_done(&ended),
+        Err(part) => assert!(ended.stderr.contains(part) && ended.stderr.lines().count() == 1, "{ended:?}"),
+    }
+}
+
+#[test]
+fn a_certificate_can_be_trusted_itself() {
+    let Some(certificates) = Certificates::new() else { return };
+    let gateway = |name: &str| {
+        certificates.install(name);
+        Gateway::start(&[&certificates.web_config("")])
+    };
+    let names = "subjectAltName = IP:127.0.0.1, DNS:localhost\n";
+    let for_servers = format!("extendedKeyUsage = serverAuth\n{names}");
+    let own = |name: &str, authority: &str, more: &str| {
+        certificates.own(name, &format!("basicConstraints = critical, CA:{authority}\n{more}"));
+    };
+    own("authority", "TRUE", names);
+    own("plain", "FALSE", &for_servers);
+    own("other", "TRUE", names);
+    certificates.server("issued");
+    // A file may have others besides.
+    let (own_file, other) = (certificates.read("authority.crt"), certificates.read("other.crt"));
+    certificates.folder.write("both.crt", other + &own_file);
+    for (name, trusted) in [
+        ("authority", "authority.crt"),
+        ("authority", "both.crt"),
+        ("plain", "plain.crt"),
+        // Not that of its authority, but its own.
+        ("issued", "issued.crt"),
+    ] {
+        let gateway = gateway(name);
+        all_commands(gateway.port(), "127.0.0.1", &certificates.path(trusted), Ok(()));
+        all_commands(gateway.port(), "localhost", &certificates.path(trusted), Ok(()));
+    }
+    // What is wrong is said, and what to do.
+    let refused = "the certificate of the gateway is not trusted: name its authority, or the certificate itself, with --cacert";
+    for (name, trusted) in [("authority", "other.crt"), ("plain", "ca.crt"), ("issued", "other.crt")] {
+        all_commands(gateway(name).port(), "127.0.0.1", &certificates.path(trusted), Err(refused));
+    }
+    own("elsewhere", "TRUE", "subjectAltName = DNS:a.example, IP:10.0.0.1\n");
+    let reason = "is not for 127.0.0.1, but for a.example, 10.0.0.1: name the gateway so in the URL";
+    all_commands(gateway("elsewhere").port(), "127.0.0.1", &certificates.path("elsewhere.crt"), Err(reason));
+    own("nowhere", "TRUE", "");
+    let reason = "is not for localhost, and for no other host";
+    all_commands(gateway("nowhere").port(), "localhost", &certificates.path("nowhere.crt"), Err(reason));
+    own("client", "FALSE", &format!("extendedKeyUsage = clientAuth\n{names}"));
+    let reason = "is not for servers: its extended key usage leaves serverAuth out";
+    all_commands(gateway("client").port(), "127.0.0.1", &certificates.path("client.crt"), Err(reason));
 }
 
 #[test]
@@ -457,10 +535,18 @@ fn a_gateway_that_ignores_keys_gets_no_push_twice() {
 fn a_gateway_that_never_answers_costs_a_bounded_time() {
     let server = Scripted::new([Turn::Silence]);
     let ended = at(&server.url(), &["push", "--job=a", "--timeout=500ms", "--retries=0", "n_total=5"]);
-    assert_failed(&ended, 4, &["no answer within 500ms", "may have been counted"]);
+    assert_failed(&ended, 4, &["no answer within the 500ms of --timeout", "may have been counted"]);
     let server = Scripted::new([Turn::Silence]);
     let ended = at(&server.url(), &["delete", "--job=a", "--timeout=500ms", "--retries=0"]);
-    assert_failed(&ended, 3, &["no answer within 500ms"]);
+    assert_failed(&ended, 3, &["no answer within the 500ms of --timeout"]);
+    // The next pause would be longer than what is left.
+    let server = Scripted::new([Turn::Silence]);
+    let ended = at(&server.url(), &["push", "--job=a", "--timeout=450ms", "n_total=5"]);
+    assert_failed(&ended, 4, &["no answer within 150ms, a third of --timeout; the push"]);
+    let server = Scripted::new([Turn::Silence]);
+    let push = ["--push-timeout=300ms", "--retries=0", "--url", &server.url()];
+    let ended = run(&[&["run", "--job=a"], &push[..], &["--", "true"]].concat());
+    assert!(ended.stderr.contains("no answer within the 300ms of --push-timeout"), "{ended:?}");
     // Half an answer is none either.
     let server = Scripted::new([Turn::Half]);
     let ended = at(&server.url(), &["push", "--job=a", "--timeout=500ms", "--retries=0", "n_total=5"]);
@@ -529,7 +615,11 @@ fn health_is_asked_for_by_the_settings_of_the_gateway() {
     }
     let silent = Scripted::new([Turn::Silence]);
     let address = format!("--web.listen-address={}", silent.url().replace("http://", ""));
-    assert_failed(&run(&["healthcheck", "--timeout=300ms", &address]), 1, &["no answer in time"]);
+    assert_failed(
+        &run(&["healthcheck", "--timeout=300ms", &address]),
+        1,
+        &["no answer within the 300ms of --timeout"],
+    );
 }
 
 #[test]
@@ -554,7 +644,8 @@ fn health_is_asked_for_with_the_tls_and_the_token_of_the_gateway() {
         .folder
         .write("other.yml", tls.replace("server.crt", "other.crt").replace("server.key", "other.key"));
     let other = format!("--web.config.file={other}");
-    assert_failed(&run(&["healthcheck", &other, &address]), 1, &["certificate"]);
+    let ended = run(&["healthcheck", &other, &address]);
+    assert_failed(&ended, 1, &["the certificate of the gateway is not the one in the web configuration"]);
     assert_failed(&run(&["healthcheck", &address]), 1, &["400"]);
 
     let token = certificates.folder.write("token", "the-token-of-all\n");

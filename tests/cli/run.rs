@@ -204,6 +204,25 @@ fn what_is_ignored_stays_ignored() {
 }
 
 #[test]
+fn two_signals_have_their_defaults() {
+    let gateway = Gateway::start(&[]);
+    // The signals that the program ignores, the first as the lowest bit.
+    let ignored = |program: &str| {
+        let script = format!("trap '' HUP PIPE CHLD; exec \"$0\" run --job j --url \"$1\" -- {program}");
+        let output =
+            Command::new("sh").args(["-c", &script]).arg(binary()).arg(url(&gateway)).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let line = String::from_utf8(output.stdout).unwrap();
+        let mask = u64::from_str_radix(line.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+        [1, 13, 17].map(|signal| mask & (1 << (signal - 1)) != 0)
+    };
+    assert_eq!(ignored("grep SigIgn /proc/self/status"), [true, false, false]);
+    // The way around that the manual names.
+    let around = "sh -c 'trap \"\" PIPE; exec grep SigIgn /proc/self/status'";
+    assert_eq!(ignored(around), [true, true, false]);
+}
+
+#[test]
 fn a_parent_that_has_gone_changes_nothing() {
     let gateway = Gateway::start(&[]);
     let folder = Directory::new();
@@ -399,8 +418,16 @@ fn manual_pages_are_without_fault() {
     let mut pages: Vec<_> = std::fs::read_dir(&place).unwrap().map(|page| page.unwrap().path()).collect();
     pages.sort();
     let names: Vec<_> = pages.iter().map(|page| page.file_name().unwrap().to_str().unwrap()).collect();
-    for name in ["tallygate.1", "tallygate-run.1", "tallygate-install.1"] {
-        assert!(names.contains(&name), "{names:?}");
+    let commands = tallygate::cli::definition();
+    let mut expected: Vec<_> =
+        commands.get_subcommands().map(|it| format!("tallygate-{}.1", it.get_name())).collect();
+    expected.push("tallygate.1".to_owned());
+    expected.sort();
+    assert_eq!(names, expected);
+    for (page, name) in pages.iter().zip(&names) {
+        let text = std::fs::read_to_string(page).unwrap();
+        assert!(text.contains("\n.SH \"EXIT STATUS\"\n.TP\n"), "{name}");
+        assert_eq!(text.contains("\n.SH DURATIONS\n"), text.contains("<DURATION>"), "{name}");
     }
     let whole = std::fs::read_to_string(folder.path_of("man/tallygate.1")).unwrap();
     assert!(whole.contains("web.listen\\-address") && whole.contains("run"), "{whole}");

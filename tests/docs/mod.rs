@@ -13,6 +13,7 @@
 //! | `python` | it is valid Python |
 
 mod blocks;
+mod commands;
 mod links;
 mod markdown;
 mod tables;

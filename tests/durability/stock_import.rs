@@ -394,14 +394,14 @@ fn an_export_needs_a_file_that_is_there() {
     let (file, to) = (folder.path_of("store"), folder.path_of("exported"));
     let Finished { status, stderr, .. } = export(&to, &file);
     assert_eq!(status.code(), Some(1));
-    assert!(stderr.starts_with(&format!("export: persistence file {file}: ")), "{stderr}");
+    assert!(stderr.starts_with(&format!("tallygate export: persistence file {file}: ")), "{stderr}");
     let Finished { status, stderr, .. } = run(&["export", "--stock", &to]);
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(status.code(), Some(2));
     assert!(stderr.contains("export needs the file to read: --persistence.file"), "{stderr}");
     for flags in [&["export"][..], &["export", "--stock"]] {
         let Finished { status, stderr, .. } = run(flags);
-        assert_eq!(status.code(), Some(1));
-        assert!(stderr.contains("export needs the file to write"), "{stderr}");
+        assert_eq!(status.code(), Some(2));
+        assert!(stderr.contains("--stock <FILE>") && stderr.lines().count() == 1, "{stderr}");
     }
     assert!(folder.names().is_empty());
 }
@@ -414,7 +414,10 @@ fn an_export_does_not_overwrite() {
     let to = folder.write("exported", "mine");
     let Finished { status, stderr, .. } = export(&to, &file);
     assert_eq!(status.code(), Some(1));
-    assert_eq!(stderr, format!("export: {to} is there already: name another file, or move it away\n"));
+    assert_eq!(
+        stderr,
+        format!("tallygate export: {to} is there already: name another file, or move it away\n")
+    );
     assert_eq!(fs::read(&to).unwrap(), b"mine");
     // Least of all what it reads.
     assert_eq!(export(&file, &file).status.code(), Some(1));

@@ -13,7 +13,8 @@ const LONGEST_NAME: usize = 29;
 const ABOUT: &str = concat!(env!("CARGO_PKG_DESCRIPTION"), ".");
 
 /// What else the program can do. The commands know their own flags.
-const COMMANDS: &str = "Commands, each with its own --help: push, delete, healthcheck, run, install.";
+const COMMANDS: &str = "Commands: push, delete, healthcheck, run, install, export, completions, man.\n\
+                        Each has a --help of its own.";
 
 /// The answer to `--help`.
 pub(super) fn usage(program: &str, flags: &[Flag]) -> String {
