@@ -13,6 +13,7 @@ pub mod histogram;
 pub mod kind;
 pub mod labels;
 pub mod limits;
+pub mod merge;
 pub mod name;
 pub mod native_histogram;
 pub mod number;

@@ -205,7 +205,7 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
 
     /// What tells whether a series of this family is shown as it was before its first push.
     fn is_newborn(&self, family: &SnapshotFamily) -> impl Fn(Start) -> bool + use<D> {
-        let lead_start = self.lead_start.filter(|_| family.kind.adds(family.name()));
+        let lead_start = self.lead_start.filter(|_| family.adds());
         move |start: Start| {
             lead_start.is_some_and(|lead| start.accepted_nanos().is_some_and(|start| start > lead))
         }

@@ -9,6 +9,7 @@ use crate::gateway::Gateway;
 use crate::gateway::clashes::Clashes;
 use crate::gateway::exposure::{Exposure, Part};
 use crate::model::kind::Kind;
+use crate::model::merge::reconciled;
 use crate::model::time::Moment;
 use crate::store::order::{Entry, Order};
 use crate::store::snapshot::{GroupTimes, Slots, Snapshot, SnapshotFamily};
@@ -164,7 +165,7 @@ impl Gateway {
 /// the gateway did not show its `process_*`.
 fn goes_together(own: &telemetry::Family, snapshot: &Snapshot) -> bool {
     let pushed = snapshot.families.binary_search_by(|family| (**family.name()).cmp(&own.name));
-    pushed.ok().is_none_or(|at| own.kind.reconciled(&own.name, snapshot.families[at].kind).is_some())
+    pushed.ok().is_none_or(|at| reconciled(own.kind, &own.name, snapshot.families[at].kind).is_some())
 }
 
 impl Gateway {

@@ -17,6 +17,7 @@ use crate::model::count::Count;
 use crate::model::exemplar::{self, Place};
 use crate::model::histogram::Bucket;
 use crate::model::kind::Kind;
+use crate::model::merge::Merge;
 use crate::model::native_histogram::NativeHistogram;
 use crate::model::rules::describe;
 use crate::model::summary::Quantile;
@@ -82,8 +83,8 @@ pub struct Family {
     name: Span,
     /// The type.
     pub kind: Kind,
-    /// Whether its values add to what is there.
-    pub adds: bool,
+    /// How its values meet what is there.
+    pub merge: Merge,
     help: Option<Span>,
     unit: Option<Span>,
     series: Span,

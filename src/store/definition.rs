@@ -13,6 +13,7 @@ use crate::model::escaping::Escaping;
 use crate::model::histogram::Layout;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::{has_empty_labels, without_empty_labels};
+use crate::model::merge::{Merge, reconciled};
 use crate::model::push::GROUP_FAMILIES;
 use crate::model::rules::{Cause, Other};
 use crate::store::Tracking;
@@ -32,11 +33,19 @@ const SHARED_LAYOUTS: usize = 16;
 pub struct Definition {
     name: Arc<str>,
     kind: AtomicU8,
+    merge: Merge,
 }
 
 impl Definition {
     fn new(name: Arc<str>, kind: Kind) -> Definition {
-        Definition { name, kind: AtomicU8::new(kind as u8) }
+        let merge = Merge::of(kind, &name);
+        Definition { name, kind: AtomicU8::new(kind as u8), merge }
+    }
+
+    /// How the values of the family meet where pushes are aggregated. Types that can take each other's place in a
+    /// definition have the same.
+    pub fn merge(&self) -> Merge {
+        self.merge
     }
 
     /// The metric name.
@@ -301,7 +310,7 @@ impl Definitions {
     /// The contradiction, in the words of the stock gateway where it has some.
     pub fn check_own(&self, name: &str, kind: Kind, reconciles: bool) -> Result<(), Cause> {
         let goes_together = |own: &OwnFamily| {
-            own.kind == kind.classic() || (reconciles && own.kind.reconciled(name, kind).is_some())
+            own.kind == kind.classic() || (reconciles && reconciled(own.kind, name, kind).is_some())
         };
         match self.own.get(name) {
             Some(own) if !own.is_shared => Err(Cause::Reserved { family: Excerpt::of(name) }),
