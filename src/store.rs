@@ -12,6 +12,7 @@ pub mod difference;
 mod draft;
 mod empty_labels;
 pub mod family;
+mod free_slots;
 pub mod group;
 mod groups;
 pub mod idempotency;

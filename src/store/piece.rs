@@ -35,7 +35,7 @@ const EXEMPLAR_BYTES: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Piece {
     /// The label blocks of all rows, one after the other.
-    labels: String,
+    labels: Box<str>,
     rows: Rows,
     /// Whether any label name needs quotes.
     has_quoted_names: bool,
@@ -121,21 +121,21 @@ macro_rules! with_rows {
 impl Piece {
     /// An empty piece for rows of this form.
     pub fn new(form: Form) -> Piece {
-        Piece { labels: String::new(), rows: Rows::new(form), has_quoted_names: false, exemplars: None }
+        Piece { labels: Box::default(), rows: Rows::new(form), has_quoted_names: false, exemplars: None }
     }
 
     /// A piece of these label blocks and rows. Every row must have its own block, and all values the
     /// same form.
     pub fn of<'a>(form: Form, rows: impl IntoIterator<Item = (&'a str, Start, OwnedValue)>) -> Piece {
-        let mut piece = Piece::new(form);
+        let (mut piece, mut labels) = (Piece::new(form), String::new());
         for (block, start, value) in rows {
             with_rows!(&mut piece.rows, rows => if let Some(value) = FormValue::from_owned(value) {
-                piece.labels.push_str(block);
+                labels.push_str(block);
                 piece.has_quoted_names |= has_quoted_names(block);
-                rows.push(Row::new(value, start, block, piece.labels.len()));
+                rows.push(Row::new(value, start, block, labels.len()));
             });
         }
-        piece.labels.shrink_to_fit();
+        piece.labels = labels.into();
         with_rows!(&mut piece.rows, rows => rows.shrink_to_fit());
         piece
     }
@@ -233,9 +233,11 @@ impl Piece {
         known: &[Arc<Layout>],
     ) {
         // No more room than they need: most families never grow again.
-        self.labels.reserve_exact(series.iter().map(|one| push.block(one).len()).sum());
+        let mut labels = String::from(std::mem::take(&mut self.labels));
+        labels.reserve_exact(series.iter().map(|one| push.block(one).len()).sum());
         let first = self.len();
-        with_rows!(&mut self.rows, rows => append(rows, &mut self.labels, push, series, merge, now, known));
+        with_rows!(&mut self.rows, rows => append(rows, &mut labels, push, series, merge, now, known));
+        self.labels = labels.into();
         for (at, one) in (first..).zip(series) {
             self.has_quoted_names |= has_quoted_names(push.block(one));
             add_exemplars(&mut self.exemplars, at, push, one, merge, now);
