@@ -18,7 +18,7 @@ pub mod name;
 pub mod native_histogram;
 pub mod number;
 pub mod push;
-pub mod rules;
+pub mod refusal;
 pub mod sum;
 pub mod summary;
 pub mod time;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::clashes::Clashes;
 use super::doubles::Doubles;
-use super::scrape::{CHUNK_BYTES, ReceiverGone, Source, TimeOf, seconds};
+use super::source::{CHUNK_BYTES, ReceiverGone, Source, TimeOf, seconds};
 use crate::exposition::writer::{Details, Full, Head, Labels, Writer};
 use crate::gateway::Gateway;
 use crate::model::count::Count;
@@ -125,7 +125,7 @@ pub(super) struct Exposure<'a, D> {
     pub(super) gateway: &'a Gateway,
     pub(super) snapshot: &'a Snapshot,
     pub(super) clashes: &'a Clashes<'a>,
-    /// See [`Exposition::lead_start`](super::scrape::Exposition::lead_start).
+    /// See [`Exposition::lead_start`](crate::gateway::scrape).
     pub(super) lead_start: Option<i64>,
     pub(super) part: Part,
     /// The samples that are written, where OpenMetrics can't show the type of the family.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::model::grouping::Grouping;
 use crate::model::labels::{has_empty_labels, without_empty_labels};
 use crate::model::push::Push;
-use crate::model::rules::Refusal;
+use crate::model::refusal::Refusal;
 use crate::model::time::Moment;
 use crate::store::check;
 use crate::store::definition::Shape;

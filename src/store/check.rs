@@ -14,7 +14,7 @@ use crate::model::labels::{ShownLabels, pairs, without_empty_labels, write_pair}
 use crate::model::merge::reconciled;
 use crate::model::name::is_legacy_metric_name;
 use crate::model::push::{self, Push};
-use crate::model::rules::{Cause, Other, Refusal};
+use crate::model::refusal::{Cause, Other, Refusal};
 use crate::store::definition::{Definitions, OtherShapes, Shape, check_suffixes};
 use crate::store::group::{FamilyRule, Group, Plan, Semantics, duplicate};
 use crate::store::shown_names::ShownNames;

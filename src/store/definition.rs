@@ -15,7 +15,7 @@ use crate::model::kind::{Form, Kind};
 use crate::model::labels::{has_empty_labels, without_empty_labels};
 use crate::model::merge::{Merge, reconciled};
 use crate::model::push::GROUP_FAMILIES;
-use crate::model::rules::{Cause, Other};
+use crate::model::refusal::{Cause, Other};
 use crate::store::Tracking;
 use crate::store::blocks::Blocks;
 use crate::store::free_slots::FreeSlots;

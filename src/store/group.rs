@@ -8,7 +8,7 @@ use crate::model::kind::Kind;
 use crate::model::labels::{has_quoted_names, pairs};
 use crate::model::merge::{Merge, reconciled};
 use crate::model::push::{self, Push};
-use crate::model::rules::{Cause, Other, Refusal};
+use crate::model::refusal::{Cause, Other, Refusal};
 use crate::model::time::Moment;
 use crate::store::definition::{Definitions, Holder, Lease, Shape};
 use crate::store::family::{Family, NEW, Placement, Positions, pushed_own_bytes};

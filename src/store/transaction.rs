@@ -7,7 +7,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::model::grouping::Grouping;
 use crate::model::limits::StoreFull;
 use crate::model::push::Push;
-use crate::model::rules::Refusal;
+use crate::model::refusal::Refusal;
 use crate::store::group::Semantics;
 use crate::store::idempotency::Key;
 

@@ -17,7 +17,7 @@ use crate::model::labels::{escape_count, has_empty_labels, quote_value, write_bl
 use crate::model::limits::{MAX_BLOCK_BYTES, MAX_SERIES_PARTS, PushLimits};
 use crate::model::merge::Merge;
 use crate::model::native_histogram::{Fault, MAX_BUCKETS, NativeHistogram};
-use crate::model::rules::{Cause, Refusal, describe, describe_labels};
+use crate::model::refusal::{Cause, Refusal, describe, describe_labels};
 use crate::model::summary::Quantile;
 
 impl Push {
