@@ -211,6 +211,7 @@ impl<'a> Applying<'a, '_> {
 
     /// Does something with the structure, which is locked for that if it is not yet.
     fn locked<T>(&mut self, change: impl FnOnce(&mut Self, &mut Structure) -> T) -> T {
+        self.space.note_structural();
         match self.structure.take() {
             Some(mut structure) => {
                 let done = change(self, &mut structure);
