@@ -7,7 +7,8 @@ use std::fmt::Write;
 use bumpalo::Bump;
 
 use super::group::pair;
-use crate::exposition::text::{Names, parse};
+use crate::exposition::Names;
+use crate::exposition::text::parse;
 use crate::message::Excerpt;
 
 /// A type that a sample can be given. The name is that of the text format.
@@ -177,7 +178,8 @@ fn read(sample: &str) -> Result<(String, String, String), SampleError> {
     let parsed = parse(text.as_bytes(), Names::Utf8, &arena);
     let name = parsed
         .map_err(|error| {
-            let reason = format!("{} (column {})", error.message, error.column);
+            let column = error.place.map_or(1, |(_, column)| column);
+            let reason = format!("{} (column {column})", error.message);
             SampleError::Text { sample: Excerpt::of(sample), reason }
         })?
         .families

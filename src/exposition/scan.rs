@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bumpalo::Bump;
 
 use crate::exposition::ending::{self, BYTE_ORDER_MARK};
+use crate::exposition::error::ParseError;
 use crate::message::{printable, quote, quote_byte};
 use crate::model::labels::{closing_quote, unescape};
 use crate::model::limits::{Limit, TooMuch};
@@ -30,6 +31,21 @@ pub(super) struct Fault {
     pub(super) message: String,
     /// The body has more of something than it may.
     pub(super) limit: Option<Limit>,
+}
+
+impl Fault {
+    /// The body ends within a line.
+    #[cold]
+    pub(super) fn unfinished(input: &[u8]) -> Fault {
+        Fault { offset: input.len(), message: ending::UNFINISHED.to_owned(), limit: None }
+    }
+
+    /// What is wrong with `input` in the format of this name.
+    #[cold]
+    pub(super) fn in_body(self, input: &[u8], format: &'static str) -> ParseError {
+        let place = Some(ending::position(input, self.offset));
+        ParseError { format, place, limit: self.limit, message: self.message }
+    }
 }
 
 impl<'a> Cursor<'a> {
@@ -115,7 +131,7 @@ impl<'a> Cursor<'a> {
     /// The body ends within a line.
     #[cold]
     pub(super) fn unfinished(&self) -> Fault {
-        self.fault(self.input.len(), ending::UNFINISHED)
+        Fault::unfinished(self.input)
     }
 
     /// Moves to the start of the next line. The end of this one has been reached.

@@ -7,33 +7,22 @@
 use bumpalo::Bump;
 
 use super::family::{Current, Sample, Seen, SeriesStart};
-use super::name::kind_of;
+use super::name::{self, kind_of};
 use super::number::parse_time;
 use crate::exposition::assembly::{Assembly, Member, Role, duplicate_label};
-use crate::exposition::ending::{self, position};
+use crate::exposition::ending;
+use crate::exposition::error::ParseError;
+use crate::exposition::reading::{Names, Reading};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
-use crate::exposition::text::Names;
 use crate::message::{quote, quote_byte};
 use crate::model::body::{Body, Label};
 use crate::model::exemplar::Place;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{EmptyLabels, quote_value};
-use crate::model::limits::{Limit, PushLimits};
+use crate::model::labels::quote_value;
 use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
 
-/// Why a body in OpenMetrics can't be parsed.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("OpenMetrics parsing error in line {line}: {message} (column {column})")]
-pub struct ParseError {
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in bytes, from 1.
-    pub column: usize,
-    /// The limit that the body is over, if that is what is wrong.
-    pub limit: Option<Limit>,
-    /// What is wrong.
-    pub message: String,
-}
+/// What messages call the format.
+const FORMAT: &str = "OpenMetrics";
 
 /// Parses a body in OpenMetrics text. Texts that differ from what the body has, such as a quoted name with
 /// escapes, are put into `arena`.
@@ -42,57 +31,44 @@ pub struct ParseError {
 ///
 /// The first fault in the order of the body; nothing of a faulty body is returned.
 pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<'a>, ParseError> {
-    parse_within(input, names, PushLimits::NONE, EmptyLabels::Kept, arena)
+    read(input, &Reading::unlimited(names), arena)
 }
 
-/// The same for a body that may hold no more than `limits` says, and where labels with empty values are
-/// `empty_labels`.
+/// The same for a body that is read in another way.
 ///
 /// # Errors
 ///
 /// As [`parse`], and what there is too much of.
-pub fn parse_within<'a>(
+pub(in crate::exposition) fn read<'a>(
     input: &'a [u8],
-    names: Names,
-    limits: PushLimits,
-    empty_labels: EmptyLabels,
+    reading: &Reading,
     arena: &'a Bump,
 ) -> Result<Body<'a>, ParseError> {
     let mut parser = Parser {
         input,
         arena,
-        names,
-        assembly: Assembly::within(limits, empty_labels, input.len()),
+        names: reading.names,
+        assembly: Assembly::within(reading.limits, reading.empty_labels, input.len()),
         seen: Seen::default(),
         current: Current::new(""),
         last: None,
     };
-    match parser.lines() {
-        Ok(()) => {
-            parser.current.settle_starts(&mut parser.assembly.body);
-            let mut body = parser.assembly.body;
-            body.families.retain(|family| !family.series.is_empty());
-            body.finish();
-            Ok(body)
-        }
-        Err(fault) => {
-            let (line, column) = position(input, fault.offset);
-            Err(ParseError { line, column, limit: fault.limit, message: fault.message })
-        }
-    }
+    let read = parser.lines();
+    let read = read.and_then(|()| if reading.require_final_newline { check_end(input) } else { Ok(()) });
+    read.map_err(|fault| fault.in_body(input, FORMAT))?;
+    parser.current.settle_starts(&mut parser.assembly.body);
+    let mut body = parser.assembly.body;
+    body.families.retain(|family| !family.series.is_empty());
+    body.finish();
+    Ok(body)
 }
 
 /// Refuses a body whose last line has no line feed, unless it is `# EOF`.
-///
-/// # Errors
-///
-/// Where the body ends.
-pub fn check_final_line_feed(input: &[u8]) -> Result<(), ParseError> {
+fn check_end(input: &[u8]) -> Result<(), Fault> {
     if ending::unfinished_line(input).is_none() || ending::ends_in_eof(input) {
         return Ok(());
     }
-    let (line, column) = position(input, input.len());
-    Err(ParseError { line, column, limit: None, message: ending::UNFINISHED.to_owned() })
+    Err(Fault::unfinished(input))
 }
 
 /// What a line of metadata says beside one before.
@@ -203,7 +179,7 @@ impl<'a> Parser<'a> {
                 let word = line.words();
                 let kind = kind_of(word)
                     .ok_or_else(|| line.fault(at, format!("unknown metric type {}", quote(word))))?;
-                let type_name = |kind| quote(super::Form { name, kind }.type_name().as_bytes());
+                let type_name = |kind| quote(name::Form { name, kind }.type_name().as_bytes());
                 Again::of(&mut self.current.kind, kind, type_name)
             }
             b"UNIT" => {
@@ -304,7 +280,7 @@ impl<'a> Parser<'a> {
                 let (kind, suffixes) = (self.current.kind(), self.current.suffixes());
                 let message = format!(
                     "a sample of the {} {} needs one of these suffixes: {suffixes}",
-                    super::Form { name, kind }.type_name(),
+                    name::Form { name, kind }.type_name(),
                     quote(name.as_bytes())
                 );
                 return Err(line.fault(at, message));

@@ -4,7 +4,7 @@ use super::wire::{Field, WireError, delimited, fields};
 
 /// How many spans, differences and counts the native histograms of a body have at most. A packed byte can be a whole
 /// difference. A message within which there is a fault may be one that is not parsed: what is behind it counts.
-pub fn native_values(body: &[u8]) -> usize {
+pub(super) fn native_values(body: &[u8]) -> usize {
     let mut values = 0;
     let mut rest = body;
     while !rest.is_empty()

@@ -8,37 +8,18 @@ use bumpalo::Bump;
 
 use super::targets::{Target, Targets};
 use crate::exposition::assembly::{Assembly, Member, duplicate_label};
-use crate::exposition::ending::{self, position};
+use crate::exposition::ending;
+use crate::exposition::error::ParseError;
+use crate::exposition::reading::{Names, Reading};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
 use crate::message::{quote, quote_byte};
 use crate::model::body::{Body, Label};
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{EmptyLabels, quote_value, unescape};
-use crate::model::limits::{Limit, PushLimits};
+use crate::model::labels::{quote_value, unescape};
 use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
 
-/// Which metric and label names a push may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
-    /// `[a-zA-Z_:][a-zA-Z0-9_:]*`, the default.
-    Legacy,
-    /// Any UTF-8 (`--push.enable-utf8-names`).
-    Utf8,
-}
-
-/// Why a text body can't be parsed.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("text format parsing error in line {line}: {message} (column {column})")]
-pub struct ParseError {
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in bytes, from 1.
-    pub column: usize,
-    /// The limit that the body is over, if that is what is wrong.
-    pub limit: Option<Limit>,
-    /// What is wrong, in the words of the stock gateway.
-    pub message: String,
-}
+/// What messages call the format.
+const FORMAT: &str = "text format";
 
 /// Parses a body in the text format. Texts that differ from what the body has, such as a quoted name
 /// with escapes, are put into `arena`.
@@ -47,48 +28,35 @@ pub struct ParseError {
 ///
 /// The first fault in the order of the body; nothing of a faulty body is returned.
 pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<'a>, ParseError> {
-    parse_within(input, names, PushLimits::NONE, EmptyLabels::Kept, arena)
+    read(input, &Reading::unlimited(names), arena)
 }
 
-/// The same for a body that may hold no more than `limits` says, and where labels with empty values are
-/// `empty_labels`.
+/// The same for a body that is read in another way.
 ///
 /// # Errors
 ///
 /// As [`parse`], and what there is too much of.
-pub fn parse_within<'a>(
+pub(in crate::exposition) fn read<'a>(
     input: &'a [u8],
-    names: Names,
-    limits: PushLimits,
-    empty_labels: EmptyLabels,
+    reading: &Reading,
     arena: &'a Bump,
 ) -> Result<Body<'a>, ParseError> {
-    let mut parser = Parser::new(input, names, limits, empty_labels, arena);
-    match parser.lines() {
-        Ok(()) => {
-            let mut body = parser.assembly.body;
-            body.families.retain(|family| !family.series.is_empty());
-            Ok(body)
-        }
-        Err(fault) => {
-            let (line, column) = position(input, fault.offset);
-            Err(ParseError { line, column, limit: fault.limit, message: fault.message })
-        }
-    }
+    let mut parser = Parser::new(input, reading, arena);
+    let read = parser.lines();
+    let read = read.and_then(|()| if reading.require_final_newline { check_end(input) } else { Ok(()) });
+    read.map_err(|fault| fault.in_body(input, FORMAT))?;
+    let mut body = parser.assembly.body;
+    body.families.retain(|family| !family.series.is_empty());
+    Ok(body)
 }
 
 /// Refuses a body whose last line has no line feed, as the stock gateway does.
-///
-/// # Errors
-///
-/// Where the body ends.
-pub fn check_final_line_feed(input: &[u8]) -> Result<(), ParseError> {
+fn check_end(input: &[u8]) -> Result<(), Fault> {
     // The stock gateway takes blanks at the end.
     if ending::unfinished_line(input).is_none_or(|line| ending::trim_blanks_end(line).is_empty()) {
         return Ok(());
     }
-    let (line, column) = position(input, input.len());
-    Err(ParseError { line, column, limit: None, message: ending::UNFINISHED.to_owned() })
+    Err(Fault::unfinished(input))
 }
 
 /// Where the metric name of a sample stands.
@@ -110,15 +78,9 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(
-        input: &'a [u8],
-        names: Names,
-        limits: PushLimits,
-        empty_labels: EmptyLabels,
-        arena: &'a Bump,
-    ) -> Parser<'a> {
-        let assembly = Assembly::within(limits, empty_labels, input.len());
-        Parser { input, arena, names, assembly, targets: Targets::new() }
+    fn new(input: &'a [u8], reading: &Reading, arena: &'a Bump) -> Parser<'a> {
+        let assembly = Assembly::within(reading.limits, reading.empty_labels, input.len());
+        Parser { input, arena, names: reading.names, assembly, targets: Targets::new() }
     }
 
     fn lines(&mut self) -> Result<(), Fault> {

@@ -1,0 +1,107 @@
+//! The formats of pushed bodies. What a format is in detail, its own folder knows.
+
+use bumpalo::Bump;
+
+use super::error::ParseError;
+use super::media_type::MediaType;
+use super::negotiation::Offers;
+use super::reading::Reading;
+use super::{openmetrics, protobuf, text};
+use crate::model::body::Body;
+use crate::model::limits::PushLimits;
+
+/// The format of a pushed body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// The text format.
+    Text,
+    /// OpenMetrics text.
+    OpenMetrics,
+    /// Delimited protobuf.
+    Protobuf,
+}
+
+impl BodyFormat {
+    /// The format of a body with this `Content-Type`: OpenMetrics in any version, unless the formats are those of the
+    /// stock gateway; protobuf only with the parameters that clients send. Everything else is read as text, as the
+    /// stock gateway does.
+    pub fn of(content_type: &str, offers: Offers) -> BodyFormat {
+        let media_type = MediaType::of(content_type);
+        if offers == Offers::All && openmetrics::is_body(media_type) {
+            BodyFormat::OpenMetrics
+        } else if protobuf::is_body(media_type) {
+            BodyFormat::Protobuf
+        } else {
+            BodyFormat::Text
+        }
+    }
+
+    /// About how much memory it takes to parse a body and to give each series `grouping` bytes of labels, and no less.
+    /// A body with more than `limits` says is not parsed to its end.
+    pub fn cost(self, body: &[u8], grouping: usize, limits: PushLimits) -> u64 {
+        let cost = match self {
+            BodyFormat::Text => text::cost(body, limits),
+            BodyFormat::OpenMetrics => openmetrics::cost(body, limits),
+            BodyFormat::Protobuf => protobuf::cost(body, limits),
+        };
+        cost.with_grouping(grouping) as u64
+    }
+
+    /// Parses a body. Texts that differ from what the body has, such as a quoted name with escapes, are put into
+    /// `arena`.
+    ///
+    /// # Errors
+    ///
+    /// The first fault in the order of the body; nothing of a faulty body is returned.
+    pub fn parse<'a>(
+        self,
+        body: &'a [u8],
+        reading: &Reading,
+        arena: &'a Bump,
+    ) -> Result<Body<'a>, ParseError> {
+        match self {
+            BodyFormat::Text => text::read(body, reading, arena),
+            BodyFormat::OpenMetrics => openmetrics::read(body, reading, arena),
+            BodyFormat::Protobuf => protobuf::read(body, reading, arena),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types() {
+        use BodyFormat::{OpenMetrics, Protobuf, Text};
+        for (content_type, all, stock) in [
+            ("", Text, Text),
+            ("text/plain; version=0.0.4", Text, Text),
+            ("application/json", Text, Text),
+            ("application/openmetrics-text", OpenMetrics, Text),
+            (" Application/OpenMetrics-Text ; version=2.0.0", OpenMetrics, Text),
+            (
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+                Protobuf,
+                Protobuf,
+            ),
+            (
+                "Application/Vnd.Google.Protobuf;Encoding = \"delimited\" ;PROTO=io.prometheus.client.MetricFamily;x",
+                Protobuf,
+                Protobuf,
+            ),
+            // The first of a name counts.
+            (
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=text; encoding=delimited",
+                Text,
+                Text,
+            ),
+            ("application/vnd.google.protobuf; encoding=delimited", Text, Text),
+            ("application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily", Text, Text),
+            ("application/vnd.google.protobuf", Text, Text),
+        ] {
+            assert_eq!(BodyFormat::of(content_type, Offers::All), all, "{content_type}");
+            assert_eq!(BodyFormat::of(content_type, Offers::Stock), stock, "{content_type}");
+        }
+    }
+}
