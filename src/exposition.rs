@@ -8,6 +8,7 @@ mod cost;
 pub mod ending;
 mod error;
 mod format;
+mod label_names;
 mod line;
 mod lines_cost;
 mod media_type;

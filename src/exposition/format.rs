@@ -70,6 +70,53 @@ impl BodyFormat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exposition::reading::Names;
+    use crate::model::grouping::{Grouping, GroupingLabel};
+    use crate::model::push::Push;
+
+    /// Bodies that are all of one thing.
+    const LINES: [(BodyFormat, &str, fn(usize) -> String); 15] = [
+        (BodyFormat::Text, "", |n| format!("m{n} 1\n")),
+        (BodyFormat::Text, "", |n| format!("# TYPE m{n} gauge\n")),
+        (BodyFormat::Text, "", |n| format!("# HELP m{n} \\\\\n")),
+        (BodyFormat::Text, "", |n| format!("{{\"m{n}\"}} 1\n")),
+        (BodyFormat::Text, "", |n| format!("m{{l=\"{n}\"}} 1\n")),
+        (BodyFormat::Text, "", |n| format!("m{{l=\"{n}{n:0200}\"}} 1\n")),
+        (BodyFormat::Text, "", |n| format!("m{{l=\"{n}\",a=\"\",b=\"2\",c=\"\",d=\"3\"}} 1\n")),
+        (BodyFormat::Text, "# TYPE h histogram\n", |n| format!("h_sum{{l=\"{n}\"}} 1\n")),
+        (BodyFormat::Text, "# TYPE h histogram\n", |n| format!("h_bucket{{l=\"{n}\",le=\"+Inf\"}} 1\n")),
+        (BodyFormat::Text, "# TYPE h histogram\nh_count 9999\n", |n| format!("h_bucket{{le=\"{n}\"}} {n}\n")),
+        (BodyFormat::Text, "# TYPE s summary\n", |n| format!("s{{quantile=\"{n}\"}} 1\n")),
+        (BodyFormat::Text, "", |n| format!("# TYPE h{n} summary\nh{n}_sum 1\n")),
+        (BodyFormat::OpenMetrics, "", |n| format!("m{n} 1\n")),
+        (BodyFormat::OpenMetrics, "# TYPE c counter\n", |n| {
+            format!("c_total{{l=\"{n}\"}} 1 # {{t=\"{n}\"}} 1 1\n")
+        }),
+        (BodyFormat::OpenMetrics, "# TYPE s summary\n", |n| {
+            format!("s_count{{l=\"{n}\"}} 1\ns_created{{l=\"{n}\"}} 1\n")
+        }),
+    ];
+
+    #[test]
+    fn no_body_takes_more_than_its_cost() {
+        let label = |name: &'static str, value: &'static str| GroupingLabel {
+            name: name.into(),
+            value: value.into(),
+        };
+        let grouping = Grouping::new(vec![label("job", "a"), label("path", "/some/where")]);
+        // Just before and after what grows becomes twice as large.
+        for (count, (format, head, line)) in
+            [2000, 2100].into_iter().flat_map(|n| LINES.map(|line| (n, line)))
+        {
+            let body = head.to_owned() + &(0..count).map(line).collect::<String>();
+            let cost = format.cost(body.as_bytes(), grouping.key().len(), PushLimits::NONE);
+            let arena = Bump::new();
+            let parsed = format.parse(body.as_bytes(), &Reading::unlimited(Names::Legacy), &arena).unwrap();
+            let push = Push::prepare(&parsed, &grouping, true).unwrap();
+            let taken = (arena.allocated_bytes() + parsed.size() + push.size()) as u64;
+            assert!(taken <= cost, "{taken} bytes and not {cost}: {body:.60}");
+        }
+    }
 
     #[test]
     fn content_types() {

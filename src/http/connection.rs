@@ -20,6 +20,7 @@ use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
+use super::admission::Share;
 use super::asking::Asking;
 use super::closing::Closing;
 use super::head::{Expectation, Heads, Looked};
@@ -31,7 +32,6 @@ use crate::config::limits::longest;
 use crate::gateway::Client;
 use crate::gateway::browse::Asker;
 use crate::model::limits::Limit;
-use crate::telemetry::limits::Share;
 
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
     X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 68\r\n\r\n\

@@ -10,6 +10,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::admission::Share;
 use super::answer;
 use super::body::{self, BodyError, Encoding};
 use super::connection::Watch;
@@ -24,7 +25,6 @@ use crate::message::Excerpt;
 use crate::model::grouping::Grouping;
 use crate::model::limits::Limit;
 use crate::store::Outcome;
-use crate::telemetry::limits::Share;
 
 /// Bodies up to this size are parsed where they were read; larger ones, and compressed ones, would
 /// hold up the other connections of the worker.

@@ -12,6 +12,7 @@ use super::number::parse_time;
 use crate::exposition::assembly::{Assembly, Member, Role, duplicate_label};
 use crate::exposition::ending;
 use crate::exposition::error::ParseError;
+use crate::exposition::label_names::LabelNames;
 use crate::exposition::reading::{Names, Reading};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
 use crate::message::{quote, quote_byte};
@@ -48,10 +49,11 @@ pub(in crate::exposition) fn read<'a>(
         input,
         arena,
         names: reading.names,
-        assembly: Assembly::within(reading.limits, reading.empty_labels, input.len()),
+        assembly: Assembly::of(input, reading),
         seen: Seen::default(),
         current: Current::new(""),
         last: None,
+        label_names: LabelNames::default(),
     };
     let read = parser.lines();
     let read = read.and_then(|()| if reading.require_final_newline { check_end(input) } else { Ok(()) });
@@ -104,6 +106,7 @@ struct Parser<'a> {
     current: Current<'a>,
     /// The name of the last sample, its family and what it was for: most lines have the same.
     last: Option<(&'a str, usize, Sample)>,
+    label_names: LabelNames<'a>,
 }
 
 impl<'a> Parser<'a> {
@@ -314,8 +317,21 @@ impl<'a> Parser<'a> {
         };
         let (start, mark) = (line.at, self.assembly.body.label_mark());
         let mut member = Member::None;
+        self.label_names.begin();
         while line.peek() != b'}' {
-            let (label, value_at) = self.label(line)?;
+            let name = if !special.is_empty() && line.take_label_name(special) {
+                special
+            } else if let Some(name) = self.label_names.take(line) {
+                name
+            } else {
+                let at = line.at;
+                let name = self.label_name(line)?;
+                if name != special {
+                    self.label_names.add(name, self.input[at] != b'"');
+                }
+                name
+            };
+            let (label, value_at) = self.label(line, name)?;
             if label.name == special {
                 let Some(number) = parse_f64(label.escaped_value.as_bytes()) else {
                     let value = quote_value(label.escaped_value);
@@ -332,16 +348,17 @@ impl<'a> Parser<'a> {
             }
         }
         line.at += 1;
-        self.check_labels(line, start, mark)?;
+        if self.label_names.may_repeat() {
+            self.check_labels(line, start, mark)?;
+        }
         if self.assembly.body.has_labels_to_drop() {
             self.assembly.body.drop_empty_labels(mark);
         }
         Ok(member)
     }
 
-    /// One label and the comma behind it; also where its value stands.
-    #[inline]
-    fn label(&mut self, line: &mut Cursor<'a>) -> Result<(Label<'a>, usize), Fault> {
+    /// A label name up to the equals sign.
+    fn label_name(&self, line: &mut Cursor<'a>) -> Result<&'a str, Fault> {
         let name_at = line.at;
         let name = line.label_name()?;
         if name.is_empty() {
@@ -359,6 +376,13 @@ impl<'a> Parser<'a> {
             let found = quote_byte(line.peek());
             return Err(line.fault(line.at, format!("expected '=' after label name, found {found}")));
         }
+        Ok(name)
+    }
+
+    /// The label of this name, of which the equals sign comes next, and the comma behind it; also where its value
+    /// stands.
+    #[inline]
+    fn label(&mut self, line: &mut Cursor<'a>, name: &'a str) -> Result<(Label<'a>, usize), Fault> {
         line.at += 1;
         let value_at = line.at;
         let escaped_value = line.openmetrics_label_value()?;
@@ -396,8 +420,7 @@ impl<'a> Parser<'a> {
         self.blank(line)?;
         self.assembly.body.count_sample().map_err(|much| line.too_much(start, much))?;
         let value_at = line.at;
-        let token = line.token();
-        let number = |line: &Cursor<'a>| {
+        let number = |line: &Cursor<'a>, token: &[u8]| {
             parse_f64(token).ok_or_else(|| {
                 line.fault(value_at, format!("expected a number as value, got {}", quote(token)))
             })
@@ -405,14 +428,21 @@ impl<'a> Parser<'a> {
         let role = match sample {
             Sample::Value(role) => role,
             Sample::Created => {
-                number(line)?;
+                let token = line.token();
+                number(line, token)?;
                 let nanos = parse_time(token)
                     .ok_or_else(|| line.fault(value_at, format!("invalid start time {}", quote(token))))?;
                 let has_timestamp = self.timestamp(line)?;
                 return self.start(family, mark, start, nanos, has_timestamp);
             }
         };
-        let value = number(line)?;
+        let value = match line.take_short_decimal() {
+            Some(value) => value,
+            None => {
+                let token = line.token();
+                number(line, token)?
+            }
+        };
         let kind = self.assembly.kind(family);
         self.check(line, (start, value_at), kind, (mark, member), role, value)?;
         let handle = self.assembly.record(start, (family, role), mark, member, value).map_err(|what| {
@@ -464,7 +494,8 @@ impl<'a> Parser<'a> {
         line.at += 4;
         let mark = self.assembly.body.label_mark();
         while line.peek() != b'}' {
-            let (label, at) = self.label(line)?;
+            let name = self.label_name(line)?;
+            let (label, at) = self.label(line, name)?;
             self.assembly.body.push_label(label).map_err(|much| line.too_much(at, much))?;
         }
         line.at += 1;

@@ -66,7 +66,7 @@ mod tests {
         assert!(bytes(&[LABEL_TAG, 0].repeat(1000)) > 80_000);
         assert!(bytes(&[BUCKET_TAG, 0].repeat(1000)) > 100_000);
         // A family of one metric, which is a histogram with 100 differences.
-        let native = [&[108, 0x22, 106, 0x3a, 104, 0x6a, 102][..], &[0; 102]].concat();
+        let native = [&[110, 0x18, 4, 0x22, 106, 0x3a, 104, 0x6a, 102][..], &[0; 102]].concat();
         assert!(bytes(&native) > 4_000);
         // Lengths that lead nowhere.
         for (body, messages) in [

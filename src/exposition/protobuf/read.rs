@@ -102,7 +102,9 @@ pub(in crate::exposition) fn read<'a>(
 }
 
 fn families<'a>(input: &'a [u8], reading: &Reading, arena: &'a Bump) -> Result<Body<'a>, Cause> {
-    let body = Body::with_capacity_for(input.len());
+    // A series with a label takes about as many bytes.
+    let room = input.len() / 48 + 8;
+    let body = Body::with_capacity(room, room);
     let body = body.within(reading.limits).with_empty_labels(reading.empty_labels);
     let mut reader = Reader { body, arena, number: 0 };
     let mut rest = input;
