@@ -17,6 +17,8 @@ pub mod openmetrics;
 pub mod protobuf;
 mod reading;
 mod scan;
+#[cfg(test)]
+mod tests;
 pub mod text;
 pub mod writer;
 mod written;
