@@ -28,7 +28,7 @@ use std::time::Duration;
 use bumpalo::Bump;
 
 use crate::config::PutMode;
-use crate::exposition::{ending, openmetrics, protobuf, text};
+use crate::exposition::{Names, ParseError, Reading, ending};
 use crate::model::grouping::Grouping;
 use crate::model::labels::{EmptyLabels, ShownLabels};
 use crate::model::limits::{Limit, PushLimits};
@@ -44,6 +44,7 @@ use commit::Health;
 use interval::Interval;
 use writer::Writer;
 
+pub use crate::exposition::BodyFormat;
 pub use client::Client;
 pub use pending::{Failure, Pending};
 pub use start::{StartError, export_stock};
@@ -80,7 +81,7 @@ enum Keeping {
 struct Rules {
     aggregate: bool,
     put: PutMode,
-    names: text::Names,
+    names: Names,
     require_final_newline: bool,
 }
 
@@ -149,29 +150,12 @@ impl<'a> PushRequest<'a> {
     }
 }
 
-/// The format of a pushed body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyFormat {
-    /// The text format.
-    Text,
-    /// OpenMetrics text.
-    OpenMetrics,
-    /// Delimited protobuf.
-    Protobuf,
-}
-
 /// Why a push was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
-    /// The text can't be parsed.
+    /// The body can't be parsed.
     #[error(transparent)]
-    Text(#[from] text::ParseError),
-    /// The OpenMetrics text can't be parsed.
-    #[error(transparent)]
-    OpenMetrics(#[from] openmetrics::ParseError),
-    /// The protobuf can't be parsed.
-    #[error(transparent)]
-    Protobuf(#[from] protobuf::ParseError),
+    Unreadable(#[from] ParseError),
     /// The push holds more of something than it may.
     #[error("more than {most} {} in one push ({}){}", what(*.limit), .limit.setting(), Place(*.place))]
     TooMuch {
@@ -218,7 +202,7 @@ impl Gateway {
     }
 
     /// Which names pushes may use.
-    pub fn names(&self) -> text::Names {
+    pub fn names(&self) -> Names {
         self.rules.names
     }
 
@@ -237,6 +221,16 @@ impl Gateway {
         self.limits
     }
 
+    /// How bodies are read.
+    fn reading(&self) -> Reading {
+        Reading {
+            names: self.rules.names,
+            limits: self.limits,
+            empty_labels: self.empty_labels(),
+            require_final_newline: self.rules.require_final_newline,
+        }
+    }
+
     /// Takes a push: parses it, checks it and applies it whole, or not at all. What becomes of it is to
     /// be passed to [`Gateway::conclude`].
     ///
@@ -246,19 +240,7 @@ impl Gateway {
     pub fn push(&self, push: &PushRequest<'_>) -> Result<Pending, PushError> {
         let PushRequest { method, grouping, format, body, .. } = *push;
         let arena = Bump::new();
-        let empty_labels = self.empty_labels();
-        let parsed = match format {
-            BodyFormat::Text => text::parse_within(body, self.rules.names, self.limits, empty_labels, &arena)
-                .map_err(PushError::from),
-            BodyFormat::OpenMetrics => {
-                openmetrics::parse_within(body, self.rules.names, self.limits, empty_labels, &arena)
-                    .map_err(PushError::from)
-            }
-            BodyFormat::Protobuf => {
-                protobuf::parse_within(body, self.limits, empty_labels, &arena).map_err(PushError::from)
-            }
-        };
-        let parsed = parsed.and_then(|parsed| self.rules.check_end(format, body).map(|()| parsed));
+        let parsed = format.parse(body, &self.reading(), &arena);
         let parsed = parsed.map_err(|error| self.not_parsed(error)).inspect_err(|error| {
             tracing::debug!(
                 method = method.name(),
@@ -439,21 +421,14 @@ impl Gateway {
 
     /// Counts a body that can't be parsed, or of which there is too much.
     #[cold]
-    fn not_parsed(&self, error: PushError) -> PushError {
-        let (limit, place) = match &error {
-            PushError::Text(text::ParseError { limit: Some(limit), line, column, .. })
-            | PushError::OpenMetrics(openmetrics::ParseError { limit: Some(limit), line, column, .. }) => {
-                (*limit, Some((*line, *column)))
-            }
-            PushError::Protobuf(protobuf::ParseError::TooMuch(limit)) => (*limit, None),
-            _ => {
-                self.telemetry.push_malformed();
-                return error;
-            }
+    fn not_parsed(&self, error: ParseError) -> PushError {
+        let Some(limit) = error.limit else {
+            self.telemetry.push_malformed();
+            return error.into();
         };
         self.telemetry.limits().hit(limit);
         self.telemetry.push_refused(limit.name());
-        PushError::TooMuch { limit, most: self.limits.most(limit), place }
+        PushError::TooMuch { limit, most: self.limits.most(limit), place: error.place }
     }
 
     #[cold]
@@ -475,18 +450,6 @@ impl Gateway {
 }
 
 impl Rules {
-    /// Refuses a body that may have been cut off, where the configuration says so.
-    fn check_end(self, format: BodyFormat, body: &[u8]) -> Result<(), PushError> {
-        if self.require_final_newline {
-            match format {
-                BodyFormat::Text => text::check_final_line_feed(body)?,
-                BodyFormat::OpenMetrics => openmetrics::check_final_line_feed(body)?,
-                BodyFormat::Protobuf => {}
-            }
-        }
-        Ok(())
-    }
-
     /// How a push with this method changes its group.
     fn semantics(self, method: Method) -> Semantics {
         let replace = Semantics::replacing(self.aggregate);

@@ -7,7 +7,8 @@ use std::fmt::Write;
 use bumpalo::Bump;
 
 use super::group::pair;
-use crate::exposition::text::{Names, parse};
+use crate::exposition::Names;
+use crate::exposition::text::parse;
 use crate::message::Excerpt;
 
 /// A type that a sample can be given. The name is that of the text format.
@@ -226,7 +227,8 @@ fn read(sample: &str) -> Result<Sample, SampleError> {
     let arena = Bump::new();
     let text = format!("{line}\n");
     let body = parse(text.as_bytes(), Names::Utf8, &arena).map_err(|error| {
-        let reason = format!("{} (column {})", error.message, error.column);
+        let column = error.place.map_or(1, |(_, column)| column);
+        let reason = format!("{} (column {column})", error.message);
         SampleError::Text { sample: Excerpt::of(sample), reason }
     })?;
     let family = body.families.first().ok_or_else(|| wrong("it is a comment"))?;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bumpalo::Bump;
 
 use crate::exposition::ending::{self, BYTE_ORDER_MARK};
+use crate::exposition::error::ParseError;
 use crate::message::{printable, quote, quote_byte};
 use crate::model::labels::{closing_quote, unescape};
 use crate::model::limits::{Limit, TooMuch};
@@ -30,6 +31,21 @@ pub(super) struct Fault {
     pub(super) message: String,
     /// The body has more of something than it may.
     pub(super) limit: Option<Limit>,
+}
+
+impl Fault {
+    /// The body ends within a line.
+    #[cold]
+    pub(super) fn unfinished(input: &[u8]) -> Fault {
+        Fault { offset: input.len(), message: ending::UNFINISHED.to_owned(), limit: None }
+    }
+
+    /// What is wrong with `input` in the format of this name.
+    #[cold]
+    pub(super) fn in_body(self, input: &[u8], format: &'static str) -> ParseError {
+        let place = Some(ending::position(input, self.offset));
+        ParseError { format, place, limit: self.limit, message: self.message }
+    }
 }
 
 impl<'a> Cursor<'a> {
@@ -115,7 +131,7 @@ impl<'a> Cursor<'a> {
     /// The body ends within a line.
     #[cold]
     pub(super) fn unfinished(&self) -> Fault {
-        self.fault(self.input.len(), ending::UNFINISHED)
+        Fault::unfinished(self.input)
     }
 
     /// Moves to the start of the next line. The end of this one has been reached.
@@ -244,6 +260,30 @@ impl<'a> Cursor<'a> {
             && ahead.get(name.len()).is_none_or(|next| !METRIC_NAME_BYTES[usize::from(*next)]);
         self.at += if is_same { name.len() } else { 0 };
         is_same
+    }
+
+    /// Takes `name`, which is a bare label name, if it stands here with an equals sign behind it.
+    #[inline]
+    pub(super) fn take_label_name(&mut self, name: &str) -> bool {
+        let ahead = self.ahead();
+        let is_same = ahead.get(name.len()) == Some(&b'=') && ahead.starts_with(name.as_bytes());
+        self.at += if is_same { name.len() } else { 0 };
+        is_same
+    }
+
+    /// Takes a short decimal that is followed by a blank or a line feed, as most values are.
+    #[inline]
+    pub(super) fn take_short_decimal(&mut self) -> Option<f64> {
+        let mut decimal = ShortDecimal::default();
+        for (length, byte) in self.ahead().iter().enumerate().take(MAX_SHORT_DECIMAL + 1) {
+            if matches!(byte, b' ' | b'\n' | b'\t') {
+                let value = decimal.value()?;
+                self.at += length;
+                return Some(value);
+            }
+            decimal.add(*byte)?;
+        }
+        None
     }
 
     fn quoted_name(&mut self, what: &str) -> Result<&'a str, Fault> {
@@ -402,7 +442,11 @@ fn with_known_escapes(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The offset of the first quote, backslash or line feed, found eight bytes at a time.
+/// So many words of eight bytes of a label value are looked at one by one: for a short value that is faster than a
+/// search for bytes, which takes a while to begin.
+const SHORT_VALUE_WORDS: usize = 4;
+
+/// The offset of the first quote, backslash or line feed.
 #[inline]
 fn find_value_end(bytes: &[u8]) -> Option<usize> {
     const LOW: u64 = u64::from_le_bytes([1; 8]);
@@ -415,6 +459,10 @@ fn find_value_end(bytes: &[u8]) -> Option<usize> {
     };
     let (words, rest) = bytes.as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
+        if at == SHORT_VALUE_WORDS {
+            let read = SHORT_VALUE_WORDS * 8;
+            return memchr::memchr3(b'"', b'\\', b'\n', &bytes[read..]).map(|found| read + found);
+        }
         let word = u64::from_le_bytes(*word);
         let found = equals(word, b'"') | equals(word, b'\\') | equals(word, b'\n');
         if found != 0 {
@@ -435,31 +483,54 @@ pub(super) fn parse_f64(token: &[u8]) -> Option<f64> {
     short_decimal(token).or_else(|| any_f64(token))
 }
 
+/// How many bytes a short decimal has at most.
+const MAX_SHORT_DECIMAL: usize = 16;
+
 /// Up to 15 digits with an optional point. Both the digits and the power of ten are exact, so one
 /// division rounds correctly.
+#[derive(Clone, Copy, Default)]
+struct ShortDecimal {
+    digits: u64,
+    count: usize,
+    /// How many digits there were before the point, if there was one.
+    whole: Option<usize>,
+}
+
+impl ShortDecimal {
+    #[inline]
+    fn add(&mut self, byte: u8) -> Option<()> {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            self.digits = self.digits * 10 + u64::from(digit);
+            self.count += 1;
+        } else if byte == b'.' && self.whole.is_none() {
+            self.whole = Some(self.count);
+        } else {
+            return None;
+        }
+        Some(())
+    }
+
+    #[inline]
+    fn value(self) -> Option<f64> {
+        if !(1..=15).contains(&self.count) {
+            return None;
+        }
+        Some(match self.count - self.whole.unwrap_or(self.count) {
+            0 => self.digits as f64,
+            decimals => self.digits as f64 / POWERS_OF_TEN[decimals],
+        })
+    }
+}
+
 #[inline]
 fn short_decimal(token: &[u8]) -> Option<f64> {
-    if token.len() > 16 {
+    if token.len() > MAX_SHORT_DECIMAL {
         return None;
     }
-    let (mut digits, mut count, mut decimals) = (0u64, 0, 0);
-    let mut is_past_point = false;
-    for byte in token {
-        match byte {
-            b'0'..=b'9' => {
-                digits = digits * 10 + u64::from(byte - b'0');
-                count += 1;
-                decimals += usize::from(is_past_point);
-            }
-            b'.' if !is_past_point => is_past_point = true,
-            _ => return None,
-        }
-    }
-    match (count, decimals) {
-        (1..=15, 0) => Some(digits as f64),
-        (1..=15, _) => Some(digits as f64 / POWERS_OF_TEN[decimals]),
-        _ => None,
-    }
+    let mut decimal = ShortDecimal::default();
+    token.iter().try_for_each(|byte| decimal.add(*byte))?;
+    decimal.value()
 }
 
 fn any_f64(token: &[u8]) -> Option<f64> {

@@ -12,7 +12,7 @@ use super::writer::Writer;
 use super::{Gateway, Keeping, Rules, limits, scrape, stock};
 use crate::config::limits::most;
 use crate::config::{Config, Sync};
-use crate::exposition::text;
+use crate::exposition::Names;
 use crate::persistence::redb::Redb;
 use crate::persistence::redb::disk::{Disk, Folder};
 use crate::persistence::redb::error::OpenError;
@@ -111,7 +111,7 @@ impl Gateway {
             rules: Rules {
                 aggregate: config.aggregation.enabled,
                 put: config.push.put,
-                names: if config.push.enable_utf8_names { text::Names::Utf8 } else { text::Names::Legacy },
+                names: if config.push.enable_utf8_names { Names::Utf8 } else { Names::Legacy },
                 require_final_newline: config.push.require_final_newline,
             },
             limits: limits::of_push(&config.limits, config.web.max_body_bytes),

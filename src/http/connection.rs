@@ -21,10 +21,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use super::State;
+use super::admission::Share;
 use super::closing::Closing;
 use super::head::Looked;
 use super::refusal::{DRAIN_TIMEOUT, DRAINED_BYTES, Refusing};
-use crate::telemetry::limits::Share;
 use watch::CloseReason;
 
 pub(super) use watch::{Answering, ReadingBody, Watch};

@@ -13,11 +13,12 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Instant, timeout_at};
 
+use super::admission::Share;
 use super::{State, answer};
 use crate::config::limits::longest;
 use crate::gateway::source::ReceiverGone;
 use crate::model::limits::Limit;
-use crate::telemetry::limits::{Limits, Share};
+use crate::telemetry::limits::Limits;
 
 /// Chunks that wait for the client before the writer does.
 const QUEUED_CHUNKS: usize = 4;

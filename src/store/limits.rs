@@ -161,7 +161,7 @@ mod tests {
 
     fn push_of(sketch: &Sketch, grouping: &Grouping<'_>, aggregate: bool) -> Push {
         let names = ["c_total", "g", "s", "h", "gh", "any", "other"];
-        let mut body = Body::with_capacity_for(0);
+        let mut body = Body::with_capacity(1, 1);
         for (name, kind, help, series) in &sketch.families {
             let help = help.map(|at| TEXTS[at]);
             let at = body.families.len();

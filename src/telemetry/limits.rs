@@ -1,4 +1,4 @@
-//! Metrics of limits, and the counts that they are checked against.
+//! Metrics of limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,69 +23,6 @@ pub(super) const FAMILIES: [(&str, Kind); 6] = [
 /// A limit that is hit again and again is logged this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Something of which there may be so much at a time.
-#[derive(Clone, Debug)]
-pub struct Quota(Arc<Counted>);
-
-#[derive(Debug)]
-struct Counted {
-    limit: Limit,
-    used: Arc<AtomicU64>,
-    most: u64,
-    limits: Limits,
-}
-
-/// A part of a [`Quota`], which is given back when it is dropped.
-#[derive(Debug)]
-pub struct Share {
-    quota: Quota,
-    amount: u64,
-}
-
-impl Quota {
-    /// A part of `amount`, if that much is left. If not, that is counted.
-    pub fn take(&self, amount: u64) -> Option<Share> {
-        let mut share = Share { quota: self.clone(), amount: 0 };
-        share.grow_to(amount).then_some(share)
-    }
-
-    /// Which limit it is.
-    pub fn limit(&self) -> Limit {
-        self.0.limit
-    }
-}
-
-impl Share {
-    /// Makes the part larger by this, if that much is left. If not, that is counted.
-    pub fn grow_by(&mut self, more: u64) -> bool {
-        self.grow_to(self.amount.saturating_add(more))
-    }
-
-    /// The same, but no larger than the whole.
-    pub fn grow_within(&mut self, more: u64) -> bool {
-        self.grow_to(self.amount.saturating_add(more).min(self.quota.0.most))
-    }
-
-    /// Makes the part as large as this, if that much is left. If not, that is counted.
-    pub fn grow_to(&mut self, amount: u64) -> bool {
-        let more = amount.saturating_sub(self.amount);
-        let Counted { limit, used, most, limits } = &*self.quota.0;
-        if used.fetch_add(more, Ordering::Relaxed).saturating_add(more) > *most {
-            used.fetch_sub(more, Ordering::Relaxed);
-            limits.hit(*limit);
-            return false;
-        }
-        self.amount += more;
-        true
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.quota.0.used.fetch_sub(self.amount, Ordering::Relaxed);
-    }
-}
-
 /// Metrics of limits.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -100,7 +37,7 @@ pub struct Limits {
     store_bytes: IntGauge,
 }
 
-/// What there is a [`Quota`] for.
+/// What is limited at a time.
 const IN_FLIGHT: [Limit; 4] =
     [Limit::Connections, Limit::RequestsInFlight, Limit::ScrapesInFlight, Limit::BodyBytesInFlight];
 
@@ -154,16 +91,21 @@ impl Limits {
         if logged.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_due).is_ok() {
             tracing::warn!(
                 limit = %limit.setting(),
-                hits = self.hits[limit as usize].get(),
+                hits = self.hits(limit),
                 "a limit was hit; the metric tallygate_limit_hits_total counts how often"
             );
         }
     }
 
-    /// At most `most` of something at a time. `limit` must be one of those of which there is so much at a time.
-    pub fn quota(&self, limit: Limit, most: u64) -> Quota {
+    /// How often a limit was hit.
+    pub fn hits(&self, limit: Limit) -> u64 {
+        self.hits[limit as usize].get()
+    }
+
+    /// How much there is of something at the moment. `limit` must be one of those of which there is so much at a time.
+    pub fn in_flight(&self, limit: Limit) -> Arc<AtomicU64> {
         let at = IN_FLIGHT.iter().position(|other| *other == limit).unwrap_or_default();
-        Quota(Arc::new(Counted { limit, used: self.used[at].clone(), most, limits: self.clone() }))
+        self.used[at].clone()
     }
 
     pub(super) fn show(&self, store_bytes: i64) {
@@ -171,22 +113,5 @@ impl Limits {
         for (gauge, used) in self.in_flight.iter().zip(&self.used) {
             gauge.set(i64::try_from(used.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quota_is_given_back() {
-        let limits = Limits::new().unwrap();
-        let quota = limits.quota(Limit::BodyBytesInFlight, 10);
-        let mut share = quota.take(6).unwrap();
-        assert!(quota.take(5).is_none() && quota.take(4).is_some());
-        assert!(share.grow_to(10) && share.grow_to(3) && !share.grow_to(11));
-        drop(share);
-        assert_eq!(quota.0.used.load(Ordering::Relaxed), 0);
-        assert_eq!(limits.hits[Limit::BodyBytesInFlight as usize].get(), 2);
     }
 }

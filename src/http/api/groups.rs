@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 use super::json::{Each, send_json, to_json, to_short_json};
 use super::query::{self, BadParameter, SeriesQuery};
 use super::{Success, count_text, json, timestamp, with_cors};
-use crate::exposition::text::Names;
+use crate::exposition::Names;
 use crate::gateway::browse::{Asker, GroupPage, GroupSummary, Missing, SeriesPage};
 use crate::http::connection::Watch;
 use crate::http::path::decode;

@@ -46,22 +46,23 @@ impl Push {
         limits: PushLimits,
     ) -> Result<Push, Refusal> {
         let count = body.series_count();
+        let forced = ForcedLabels::of(grouping);
+        if count.saturating_mul(forced.len()) > limits.text {
+            return Err(Refusal::of(Cause::TooMuchText { limit: limits.text }));
+        }
         let mut builder = Builder {
             body,
             aggregate,
             limits,
             longest_value: u32::try_from(limits.label_value_length).unwrap_or(u32::MAX),
-            forced: ForcedLabels::of(grouping),
-            text: Vec::with_capacity(count * 64 + 256),
+            text: Vec::with_capacity(text_bytes(body, forced.len())),
+            forced,
             buckets: Vec::new(),
             quantiles: Vec::new(),
             natives: Vec::new(),
             exemplars: BySeries::default(),
             template: Template::default(),
         };
-        if count.saturating_mul(builder.forced.len()) > limits.text {
-            return Err(Refusal::of(Cause::TooMuchText { limit: limits.text }));
-        }
         let created = if aggregate { Created::of(body) } else { Created::default() };
         let mut starts = BySeries::default();
         let mut families = Vec::with_capacity(body.families.len());
@@ -150,6 +151,17 @@ impl Push {
         };
         adding.flat_map(|family| self.series(family)).map(value).sum()
     }
+}
+
+/// How much room the names, help texts and label blocks of a push need, in bytes, where each series gets `forced`
+/// bytes of labels of its group.
+fn text_bytes(body: &Body<'_>, forced: usize) -> usize {
+    // A label has `=""` and a comma, and a block the braces. Names that need quotes are few.
+    let blocks = body.label_bytes() + body.label_count() * 4 + body.series_count() * (forced + 3);
+    let length = |text: Option<&str>| text.map_or(0, str::len);
+    let families = body.families.iter();
+    blocks
+        + families.map(|family| family.name.len() + length(family.help) + length(family.unit)).sum::<usize>()
 }
 
 fn too_long(what: &'static str, name: &str, most: usize) -> Cause {
