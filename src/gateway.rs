@@ -8,6 +8,7 @@ mod clashes;
 mod client;
 mod clock;
 mod commit;
+mod concluding;
 mod doubles;
 mod exposure;
 pub mod idempotency;
@@ -28,7 +29,7 @@ use std::time::Duration;
 use bumpalo::Bump;
 
 use crate::config::PutMode;
-use crate::exposition::{Names, ParseError, Reading, ending};
+use crate::exposition::{Names, ParseError, Reading};
 use crate::model::grouping::Grouping;
 use crate::model::labels::{EmptyLabels, ShownLabels};
 use crate::model::limits::{Limit, PushLimits};
@@ -37,7 +38,7 @@ use crate::model::refusal::Refusal;
 use crate::store::group::GroupLabels;
 use crate::store::group::{Absent, FamilyRule, Semantics};
 use crate::store::idempotency::{Key, Known};
-use crate::store::{GroupView, Outcome, Part, Rejection, Store, Transaction};
+use crate::store::{GroupView, Part, Rejection, Store, Transaction};
 use crate::telemetry::Telemetry;
 use clock::Clock;
 use commit::Health;
@@ -231,8 +232,8 @@ impl Gateway {
         }
     }
 
-    /// Takes a push: parses it, checks it and applies it whole, or not at all. What becomes of it is to
-    /// be passed to [`Gateway::conclude`].
+    /// Takes a push: parses it, checks it and applies it whole, or not at all. What becomes of it
+    /// [`Gateway::pushed`] tells.
     ///
     /// # Errors
     ///
@@ -285,60 +286,7 @@ impl Gateway {
         }
     }
 
-    /// Takes a push and waits for what becomes of it.
-    ///
-    /// # Errors
-    ///
-    /// As [`Gateway::push`] and [`Gateway::conclude`].
-    ///
-    /// # Panics
-    ///
-    /// Within an asynchronous task.
-    pub fn push_blocking(&self, push: &PushRequest<'_>) -> Result<Outcome, PushError> {
-        let pending = self.push(push)?;
-        self.conclude(push, pending.wait_blocking())
-    }
-
-    /// Counts and logs what became of a push, and says why it was not accepted.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it. Nothing has changed then but, for a push that was refused, the time of
-    /// the group's last failure.
-    pub fn conclude(
-        &self,
-        push: &PushRequest<'_>,
-        result: Result<Outcome, Failure>,
-    ) -> Result<Outcome, PushError> {
-        match self.count_key(result) {
-            Ok(outcome) => {
-                if outcome != Outcome::Replayed {
-                    self.telemetry.push_accepted();
-                }
-                if let Outcome::Repeating { is_new } = outcome {
-                    self.running_totals(push, is_new);
-                }
-                Ok(outcome)
-            }
-            Err(Failure::Rejected(Rejection::Refused(refusal))) => Err(self.refused(push, *refusal)),
-            Err(failure) => {
-                if let Failure::Rejected(Rejection::Full(full)) = &failure {
-                    self.telemetry.limits().hit(full.limit);
-                }
-                self.telemetry.push_refused(failure.reason());
-                tracing::debug!(
-                    method = push.method.name(),
-                    source = %push.client,
-                    group = %ShownLabels::of(push.grouping.key()),
-                    err = %failure,
-                    "push not applied"
-                );
-                Err(PushError::Failed(failure))
-            }
-        }
-    }
-
-    /// Removes a group, if it is there. `key` is the idempotency key of the request.
+    /// Removes a group, if it is there. What becomes of that [`Gateway::done`] tells. `key` is the idempotency key of the request.
     pub fn delete(&self, grouping: &Grouping<'_>, key: Option<&[u8]>) -> Pending {
         let is_known = |key: &Key| self.is_known(key);
         let key = key.map(|key| idempotency::identify(key, "DELETE", grouping, b"", b"", is_known));
@@ -354,16 +302,6 @@ impl Gateway {
     /// Whether a key is remembered, of whatever request.
     fn is_known(&self, key: &Key) -> bool {
         self.store.keys().known(key, self.clock.now()) != Known::Unknown
-    }
-
-    /// Counts replays and mistaken keys.
-    pub fn count_key(&self, result: Result<Outcome, Failure>) -> Result<Outcome, Failure> {
-        match &result {
-            Ok(Outcome::Replayed) => self.telemetry.replayed(),
-            Err(Failure::Rejected(Rejection::KeyReused)) => self.telemetry.key_reused(),
-            _ => {}
-        }
-        result
     }
 
     /// How long idempotency keys are remembered at the moment; zero where they have no effect.
@@ -404,21 +342,6 @@ impl Gateway {
         self.store.group(key)
     }
 
-    /// Counts a push that seems to repeat what its process had pushed before, and says so once for each group.
-    #[cold]
-    fn running_totals(&self, push: &PushRequest<'_>, is_new: bool) {
-        self.telemetry.running_totals_suspected();
-        if is_new {
-            tracing::warn!(
-                method = push.method.name(),
-                source = %push.client,
-                group = %ShownLabels::of(push.grouping.key()),
-                "two pushes with the same start time, and counters that did not fall: if the process pushes all that \
-                 it has counted so far, its totals are added again and again; let it push with PUT, or only what is new"
-            );
-        }
-    }
-
     /// Counts a body that can't be parsed, or of which there is too much.
     #[cold]
     fn not_parsed(&self, error: ParseError) -> PushError {
@@ -429,23 +352,6 @@ impl Gateway {
         self.telemetry.limits().hit(limit);
         self.telemetry.push_refused(limit.name());
         PushError::TooMuch { limit, most: self.limits.most(limit), place: error.place }
-    }
-
-    #[cold]
-    fn refused(&self, push: &PushRequest<'_>, refusal: Refusal) -> PushError {
-        let place = refusal.offset.map(|offset| ending::position(push.body, offset as usize));
-        self.telemetry.push_refused(refusal.cause.reason());
-        if let Some(limit) = refusal.cause.limit() {
-            self.telemetry.limits().hit(limit);
-        }
-        tracing::error!(
-            method = push.method.name(),
-            source = %push.client,
-            group = %ShownLabels::of(push.grouping.key()),
-            err = %refusal.sentence(Place(place)),
-            "pushed metrics are invalid or inconsistent with existing metrics"
-        );
-        PushError::Refused { refusal: Box::new(refusal), place }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns the map of groups and everything that lets a push be checked without looking at the whole
 //! store. A published version of a group never changes while anybody else holds it. Locks are taken in the order
-//! structure, map.
+//! stripe of an idempotency key, structure, guard of a group, and last those of touched groups and of all keys.
 
 mod apply;
 mod blocks;

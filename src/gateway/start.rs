@@ -169,13 +169,13 @@ fn open(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock) -> R
     let progress = Progress::start();
     let steps = progress.steps();
     match file::find(&*disk)? {
-        Found::Nothing => Redb::create(disk, store, false, 0, usage, steps),
+        Found::Nothing => Redb::create(disk, &store.take_all().0, false, 0, usage, steps),
         Found::Empty => {
             tracing::warn!(
                 file = %config.persistence.file,
                 "the persistence file is empty, as one is that was cut short: the gateway begins without metrics"
             );
-            Redb::create(disk, store, true, 0, usage, steps)
+            Redb::create(disk, &store.take_all().0, true, 0, usage, steps)
         }
         Found::Own => {
             let mut file = Redb::open(disk, store, clock.now(), usage, steps)?;
@@ -195,7 +195,7 @@ fn drop_empty_labels(file: &mut Redb, store: &Store) -> Result<(), OpenError> {
     if groups == 0 {
         return Ok(());
     }
-    file.rewrite(store)
+    file.rewrite(&store.take_all().0)
         .map_err(|error| OpenError::Io { source: std::io::Error::other(error.to_string()) })?;
     tracing::info!(groups, "labels with empty values have been dropped: where values add up they are none");
     Ok(())
@@ -219,7 +219,7 @@ fn import(
         .map_err(|error| OpenError::Damaged(format!("as the file of a stock Pushgateway: {error}")))?;
     let left_out = stock::import(&file, store, clock.now(), config.aggregation.enabled, steps);
     let original = disk.keep()?;
-    let opened = Redb::create(disk, store, true, store.newest_push(), usage(config), steps)?;
+    let opened = Redb::create(disk, &store.take_all().0, true, store.newest_push(), usage(config), steps)?;
     for sentence in &left_out {
         tracing::warn!(what = %sentence, "left out of the stock gateway's file");
     }
@@ -245,7 +245,7 @@ pub fn export_stock(config: &Config) -> Result<Vec<u8>, StartError> {
         let store = Store::new(own_families(true), Tracking::Nothing, window, keys);
         let progress = Progress::start();
         let usage = Usage::new(0, most(config.limits.store_bytes));
-        drop(Redb::open(disk, &store, Clock::new().now(), usage, progress.steps())?);
+        Redb::open(disk, &store, Clock::new().now(), usage, progress.steps())?.leave();
         let groups = stock::export(&store.groups(), progress.steps());
         Ok(stock_file::write(&groups))
     };

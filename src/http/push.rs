@@ -131,9 +131,7 @@ async fn accept(
             {
                 HttpResponse::Accepted().finish()
             }
-            PushError::TooMuch { .. } => answer::error(StatusCode::PAYLOAD_TOO_LARGE, error),
-            PushError::Failed(failure) => answer::failure(&failure),
-            error => answer::error(StatusCode::BAD_REQUEST, format_args!("{error}{hint}")),
+            error => answer::unaccepted(&error, &hint),
         },
         Err(error @ BodyError::Encoding(_)) => {
             refuse_body(state, request, &error, &hints::of_encoding(request.headers(), &body))
@@ -177,7 +175,7 @@ async fn conclude(
     push: &PushRequest<'_>,
     pending: Result<Pending, Unaccepted>,
 ) -> Result<Outcome, Unaccepted> {
-    Ok(state.gateway.conclude(push, pending?.wait().await)?)
+    Ok(state.gateway.pushed(push, pending?).await?)
 }
 
 /// Inflates and parses on a thread where that may take its time. It does not wait for the disk: the threads

@@ -73,8 +73,9 @@ impl Store {
         key: Option<&Key>,
         mut space: Space<'_>,
     ) -> Result<Outcome, Rejection> {
-        let structure = self.lock();
-        let _drafting = Drafting::begin(&self.is_drafting);
+        let mut structure = self.lock();
+        let was_held_back = structure.definitions.hold_back(true);
+        let drafting = Drafting::begin(&self.is_drafting);
         let mut draft = self.draft_under(&structure);
         let is_draft = space.is_draft();
         let (result, mut structure) = {
@@ -104,9 +105,12 @@ impl Store {
                 }
             }
         }
+        structure.definitions.hold_back(was_held_back);
         if !is_draft {
-            structure.definitions.forget_retypings();
+            structure.definitions.show_retyped();
         }
+        // Before the structure is given back: the next transaction may draft then.
+        drop(drafting);
         drop(structure);
         drop(gone);
         result
@@ -134,7 +138,7 @@ impl Store {
     /// Notes that a group that was published has gone, for the next commit.
     pub(super) fn note_gone(&self, changed: Changed, structure: &mut Structure) {
         if self.tracking == Tracking::Unsaved {
-            structure.gone.extend(changed.before);
+            structure.gone.extend(changed.before.map(|before| before.epoch));
             structure.gone_keys.extend(changed.keys);
         }
     }
@@ -204,6 +208,7 @@ impl<'a> Applying<'a, '_> {
                 for key in this.space.keys() {
                     this.remove(&key, structure);
                 }
+                this.remember("", structure);
             }),
         }
         Ok(Outcome::Applied)

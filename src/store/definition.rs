@@ -210,11 +210,13 @@ pub struct Definitions {
     shown: ShownNames,
     own: HashMap<String, OwnFamily, RandomState>,
     tracking: Tracking,
+    /// Whether types that change are shown later.
+    holds_back: bool,
     /// Names that came, went or changed their type since the last commit.
     changed: HashSet<Arc<str>, RandomState>,
     /// The types that other gateways have given to names.
     established: HashMap<Arc<str>, Kind, RandomState>,
-    /// The names that groups had when they went or changed their types, with those before.
+    /// The names that went or changed their types, with the types that they had.
     retypings: Vec<(Arc<str>, Kind)>,
 }
 
@@ -237,6 +239,7 @@ impl Definitions {
             shown: ShownNames::default(),
             own: own.into_iter().collect(),
             tracking,
+            holds_back: tracking == Tracking::Drafts,
             changed: HashSet::default(),
             established: HashMap::default(),
             retypings: Vec::new(),
@@ -306,7 +309,7 @@ impl Definitions {
         for (name, kind) in self.retypings.drain(from.min(self.retypings.len())..).rev() {
             if let Some(entry) = self.families.get_mut(&name) {
                 entry.kind = kind;
-                note_change(self.tracking, &mut self.changed, entry);
+                note_change(self.tracking, self.holds_back, &mut self.changed, entry);
             }
         }
     }
@@ -314,6 +317,20 @@ impl Definitions {
     /// No change of a type can be withdrawn any more.
     pub fn forget_retypings(&mut self) {
         self.retypings.clear();
+    }
+
+    /// Whether scrapes shall show no new types for the moment. Gives whether that was so.
+    pub fn hold_back(&mut self, holds_back: bool) -> bool {
+        std::mem::replace(&mut self.holds_back, holds_back)
+    }
+
+    /// Lets scrapes show the types that were held back.
+    pub fn show_retyped(&mut self) {
+        for (name, _) in std::mem::take(&mut self.retypings) {
+            if let Some(entry) = self.families.get(&name) {
+                entry.definition.show(entry.kind);
+            }
+        }
     }
 
     /// Nothing has changed since the last commit after all.
@@ -350,8 +367,16 @@ impl Definitions {
         }
     }
 
-    /// Notes the type that another gateway has given to a name.
-    pub fn establish(&mut self, name: Arc<str>, kind: Kind) {
+    /// Notes the type that another gateway has given to a name; none if no other has the name any more.
+    pub fn establish(&mut self, name: Arc<str>, kind: Option<Kind>) {
+        let Some(kind) = kind else {
+            self.established.remove(&name);
+            return;
+        };
+        if let Some(entry) = self.families.get_mut(&name).filter(|entry| entry.kind.form() == kind.form()) {
+            entry.kind = kind;
+            entry.definition.show(kind);
+        }
         self.established.insert(name, kind);
     }
 
@@ -420,14 +445,14 @@ impl Definitions {
                 self.bytes += bytes_of(name);
                 self.shown.add(&definition.name);
                 let entry = Entry::of(definition, group.shape);
-                note_change(self.tracking, &mut self.changed, &entry);
+                note_change(self.tracking, self.holds_back, &mut self.changed, &entry);
                 self.families.entry(entry.definition.name.clone()).or_insert(entry)
             }
         };
         if entry.kind != kind {
             self.retypings.push((entry.definition.name.clone(), entry.kind));
             entry.kind = kind;
-            note_change(self.tracking, &mut self.changed, entry);
+            note_change(self.tracking, self.holds_back, &mut self.changed, entry);
         }
         // The first ones, so that the last ones can be given up.
         let slot = entry.free_slots.first().unwrap_or(entry.holders.len() as u32);
@@ -452,7 +477,7 @@ impl Definitions {
                 self.families.entry(definition.name().clone()).or_insert(entry)
             }
         };
-        note_change(self.tracking, &mut self.changed, entry);
+        note_change(self.tracking, self.holds_back, &mut self.changed, entry);
         entry.definition = definition;
         hold(entry, slot, group, &mut self.free_slots);
         entry.list(group.key, blocks);
@@ -468,7 +493,7 @@ impl Definitions {
             }
             self.retypings.push((entry.definition.name.clone(), entry.kind));
             entry.kind = kind;
-            note_change(self.tracking, &mut self.changed, entry);
+            note_change(self.tracking, self.holds_back, &mut self.changed, entry);
         }
         Some(entry.definition.clone())
     }
@@ -495,7 +520,7 @@ impl Definitions {
         }
         if entry.groups() == 0 {
             self.retypings.push((entry.definition.name.clone(), entry.kind));
-            note_change(self.tracking, &mut self.changed, entry);
+            note_change(self.tracking, self.holds_back, &mut self.changed, entry);
             self.families.remove(name);
             // All slots were given up with the last one.
             self.bytes -= bytes_of(name);
@@ -591,8 +616,13 @@ fn hold(entry: &mut Entry, slot: u32, group: Holder<'_>, free_slots: &mut usize)
 }
 
 /// Notes that a name comes, goes or changes its type; scrapes show it at once where nothing is kept back for them.
-fn note_change(tracking: Tracking, changed: &mut HashSet<Arc<str>, RandomState>, entry: &Entry) {
-    if tracking != Tracking::Drafts {
+fn note_change(
+    tracking: Tracking,
+    holds_back: bool,
+    changed: &mut HashSet<Arc<str>, RandomState>,
+    entry: &Entry,
+) {
+    if !holds_back {
         entry.definition.show(entry.kind);
     }
     if tracking != Tracking::Nothing {

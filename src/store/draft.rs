@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use foldhash::fast::RandomState;
 
-use crate::store::difference::{Difference, Versions};
+use crate::store::difference::Difference;
 use crate::store::family::Family;
 use crate::store::group::Group;
 use crate::store::structure::Structure;
@@ -48,17 +48,17 @@ impl Store {
 
     /// What a draft changes, for a commit.
     pub fn difference_of(&self, draft: &Draft) -> Difference {
-        let mut structure = self.hold();
-        let versions = draft
-            .groups
-            .iter()
-            .map(|(key, after)| Versions { before: self.groups.get(key), after: after.clone() });
-        Difference {
-            groups: versions.filter(Versions::differ).collect(),
+        let structure = self.hold();
+        let mut difference = Difference {
             names: structure.definitions.changed().map(|(name, kind)| (name.clone(), kind)).collect(),
             keys: self.keys.from(draft.first_key),
-            first_key: self.first_key_if_new(&mut structure),
+            first_key: self.first_key_if_new(&structure),
+            ..Difference::default()
+        };
+        for (key, after) in &draft.groups {
+            difference.add(self.groups.get(key), after.clone());
         }
+        difference
     }
 
     /// Makes a draft visible: scrapes see all of it or nothing.
@@ -89,6 +89,7 @@ impl Store {
         }
         if self.tracking == Tracking::Drafts {
             structure.definitions.publish();
+            structure.first_key = self.keys.first();
         }
         gone
     }
@@ -96,7 +97,9 @@ impl Store {
     /// Drops a draft: what it changed counts no more.
     pub fn drop_draft(&self, draft: Draft) {
         let mut structure = self.lock();
+        let first_key = draft.first_key;
         self.withdraw(draft, &mut structure, |key| self.groups.get(key));
+        self.keys.forget_from(first_key);
         structure.definitions.forget_changes();
     }
 
@@ -138,7 +141,6 @@ impl Store {
         }
         structure.definitions.withdraw(draft.retypings);
         self.count_names(structure);
-        self.keys.forget_from(draft.first_key);
     }
 }
 

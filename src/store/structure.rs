@@ -1,11 +1,8 @@
 //! What only changes when labels, names or types do.
 
-use std::sync::Arc;
-
 use crate::store::Tracking;
 use crate::store::definition::{Definitions, OwnFamily};
 use crate::store::free_slots::FreeSlots;
-use crate::store::group::Group;
 use crate::store::spellings::Spellings;
 
 /// What only changes when labels, names or types do. Who changes these holds its lock throughout.
@@ -17,8 +14,8 @@ pub(super) struct Structure {
     pub(super) next_epoch: u64,
     next_slot: u32,
     free_slots: FreeSlots,
-    /// The groups that have gone since the last commit and were there before.
-    pub(super) gone: Vec<Arc<Group>>,
+    /// The epochs of the groups that have gone since the last commit and were there before.
+    pub(super) gone: Vec<u64>,
     /// The numbers of idempotency keys that came since with groups that have gone.
     pub(super) gone_keys: Vec<u64>,
     /// The oldest idempotency key that the last commit left.

@@ -267,7 +267,7 @@ impl Subject for OfRedb {
         let progress = Progress::start();
         let usage = Usage::new(0, 1 << 20);
         let disk = Box::new(self.0.clone());
-        Box::new(Redb::create(disk, store, false, 0, usage, progress.steps()).unwrap())
+        Box::new(Redb::create(disk, &store.take_all().0, false, 0, usage, progress.steps()).unwrap())
     }
 
     fn disturb(&self, trouble: Trouble) {
@@ -307,8 +307,10 @@ fn restart(
 
 fn recover(engine: &mut dyn Engine, store: &Store) {
     let recovered = (0..100).any(|_| {
-        let (state, since) = store.take_all();
-        engine.recover(&state, &since, 0).is_ok()
+        engine.prepare_recovery().is_ok() && {
+            let (state, since) = store.take_all();
+            engine.recover(&state, &since, 0).is_ok()
+        }
     });
     assert!(recovered, "the engine does not recover");
 }
@@ -444,7 +446,7 @@ fn what_others_have_established_is_checked_against() {
         key,
     };
     let (typed, keyed) = (request("# TYPE g gauge\ng 1\n", None), request("c_total 1\n", Some(1)));
-    let names = vec![("g".into(), tallygate::model::kind::Kind::Counter)];
+    let names = vec![("g".into(), Some(tallygate::model::kind::Kind::Counter))];
     let key = keyed.transaction().key.unwrap();
     memory.expect([Fate::Overtaken(Established { names, keys: vec![key] })]);
     let draft = |store: &Store| {
@@ -465,4 +467,69 @@ fn what_others_have_established_is_checked_against() {
     assert!(matches!(engine.commit(&store.difference_of(&second), 5), Ok(Committed::Kept(_))));
     store.publish(second);
     assert_eq!(store.series_count(), 0);
+}
+
+fn one(group: usize, body: &str) -> Request {
+    Request { steps: vec![Step::Push { group, is_put: false, body: body.to_owned() }], key: None }
+}
+
+#[test]
+fn an_established_type_counts_for_a_name_that_is_there() {
+    let store = store(Tracking::Drafts);
+    let mut draft = store.draft();
+    store.submit_to(&mut draft, &one(0, "g_total 1\n").transaction(), Moment::at(5)).unwrap();
+    store.publish(draft);
+    let names = |kind| Established { names: vec![("g_total".into(), kind)], keys: Vec::new() };
+    let counter = one(0, "# TYPE g_total counter\ng_total 1\n").transaction();
+    let push = || {
+        let mut draft = store.draft();
+        let answer = store.submit_to(&mut draft, &counter, Moment::at(7));
+        store.drop_draft(draft);
+        answer
+    };
+    store.establish(names(Some(tallygate::model::kind::Kind::Gauge)), Moment::at(6));
+    assert!(matches!(push(), Err(Rejection::Refused(_))));
+    store.establish(names(None), Moment::at(8));
+    assert!(matches!(push(), Err(Rejection::Refused(_))), "this gateway has it as a gauge now");
+}
+
+#[test]
+fn keys_that_are_forgotten_are_told_until_that_is_kept() {
+    let store = Store::new([], Tracking::Drafts, HOUR, 2);
+    let mut draft = store.draft();
+    for key in 0..3 {
+        let request = Request { key: Some(key), ..one(0, "c_total 1\n") };
+        store.submit_to(&mut draft, &request.transaction(), Moment::at(5)).unwrap();
+    }
+    store.publish(draft);
+    store.keys().trim(Moment::at(6));
+    for _ in 0..2 {
+        let draft = store.draft();
+        assert_eq!(store.difference_of(&draft).first_key, Some(1));
+        store.drop_draft(draft);
+    }
+    store.publish(store.draft());
+    assert_eq!(store.difference_of(&store.draft()).first_key, None);
+}
+
+#[test]
+fn a_wipe_with_a_key_counts_once() {
+    let store = store(Tracking::Nothing);
+    let wipe = Request { steps: vec![Step::Wipe], key: Some(1) }.transaction();
+    assert_eq!(store.submit(&wipe, Moment::at(5)), Ok(Outcome::Applied));
+    assert_eq!(store.submit(&wipe, Moment::at(6)), Ok(Outcome::Replayed));
+}
+
+#[test]
+fn values_alone_do_not_make_the_next_scrape_sort() {
+    let store = store(Tracking::Drafts);
+    let push = |now| {
+        let mut draft = store.draft();
+        store.submit_to(&mut draft, &one(0, "c_total 1\n").transaction(), Moment::at(now)).unwrap();
+        store.publish(draft);
+    };
+    push(1);
+    let before = store.generation();
+    push(2);
+    assert_eq!(store.generation(), before);
 }

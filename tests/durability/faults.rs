@@ -105,8 +105,8 @@ impl Request {
                     Ok(outcome) => Ok(outcome),
                 }
             }
-            What::Delete => gateway.delete(&grouping, key).wait_blocking(),
-            What::Wipe => gateway.wipe().wait_blocking(),
+            What::Delete => gateway.done_blocking(gateway.delete(&grouping, key)),
+            What::Wipe => gateway.done_blocking(gateway.wipe()),
         };
         match result {
             Ok(Outcome::Applied | Outcome::Repeating { .. }) => Answer::Applied,
@@ -596,7 +596,7 @@ fn what_waits_for_a_disk_that_hangs_is_bounded_and_kept_when_it_goes_on() {
     assert_eq!(counter(&shown(&gateway), "c_total"), 0, "seen but not kept");
     disk.release();
     let count = waiting.len() as u64;
-    waiting.into_iter().for_each(|pending| assert_eq!(pending.wait_blocking(), Ok(Outcome::Applied)));
+    waiting.into_iter().for_each(|pending| assert_eq!(gateway.done_blocking(pending), Ok(Outcome::Applied)));
     assert_eq!(counter(&shown(&gateway), "c_total"), count);
     assert!(gateway.push_blocking(&push).is_ok());
 }
