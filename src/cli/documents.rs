@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -83,8 +84,11 @@ fn whole() -> Command {
             Some(value) => {
                 let hint = if value == "FILE" { ValueHint::FilePath } else { ValueHint::Other };
                 let argument = argument.value_name(value).value_hint(hint);
-                let argument =
-                    if flag.values.is_empty() { argument } else { argument.value_parser(flag.values) };
+                let argument = if flag.values.is_empty() {
+                    argument
+                } else {
+                    argument.value_parser(PossibleValuesParser::new(flag.values))
+                };
                 if flag.default.is_empty() { argument } else { argument.default_value(flag.default) }
             }
         }

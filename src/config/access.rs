@@ -4,7 +4,6 @@
 //! authenticated may do everything, and so may everyone where there is nobody to authenticate, as in the
 //! stock gateway. No error quotes a value.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -13,24 +12,8 @@ use serde::de::Deserializer;
 
 use super::list;
 
-/// The keys of the table.
-pub(super) const KEYS: [&str; 3] = ["users", "tokens", "anonymous"];
-
 /// The keys of a token.
 pub(super) const TOKEN_KEYS: [&str; 4] = ["name", "file", "sha256", "allow"];
-
-/// The table `[access]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table of settings")]
-pub struct Access {
-    /// What each user of the web configuration file may do. Once one is named here, those that are not may do
-    /// nothing; without any, all may do everything.
-    pub users: BTreeMap<String, Permissions>,
-    /// Bearer tokens.
-    pub tokens: Vec<Token>,
-    /// What may be done without a login; not set: everything where there are no users and tokens, else nothing.
-    pub anonymous: Option<Permissions>,
-}
 
 /// A bearer token, which comes in the header `Authorization: Bearer …`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -182,6 +165,7 @@ fn named(name: &str) -> Result<Permission, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Access;
 
     fn access(text: &str) -> Result<Access, String> {
         toml::from_str(text).map_err(|error| error.message().to_owned())

@@ -132,6 +132,17 @@ pub fn format(duration: Duration) -> String {
     }
 }
 
+/// The same without the zeros at the end: `5m`, `1h`.
+pub(super) fn format_briefly(duration: Duration) -> String {
+    let text = format(duration);
+    let without = |text: &'_ str, zero, unit| -> Option<usize> {
+        text.strip_suffix(zero).filter(|rest| rest.ends_with(unit)).map(str::len)
+    };
+    let end = without(&text, "0s", 'm').unwrap_or(text.len());
+    let end = without(&text[..end], "0m", 'h').unwrap_or(end);
+    text[..end].to_owned()
+}
+
 /// Hours and minutes only where they are needed, seconds always.
 fn clock(nanos: u128) -> String {
     let minutes = nanos / (60 * NANOS_PER_SECOND);

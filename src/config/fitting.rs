@@ -1,8 +1,8 @@
 //! Limits that fit into the memory that there is, where they are not set.
 
-use super::Config;
-use super::limits::{Limits, most};
-use super::memory::Allowance;
+use super::limits::most;
+use super::memory::{Allowance, Fitting};
+use super::settings::Config;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -37,76 +37,48 @@ const BASE: u64 = 96 * MIB;
 /// In sixteenths. What the allocator has not given back yet depends on how much there was; and there are fewer threads.
 const BASE_PARTS: u64 = 5;
 
-/// Each thread that serves has this much to itself.
-const WORKER_BYTES: u64 = 32 * MIB;
-
 /// Pushes that wait for the disk take no more than this.
 const MOST_WAITING: u64 = 256 * MIB;
 
 /// The store gets a multiple of this.
 const STEP: u64 = 64 * KIB;
 
-/// What the limits have to do with memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Parts {
-    store_bytes: u64,
-    connections: u64,
-    body_bytes_in_flight: u64,
-    scrapes_in_flight: u64,
-    samples_per_push: u64,
-    label_pairs_per_push: u64,
-    max_body_bytes: u64,
-    idempotency_keys: u64,
+/// Declares [`Parts`] with the settings that they are.
+macro_rules! parts {
+    ($($section:ident.$part:ident,)*) => {
+        /// The settings on which the use of memory depends.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        struct Parts {
+            $($part: u64,)*
+        }
+
+        /// The dotted keys of the parts, in their order.
+        const KEYS: &[&str] = &[$(concat!(stringify!($section), ".", stringify!($part)),)*];
+
+        impl Parts {
+            fn of(config: &Config) -> Parts {
+                Parts { $($part: config.$section.$part,)* }
+            }
+
+            fn values(self) -> [u64; KEYS.len()] {
+                [$(self.$part,)*]
+            }
+        }
+    };
 }
 
-/// The settings of these, in the same order.
-const KEYS: [&str; 8] = [
-    "limits.store_bytes",
-    "limits.connections",
-    "limits.body_bytes_in_flight",
-    "limits.scrapes_in_flight",
-    "limits.samples_per_push",
-    "limits.label_pairs_per_push",
-    "web.max_body_bytes",
-    "push.idempotency_keys",
-];
+parts! {
+    limits.store_bytes,
+    limits.connections,
+    limits.body_bytes_in_flight,
+    limits.scrapes_in_flight,
+    limits.samples_per_push,
+    limits.label_pairs_per_push,
+    web.max_body_bytes,
+    push.idempotency_keys,
+}
 
 impl Parts {
-    fn of(config: &Config) -> Parts {
-        let Limits {
-            store_bytes,
-            connections,
-            body_bytes_in_flight,
-            scrapes_in_flight,
-            samples_per_push,
-            label_pairs_per_push,
-            ..
-        } = config.limits;
-        Parts {
-            store_bytes,
-            connections,
-            body_bytes_in_flight,
-            scrapes_in_flight,
-            samples_per_push,
-            label_pairs_per_push,
-            max_body_bytes: config.web.max_body_bytes,
-            idempotency_keys: config.push.idempotency_keys,
-        }
-    }
-
-    fn values(self) -> [u64; 8] {
-        [
-            self.store_bytes,
-            self.connections,
-            self.body_bytes_in_flight,
-            self.scrapes_in_flight,
-            self.samples_per_push,
-            self.label_pairs_per_push,
-            self.max_body_bytes,
-            self.idempotency_keys,
-        ]
-    }
-
     /// What so much memory is enough for, and no more than the defaults.
     fn fitting(memory: u64) -> Parts {
         let memory = memory.clamp(LEAST_MEMORY, MOST_MEMORY);
@@ -159,39 +131,14 @@ impl Parts {
 
 /// The settings that follow the memory, with what they are where they are not set and there is so much, in bytes.
 pub fn defaults(memory: u64) -> impl Iterator<Item = (&'static str, u64)> {
-    KEYS.into_iter().zip(Parts::fitting(memory).values())
+    KEYS.iter().copied().zip(Parts::fitting(memory).values())
 }
 
-/// How the limits came to be where the system limits the memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fitting {
-    /// What the system allows.
-    pub allowance: Allowance,
-    /// The settings that are not set, with what was chosen for them.
-    pub chosen: Vec<(&'static str, u64)>,
-    /// What the gateway takes at most with all its limits, in bytes.
-    pub need: u64,
-}
-
-impl Fitting {
-    /// Of the finished settings, where `is_set` says which of them were set.
-    pub(super) fn of(config: &Config, allowance: Allowance, is_set: impl Fn(&str) -> bool) -> Fitting {
-        let parts = Parts::of(config);
-        let chosen = KEYS.into_iter().zip(parts.values()).filter(|(key, _)| !is_set(key)).collect();
-        Fitting { chosen, need: parts.need(allowance.bytes), allowance }
-    }
-
-    /// How many threads may serve.
-    #[must_use]
-    pub fn workers(&self) -> usize {
-        usize::try_from(self.allowance.bytes / WORKER_BYTES).unwrap_or(usize::MAX).max(1)
-    }
-
-    /// The settings that were chosen, as they would be written.
-    #[must_use]
-    pub fn settings(&self) -> String {
-        self.chosen.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ")
-    }
+/// What was chosen for the finished settings, where `is_set` says which of them were set.
+pub(super) fn chosen(config: &Config, allowance: Allowance, is_set: impl Fn(&str) -> bool) -> Fitting {
+    let parts = Parts::of(config);
+    let chosen = KEYS.iter().copied().zip(parts.values()).filter(|(key, _)| !is_set(key)).collect();
+    Fitting { chosen, need: parts.need(allowance.bytes), allowance }
 }
 
 #[cfg(test)]
@@ -248,7 +195,7 @@ mod tests {
         for (column, size) in head.iter().enumerate().filter(|(_, cell)| cell.ends_with("iB")) {
             let said: Vec<(String, u64)> =
                 rows.iter().map(|row| (row[1].clone(), row[column].parse().unwrap())).collect();
-            let values = KEYS.into_iter().map(str::to_owned).zip(Parts::fitting(memory(size)).values());
+            let values = KEYS.iter().map(|key| (*key).to_owned()).zip(Parts::fitting(memory(size)).values());
             assert_eq!(said, values.collect::<Vec<_>>(), "{size}");
         }
         assert_eq!(head.iter().filter(|cell| cell.ends_with("iB")).count(), 5);

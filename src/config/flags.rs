@@ -6,17 +6,21 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use config::Value;
 use thiserror::Error;
 
 use super::address::{self, AddressError};
+use super::build::build_info;
+use super::choices::{LogFormat, LogLevel};
 use super::duration::{self, DurationError};
 use super::external_url::{self, UrlError};
+use super::flag::{Flag, Kind};
 use super::layers::{self, CONFIG_FILE_VARIABLE, Override};
 use super::memory::Allowance;
-use super::{Config, LogFormat, LogLevel, build_info};
-use grammar::{Flag, Given, Kind, Parsed};
+use super::settings::{self, Config, SettingFlag};
+use grammar::{Given, Parsed};
 
 pub use super::layers::ConfigError;
 pub use grammar::GrammarError;
@@ -31,122 +35,53 @@ const COMPLETION: &str = "completion-bash";
 const SCRIPT_BASH: &str = "completion-script-bash";
 const SCRIPT_ZSH: &str = "completion-script-zsh";
 const VERSION: &str = "version";
-const CONFIG_FILE: &str = "config.file";
+pub(super) const CONFIG_FILE: &str = "config.file";
 const CONFIG_CHECK: &str = "config.check";
+const SYSTEMD_SOCKET: &str = "web.systemd-socket";
 
-const fn switch(name: &'static str, key: &'static str, help: &'static str) -> Flag {
-    Flag { name, short: None, kind: Kind::Switch, key, default: "", help }
+/// A flag that is no setting.
+const fn program_flag(name: &'static str, kind: Kind, help: &'static str) -> Flag {
+    Flag { name, short: None, kind, key: "", default: String::new(), help }
 }
 
-const fn text(name: &'static str, key: &'static str, default: &'static str, help: &'static str) -> Flag {
-    Flag { name, short: None, kind: Kind::Text, key, default, help }
-}
+/// All flags, in the order of the help.
+static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
+    let switch = |name, help| program_flag(name, Kind::Switch, help);
+    let before = [
+        Flag {
+            short: Some('h'),
+            ..switch(HELP, "Show context-sensitive help (also try --help-long and --help-man).")
+        },
+        switch(HELP_LONG, ""),
+        switch(HELP_MAN, ""),
+        switch(COMPLETION, ""),
+        switch(SCRIPT_BASH, ""),
+        switch(SCRIPT_ZSH, ""),
+        program_flag(
+            CONFIG_FILE,
+            Kind::Text,
+            "TOML file with settings. The environment (TALLYGATE_...) goes over it, flags go over both.",
+        ),
+        switch(CONFIG_CHECK, "Check all settings, say whether they are valid, and exit."),
+    ];
+    let after = [switch(VERSION, "Show application version.")];
+    before.into_iter().chain(of_settings()).chain(after).collect()
+});
 
-/// In the order of the help.
-const FLAGS: &[Flag] = &[
-    Flag {
-        short: Some('h'),
-        ..switch(HELP, "", "Show context-sensitive help (also try --help-long and --help-man).")
-    },
-    switch(HELP_LONG, "", ""),
-    switch(HELP_MAN, "", ""),
-    switch(COMPLETION, "", ""),
-    switch(SCRIPT_BASH, "", ""),
-    switch(SCRIPT_ZSH, "", ""),
-    text(
-        CONFIG_FILE,
-        "",
-        "",
-        "TOML file with settings. The environment (TALLYGATE_...) goes over it, flags go over both.",
-    ),
-    switch(CONFIG_CHECK, "", "Check all settings, say whether they are valid, and exit."),
-    switch(
-        "web.systemd-socket",
-        "web.systemd_socket",
-        "Use systemd socket activation listeners instead of port listeners (Linux only).",
-    ),
-    Flag {
-        kind: Kind::Addresses,
-        ..text(
-            "web.listen-address",
-            "web.listen_address",
-            ":9091",
-            "Addresses on which to expose metrics and web interface. Repeatable for multiple addresses. \
-             Examples: `:9091` or `[::1]:9091` for http, `vsock://:9091` for vsock",
-        )
-    },
-    text(
-        "web.config.file",
-        "web.config_file",
-        "",
-        "Path to configuration file that can enable TLS or authentication. See: \
-         https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md",
-    ),
-    text("web.telemetry-path", "web.telemetry_path", "/metrics", "Path under which to expose metrics."),
-    Flag {
-        kind: Kind::Url,
-        ..text(
-            "web.external-url",
-            "web.external_url",
-            "",
-            "The URL under which the Pushgateway is externally reachable.",
-        )
-    },
-    text(
-        "web.route-prefix",
-        "web.route_prefix",
-        "",
-        "Prefix for the internal routes of web endpoints. Defaults to the path of --web.external-url.",
-    ),
-    switch("web.enable-lifecycle", "web.enable_lifecycle", "Enable shutdown via HTTP request."),
-    switch("web.enable-admin-api", "web.enable_admin_api", "Enable API endpoints for admin control actions."),
-    text(
-        "persistence.file",
-        "persistence.file",
-        "",
-        "File to persist metrics. If empty, metrics are only kept in memory. That of a stock Pushgateway is imported.",
-    ),
-    Flag {
-        kind: Kind::Duration,
-        ..text(
-            "persistence.interval",
-            "persistence.interval",
-            "5m",
-            "The minimum interval at which to write out the persistence file, with persistence.sync = \"interval\". \
-             By default every push is on disk before it is answered.",
-        )
-    },
-    switch(
-        "push.disable-consistency-check",
-        "push.disable_consistency_check",
-        "Answer pushes with 202 whatever the check of their consistency says. What fails it is still not stored.",
-    ),
-    switch(
-        "push.enable-utf8-names",
-        "push.enable_utf8_names",
-        "Allow UTF-8 characters in metric and label names.",
-    ),
-    switch(
-        "push.aggregate",
-        "aggregation.enabled",
-        "Add up counters and histograms across pushes. On by default; --no-push.aggregate makes every push \
-         replace, as the stock Pushgateway does.",
-    ),
-    Flag {
-        kind: Kind::LogLevel,
-        ..text(
-            "log.level",
-            "log.level",
-            "info",
-            "Only log messages with the given severity or above. One of: [debug, info, warn, error]",
-        )
-    },
-    Flag {
-        kind: Kind::LogFormat,
-        ..text("log.format", "log.format", "logfmt", "Output format of log messages. One of: [logfmt, json]")
-    },
-    switch(VERSION, "", "Show application version."),
-];
+/// The flags of settings, in the order of the settings. The exporter toolkit, from which the stock gateway has its
+/// listen addresses, shows the flag for systemd first.
+fn of_settings() -> Vec<Flag> {
+    let defaults = Config::default();
+    let mut flags: Vec<Flag> = settings::FLAGS
+        .iter()
+        .map(|&SettingFlag { name, kind, help, key, value }| {
+            let default = value(&defaults).as_default();
+            Flag { name, short: None, kind, key, default, help }
+        })
+        .collect();
+    flags.sort_by_key(|flag| flag.name != SYSTEMD_SOCKET);
+    flags
+}
 
 /// A flag as manual pages and completions show it.
 #[derive(Clone, Debug)]
@@ -160,35 +95,27 @@ pub struct Documented {
     /// What its value is called, if it has one.
     pub value: Option<&'static str>,
     /// The values that it may have, if these are few.
-    pub values: Vec<&'static str>,
+    pub values: &'static [&'static str],
     /// The value that it has where it is not given.
     pub default: &'static str,
 }
 
 /// The flags that the help shows.
 pub fn documented() -> impl Iterator<Item = Documented> {
-    FLAGS.iter().filter(|flag| !flag.help.is_empty()).map(
-        |&Flag { name, short, kind, default, help, .. }| {
-            let value = match kind {
-                Kind::Switch => None,
-                Kind::Addresses => Some("ADDRESS"),
-                Kind::Url => Some("URL"),
-                Kind::Duration => Some("DURATION"),
-                Kind::LogLevel => Some("LEVEL"),
-                Kind::LogFormat => Some("FORMAT"),
-                Kind::Text if name.ends_with("file") => Some("FILE"),
-                Kind::Text => Some("PATH"),
-            };
-            let values = match kind {
-                Kind::LogLevel => [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error]
-                    .map(LogLevel::name)
-                    .to_vec(),
-                Kind::LogFormat => [LogFormat::Logfmt, LogFormat::Json].map(LogFormat::name).to_vec(),
-                _ => Vec::new(),
-            };
-            Documented { name, short, help, value, values, default }
-        },
-    )
+    FLAGS.iter().filter(|flag| !flag.help.is_empty()).map(|flag| {
+        let &Flag { name, short, kind, ref default, help, .. } = flag;
+        let value = match kind {
+            Kind::Switch => None,
+            Kind::Addresses => Some("ADDRESS"),
+            Kind::Url => Some("URL"),
+            Kind::Duration => Some("DURATION"),
+            Kind::LogLevel => Some("LEVEL"),
+            Kind::LogFormat => Some("FORMAT"),
+            Kind::Text if name.ends_with("file") => Some("FILE"),
+            Kind::Text => Some("PATH"),
+        };
+        Documented { name, short, help, value, values: kind.values(), default }
+    })
 }
 
 /// What the program is asked to do.
@@ -338,7 +265,7 @@ pub fn invocation(
         .collect::<Result<Vec<_>, _>>()
         .map_err(usage)?;
     let (command, arguments) = Command::of(arguments).map_err(usage)?;
-    let Parsed { given, error } = grammar::parse(FLAGS, arguments.clone());
+    let Parsed { given, error } = grammar::parse(&FLAGS, arguments.clone());
     if let Some(text) = text_before_errors(&program, &given, &arguments) {
         return Ok(Invocation::Print(text));
     }
@@ -346,7 +273,7 @@ pub fn invocation(
         return Err(usage(error.into()));
     }
     if is_given(&given, HELP) {
-        return Ok(Invocation::Print(help::usage(&program, FLAGS)));
+        return Ok(Invocation::Print(help::usage(&program, &FLAGS)));
     }
     let overrides = overrides(&given).map_err(usage)?;
     let environment: HashMap<String, String> = env.collect();
@@ -373,12 +300,12 @@ fn text_before_errors(program: &str, given: &[Given], arguments: &[String]) -> O
     {
         let words = arguments.iter().skip_while(|argument| *argument != "--completion-bash").skip(1);
         let words: Vec<String> = words.skip_while(|word| *word == "--").cloned().collect();
-        return Some(help::completion(FLAGS, &words));
+        return Some(help::completion(&FLAGS, &words));
     }
     given.iter().find_map(|given| match given.flag.name {
         // Without commands the long help is the help.
-        HELP_LONG => Some(help::usage(program, FLAGS)),
-        HELP_MAN => Some(help::manual(program, FLAGS, &build_info())),
+        HELP_LONG => Some(help::usage(program, &FLAGS)),
+        HELP_MAN => Some(help::manual(program, &FLAGS, &build_info())),
         SCRIPT_BASH => Some(help::bash_script(program)),
         SCRIPT_ZSH => Some(help::zsh_script(program)),
         VERSION => Some(help::version(&build_info())),
@@ -449,250 +376,4 @@ fn check_value(kind: Kind, value: &str) -> Result<(), UsageError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Invocation, StartError> {
-        let arguments =
-            std::iter::once("/usr/bin/tallygate").chain(arguments.iter().copied()).map(OsString::from);
-        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        invocation(arguments, environment, None)
-    }
-
-    fn config(arguments: &[&str]) -> Config {
-        match run(arguments, &[]) {
-            Ok(Invocation::Run(config)) => *config,
-            other => panic!("{arguments:?}: {other:?}"),
-        }
-    }
-
-    fn printed(arguments: &[&str]) -> String {
-        match run(arguments, &[]) {
-            Ok(Invocation::Print(text)) => text,
-            other => panic!("{arguments:?}: {other:?}"),
-        }
-    }
-
-    fn error(arguments: &[&str]) -> String {
-        run(arguments, &[]).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn no_flags_are_the_defaults() {
-        assert_eq!(config(&[]), Config::default());
-    }
-
-    #[test]
-    fn the_help_shows_the_defaults_in_force() {
-        let in_force = Config::default().startup_flags();
-        for flag in FLAGS.iter().filter(|flag| !matches!(flag.kind, Kind::Switch | Kind::Duration)) {
-            assert_eq!(in_force[flag.name], flag.default, "{}", flag.name);
-        }
-    }
-
-    #[test]
-    fn startup_flags_are_all_that_do_not_make_the_program_stop() {
-        let in_force = Config::default().startup_flags();
-        let stopping =
-            [HELP, HELP_LONG, HELP_MAN, COMPLETION, SCRIPT_BASH, SCRIPT_ZSH, VERSION, CONFIG_CHECK];
-        let mut names: Vec<&str> =
-            FLAGS.iter().map(|flag| flag.name).filter(|name| !stopping.contains(name)).collect();
-        names.sort_unstable();
-        assert_eq!(in_force.keys().map(String::as_str).collect::<Vec<_>>(), names);
-    }
-
-    #[test]
-    fn every_flag_reaches_its_setting() {
-        let flags = config(&[
-            "--web.listen-address=127.0.0.1:1",
-            "--web.listen-address",
-            "[::1]:2",
-            "--web.telemetry-path=m",
-            "--web.external-url=http://x/y",
-            "--web.route-prefix=p/",
-            "--web.enable-lifecycle",
-            "--web.enable-admin-api",
-            "--no-web.systemd-socket",
-            "--web.config.file=",
-            "--persistence.file=007",
-            "--persistence.interval=90s",
-            "--push.disable-consistency-check",
-            "--push.enable-utf8-names",
-            "--no-push.aggregate",
-            "--log.level=WARN",
-            "--log.format=json",
-        ])
-        .startup_flags();
-        for (name, value) in [
-            ("web.listen-address", "127.0.0.1:1,[::1]:2"),
-            ("web.telemetry-path", "m"),
-            ("web.external-url", "http://x/y"),
-            ("web.route-prefix", "/p"),
-            ("web.enable-lifecycle", "true"),
-            ("web.enable-admin-api", "true"),
-            ("web.systemd-socket", "false"),
-            ("web.config.file", ""),
-            ("persistence.file", "007"),
-            ("persistence.interval", "1m30s"),
-            ("push.disable-consistency-check", "true"),
-            ("push.enable-utf8-names", "true"),
-            ("push.aggregate", "false"),
-            ("log.level", "warn"),
-            ("log.format", "json"),
-        ] {
-            assert_eq!(flags[name], value, "{name}");
-        }
-    }
-
-    /// The messages were recorded from the stock gateway 1.11.2.
-    #[test]
-    fn wrong_values_are_refused_in_the_words_of_stock() {
-        for (arguments, message) in [
-            (
-                &["--persistence.file=a", "--persistence.file=a"][..],
-                "flag 'persistence.file' cannot be repeated",
-            ),
-            (
-                &["--web.enable-lifecycle", "--no-web.enable-lifecycle"],
-                "flag 'web.enable-lifecycle' cannot be repeated",
-            ),
-            (&["--log.level=INFO", "--log.level=debug"], "flag 'log.level' cannot be repeated"),
-            (&["--log.level=foo"], "unrecognized log level foo"),
-            (&["--log.level=warning"], "unrecognized log level warning"),
-            (&["--log.level="], "unrecognized log level "),
-            (&["--log.format=JSON"], "unrecognized log format JSON"),
-            (&["--log.format=x", "--log.level=y"], "unrecognized log format x"),
-            (&["--log.level=y", "--log.format=x"], "unrecognized log level y"),
-            (&["--persistence.interval=1d"], r#"time: unknown unit "d" in duration "1d""#),
-            (&["--web.external-url=::bad"], r#"invalid URL: parse "::bad": missing protocol scheme"#),
-            (&["--log.level=x", "--bogus"], "unknown long flag '--bogus'"),
-            (&["-p"], "unknown short flag '-p'"),
-        ] {
-            assert_eq!(error(arguments), format!("tallygate: error: {message}, try --help"));
-        }
-    }
-
-    #[test]
-    fn wrong_settings_are_refused() {
-        for (arguments, message) in [
-            (
-                &["--web.telemetry-path=/status"][..],
-                "web.telemetry_path: path \"/status\" is taken by the gateway itself",
-            ),
-            (&["--web.listen-address=vsock://:9091"], "web.listen_address: vsock:// is not supported yet"),
-            (&["--web.listen-address=x"], "address x: missing port in address, try --help"),
-            (&["--web.listen-address=:1,:2"], "address :1,:2: too many colons in address, try --help"),
-            (&["--persistence.interval=-5m"], "time: negative duration \"-5m\", try --help"),
-        ] {
-            assert_eq!(error(arguments), format!("tallygate: error: {message}"));
-        }
-        assert_eq!(run(&["--bogus"], &[]).unwrap_err().exit_code(), 1);
-    }
-
-    /// Orders were recorded from the stock gateway 1.11.2.
-    #[test]
-    fn printing_comes_before_or_after_errors_as_in_stock() {
-        let help = printed(&["--help"]);
-        for arguments in [
-            &["-h"][..],
-            &["--no-help"],
-            &["--log.level=foo", "--help"],
-            &["--help", "-h"],
-            &["--help-long", "foo"],
-        ] {
-            assert_eq!(printed(arguments), help, "{arguments:?}");
-        }
-        let version = printed(&["--version"]);
-        for arguments in [
-            &["--version", "--bogus"][..],
-            &["--help", "--version"],
-            &["--log.level=foo", "--version"],
-            &["--no-version"],
-        ] {
-            assert_eq!(printed(arguments), version, "{arguments:?}");
-        }
-        for arguments in [
-            &["--help", "foo"][..],
-            &["--help", "--bogus"],
-            &["--bogus", "--version"],
-            &["--no-completion-bash", "x"],
-        ] {
-            assert!(error(arguments).ends_with(", try --help"), "{arguments:?}");
-        }
-    }
-
-    #[test]
-    fn the_help_has_the_shape_of_kingpin() {
-        let help = printed(&["--help"]);
-        assert!(
-            help.starts_with("usage: tallygate [<flags>]\n\nA Prometheus Pushgateway that adds"),
-            "{help}"
-        );
-        for line in [
-            "  -h, --[no-]help                Show context-sensitive help (also try",
-            "      --web.listen-address=:9091 ...",
-            "      --[no-]web.enable-lifecycle",
-            "                                 Enable shutdown via HTTP request.",
-            "      --web.config.file=\"\"       Path to configuration file that can enable TLS",
-            "      --persistence.interval=5m  The minimum interval at which to write out the",
-            "      --[no-]push.aggregate      Add up counters and histograms across pushes.",
-            "      --[no-]version             Show application version.",
-        ] {
-            assert!(help.lines().any(|shown| shown == line), "{line}\n{help}");
-        }
-        let too_long = |line: &&str| line.len() > 80 && !line.contains("https://");
-        assert_eq!(help.lines().find(too_long), None);
-        assert!(!help.contains("completion"));
-    }
-
-    #[test]
-    fn the_version_has_the_shape_of_stock() {
-        let text = printed(&["--version"]);
-        let lines: Vec<&str> = text.lines().collect();
-        let first = format!("tallygate, version {} (branch: ", env!("CARGO_PKG_VERSION"));
-        assert!(lines[0].starts_with(&first), "{text}");
-        let names: Vec<&str> = lines[1..].iter().map(|line| line[..20].trim_end()).collect();
-        assert_eq!(names, ["  build user:", "  build date:", "  rust version:", "  platform:", "  tags:"]);
-    }
-
-    #[test]
-    fn completion_knows_flags_and_values() {
-        assert!(printed(&["--completion-bash", "--", "--web.c"]).contains("\n--web.config.file\n"));
-        assert!(printed(&["--completion-bash", "--bogus"]).starts_with("--help\n"));
-        assert_eq!(printed(&["--completion-bash", "--", "--log.level", ""]), "debug\ninfo\nwarn\nerror\n");
-        assert_eq!(printed(&["--completion-bash", "--", "--persistence.file", ""]), "\n");
-        assert!(printed(&["--completion-script-bash"]).contains("complete -F _tallygate_bash_autocomplete"));
-        assert!(printed(&["--completion-script-zsh"]).starts_with("#compdef tallygate\n"));
-        assert!(printed(&["--help-man"]).starts_with(".TH tallygate 1 "));
-    }
-
-    #[test]
-    fn the_check_says_whether_settings_are_valid() {
-        assert!(
-            matches!(run(&["--config.check"], &[]), Ok(Invocation::Check { text, .. }) if text == "OK: settings are valid\n")
-        );
-        assert!(matches!(run(&["--no-config.check"], &[]), Ok(Invocation::Run(_))));
-        assert!(run(&["--config.check", "--web.telemetry-path=m"], &[]).is_err());
-    }
-
-    #[test]
-    fn the_file_comes_from_the_flag_or_else_from_the_environment() {
-        let variable = [(CONFIG_FILE_VARIABLE, "/nonexistent/variable")];
-        assert!(run(&[], &variable).unwrap_err().to_string().contains("/nonexistent/variable"));
-        let flag = ["--config.file=/nonexistent/flag"];
-        assert!(run(&flag, &variable).unwrap_err().to_string().contains("/nonexistent/flag"));
-        assert!(run(&["--config.file="], &variable).is_ok());
-        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/config/tallygate.toml");
-        assert_eq!(config(&["--config.file", sample]).startup_flags()["config.file"], sample);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn arguments_must_be_text() {
-        use std::os::unix::ffi::OsStringExt as _;
-
-        let arguments = [OsString::from("tallygate"), OsString::from_vec(vec![0xff])];
-        let error = invocation(arguments.into_iter(), std::iter::empty(), None).unwrap_err().to_string();
-        assert_eq!(error, "tallygate: error: argument \"\\xFF\" is not valid UTF-8, try --help");
-    }
-}
+mod tests;

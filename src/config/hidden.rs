@@ -3,7 +3,7 @@
 //! A token or a password in the wrong place is still one, so nothing below `access` is quoted: the place says what
 //! is meant.
 
-use super::access;
+use super::{access, settings};
 
 /// The table whose values are never shown.
 const TABLE: &str = "access";
@@ -21,7 +21,7 @@ pub(super) fn known_part(key: &str) -> &str {
     let mut parts = key.split('.').skip(1);
     match (parts.next(), parts.next()) {
         (Some("tokens"), Some(name)) if !access::TOKEN_KEYS.contains(&name) => "access.tokens",
-        (Some(name), _) if access::KEYS.contains(&name) => key,
+        (Some(name), _) if settings::KEYS.contains(&&*format!("{TABLE}.{name}")) => key,
         _ => TABLE,
     }
 }

@@ -9,6 +9,9 @@ use rustix::process::{Resource, getrlimit};
 /// What is more is no limit: version 1 of control groups says so by a number near to 2^63.
 const NO_LIMIT: u64 = 1 << 60;
 
+/// Each thread that serves has this much to itself.
+const WORKER_BYTES: u64 = 32 << 20;
+
 /// What the process may have, and who says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowance {
@@ -36,6 +39,31 @@ impl fmt::Display for Source {
             Source::AddressSpace => f.write_str("RLIMIT_AS"),
             Source::Data => f.write_str("RLIMIT_DATA"),
         }
+    }
+}
+
+/// What was chosen for limits that are not set, because the system limits the memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fitting {
+    /// What the system allows.
+    pub allowance: Allowance,
+    /// The settings that are not set, with what was chosen for them.
+    pub chosen: Vec<(&'static str, u64)>,
+    /// What the gateway takes at most with all its limits, in bytes.
+    pub need: u64,
+}
+
+impl Fitting {
+    /// How many threads may serve.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        usize::try_from(self.allowance.bytes / WORKER_BYTES).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// The settings that were chosen, as they would be written.
+    #[must_use]
+    pub fn settings(&self) -> String {
+        self.chosen.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ")
     }
 }
 

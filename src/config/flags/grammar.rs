@@ -9,40 +9,11 @@ use std::path::Path;
 
 use thiserror::Error;
 
+use crate::config::flag::{Flag, Kind};
 use crate::config::regular;
 
 /// `@file`s may name further files; more than this many means that they go in circles.
 const MOST_FILES: usize = 100;
-
-/// What kind of value a flag takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// None: it is there, or there as `--no-…`.
-    Switch,
-    Text,
-    /// Text, and the flag may be repeated.
-    Addresses,
-    Url,
-    Duration,
-    LogLevel,
-    LogFormat,
-}
-
-/// One flag of the command line.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Flag {
-    /// The long name without dashes.
-    pub(super) name: &'static str,
-    /// The letter of the short form.
-    pub(super) short: Option<char>,
-    pub(super) kind: Kind,
-    /// The dotted key of the setting, empty for flags that are none.
-    pub(super) key: &'static str,
-    /// The default as the help shows it.
-    pub(super) default: &'static str,
-    /// What it is for; flags without a text are not shown.
-    pub(super) help: &'static str,
-}
 
 /// A flag that was given, with its value; switches have `true` or `false`.
 #[derive(Debug, PartialEq, Eq)]
@@ -204,10 +175,24 @@ mod tests {
     use super::*;
 
     const TABLE: &[Flag] = &[
-        Flag { name: "help", short: Some('h'), kind: Kind::Switch, key: "", default: "", help: "x" },
-        Flag { name: "on", short: None, kind: Kind::Switch, key: "", default: "", help: "x" },
-        Flag { name: "file", short: None, kind: Kind::Text, key: "", default: "", help: "x" },
-        Flag { name: "listen", short: None, kind: Kind::Addresses, key: "", default: "", help: "x" },
+        Flag {
+            name: "help",
+            short: Some('h'),
+            kind: Kind::Switch,
+            key: "",
+            default: String::new(),
+            help: "x",
+        },
+        Flag { name: "on", short: None, kind: Kind::Switch, key: "", default: String::new(), help: "x" },
+        Flag { name: "file", short: None, kind: Kind::Text, key: "", default: String::new(), help: "x" },
+        Flag {
+            name: "listen",
+            short: None,
+            kind: Kind::Addresses,
+            key: "",
+            default: String::new(),
+            help: "x",
+        },
     ];
 
     fn read(arguments: &[&str]) -> (Vec<String>, Option<String>) {

@@ -1,7 +1,7 @@
 //! What the program prints about itself: help, manual page, completion, version.
 
-use super::grammar::{Flag, Kind};
-use crate::config::{BuildInfo, LogFormat, LogLevel};
+use crate::config::build::BuildInfo;
+use crate::config::flag::{Flag, Kind};
 
 const WIDTH: usize = 80;
 const INDENT: usize = 2;
@@ -94,17 +94,13 @@ pub(super) fn completion(flags: &[Flag], words: &[String]) -> String {
         [] => ("", ""),
     };
     let name = last.strip_prefix("--").or_else(|| before.strip_prefix("--")).unwrap_or_default();
-    let choices: Vec<String> = match flags.iter().find(|flag| flag.name == name).map(|flag| flag.kind) {
-        Some(Kind::LogLevel) => [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error]
-            .map(|level| level.name().to_owned())
-            .into(),
-        Some(Kind::LogFormat) => {
-            [LogFormat::Logfmt, LogFormat::Json].map(|format| format.name().to_owned()).into()
-        }
+    let kind = flags.iter().find(|flag| flag.name == name).map(|flag| flag.kind);
+    let choices: Vec<String> = match kind {
         Some(Kind::Switch) | None if last.is_empty() || last.starts_with('-') => {
             flags.iter().filter(|flag| !flag.help.is_empty()).map(|flag| format!("--{}", flag.name)).collect()
         }
-        _ => Vec::new(),
+        Some(kind) => kind.values().iter().map(|value| (*value).to_owned()).collect(),
+        None => Vec::new(),
     };
     choices.join("\n") + "\n"
 }
