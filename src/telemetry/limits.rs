@@ -4,21 +4,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use prometheus::core::Collector;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 
+use super::declare::metrics;
 use crate::model::kind::Kind;
 use crate::model::limits::Limit;
 
-/// The families that are declared here.
-pub(super) const FAMILIES: [(&str, Kind); 6] = [
-    ("tallygate_limit_hits_total", Kind::Counter),
-    ("tallygate_connections", Kind::Gauge),
-    ("tallygate_requests_in_flight", Kind::Gauge),
-    ("tallygate_scrapes_in_flight", Kind::Gauge),
-    ("tallygate_body_bytes_in_flight", Kind::Gauge),
-    ("tallygate_store_bytes", Kind::Gauge),
-];
+metrics! {
+    /// The metrics of [`Limits`].
+    struct Metrics {
+        hits: IntCounterVec by ["limit"] = "tallygate_limit_hits_total",
+            "How often a limit was hit: connections, requests and pushes that were refused, and clients that were too \
+             slow.";
+        connections: IntGauge = "tallygate_connections",
+            "Open connections.";
+        requests_in_flight: IntGauge = "tallygate_requests_in_flight",
+            "Requests that are being answered.";
+        scrapes_in_flight: IntGauge = "tallygate_scrapes_in_flight",
+            "Scrapes and other large answers that are being sent, this one included.";
+        body_bytes_in_flight: IntGauge = "tallygate_body_bytes_in_flight",
+            "Memory of large and of compressed bodies that are being read.";
+        store_bytes: IntGauge = "tallygate_store_bytes",
+            "Size of everything that the gateway holds, as limits.store_bytes counts it.";
+    }
+}
 
 /// A limit that is hit again and again is logged this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -89,15 +98,13 @@ impl Drop for Share {
 /// Metrics of limits.
 #[derive(Clone, Debug)]
 pub struct Limits {
+    metrics: Metrics,
     hits: Arc<[IntCounter]>,
-    hits_by_limit: IntCounterVec,
     /// When each was logged last, in seconds since `started`, from 1.
     logged: Arc<[AtomicU64]>,
     started: Instant,
     /// How much there is of [`IN_FLIGHT`].
-    used: [Arc<AtomicU64>; 4],
-    in_flight: [IntGauge; 4],
-    store_bytes: IntGauge,
+    used: [Arc<AtomicU64>; IN_FLIGHT.len()],
 }
 
 /// What there is a [`Quota`] for.
@@ -105,44 +112,18 @@ const IN_FLIGHT: [Limit; 4] =
     [Limit::Connections, Limit::RequestsInFlight, Limit::ScrapesInFlight, Limit::BodyBytesInFlight];
 
 impl Limits {
-    pub(super) fn new() -> prometheus::Result<Limits> {
-        let hits_by_limit = IntCounterVec::new(
-            Opts::new(
-                "tallygate_limit_hits_total",
-                "How often a limit was hit: connections, requests and pushes that were refused, and clients that were too slow.",
-            ),
-            &["limit"],
-        )?;
-        let hits = Limit::ALL.map(|limit| hits_by_limit.with_label_values(&[limit.name()]));
+    pub(super) const FAMILIES: &[(&'static str, Kind)] = Metrics::FAMILIES;
+
+    pub(super) fn new(registry: &Registry) -> prometheus::Result<Limits> {
+        let metrics = Metrics::new(registry)?;
+        let hits = Limit::ALL.map(|limit| metrics.hits.with_label_values(&[limit.name()]));
         Ok(Limits {
+            metrics,
             hits: hits.into(),
-            hits_by_limit,
             logged: Limit::ALL.map(|_| AtomicU64::new(0)).into(),
             started: Instant::now(),
             used: Default::default(),
-            in_flight: [
-                IntGauge::new("tallygate_connections", "Open connections.")?,
-                IntGauge::new("tallygate_requests_in_flight", "Requests that are being answered.")?,
-                IntGauge::new(
-                    "tallygate_scrapes_in_flight",
-                    "Scrapes and other large answers that are being sent, this one included.",
-                )?,
-                IntGauge::new(
-                    "tallygate_body_bytes_in_flight",
-                    "Memory of large and of compressed bodies that are being read.",
-                )?,
-            ],
-            store_bytes: IntGauge::new(
-                "tallygate_store_bytes",
-                "Size of everything that the gateway holds, as limits.store_bytes counts it.",
-            )?,
         })
-    }
-
-    pub(super) fn collectors(&self) -> impl Iterator<Item = Box<dyn Collector>> {
-        let gauges = self.in_flight.iter().chain([&self.store_bytes]);
-        let gauges = gauges.map(|gauge| Box::new(gauge.clone()) as Box<dyn Collector>);
-        gauges.chain([Box::new(self.hits_by_limit.clone()) as Box<dyn Collector>])
     }
 
     /// A limit was hit.
@@ -166,9 +147,17 @@ impl Limits {
         Quota(Arc::new(Counted { limit, used: self.used[at].clone(), most, limits: self.clone() }))
     }
 
-    pub(super) fn show(&self, store_bytes: i64) {
-        self.store_bytes.set(store_bytes);
-        for (gauge, used) in self.in_flight.iter().zip(&self.used) {
+    /// Brings the metrics up to date.
+    pub(super) fn update(&self, store_bytes: i64) {
+        let metrics = &self.metrics;
+        metrics.store_bytes.set(store_bytes);
+        let in_flight = [
+            &metrics.connections,
+            &metrics.requests_in_flight,
+            &metrics.scrapes_in_flight,
+            &metrics.body_bytes_in_flight,
+        ];
+        for (gauge, used) in in_flight.into_iter().zip(&self.used) {
             gauge.set(i64::try_from(used.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
         }
     }
@@ -180,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_quota_is_given_back() {
-        let limits = Limits::new().unwrap();
+        let limits = Limits::new(&Registry::new()).unwrap();
         let quota = limits.quota(Limit::BodyBytesInFlight, 10);
         let mut share = quota.take(6).unwrap();
         assert!(quota.take(5).is_none() && quota.take(4).is_some());
