@@ -17,12 +17,12 @@ pub mod flags;
 mod hidden;
 pub mod host;
 mod layers;
-pub mod limits;
 mod list;
 pub mod memory;
 mod network;
 pub mod regular;
 mod settings;
+pub mod unlimited;
 pub mod web;
 
 pub use build::{BuildInfo, build_info};
@@ -37,7 +37,7 @@ impl Web {
         address::join(&self.route_prefix, &self.telemetry_path)
     }
 
-    /// The prefix of links that users follow: the path of the external URL, whatever the routes are.
+    /// The prefix of links that users follow: the path of the external URL. It may differ from the route prefix.
     #[must_use]
     pub fn external_prefix(&self) -> String {
         address::route_prefix("", &self.external_url).unwrap_or_default()
@@ -45,8 +45,8 @@ impl Web {
 }
 
 impl Config {
-    /// Whether scrapes are offered the formats and compressions of the stock gateway and no others. Where
-    /// that is not set, it goes with whether the gateway replaces as the stock gateway does.
+    /// Whether scrapes are offered the formats and compressions of the stock gateway and no others. The default is
+    /// yes if aggregation is off.
     #[must_use]
     pub fn has_stock_formats(&self) -> bool {
         self.exposition.stock_formats.unwrap_or(!self.aggregation.enabled)

@@ -27,12 +27,12 @@ use crate::store::definition::OwnFamily;
 
 use declare::metrics;
 pub use families::{Family, Row, RowValue};
-use idempotency::Idempotency;
+use idempotency::IdempotencyMetrics;
 use window::{PUSH_METHODS, SummaryVec};
 
 metrics! {
     /// Metrics of requests, pushes and groups.
-    struct Metrics {
+    struct RequestMetrics {
         build_info: IntGaugeVec by ["branch", "goarch", "goos", "goversion", "revision", "tags", "version"] =
             "pushgateway_build_info",
             "A metric with a constant '1' value labeled by version, revision, branch, goversion from which pushgateway \
@@ -61,35 +61,35 @@ metrics! {
 #[derive(Debug)]
 pub struct Telemetry {
     registry: Registry,
-    metrics: Metrics,
-    /// `pushgateway_http_requests_total` for accepted pushes with POST and PUT. They are nearly all requests, so their
-    /// counters are looked up once.
+    metrics: RequestMetrics,
+    /// `pushgateway_http_requests_total` for accepted pushes with POST and PUT. Nearly all requests are such pushes, so
+    /// these counters are looked up only once.
     accepted: [OnceLock<IntCounter>; PUSH_METHODS.len()],
     accepted_pushes: IntCounter,
-    idempotency: Idempotency,
-    limits: limits::Limits,
-    commits: persistence::Commits,
-    queue: persistence::Queue,
-    web: web::Web,
+    idempotency: IdempotencyMetrics,
+    limits: limits::LimitMetrics,
+    commits: persistence::CommitMetrics,
+    queue: persistence::QueueMetrics,
+    web: web::WebMetrics,
 }
 
-/// The names of the gateway's own families and their types. Jobs that push their whole registry push
-/// `process_*` too, so those are shared with them; they are among them with `process_metrics`.
+/// The names of the gateway's own families and their types, with `process_metrics` also `process_*`. Jobs that push
+/// their whole registry push `process_*` too, so these names are shared with them.
 pub fn own_families(process_metrics: bool) -> impl Iterator<Item = (String, OwnFamily)> {
     let own = |is_shared| move |(name, kind): (&str, Kind)| (name.to_owned(), OwnFamily { kind, is_shared });
     let process = process::families().filter(move |_| process_metrics);
     ours().map(own(false)).chain(process.map(own(true)))
 }
 
-/// The families that no other program has.
+/// The families whose names jobs may not push.
 fn ours() -> impl Iterator<Item = (&'static str, Kind)> {
     let families = [
-        Metrics::FAMILIES,
-        Idempotency::FAMILIES,
-        limits::Limits::FAMILIES,
-        persistence::Commits::FAMILIES,
-        persistence::Queue::FAMILIES,
-        web::Web::FAMILIES,
+        RequestMetrics::FAMILIES,
+        IdempotencyMetrics::FAMILIES,
+        limits::LimitMetrics::FAMILIES,
+        persistence::CommitMetrics::FAMILIES,
+        persistence::QueueMetrics::FAMILIES,
+        web::WebMetrics::FAMILIES,
     ];
     families.into_iter().flatten().copied()
 }
@@ -102,22 +102,22 @@ impl Telemetry {
     /// Never in a build that passes the tests: names and labels are constants.
     pub fn new(process_metrics: bool) -> prometheus::Result<Telemetry> {
         let registry = Registry::new();
-        let metrics = Metrics::new(&registry)?;
+        let metrics = RequestMetrics::new(&registry)?;
         show_build(&metrics.build_info);
         metrics.pushes.with_label_values(&["refused"]);
         metrics.pushes.with_label_values(&["malformed"]);
         if process_metrics {
             registry.register(Box::new(process::ProcessCollector::new()?))?;
         }
-        let (commits, web) = (persistence::Commits::new(&registry)?, web::Web::new(&registry)?);
+        let (commits, web) = (persistence::CommitMetrics::new(&registry)?, web::WebMetrics::new(&registry)?);
         commits.prepare();
         web.prepare();
         Ok(Telemetry {
             accepted: Default::default(),
             accepted_pushes: metrics.pushes.with_label_values(&["accepted"]),
-            idempotency: Idempotency::new(&registry)?,
-            limits: limits::Limits::new(&registry)?,
-            queue: persistence::Queue::new(&registry)?,
+            idempotency: IdempotencyMetrics::new(&registry)?,
+            limits: limits::LimitMetrics::new(&registry)?,
+            queue: persistence::QueueMetrics::new(&registry)?,
             commits,
             web,
             metrics,
@@ -158,48 +158,48 @@ impl Telemetry {
         self.metrics.suspected.inc();
     }
 
-    /// Counts a push whose body could not be read.
+    /// Counts a push whose body can't be parsed.
     pub fn push_malformed(&self) {
         self.metrics.pushes.with_label_values(&["malformed"]).inc();
     }
 
-    /// Counts a push that was refused for this reason.
+    /// Counts a well-formed push that was refused for this reason.
     pub fn push_refused(&self, reason: &str) {
         self.metrics.pushes.with_label_values(&["refused"]).inc();
         self.metrics.refusals.with_label_values(&[reason]).inc();
     }
 
-    /// Counts a request that had been applied before.
+    /// Counts a request that was applied before and changed nothing now.
     pub fn replayed(&self) {
         self.idempotency.replayed();
     }
 
-    /// Counts a request whose idempotency key had come with another body.
+    /// Counts a request whose idempotency key was used before with another body.
     pub fn key_reused(&self) {
         self.idempotency.key_reused();
     }
 
     /// The metrics of limits.
-    pub fn limits(&self) -> &limits::Limits {
+    pub fn limits(&self) -> &limits::LimitMetrics {
         &self.limits
     }
 
     /// The metrics of commits.
-    pub fn commits(&self) -> &persistence::Commits {
+    pub fn commits(&self) -> &persistence::CommitMetrics {
         &self.commits
     }
 
     /// The metrics of the writer's queue.
-    pub fn queue(&self) -> &persistence::Queue {
+    pub fn queue(&self) -> &persistence::QueueMetrics {
         &self.queue
     }
 
     /// The metrics of TLS and logins.
-    pub fn web(&self) -> &web::Web {
+    pub fn web(&self) -> &web::WebMetrics {
         &self.web
     }
 
-    /// All own families as they are now, sorted by name.
+    /// All own families with their current values, sorted by name.
     pub fn families(&self, store: &Store, now: Moment) -> Vec<Family> {
         self.idempotency.update(store.keys(), now);
         self.metrics.groups.set(store.group_count());

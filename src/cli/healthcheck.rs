@@ -1,7 +1,6 @@
 //! `tallygate healthcheck`: for probes that can only run a program.
 //!
-//! Without `--url` it asks the gateway that the same flags, environment and configuration file would start, on this
-//! machine.
+//! Without `--url` it asks the gateway on this machine that has the same flags, environment and configuration file.
 
 use std::ffi::OsString;
 use std::fs;
@@ -38,16 +37,16 @@ pub struct Arguments {
     serving: Vec<OsString>,
 }
 
-/// Why it is not known where the gateway is.
+/// Why the gateway's address or certificate is not known.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SettingsError {
-    /// The gateway would not start either.
+    /// The settings are wrong, so that the gateway would not start either.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The flags do not start a gateway.
+    /// The flags print something instead of starting a gateway.
     #[error("these flags start no gateway")]
     NoGateway,
-    /// The address is not in the settings.
+    /// The settings do not tell the address.
     #[error("{0}: name the gateway with --url")]
     NoAddress(&'static str),
     /// The web configuration can't be used.
@@ -77,7 +76,7 @@ impl Arguments {
             .map_err(|reason| CommandError::NotHealthy(format!("{}: {reason}", gateway.url())))?;
         match answer.status {
             200 => Ok(()),
-            // Whoever wants to know who asks is alive.
+            // A gateway that asks for a login is alive.
             401 | 403 if !self.ready => Ok(()),
             status => {
                 let reason = format!("{}: {status}{}", gateway.url(), said(&answer.text));
@@ -98,12 +97,12 @@ fn config(serving: Vec<OsString>) -> Result<Config, SettingsError> {
     }
 }
 
-/// A login from the settings: each may ask for health.
+/// A token from the settings. Every login may ask for health.
 fn token(config: &Config) -> Option<String> {
     let file = config.access.tokens.iter().find_map(|token| match &token.source {
         TokenSource::File(path) => Some(path),
         TokenSource::Sha256(_) => None,
     })?;
-    // Without it the question is asked all the same.
+    // If the file can't be read, the request is sent without a login.
     fs::read_to_string(file).ok().map(|token| format!("Bearer {}", token.trim()))
 }

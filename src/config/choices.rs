@@ -1,4 +1,4 @@
-//! Settings that have one of a few values, each value declared once with its name.
+//! The types of settings that have one of a few values. Each value is declared once, with its name.
 
 use serde::Deserialize;
 
@@ -55,16 +55,16 @@ choices! {
 
     /// What PUT does to the metrics of a group.
     PutMode {
-        /// Replaces all of them.
+        /// PUT replaces all of them.
         #[default]
         Replace = "replace",
-        /// Adds those that add and replaces the rest.
+        /// PUT adds counters, histograms and summaries, and replaces the rest.
         Aggregate = "aggregate",
     }
 
     /// How severe a log line is, least first. The names are also those in log lines.
     LogLevel {
-        /// For whoever looks into one request.
+        /// Details of single requests.
         Debug = "debug",
         /// What an operator wants to know.
         #[default]
@@ -104,7 +104,7 @@ impl TryFrom<String> for PutMode {
 impl TryFrom<String> for LogLevel {
     type Error = String;
 
-    /// The stock gateway takes capital letters here, and nowhere else.
+    /// Accepts capital letters, as the stock gateway does for this setting alone.
     fn try_from(name: String) -> Result<Self, String> {
         Self::named(&name.to_lowercase())
     }

@@ -8,7 +8,7 @@ use super::duration;
 /// What kind of value a flag takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// None: it is there, or there as `--no-…`.
+    /// No value: the flag is given as `--…` or `--no-…`.
     Switch,
     Text,
     /// Text, and the flag may be repeated.
@@ -20,7 +20,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The values that it may have, if these are few.
+    /// The values to choose from; empty if any text may be one.
     pub(super) fn values(self) -> &'static [&'static str] {
         match self {
             Kind::LogLevel => LogLevel::NAMES,
@@ -42,7 +42,7 @@ pub(super) struct Flag {
     pub(super) key: &'static str,
     /// The default as the help shows it.
     pub(super) default: String,
-    /// What it is for; flags without a text are not shown.
+    /// The help text. The help leaves out flags without one.
     pub(super) help: &'static str,
 }
 

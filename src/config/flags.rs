@@ -1,7 +1,7 @@
 //! The command line: every flag of the stock gateway with its spelling and default, and our own.
 //!
-//! Turns arguments and environment into what the program is to do. Never prints and never exits;
-//! the shape of a command line is `grammar`'s business, the other sources are `layers`'.
+//! Turns arguments and environment into an [`Invocation`]. Never prints and never exits. `settings` declares the
+//! flags of settings, `grammar` splits the arguments, and `layers` reads the file and the environment.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -92,11 +92,11 @@ pub struct Documented {
     pub short: Option<char>,
     /// What it does.
     pub help: &'static str,
-    /// What its value is called, if it has one.
+    /// The placeholder for its value, if it has one.
     pub value: Option<&'static str>,
-    /// The values that it may have, if these are few.
+    /// The values to choose from; empty if any text may be one.
     pub values: &'static [&'static str],
-    /// The value that it has where it is not given.
+    /// The value if the flag is not given.
     pub default: &'static str,
 }
 
@@ -123,7 +123,7 @@ pub fn documented() -> impl Iterator<Item = Documented> {
 pub enum Invocation {
     /// Serve with these settings.
     Run(Box<Config>),
-    /// The settings are valid: if the files that they name are too, print this on stdout and exit with 0.
+    /// The settings are valid. Check the files that they name, then print this on stdout and exit with 0.
     Check {
         /// The settings.
         config: Box<Config>,
@@ -132,7 +132,7 @@ pub enum Invocation {
     },
     /// Print this on stdout and exit with 0.
     Print(String),
-    /// Write what the persistence file holds to this file, as a stock gateway would have.
+    /// Write the content of the persistence file to another file, in the stock gateway's format.
     ExportStock {
         /// The settings, which name the persistence file.
         config: Box<Config>,
@@ -147,16 +147,16 @@ pub enum StartError {
     /// The command line is wrong.
     #[error("{program}: error: {cause}, try --help")]
     Usage {
-        /// What the program was called as.
+        /// The name by which the program was called.
         program: String,
         /// What is wrong.
         #[source]
         cause: UsageError,
     },
-    /// A setting is wrong, wherever it comes from.
+    /// A setting from a flag, the environment or the file is wrong.
     #[error("{program}: error: {cause}")]
     Config {
-        /// What the program was called as.
+        /// The name by which the program was called.
         program: String,
         /// What is wrong.
         #[source]
@@ -172,13 +172,13 @@ impl StartError {
     }
 }
 
-/// What is wrong with a command line, in the words of the stock gateway.
+/// What is wrong with a command line, with the messages of the stock gateway.
 #[derive(Debug, Error)]
 pub enum UsageError {
-    /// It has not the shape of a command line.
+    /// A flag is unknown, or lacks its value.
     #[error(transparent)]
     Grammar(#[from] GrammarError),
-    /// A flag that may be given once was given again.
+    /// A flag that may be given only once was given again.
     #[error("flag '{0}' cannot be repeated")]
     Repeated(&'static str),
     /// The value of `--log.level`.
@@ -202,12 +202,12 @@ pub enum UsageError {
     /// `export` without a persistence file.
     #[error("export needs the file to read: --persistence.file, or persistence.file in a config file")]
     NothingToExport,
-    /// Settings are text; a file name that is none cannot be kept.
+    /// An argument is not UTF-8. Settings are text, so that even a file name must be.
     #[error("argument {0:?} is not valid UTF-8")]
     NotText(OsString),
 }
 
-/// What stands in front of the flags.
+/// The command before the flags.
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
     Run,
@@ -226,7 +226,7 @@ impl Command {
         arguments.remove(0);
         let is_stock = |argument: &String| argument == STOCK || argument.starts_with("--stock=");
         let Some(at) = arguments.iter().position(is_stock) else {
-            // Help is there without the rest.
+            // `export --help` needs no file.
             let is_help = |argument: &String| argument.starts_with("--help") || argument == "-h";
             let has_help = arguments.iter().any(is_help);
             return if has_help { Ok((Command::Run, arguments)) } else { Err(UsageError::NoExportFile) };
@@ -241,12 +241,12 @@ impl Command {
     }
 }
 
-/// Reads arguments, the program's name first, and environment variables. Limits that are not set follow the memory
-/// that the system allows.
+/// Reads the arguments, which begin with the program's name, and the environment variables. Limits that are not set
+/// follow the memory that the system allows.
 ///
 /// # Errors
 ///
-/// When the command line or any setting is wrong.
+/// If the command line or any setting is wrong.
 pub fn invocation(
     args: impl Iterator<Item = OsString>,
     env: impl Iterator<Item = (String, String)>,
@@ -293,7 +293,7 @@ pub fn invocation(
     }
 }
 
-/// The text of the first flag that kingpin obeys even where the rest of the command line is wrong.
+/// The output of the first flag that kingpin obeys even if the rest of the command line is wrong.
 fn text_before_errors(program: &str, given: &[Given], arguments: &[String]) -> Option<String> {
     if is_given(given, COMPLETION)
         && !given.iter().any(|flag| flag.flag.name == COMPLETION && flag.value == "false")
@@ -303,7 +303,7 @@ fn text_before_errors(program: &str, given: &[Given], arguments: &[String]) -> O
         return Some(help::completion(&FLAGS, &words));
     }
     given.iter().find_map(|given| match given.flag.name {
-        // Without commands the long help is the help.
+        // The long help also shows commands, of which there are none.
         HELP_LONG => Some(help::usage(program, &FLAGS)),
         HELP_MAN => Some(help::manual(program, &FLAGS, &build_info())),
         SCRIPT_BASH => Some(help::bash_script(program)),

@@ -1,8 +1,9 @@
-//! Settings from their sources, each over the one before: defaults, TOML file, environment, flags.
+//! Reads the settings from their sources, each of which overrides the one before: defaults, TOML file, environment,
+//! flags.
 //!
-//! The file is read twice with the same types: strictly by `toml`, whose errors know line and
-//! column, and then by `config`, which lays the sources over each other but forgets where values
-//! were written. Environment variables are checked one by one, so that an error names the variable.
+//! The file is read twice with the same types. First `toml` checks it, because its errors know line and column. Then
+//! `config` merges the sources, but does not know where values were written. Environment variables are checked one by
+//! one, so that an error names the variable.
 
 use std::collections::HashMap;
 
@@ -24,8 +25,8 @@ mod variables;
 /// A value from a flag, with its dotted key.
 pub(super) type Override = (&'static str, Value);
 
-/// Lays the sources over each other and checks the result. `path` is empty if there is no file. With an `allowance`,
-/// limits that are not set follow the memory.
+/// Merges the sources and checks the result. `path` is empty if there is no file. With an `allowance`, limits that are
+/// not set follow the memory.
 pub(super) fn load(
     path: &str,
     environment: &HashMap<String, String>,
@@ -86,7 +87,7 @@ fn without_value(error: &config::ConfigError) -> config::ConfigError {
     config::ConfigError::Message(hidden::without_value(&error.to_string()))
 }
 
-/// Computes what follows from other settings and checks what concerns more than one.
+/// Computes the route prefix and checks settings that depend on each other.
 fn finish(mut config: Config) -> Result<Config, Problem> {
     refuse_unsupported(&config)?;
     let web = &mut config.web;
@@ -97,7 +98,7 @@ fn finish(mut config: Config) -> Result<Config, Problem> {
     Ok(config)
 }
 
-/// What the stock gateway can do and this one cannot yet; nothing else in the code knows of it.
+/// Refuses settings of the stock gateway that are not supported.
 fn refuse_unsupported(config: &Config) -> Result<(), Problem> {
     if config.web.listen_address.iter().any(|address| address::is_vsock(address)) {
         return Err(Problem {

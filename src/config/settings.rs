@@ -1,8 +1,10 @@
 //! Every setting, declared once: its key, type and default, and the flag that sets it.
 //!
 //! A section is a table of the TOML file, and its fields are the keys. Messages list tables and keys in this order, and
-//! the help lists the flags in it. What the flags have in common with the stock gateway's is their name, their help and
-//! their place; see `flags` for those that set nothing.
+//! the help lists the flags in it. `flags` has the flags that set nothing.
+//!
+//! A new setting is a field here and the code that uses it. Tests then ask for its line in config/tallygate.toml and for
+//! its row in the manual.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -56,7 +58,7 @@ macro_rules! settings {
             /// The TOML file that was read (`--config.file`), empty if none.
             #[serde(skip)]
             pub config_file: String,
-            /// What was chosen because the system limits the memory; `None` where it does not.
+            /// The limits that were chosen because the system limits the memory; `None` if it does not.
             #[serde(skip)]
             pub fitting: Option<Fitting>,
         }
@@ -210,7 +212,7 @@ settings! {
         /// Whether OpenMetrics text has the start times of series, as series of their own.
         created_series: bool = false;
 
-        /// How long newborn series that add up are shown as 0.
+        /// How long a new series that adds up is shown as 0.
         #[serde(deserialize_with = "duration::deserialize")]
         zero_lead: Duration = Duration::ZERO;
     }
@@ -223,14 +225,14 @@ settings! {
 
     /// Access control. Without settings here every user may do everything.
     access: Access {
-        /// What each user of the web configuration file may do. Once one is named here, those that are not may do
-        /// nothing; without any, all may do everything.
+        /// What each user of the web configuration file may do. Once a user is named here, those that are not may do
+        /// nothing. Without any, all may do everything.
         users: BTreeMap<String, Permissions> = BTreeMap::new();
 
         /// Bearer tokens.
         tokens: Vec<Token> = Vec::new();
 
-        /// What may be done without a login; not set: everything where there are no users and tokens, else nothing.
+        /// What may be done without a login. The default is everything if there are no users and tokens, else nothing.
         anonymous: Option<Permissions> = None;
     }
 
@@ -252,11 +254,11 @@ settings! {
         #[serde(deserialize_with = "duration::deserialize")]
         head_timeout: Duration = Duration::from_secs(30);
 
-        /// How long it may take for every 256 KiB of a body, and for the rest.
+        /// How long a client may take for each 256 KiB of a body, and for the rest.
         #[serde(deserialize_with = "duration::deserialize")]
         body_timeout: Duration = Duration::from_secs(30);
 
-        /// How long it may take to read an answer.
+        /// How long a client may take to read an answer.
         #[serde(deserialize_with = "duration::deserialize")]
         send_timeout: Duration = Duration::from_secs(2 * 60);
 

@@ -9,7 +9,7 @@ use crate::persistence::batch::Batch;
 use crate::persistence::file::{CommitError, StoreFile};
 use crate::store::change::Change;
 use crate::store::{Doubt, Store};
-use crate::telemetry::persistence::Commits;
+use crate::telemetry::persistence::CommitMetrics;
 
 /// How long after a failure the disk is tried again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -76,7 +76,7 @@ pub(super) struct Committer {
     store: Arc<Store>,
     file: StoreFile,
     name: String,
-    metrics: Commits,
+    metrics: CommitMetrics,
     health: Arc<Health>,
     clock: Arc<Clock>,
     batch: Batch,
@@ -93,7 +93,7 @@ impl Committer {
         store: Arc<Store>,
         file: StoreFile,
         name: String,
-        metrics: Commits,
+        metrics: CommitMetrics,
         health: Arc<Health>,
         clock: Arc<Clock>,
     ) -> Committer {

@@ -1,6 +1,6 @@
 //! The limits of pushes and of the store, as they are configured.
 
-use crate::config::limits::most;
+use crate::config::unlimited::most;
 use crate::config::{Config, Limits};
 use crate::model::limits::{MAX_TEXT_BYTES, PushLimits, StoreLimits};
 

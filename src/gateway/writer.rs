@@ -13,13 +13,13 @@ use super::Failure;
 use super::clock::Clock;
 use super::commit::{Committer, FailOnPanic, RETRY_AFTER};
 use super::thread::WriterThread;
-use crate::config::limits::most;
+use crate::config::unlimited::most;
 use crate::model::grouping::Grouping;
 use crate::model::push::Push;
 use crate::store::group::Semantics;
 use crate::store::idempotency::Key;
 use crate::store::{Outcome, Store};
-use crate::telemetry::persistence::Queue as QueueMetrics;
+use crate::telemetry::persistence::QueueMetrics;
 
 /// How many requests may wait.
 const MAX_QUEUED: usize = 8192;

@@ -27,7 +27,7 @@ use super::refusal::{DRAIN_TIMEOUT, DRAINED_BYTES, Refusing};
 use super::serve::Admitted;
 use super::{State, refusal};
 use crate::config::Limits;
-use crate::config::limits::longest;
+use crate::config::unlimited::longest;
 use crate::gateway::Client;
 use crate::gateway::browse::Asker;
 use crate::model::limits::Limit;

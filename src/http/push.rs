@@ -16,7 +16,7 @@ use super::connection::Watch;
 use super::hints::{self, Unread};
 use super::path::{self, JobEncoding, PathError};
 use super::{State, refuse_path};
-use crate::config::limits::longest;
+use crate::config::unlimited::longest;
 use crate::exposition::negotiation::Offers;
 use crate::exposition::protobuf::native_values;
 use crate::gateway::idempotency::{self, BadKey};

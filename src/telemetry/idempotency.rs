@@ -8,7 +8,7 @@ use crate::store::idempotency::Keys;
 
 metrics! {
     /// Metrics of idempotency keys.
-    pub(super) struct Idempotency {
+    pub(super) struct IdempotencyMetrics {
         keys: IntGauge = "tallygate_idempotency_keys",
             "Idempotency keys that are remembered.";
         window: Gauge = "tallygate_idempotency_window_seconds",
@@ -22,13 +22,13 @@ metrics! {
     }
 }
 
-impl Idempotency {
-    /// Counts a request that had been applied before.
+impl IdempotencyMetrics {
+    /// Counts a request that was applied before and changed nothing now.
     pub(super) fn replayed(&self) {
         self.replays.inc();
     }
 
-    /// Counts a request whose idempotency key had come with another body.
+    /// Counts a request whose idempotency key was used before with another body.
     pub(super) fn key_reused(&self) {
         self.conflicts.inc();
     }

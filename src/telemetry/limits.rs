@@ -1,4 +1,4 @@
-//! Metrics of limits, and the counts that they are checked against.
+//! Metrics of limits, and quotas of what is limited at any one time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +11,8 @@ use crate::model::kind::Kind;
 use crate::model::limits::Limit;
 
 metrics! {
-    /// The metrics of [`Limits`].
-    struct Metrics {
+    /// The metrics of [`LimitMetrics`].
+    struct LimitFamilies {
         hits: IntCounterVec by ["limit"] = "tallygate_limit_hits_total",
             "How often a limit was hit: connections, requests and pushes that were refused, and clients that were too \
              slow.";
@@ -29,10 +29,10 @@ metrics! {
     }
 }
 
-/// A limit that is hit again and again is logged this often.
+/// A limit that is hit repeatedly is logged once in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Something of which there may be so much at a time.
+/// How much of something may be in use at a time, and how much is.
 #[derive(Clone, Debug)]
 pub struct Quota(Arc<Counted>);
 
@@ -41,10 +41,10 @@ struct Counted {
     limit: Limit,
     used: Arc<AtomicU64>,
     most: u64,
-    limits: Limits,
+    limits: LimitMetrics,
 }
 
-/// A part of a [`Quota`], which is given back when it is dropped.
+/// A part of a [`Quota`] that is in use until it is dropped.
 #[derive(Debug)]
 pub struct Share {
     quota: Quota,
@@ -52,7 +52,7 @@ pub struct Share {
 }
 
 impl Quota {
-    /// A part of `amount`, if that much is left. If not, that is counted.
+    /// Takes a part of `amount`, if that much is left. Else counts a hit of the limit.
     pub fn take(&self, amount: u64) -> Option<Share> {
         let mut share = Share { quota: self.clone(), amount: 0 };
         share.grow_to(amount).then_some(share)
@@ -65,17 +65,17 @@ impl Quota {
 }
 
 impl Share {
-    /// Makes the part larger by this, if that much is left. If not, that is counted.
+    /// Makes the part larger by this, if that much is left. Else counts a hit of the limit.
     pub fn grow_by(&mut self, more: u64) -> bool {
         self.grow_to(self.amount.saturating_add(more))
     }
 
-    /// The same, but no larger than the whole.
+    /// The same, but never larger than the whole quota.
     pub fn grow_within(&mut self, more: u64) -> bool {
         self.grow_to(self.amount.saturating_add(more).min(self.quota.0.most))
     }
 
-    /// Makes the part as large as this, if that much is left. If not, that is counted.
+    /// Makes the part at least as large as this, if that much is left. Else counts a hit of the limit.
     pub fn grow_to(&mut self, amount: u64) -> bool {
         let more = amount.saturating_sub(self.amount);
         let Counted { limit, used, most, limits } = &*self.quota.0;
@@ -97,27 +97,27 @@ impl Drop for Share {
 
 /// Metrics of limits.
 #[derive(Clone, Debug)]
-pub struct Limits {
-    metrics: Metrics,
+pub struct LimitMetrics {
+    metrics: LimitFamilies,
     hits: Arc<[IntCounter]>,
-    /// When each was logged last, in seconds since `started`, from 1.
+    /// When each limit was logged last, in seconds since `started` plus 1; 0 for never.
     logged: Arc<[AtomicU64]>,
     started: Instant,
-    /// How much there is of [`IN_FLIGHT`].
+    /// How much of each of [`IN_FLIGHT`] is in use.
     used: [Arc<AtomicU64>; IN_FLIGHT.len()],
 }
 
-/// What there is a [`Quota`] for.
+/// The limits for which there is a [`Quota`].
 const IN_FLIGHT: [Limit; 4] =
     [Limit::Connections, Limit::RequestsInFlight, Limit::ScrapesInFlight, Limit::BodyBytesInFlight];
 
-impl Limits {
-    pub(super) const FAMILIES: &[(&'static str, Kind)] = Metrics::FAMILIES;
+impl LimitMetrics {
+    pub(super) const FAMILIES: &[(&'static str, Kind)] = LimitFamilies::FAMILIES;
 
-    pub(super) fn new(registry: &Registry) -> prometheus::Result<Limits> {
-        let metrics = Metrics::new(registry)?;
+    pub(super) fn new(registry: &Registry) -> prometheus::Result<LimitMetrics> {
+        let metrics = LimitFamilies::new(registry)?;
         let hits = Limit::ALL.map(|limit| metrics.hits.with_label_values(&[limit.name()]));
-        Ok(Limits {
+        Ok(LimitMetrics {
             metrics,
             hits: hits.into(),
             logged: Limit::ALL.map(|_| AtomicU64::new(0)).into(),
@@ -126,7 +126,7 @@ impl Limits {
         })
     }
 
-    /// A limit was hit.
+    /// Counts a hit of a limit, and logs it from time to time.
     pub fn hit(&self, limit: Limit) {
         self.hits[limit as usize].inc();
         let (now, every) = (self.started.elapsed().as_secs() + 1, LOG_INTERVAL.as_secs());
@@ -141,7 +141,7 @@ impl Limits {
         }
     }
 
-    /// At most `most` of something at a time. `limit` must be one of those of which there is so much at a time.
+    /// A quota of `most` for one of [`IN_FLIGHT`].
     pub fn quota(&self, limit: Limit, most: u64) -> Quota {
         let at = IN_FLIGHT.iter().position(|other| *other == limit).unwrap_or_default();
         Quota(Arc::new(Counted { limit, used: self.used[at].clone(), most, limits: self.clone() }))
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_quota_is_given_back() {
-        let limits = Limits::new(&Registry::new()).unwrap();
+        let limits = LimitMetrics::new(&Registry::new()).unwrap();
         let quota = limits.quota(Limit::BodyBytesInFlight, 10);
         let mut share = quota.take(6).unwrap();
         assert!(quota.take(5).is_none() && quota.take(4).is_some());

@@ -1,4 +1,4 @@
-//! Metrics of what is kept on disk.
+//! Metrics of commits to the persistence file and of the requests that wait for them.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::persistence::batch::Batch;
 
 metrics! {
     /// Metrics of commits.
-    pub struct Commits {
+    pub struct CommitMetrics {
         commits: IntCounterVec by ["result"] = "tallygate_commits_total",
             "Commits to the persistence file by what became of them.";
         duration: Histogram = "tallygate_commit_duration_seconds",
@@ -29,7 +29,7 @@ metrics! {
 
 metrics! {
     /// Metrics of the queue of the writer.
-    pub struct Queue {
+    pub struct QueueMetrics {
         length: IntGauge = "tallygate_queue_length",
             "Requests that wait for the next commit.";
         full: IntCounter = "tallygate_queue_full_total",
@@ -37,14 +37,15 @@ metrics! {
     }
 }
 
-impl Commits {
+impl CommitMetrics {
     /// Shows both results from the start.
     pub(super) fn prepare(&self) {
         self.commits.with_label_values(&["ok"]);
         self.commits.with_label_values(&["failed"]);
     }
 
-    /// A commit succeeded, with so many requests in it; `written` are the bytes written so far.
+    /// Counts a commit of this many requests that succeeded. `written` is how many bytes were written to the file so
+    /// far.
     pub fn committed(&self, requests: usize, batch: &Batch, took: Duration, written: u64) {
         self.commits.with_label_values(&["ok"]).inc();
         self.duration.observe(took.as_secs_f64());
@@ -56,7 +57,7 @@ impl Commits {
         self.written(written);
     }
 
-    /// A commit failed; `written` are the bytes written so far.
+    /// Counts a commit that failed. `written` is how many bytes were written to the file so far.
     pub fn failed(&self, written: u64) {
         self.commits.with_label_values(&["failed"]).inc();
         self.written(written);
@@ -67,13 +68,13 @@ impl Commits {
     }
 }
 
-impl Queue {
-    /// So many requests wait.
+impl QueueMetrics {
+    /// Sets how many requests wait.
     pub fn depth(&self, requests: usize) {
         self.length.set(requests as i64);
     }
 
-    /// A request was turned away.
+    /// Counts a request that was turned away because the queue was full.
     pub fn overflowed(&self) {
         self.full.inc();
     }

@@ -1,7 +1,6 @@
-//! `process_*`, from Linux' `/proc`, as client_golang's process collector has them.
+//! The metrics `process_*` from Linux' `/proc`, as in client_golang's process collector.
 //!
-//! The collector of the `prometheus` crate cuts CPU time to whole seconds. Where `/proc` is missing
-//! the metrics are too.
+//! The collector of the `prometheus` crate cuts CPU time to whole seconds. Without `/proc` there are no such metrics.
 
 use std::fs;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +10,7 @@ use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType};
 
 use crate::model::kind::Kind;
 
-/// What `/proc` counts CPU time in: a hundredth of a second on every Linux (`USER_HZ`).
+/// `/proc` counts CPU time in hundredths of a second on every Linux (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A metric of the process.
@@ -160,7 +159,7 @@ fn family(metric: &ProcessMetric, value: f64) -> MetricFamily {
 
 /// A field of `/proc/PID/stat`, numbered from 1 as in proc(5).
 fn stat_field(stat: &str, number: usize) -> Option<f64> {
-    // The second field is the name of the program in parentheses and may hold anything.
+    // The second field is the program's name in parentheses, which may itself hold blanks and parentheses.
     let (_, after) = stat.rsplit_once(')')?;
     after.split_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
@@ -181,13 +180,13 @@ fn memory(status: &str, name: &str) -> Option<f64> {
     line.trim().trim_end_matches("kB").trim().parse::<f64>().ok().map(|kib| kib * 1024.0)
 }
 
-/// The soft limit of a line of `/proc/self/limits`; unlimited counts as the largest 64-bit number.
+/// The soft limit of a line of `/proc/self/limits`. For no limit, the largest 64-bit number.
 fn limit(limits: &str, name: &str) -> Option<f64> {
     let soft = limits.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?;
     if soft == "unlimited" { Some(u64::MAX as f64) } else { soft.parse().ok() }
 }
 
-/// A counter of the `IpExt` lines of `/proc/self/net/netstat`: one names the columns, the next has
+/// A counter of the `IpExt` lines of `/proc/self/net/netstat`. The first line names the columns, the second has
 /// the values.
 fn octets(netstat: &str, column: &str) -> Option<f64> {
     let mut lines = netstat.lines().filter_map(|line| line.strip_prefix("IpExt: "));

@@ -1,4 +1,4 @@
-//! Metrics of TLS and logins.
+//! Metrics of TLS, logins and the web configuration file.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use super::declare::metrics;
 
 metrics! {
     /// Metrics of TLS, logins and the web configuration file.
-    pub struct Web {
+    pub struct WebMetrics {
         is_current: IntGauge = "tallygate_web_config_last_reload_successful",
             "Whether the web configuration file and the files that it names, as they are now, are in force.";
         read_at: Gauge = "tallygate_web_config_last_reload_success_timestamp_seconds",
@@ -21,20 +21,20 @@ metrics! {
     }
 }
 
-/// Why a request was turned away before anything was done with it.
+/// Why a request was turned away before it was handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// 401: it has no login, or a wrong one.
+    /// 401: its login is missing or wrong.
     Unauthorized,
-    /// 403: its login may not do that.
+    /// 403: its login lacks the permission.
     Forbidden,
-    /// 403: a browser says that another site is behind it.
+    /// 403: according to the browser it comes from another site.
     OtherSite,
-    /// 421: it is for a host under which the gateway does not answer.
+    /// 421: it is for a host that is not among the allowed ones.
     OtherHost,
     /// 503: too many logins wait to be checked.
     Busy,
-    /// 429: there were too many.
+    /// 429: it exceeded the rate limit.
     RateLimited,
 }
 
@@ -60,7 +60,7 @@ impl Denial {
     }
 }
 
-impl Web {
+impl WebMetrics {
     /// Shows every reason from the start. Without a web configuration file, nothing is wrong with it.
     pub(super) fn prepare(&self) {
         self.is_current.set(1);
@@ -69,14 +69,14 @@ impl Web {
         }
     }
 
-    /// Notes that the web configuration was read and is in force.
+    /// Sets that the web configuration was read and is in force.
     pub fn config_read(&self) {
         self.is_current.set(1);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.read_at.set(now.as_secs_f64());
     }
 
-    /// Notes that the web configuration changed to something that can't be used.
+    /// Sets that the web configuration has changed and can't be used.
     pub fn config_refused(&self) {
         self.is_current.set(0);
     }

@@ -18,7 +18,7 @@ const WINDOW: Duration = Duration::from_secs(120);
 const QUANTILES: [f64; 3] = [0.1, 0.5, 0.9];
 const SIGNIFICANT_DIGITS: u8 = 2;
 
-/// The methods of a push, as labels have them.
+/// The methods of a push, as values of the label `method`.
 pub(super) const PUSH_METHODS: [&str; 2] = ["post", "put"];
 
 /// A summary for each method of a push.
@@ -68,7 +68,7 @@ impl SummaryVec {
 
 impl Summary {
     fn new(now: Instant) -> Option<Summary> {
-        // Up to 2^40: eighteen minutes in nanoseconds, a terabyte in bytes; beyond it saturates.
+        // The largest value is 2^40: eighteen minutes in nanoseconds, a terabyte in bytes. Larger ones count as that.
         let window = || Histogram::new_with_max(1 << 40, SIGNIFICANT_DIGITS);
         let windows = [window().ok()?, window().ok()?, window().ok()?, window().ok()?, window().ok()?];
         Some(Summary { windows, current: 0, current_since: now, count: 0, sum: 0 })

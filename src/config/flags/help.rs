@@ -7,12 +7,12 @@ const WIDTH: usize = 80;
 const INDENT: usize = 2;
 const GAP: usize = 2;
 
-/// A name longer than this has a line of its own and does not push the texts to the right.
+/// A name longer than this gets a line of its own, so that the help texts can stand further left.
 const LONGEST_NAME: usize = 29;
 
 const ABOUT: &str = concat!(env!("CARGO_PKG_DESCRIPTION"), ".");
 
-/// What else the program can do. The commands know their own flags.
+/// Points to the commands, which have flags of their own.
 const COMMANDS: &str = "Commands, each with its own --help: push, delete, healthcheck, run, install.";
 
 /// The answer to `--help`.
@@ -86,7 +86,7 @@ pub(super) fn manual(program: &str, flags: &[Flag], build: &BuildInfo) -> String
     text
 }
 
-/// The answer to `--completion-bash`: what may stand in the place of the last of `words`.
+/// The answer to `--completion-bash`: possible completions of the last of `words`.
 pub(super) fn completion(flags: &[Flag], words: &[String]) -> String {
     let (before, last) = match words {
         [.., before, last] => (before.as_str(), last.as_str()),

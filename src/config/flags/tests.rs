@@ -1,4 +1,4 @@
-//! What command lines are answered with.
+//! What the program does with a command line.
 
 use super::*;
 

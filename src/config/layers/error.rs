@@ -22,7 +22,7 @@ pub enum ConfigError {
         line: usize,
         /// The column in characters, from 1.
         column: usize,
-        /// The dotted key, empty where the file is no TOML.
+        /// The dotted key, empty if the file is not TOML.
         key: String,
         /// What is wrong and what was expected.
         message: String,
@@ -35,15 +35,15 @@ pub enum ConfigError {
         /// What is wrong and what was expected.
         source: Box<config::ConfigError>,
     },
-    /// The layers are fine one by one, but not together.
+    /// Each layer is valid, but not all together.
     #[error(transparent)]
     Layers(#[from] Box<config::ConfigError>),
-    /// A value is wrong in the light of others. It comes from a flag.
+    /// A value from a flag does not fit other settings.
     #[error("{0}")]
     Setting(Problem),
 }
 
-/// What is wrong with a setting, found when all settings were known.
+/// A setting that is wrong together with others.
 #[derive(Debug, Error)]
 #[error("{key}: {message}")]
 pub struct Problem {

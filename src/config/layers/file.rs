@@ -1,4 +1,4 @@
-//! The TOML file, and where in it something is wrong.
+//! Reads the TOML file, and finds the line and column of an error.
 
 use std::ops::Range;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::error::{ConfigError, Problem};
 use crate::config::settings::Config;
 use crate::config::{hidden, regular};
 
-/// The text of the file, once it is known to hold settings and nothing else.
+/// The text of the file, after a check that it holds settings and nothing else.
 pub(super) fn read_strictly(path: &str) -> Result<String, ConfigError> {
     let text = regular::read_any_text(Path::new(path))
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
@@ -31,7 +31,7 @@ fn located(path: &str, text: &str, error: &toml::de::Error) -> ConfigError {
     file_error(path, text, span.start, key, message)
 }
 
-/// The problem as one of the file, if the setting is there.
+/// The error for a problem: with line and column if the file has the setting.
 pub(super) fn placed(path: &str, text: &str, problem: Problem) -> ConfigError {
     let table = DeTable::parse(text).ok();
     match table.and_then(|table| value_position(table.get_ref(), problem.key)) {
@@ -62,7 +62,7 @@ fn value_position(table: &DeTable<'_>, key: &str) -> Option<usize> {
     }
 }
 
-/// The dotted key whose name or value is at `span`; the deepest one.
+/// The dotted key whose name or value is at `span`, down to the deepest table.
 fn key_at(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
     table.iter().find_map(|(key, value)| {
         let inner = match value.get_ref() {

@@ -1,4 +1,4 @@
-//! What becomes of settings from files, variables and flags.
+//! Settings from files, variables and flags, and their errors.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::config::memory::Source;
 use crate::config::settings::KEYS;
 use crate::config::{LogFormat, LogLevel, PutMode, Sync};
 
-/// A file that is gone when the test is over.
+/// A file that is removed at the end of the test.
 struct Temporary(PathBuf);
 
 impl Temporary {

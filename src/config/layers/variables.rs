@@ -1,4 +1,4 @@
-//! Environment variables: which of them are settings, and of which.
+//! Finds the environment variables that are settings.
 
 use std::collections::HashMap;
 
@@ -6,13 +6,13 @@ use config::Environment;
 
 const PREFIX: &str = "TALLYGATE_";
 
-/// Stands for `--config.file`.
+/// The variable for `--config.file`.
 pub(in crate::config) const CONFIG_FILE_VARIABLE: &str = "TALLYGATE_CONFIG_FILE";
 
-/// Variables of the commands, which are clients: no settings.
+/// Variables of the commands, which are not settings of the gateway.
 const COMMAND_VARIABLES: [&str; 2] = ["TALLYGATE_URL", "TALLYGATE_METRICS_FILE"];
 
-/// Begins the variables that switch tests.
+/// Variables for tests begin with this.
 const TEST_PREFIX: &str = "TALLYGATE_TEST_";
 
 /// The variables that are settings, in a fixed order.
@@ -32,9 +32,8 @@ pub(super) fn key_of(name: &str) -> String {
     name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase().replace("__", ".")
 }
 
-/// Whether the variable is meant for us. Kubernetes puts variables such as
-/// `TALLYGATE_SERVICE_HOST` and `TALLYGATE_PORT_9091_TCP_ADDR` into every container beside a
-/// service called `tallygate`; they must not stop the start.
+/// Whether the variable is a setting. If there is a service called `tallygate`, Kubernetes sets variables such as
+/// `TALLYGATE_SERVICE_HOST` and `TALLYGATE_PORT_9091_TCP_ADDR` in every container; they must not stop the start.
 fn is_setting(name: &str, value: &str) -> bool {
     let Some(rest) = name.strip_prefix(PREFIX) else { return false };
     let service_link = name.contains("_SERVICE_HOST")
