@@ -291,7 +291,7 @@ fn build_info_gauge() -> prometheus::Result<IntGauge> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::change::Tracking;
+    use crate::store::Tracking;
 
     #[test]
     fn every_exposed_family_is_declared_with_its_type() {

@@ -28,6 +28,7 @@ mod deployment {
 mod docs;
 mod durability {
     mod clocks;
+    mod contract;
     mod crash;
     mod faults;
     mod odd_files;

@@ -6,7 +6,7 @@ use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts};
 
 use crate::model::kind::Kind;
-use crate::persistence::batch::Batch;
+use crate::persistence::engine::Written;
 
 /// The families that are declared here.
 pub(super) const FAMILIES: [(&str, Kind); 8] = [
@@ -91,14 +91,14 @@ impl Commits {
     }
 
     /// A commit succeeded, with so many requests in it; `written` are the bytes written so far.
-    pub fn committed(&self, requests: usize, batch: &Batch, took: Duration, written: u64) {
+    pub fn committed(&self, requests: usize, rows: Written, took: Duration, written: u64) {
         self.commits.with_label_values(&["ok"]).inc();
         self.duration.observe(took.as_secs_f64());
         if requests > 0 {
             self.requests.observe(requests as f64);
         }
-        self.rows.inc_by(batch.rows());
-        self.row_bytes.inc_by(batch.size());
+        self.rows.inc_by(rows.rows);
+        self.row_bytes.inc_by(rows.bytes);
         self.written(written);
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use redb::StorageBackend;
-use tallygate::persistence::disk::{Bytes, Disk};
+use tallygate::persistence::redb::disk::{Bytes, Disk};
 
 use crate::support::random::Random;
 

@@ -9,9 +9,10 @@ use redb::{
 };
 
 use crate::model::time::Moment;
-use crate::persistence::batch::{Batch, RowKey, Step, Table};
-use crate::persistence::disk::{Bytes, Disk, Watch, Watched};
-use crate::persistence::load;
+use crate::persistence::redb::batch::{Batch, RowKey, Step, Table};
+use crate::persistence::redb::changes::Layout;
+use crate::persistence::redb::disk::{Bytes, Disk, Watch, Watched};
+use crate::persistence::redb::load;
 use crate::progress::Steps;
 use crate::store::Store;
 
@@ -92,13 +93,13 @@ fn advice(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// Why a commit failed. Nothing of it counts.
+/// Why a batch was not written. Nothing of it counts.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct CommitError {
+pub(super) struct WriteError {
     message: String,
     /// Whether the file can't be trusted any more: what the system says to be written may be lost.
-    pub is_fatal: bool,
+    pub(super) is_fatal: bool,
 }
 
 /// What a file knows of the gateways that had it before.
@@ -143,7 +144,7 @@ impl Usage {
 
 /// An open file.
 #[derive(Debug)]
-pub struct StoreFile {
+pub(super) struct StoreFile {
     disk: Box<dyn Disk>,
     usage: Usage,
     watch: Arc<Watch>,
@@ -188,12 +189,13 @@ impl StoreFile {
     /// # Errors
     ///
     /// When it can't be used. It is left as it is then.
-    pub fn open(
+    pub(super) fn open(
         disk: Box<dyn Disk>,
         store: &Store,
         now: Moment,
         usage: Usage,
         steps: &Arc<Steps>,
+        layout: &mut Layout,
     ) -> Result<StoreFile, OpenError> {
         let watch = Watch::new(steps.clone());
         let lead = usage.lead;
@@ -205,7 +207,7 @@ impl StoreFile {
         steps.phase("reading the persistence file", length);
         let history = readable(|| {
             let format = check_format(&database)?;
-            let latest = load::load(&database, store, now).map_err(OpenError::Damaged)?;
+            let latest = load::load(&database, store, now, layout).map_err(OpenError::Damaged)?;
             let before = read_history(&database)?;
             let before = History { latest: before.latest.max(latest), ..before };
             let history = before.at(now, lead);
@@ -216,21 +218,20 @@ impl StoreFile {
             }
             Ok(history)
         })?;
-        store.restored();
         // What a gateway left that could not replace the file.
         disk.discard();
         Ok(StoreFile { disk, usage, watch, database: Some(database), history })
     }
 
-    /// Writes what there is in the store to a new file and puts it in its place, `over` what is there. The latest
+    /// Writes a batch to a new file and puts it in its place, `over` what is there. The latest
     /// time in it is `latest`, in nanoseconds since the epoch.
     ///
     /// # Errors
     ///
     /// When it can't be written. What was there before is left as it is then.
-    pub fn create(
+    pub(super) fn create(
         disk: Box<dyn Disk>,
-        store: &Store,
+        batch: &Batch,
         over: bool,
         latest: i64,
         usage: Usage,
@@ -238,16 +239,13 @@ impl StoreFile {
     ) -> Result<StoreFile, OpenError> {
         let watch = Watch::new(steps.clone());
         steps.phase("writing the persistence file", 0);
-        let mut batch = Batch::default();
-        store.all(|change| batch.add(change));
         let history = History { latest, shown_until: latest, lead: usage.lead, is_closed: false };
-        let database = new_file(&*disk, usage, &watch, &batch, over, history)?;
-        store.restored();
+        let database = new_file(&*disk, usage, &watch, batch, over, history)?;
         Ok(StoreFile { disk, usage, watch, database: Some(database), history })
     }
 
     /// What the file knew when it was opened.
-    pub fn history(&self) -> History {
+    pub(super) fn history(&self) -> History {
         self.history
     }
 
@@ -257,9 +255,9 @@ impl StoreFile {
     ///
     /// When it may not be on disk. It may be there all the same, so what it concerned must be written
     /// anew, after [`StoreFile::reopen`] or by [`StoreFile::replace`].
-    pub fn commit(&mut self, batch: &Batch) -> Result<(), CommitError> {
+    pub(super) fn commit(&mut self, batch: &Batch) -> Result<(), WriteError> {
         let Some(database) = &self.database else {
-            return Err(CommitError::new("the file is closed", false));
+            return Err(WriteError::new("the file is closed", false));
         };
         let result = catch_unwind(AssertUnwindSafe(|| write(database, batch)));
         let message = match result {
@@ -269,7 +267,7 @@ impl StoreFile {
         };
         // After a failure redb does nothing more until the file is opened again.
         self.close();
-        Err(CommitError::new(&message, self.watch.take_sync_failed()))
+        Err(WriteError::new(&message, self.watch.take_sync_failed()))
     }
 
     /// Opens the file again after a failure.
@@ -277,9 +275,9 @@ impl StoreFile {
     /// # Errors
     ///
     /// When that is not possible yet.
-    pub fn reopen(&mut self) -> Result<(), CommitError> {
+    pub(super) fn reopen(&mut self) -> Result<(), WriteError> {
         if self.database.is_none() {
-            let bytes = self.disk.open().map_err(|error| CommitError::new(&error.to_string(), false))?;
+            let bytes = self.disk.open().map_err(|error| WriteError::new(&error.to_string(), false))?;
             let opened = open(bytes, self.usage, &self.watch).and_then(|database| {
                 check_format(&database)?;
                 Ok(database)
@@ -287,7 +285,7 @@ impl StoreFile {
             let opened = opened.map_err(|error| {
                 // What can't be read any more can be written anew.
                 let is_fatal = matches!(error, OpenError::Damaged(_) | OpenError::Foreign(_));
-                CommitError::new(&error.to_string(), is_fatal || self.watch.take_sync_failed())
+                WriteError::new(&error.to_string(), is_fatal || self.watch.take_sync_failed())
             })?;
             self.database = Some(opened);
         }
@@ -299,24 +297,24 @@ impl StoreFile {
     /// # Errors
     ///
     /// When the new file can't be written; the old one is still there then.
-    pub fn replace(&mut self, batch: &Batch) -> Result<(), CommitError> {
+    pub(super) fn replace(&mut self, batch: &Batch) -> Result<(), WriteError> {
         self.close();
         let database =
             new_file(&*self.disk, self.usage, &self.watch, batch, true, self.history).map_err(|error| {
                 self.watch.take_sync_failed();
-                CommitError::new(&error.to_string(), true)
+                WriteError::new(&error.to_string(), true)
             })?;
         self.database = Some(database);
         Ok(())
     }
 
     /// How many bytes were written so far.
-    pub fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> u64 {
         self.watch.written()
     }
 
     /// Closes the file in good order.
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         if let Some(database) = self.database.take() {
             // Nothing is lost should redb fail to say that it was closed: the next start checks more.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
@@ -324,9 +322,9 @@ impl StoreFile {
     }
 }
 
-impl CommitError {
-    fn new(message: &str, is_fatal: bool) -> CommitError {
-        CommitError { message: message.to_owned(), is_fatal }
+impl WriteError {
+    fn new(message: &str, is_fatal: bool) -> WriteError {
+        WriteError { message: message.to_owned(), is_fatal }
     }
 }
 

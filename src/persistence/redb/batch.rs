@@ -1,12 +1,18 @@
-//! What one commit writes: changes of the store, encoded as rows.
+//! What one commit writes: rows, encoded.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 
+use crate::model::kind::Kind;
 use crate::persistence::row::{FamilyRow, GroupRow, GroupValuesRef, KeyRow, LabelsRef, ValuesRef};
-use crate::store::change::{Change, PieceKey};
+use crate::store::family::Family;
+use crate::store::group::GroupLabels;
+use crate::store::idempotency::Record;
+use crate::store::piece::Piece;
+use crate::store::times::Times;
 
 /// The key of a row: the group, the family (0 for the group itself) and the piece, each big-endian, so
 /// that everything of a group lies together.
@@ -59,29 +65,24 @@ pub(super) enum Step {
 
 /// The rows of one commit. Each has its whole new state, so writing a batch twice does no harm.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub(super) struct Batch {
     pub(super) steps: Vec<Step>,
     bytes: Vec<u8>,
 }
 
 impl Batch {
-    /// Whether there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
-    }
-
     /// How many rows are written.
-    pub fn rows(&self) -> u64 {
+    pub(super) fn rows(&self) -> u64 {
         self.steps.len() as u64
     }
 
     /// How long the rows are together, in bytes.
-    pub fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         self.bytes.len() as u64
     }
 
     /// Empties the batch, to be filled again.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.steps.clear();
         self.bytes.clear();
         // One huge batch must not hold its memory for good.
@@ -94,56 +95,75 @@ impl Batch {
 
     /// Adds the latest time that was seen, in nanoseconds since the epoch; `is_last` where the file is closed
     /// after this batch.
-    pub fn add_latest(&mut self, nanos: i64, is_last: bool) {
+    pub(super) fn add_latest(&mut self, nanos: i64, is_last: bool) {
         self.steps.push(Step::Latest { nanos, is_last });
     }
 
-    /// Adds a change. Later changes count where they concern the same row.
-    pub fn add(&mut self, change: Change<'_>) {
-        match change {
-            Change::GroupGone { group } => self.remove(row_key(group, 0, 0), row_key(group + 1, 0, 0)),
-            Change::FamilyGone { group, family } => {
-                self.remove(row_key(group, family + 1, 0), row_key(group, family + 2, 0));
-            }
-            Change::PiecesGone { from: PieceKey { group, family, number } } => {
-                self.remove(row_key(group, family + 1, number), row_key(group, family + 1, FAMILY_NAME));
-            }
-            Change::Group { group, labels } => {
-                let labels = labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
-                self.put(Table::Names, row_key(group, 0, 0), &GroupRow { labels });
-            }
-            Change::Times { group, times } => {
-                self.put(Table::Values, row_key(group, 0, 0), &GroupValuesRef { times, small: None });
-            }
-            Change::Small { group, times, families } => {
-                let row = GroupValuesRef { times, small: Some(families) };
-                self.put(Table::Values, row_key(group, 0, 0), &row);
-            }
-            Change::Family { group, family, name, metadata } => {
-                let key = row_key(group, family + 1, FAMILY_NAME);
-                let (help, unit) = (metadata.help.as_deref(), metadata.unit.as_deref());
-                self.put(Table::Names, key, &FamilyRow { name, help, unit });
-            }
-            Change::Labels { at, piece } => {
-                self.put(Table::Names, row_key(at.group, at.family + 1, at.number), &LabelsRef(piece));
-            }
-            Change::Values { at, pushed_at, piece } => {
-                let key = row_key(at.group, at.family + 1, at.number);
-                self.put(Table::Values, key, &ValuesRef { pushed_at, piece });
-            }
-            Change::Kind { name, kind } => {
-                let start = self.bytes.len();
-                self.bytes.extend_from_slice(name.as_bytes());
-                let kind = kind.map(|kind| kind as u8);
-                self.steps.push(Step::Kind { name: start..self.bytes.len(), kind });
-            }
-            Change::Key(record) => {
-                let row = KeyRow { id: record.key.id, fingerprint: record.key.fingerprint, at: record.at };
-                let value = self.encode(&row);
-                self.steps.push(Step::Key { number: record.number, value });
-            }
-            Change::KeysGone { from, to } => self.steps.push(Step::KeysGone { from, to }),
-        }
+    /// The group has gone, with all that is in it. Later steps count where they concern the same row.
+    pub(super) fn group_gone(&mut self, group: u64) {
+        self.remove(row_key(group, 0, 0), row_key(group + 1, 0, 0));
+    }
+
+    /// The family has gone, with all that is in it.
+    pub(super) fn family_gone(&mut self, group: u64, family: u32) {
+        self.remove(row_key(group, family + 1, 0), row_key(group, family + 2, 0));
+    }
+
+    /// The family has no pieces from this one on.
+    pub(super) fn pieces_gone(&mut self, group: u64, family: u32, from: u32) {
+        self.remove(row_key(group, family + 1, from), row_key(group, family + 1, FAMILY_NAME));
+    }
+
+    /// The labels of a group.
+    pub(super) fn group(&mut self, group: u64, labels: &GroupLabels) {
+        let labels = labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
+        self.put(Table::Names, row_key(group, 0, 0), &GroupRow { labels });
+    }
+
+    /// The times of a group. With `small` also the values of these families, which are all that it has, none with
+    /// more than one piece; such a group has no rows of [`Batch::values`].
+    pub(super) fn times(&mut self, group: u64, times: Times, small: Option<&[Arc<Family>]>) {
+        self.put(Table::Values, row_key(group, 0, 0), &GroupValuesRef { times, small });
+    }
+
+    /// The name of a family and what is told about it.
+    pub(super) fn family(&mut self, group: u64, family: &Family) {
+        let (help, unit) = (family.metadata.help.as_deref(), family.metadata.unit.as_deref());
+        let row = FamilyRow { name: family.definition.name(), help, unit };
+        self.put(Table::Names, row_key(group, family.number + 1, FAMILY_NAME), &row);
+    }
+
+    /// The labels and start times of a piece of a family.
+    pub(super) fn labels(&mut self, group: u64, family: u32, number: u32, piece: &Piece) {
+        self.put(Table::Names, row_key(group, family + 1, number), &LabelsRef(piece));
+    }
+
+    /// The values of a piece, and with those of the first one the push time of the family. A family without series
+    /// has a first piece that is not there.
+    pub(super) fn values(&mut self, group: u64, family: &Family, number: u32) {
+        let piece = family.pieces().get(number as usize).map(|piece| &**piece);
+        let row = ValuesRef { pushed_at: family.pushed_at, piece };
+        self.put(Table::Values, row_key(group, family.number + 1, number), &row);
+    }
+
+    /// The type of a metric name; none when the name has gone.
+    pub(super) fn kind(&mut self, name: &str, kind: Option<Kind>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name.as_bytes());
+        let kind = kind.map(|kind| kind as u8);
+        self.steps.push(Step::Kind { name: start..self.bytes.len(), kind });
+    }
+
+    /// An idempotency key is remembered.
+    pub(super) fn key(&mut self, record: &Record) {
+        let row = KeyRow { id: record.key.id, fingerprint: record.key.fingerprint, at: record.at };
+        let value = self.encode(&row);
+        self.steps.push(Step::Key { number: record.number, value });
+    }
+
+    /// The idempotency keys with these numbers are forgotten.
+    pub(super) fn keys_gone(&mut self, numbers: Range<u64>) {
+        self.steps.push(Step::KeysGone { from: numbers.start, to: numbers.end });
     }
 
     fn remove(&mut self, from: RowKey, to: RowKey) {

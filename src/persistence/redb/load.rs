@@ -10,16 +10,18 @@ use crate::message::Excerpt;
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
 use crate::model::time::Moment;
-use crate::persistence::batch::{FAMILY_NAME, RowKey, row_key_parts};
-use crate::persistence::file::{KEYS, KINDS, NAMES, VALUES};
+use crate::persistence::redb::batch::{FAMILY_NAME, RowKey, row_key_parts};
+use crate::persistence::redb::changes::Layout;
+use crate::persistence::redb::file::{KEYS, KINDS, NAMES, VALUES};
 use crate::persistence::row::{
     self, FamilyRow, GroupRow, GroupValuesRow, KeyRow, LabelsRow, Layouts, ValuesRow,
 };
-use crate::store::change::Times;
-use crate::store::family::{Metadata, Pieces};
+use crate::store::family::Metadata;
 use crate::store::group::GroupLabels;
 use crate::store::idempotency::{Key, Record};
 use crate::store::piece::{PIECE_ROWS, Piece};
+use crate::store::pieces::Pieces;
+use crate::store::times::Times;
 use crate::store::{FamilyView, GroupView, Store};
 
 /// Reads everything into an empty store; it is `now`. Gives the latest time in it, in nanoseconds since the
@@ -28,7 +30,12 @@ use crate::store::{FamilyView, GroupView, Store};
 /// # Errors
 ///
 /// What is not as it was written.
-pub(super) fn load(database: &Database, store: &Store, now: Moment) -> Result<i64, String> {
+pub(super) fn load(
+    database: &Database,
+    store: &Store,
+    now: Moment,
+    layout: &mut Layout,
+) -> Result<i64, String> {
     let mut latest = 0;
     let read = database.begin_read().map_err(text)?;
     let mut loader = Loader {
@@ -46,7 +53,10 @@ pub(super) fn load(database: &Database, store: &Store, now: Moment) -> Result<i6
         })?;
         loader.kinds.insert(name.value().into(), kind);
     }
-    while let Some(group) = loader.group()? {
+    while let Some((group, is_small)) = loader.group()? {
+        if !is_small {
+            layout.lies_apart(group.epoch);
+        }
         let Times { created_at, pushed_at, failed_at, .. } = group.times;
         latest = latest.max(created_at).max(pushed_at).max(failed_at);
         store.restore(group);
@@ -84,8 +94,8 @@ struct Loader {
 }
 
 impl Loader {
-    /// The next group, with everything in it.
-    fn group(&mut self) -> Result<Option<GroupView>, String> {
+    /// The next group, with everything in it, and whether its values lie together.
+    fn group(&mut self) -> Result<Option<(GroupView, bool)>, String> {
         let Some((key, labels)) = self.next_name()? else { return Ok(None) };
         let (epoch, family, piece) = row_key_parts(key.value());
         let fault = |what: &str| format!("group {epoch}: {what}");
@@ -104,9 +114,9 @@ impl Loader {
             epoch,
             labels: Arc::new(GroupLabels::of(&grouping)),
             times: values.times,
-            is_small: values.small.is_some(),
             families: Vec::new(),
         };
+        let is_small = values.small.is_some();
         self.small = values.small.map(Vec::into_iter);
         while let Some(family) = self.family(epoch).map_err(|e| fault(&e))? {
             group.families.push(family);
@@ -114,12 +124,12 @@ impl Loader {
         if self.small.take().is_some_and(|rest| rest.len() > 0) {
             return Err(fault("values of a family that is not there"));
         }
-        Ok(Some(group))
+        Ok(Some((group, is_small)))
     }
 
     /// The next family of this group.
     fn family(&mut self, group: u64) -> Result<Option<FamilyView>, String> {
-        let mut pieces = Pieces::new();
+        let mut pieces = Pieces::default();
         let mut pushed_at = 0;
         loop {
             let Some(row) = self.next_name_of(group)? else {
@@ -150,7 +160,8 @@ impl Loader {
             if is_next && number == 0 {
                 pushed_at = values.pushed_at;
             }
-            let is_full = pieces.last().is_none_or(|piece| piece.len() == PIECE_ROWS);
+            let last = pieces.len().checked_sub(1).and_then(|last| pieces.get(last));
+            let is_full = last.is_none_or(|piece| piece.len() == PIECE_ROWS);
             let labels: LabelsRow<'_> = postcard::from_bytes(row.1.value()).map_err(text)?;
             let piece = row::piece(&labels, values, &mut self.layouts)
                 .filter(|piece| is_next && is_full && piece.len() <= PIECE_ROWS)
