@@ -19,6 +19,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::message::bounded;
 use client::Failure;
 use connection::ConnectionError;
+use export::ExportError;
 use group::GroupError;
 use healthcheck::SettingsError;
 use push::BodyError;
@@ -27,12 +28,16 @@ pub mod client;
 pub mod connection;
 mod delete;
 mod documents;
+mod export;
 pub mod group;
 mod healthcheck;
+mod help;
 mod install;
 mod push;
 mod run;
 pub mod samples;
+mod serving;
+mod tls;
 
 /// The command whose exit code is that of the program that it runs.
 const RUN: &str = "run";
@@ -43,7 +48,8 @@ const RUN: &str = "run";
 pub enum Exit {
     /// The command has done what it was told.
     Done = 0,
-    /// The gateway has refused the request, or is not healthy. The same request will be refused again.
+    /// The gateway has refused the request, or is not healthy, or there is nothing to export. The same call will end
+    /// so again.
     Refused = 1,
     /// The command line is wrong, or a file that it names. Nothing was sent.
     Usage = 2,
@@ -53,7 +59,7 @@ pub enum Exit {
     Unclear = 4,
 }
 
-/// The command line of the commands. Manual pages and completions are made from it.
+/// The command line of the commands, without the notes of [`definition`].
 #[derive(Parser, Debug)]
 #[command(name = env!("CARGO_PKG_NAME"), disable_help_subcommand = true, about = env!("CARGO_PKG_DESCRIPTION"))]
 pub struct CommandLine {
@@ -75,11 +81,11 @@ pub enum Command {
     Run(run::Arguments),
     /// Copy this program to another place
     Install(install::Arguments),
+    /// Write what the persistence file holds as the file of a stock Pushgateway
+    Export(export::Arguments),
     /// Print completions for a shell
-    #[command(hide = true)]
     Completions(documents::CompletionArguments),
     /// Write the manual pages
-    #[command(hide = true)]
     Man(documents::ManArguments),
 }
 
@@ -103,6 +109,8 @@ enum CommandError {
     #[error(transparent)]
     Install(#[from] install::InstallError),
     #[error(transparent)]
+    Export(#[from] ExportError),
+    #[error(transparent)]
     Write(#[from] documents::WriteError),
 }
 
@@ -111,17 +119,27 @@ impl CommandError {
         match self {
             CommandError::Request(failure) => failure.exit(),
             CommandError::NotHealthy(_) => Exit::Refused,
+            CommandError::Export(ExportError::Settings(_) | ExportError::NothingToExport) => Exit::Usage,
+            CommandError::Export(_) => Exit::Refused,
             _ => Exit::Usage,
         }
     }
 }
 
-/// Runs the command of these arguments, which begin with the program's name, and returns the exit code. `None` if the
-/// first argument is not a command.
+/// The commands with all that their help says. Manual pages and completions are made from it, too.
+#[must_use]
+pub fn definition() -> clap::Command {
+    let names: Vec<_> =
+        CommandLine::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    names.into_iter().fold(CommandLine::command(), |all, name| all.mut_subcommand(name, help::with_notes))
+}
+
+/// Does what the arguments say, the program's name first, and gives the exit code; nothing where the first of them is
+/// no command.
 #[must_use]
 pub fn run(arguments: &[OsString]) -> Option<u8> {
     let (program, first) = (arguments.first()?, arguments.get(1)?);
-    let mut commands = CommandLine::command();
+    let mut commands = definition();
     let name = commands.find_subcommand(first)?.get_name().to_owned();
     let line = commands
         .try_get_matches_from_mut(arguments)
@@ -156,6 +174,7 @@ impl Command {
             Command::Healthcheck(arguments) => arguments.run()?,
             Command::Delete(arguments) => arguments.run()?,
             Command::Install(arguments) => arguments.run()?,
+            Command::Export(arguments) => arguments.run()?,
             Command::Completions(arguments) => arguments.run()?,
             Command::Man(arguments) => arguments.run()?,
         }

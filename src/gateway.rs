@@ -20,6 +20,7 @@ mod stock;
 mod thread;
 mod writer;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,12 +36,12 @@ use crate::model::rules::Refusal;
 use crate::store::group::GroupLabels;
 use crate::store::group::{Absent, FamilyRule, Semantics};
 use crate::store::idempotency::{Key, Known};
-use crate::store::{GroupView, Outcome, Rejection, Store};
+use crate::store::{GroupView, Outcome, Part, Rejection, Store, Transaction};
 use crate::telemetry::Telemetry;
 use clock::Clock;
 use commit::Health;
 use interval::Interval;
-use writer::{Request, Writer};
+use writer::Writer;
 
 pub use client::Client;
 pub use pending::{Failure, Pending};
@@ -272,34 +273,33 @@ impl Gateway {
         // What follows needs memory too.
         drop(parsed);
         drop(arena);
+        let grouping = Cow::Borrowed(grouping);
         Ok(match prepared {
-            Ok(prepared) => match &self.keeping {
-                Keeping::Before(writer) => {
-                    let grouping = grouping.to_static();
-                    let request = Request::Push { grouping, push: prepared, semantics, key };
-                    Pending::of(writer.submit(request, body.len()))
-                }
-                _ => self.seen(self.store.push(
-                    grouping,
-                    &prepared,
-                    &semantics,
-                    self.clock.now(),
-                    key.as_ref(),
-                )),
-            },
-            Err(refusal) => match &self.keeping {
-                Keeping::Before(writer) => {
-                    match writer.submit(Request::Failed { grouping: grouping.to_static() }, body.len()) {
-                        Ok(noted) => Pending::Refused(noted, refusal.into()),
-                        Err(failure) => Pending::Done(Err(failure)),
-                    }
-                }
-                _ => {
-                    self.store.push_failed(grouping, self.clock.now());
-                    self.seen(Err(refusal.into()))
-                }
+            Ok(push) => {
+                let part = Part::Push { grouping, push, semantics };
+                self.submit(Transaction::of(part).with_key(key), body.len())
+            }
+            Err(refusal) => match self.submit(Transaction::of(Part::Failed { grouping }), body.len()) {
+                Pending::Done(Ok(_)) => Pending::Done(Err(Rejection::from(refusal).into())),
+                Pending::Waiting(noted) => Pending::Refused(noted, refusal.into()),
+                failed => failed,
             },
         })
+    }
+
+    /// Takes a transaction, whose client waits with so many bytes of its own.
+    fn submit(&self, transaction: Transaction<'_>, held: usize) -> Pending {
+        match &self.keeping {
+            Keeping::Before(writer) => Pending::of(writer.submit(transaction.into_static(), held)),
+            Keeping::After(interval) => {
+                let result = self.store.submit(&transaction, self.clock.now());
+                interval.touch();
+                Pending::Done(result.map_err(Failure::from))
+            }
+            Keeping::Memory => {
+                Pending::Done(self.store.submit(&transaction, self.clock.now()).map_err(Failure::from))
+            }
+        }
     }
 
     /// Takes a push and waits for what becomes of it.
@@ -359,23 +359,13 @@ impl Gateway {
     pub fn delete(&self, grouping: &Grouping<'_>, key: Option<&[u8]>) -> Pending {
         let is_known = |key: &Key| self.is_known(key);
         let key = key.map(|key| idempotency::identify(key, "DELETE", grouping, b"", b"", is_known));
-        match &self.keeping {
-            Keeping::Before(writer) => {
-                Pending::of(writer.submit(Request::Delete { grouping: grouping.to_static(), key }, 0))
-            }
-            _ => self.seen(self.store.delete(grouping, self.clock.now(), key.as_ref())),
-        }
+        let part = Part::Delete { grouping: Cow::Borrowed(grouping) };
+        self.submit(Transaction::of(part).with_key(key), 0)
     }
 
     /// Removes all groups.
     pub fn wipe(&self) -> Pending {
-        match &self.keeping {
-            Keeping::Before(writer) => Pending::of(writer.submit(Request::Wipe, 0)),
-            _ => {
-                self.store.wipe();
-                self.seen(Ok(Outcome::Applied))
-            }
-        }
+        self.submit(Transaction::of(Part::Wipe), 0)
     }
 
     /// Whether a key is remembered, of whatever request.
@@ -414,14 +404,6 @@ impl Gateway {
             }
             Keeping::After(interval) => interval.close(),
         }
-    }
-
-    /// The answer to a request whose effect can be seen already.
-    fn seen(&self, result: Result<Outcome, Rejection>) -> Pending {
-        if let Keeping::After(interval) = &self.keeping {
-            interval.touch();
-        }
-        Pending::Done(result.map_err(Failure::from))
     }
 
     /// How many groups and how many series there are.

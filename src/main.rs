@@ -1,11 +1,8 @@
 //! The `tallygate` program: commands, flags, configuration, logging, gateway, server, exit code.
 
 use std::fmt::Display;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -16,7 +13,7 @@ use tallygate::cli;
 use tallygate::config::flags::{self, Invocation};
 use tallygate::config::unlimited::longest;
 use tallygate::config::{Config, Fitting, build_info, duration, fitting, memory};
-use tallygate::gateway::{Gateway, StartError, export_stock};
+use tallygate::gateway::{Gateway, StartError};
 use tallygate::http::auth::{Guard, LoadError};
 use tallygate::http::{self, Descriptors, State, listen, notify};
 use tallygate::logging::{self, Repeats};
@@ -44,13 +41,6 @@ fn main() -> ExitCode {
             }
         },
         Ok(Invocation::Print(text)) => print(&text),
-        Ok(Invocation::ExportStock { config, to }) => match export(&config, &to) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(message) => {
-                complain(format_args!("export: {message}"));
-                ExitCode::FAILURE
-            }
-        },
         Err(error) => {
             complain(&error);
             ExitCode::from(error.exit_code())
@@ -67,22 +57,6 @@ fn print(text: &str) -> ExitCode {
     // A reader that has gone, such as `head`, is no error.
     let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
-}
-
-/// Writes what the persistence file holds for a stock gateway.
-fn export(config: &Config, to: &str) -> Result<(), String> {
-    let bytes = export_stock(config).map_err(|error| error.to_string())?;
-    let path = Path::new(to);
-    let written =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
-            let written = file.write_all(&bytes).and_then(|()| file.sync_all());
-            // Half a file would be read as a whole one.
-            written.inspect_err(|_| drop(std::fs::remove_file(path)))
-        });
-    written.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => format!("{to} is there already: name another file, or move it away"),
-        _ => format!("{to}: {error}"),
-    })
 }
 
 fn run(config: &Config) -> ExitCode {

@@ -1,12 +1,10 @@
-//! What is kept on disk, and how it comes back.
+//! What keeps the state of a store, and how it comes back.
 //!
-//! The seam to the store is narrow: a [`batch::Batch`] of absolute new states goes to disk in one
-//! transaction, or not at all. Knows neither HTTP nor exposition formats; the only module that knows
-//! disks.
+//! An [`engine::Engine`] takes the difference of two versions of the store and keeps it whole, or not at all. Knows
+//! neither HTTP nor exposition formats; the only module that knows disks.
 
-pub mod batch;
-pub mod disk;
-pub mod file;
-mod load;
+pub mod engine;
+pub mod memory;
+pub mod redb;
 mod row;
 pub mod stock_file;

@@ -221,7 +221,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::store::change::Tracking;
+    use crate::store::Tracking;
 
     #[test]
     fn every_exposed_family_is_declared_with_its_type() {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
-use tallygate::persistence::disk::{Bytes, Disk};
+use tallygate::persistence::redb::disk::{Bytes, Disk};
 
 /// Clones are the same disk.
 #[derive(Clone, Debug, Default)]

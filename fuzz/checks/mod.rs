@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a check reports")]
 #![allow(unreachable_pub, reason = "a crate of its own when fuzzing")]
 
-mod exposition;
+pub mod exposition;
 mod headers;
 mod memory;
 mod path;

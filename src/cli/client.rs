@@ -44,22 +44,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom, SystemRandom};
-use rustls::AlertDescription;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use ureq::http::{self, Method, Response, StatusCode};
 use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, TcpConnector, Transport};
 use ureq::{Agent, AsSendBody, Body};
 
 use super::connection::{self, ConnectionArguments, ConnectionError};
 use super::group::Group;
+use super::tls;
 use crate::config::duration;
 use crate::gateway::idempotency::{self, BadKey, WINDOW_HEADER};
 use crate::message::{MESSAGE_BYTES, printable};
 pub use failure::Failure;
 pub(super) use failure::said;
+use transport::Secure;
 
 mod failure;
+mod transport;
 
 /// The content type of a body in the text format.
 pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -178,6 +180,7 @@ pub struct Client {
     url: String,
     authorization: Option<String>,
     timeout: Duration,
+    timeout_flag: &'static str,
     retries: u32,
 }
 
@@ -197,7 +200,7 @@ impl Client {
     pub fn new(arguments: &ConnectionArguments) -> Result<Client, ConnectionError> {
         let variable = |name: &str| std::env::var(name).ok();
         let target = connection::target(arguments.url.as_deref(), variable)?;
-        let mut config = Agent::config_builder()
+        let config = Agent::config_builder()
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .proxy(None)
             .http_status_as_error(false)
@@ -206,17 +209,17 @@ impl Client {
             .max_redirects_will_error(false)
             // The gateway may have closed a kept connection by the time it is used again.
             .max_idle_connections(0);
-        if target.is_https {
-            config = config.tls_config(connection::tls(arguments)?);
-        }
+        let tls = if target.is_https { Some(tls::config(arguments)?) } else { None };
         let is_connected = Arc::new(AtomicBool::new(false));
-        let connector = DefaultConnector::new().chain(ConnectionWitness(is_connected.clone()));
+        let connector = Connector::<()>::chain(TcpConnector::default(), Secure(tls));
+        let connector = connector.chain(Witness(is_connected.clone()));
         Ok(Client {
             agent: Agent::with_parts(config.build(), connector, DefaultResolver::default()),
             is_connected,
             authorization: connection::authorization(arguments, target.login)?,
             url: target.url,
             timeout: arguments.timeout,
+            timeout_flag: arguments.timeout_flag,
             retries: arguments.retries,
         })
     }
@@ -331,22 +334,30 @@ impl Client {
         deadline: Instant,
     ) -> Result<Response<Body>, AttemptError> {
         let share = if self.retries == 0 { self.timeout } else { self.timeout / SHARE_OF_ATTEMPT };
-        let limit =
-            share.min(deadline.saturating_duration_since(Instant::now())).max(Duration::from_millis(1));
+        let left = deadline.saturating_duration_since(Instant::now());
+        let limit = share.min(left).max(Duration::from_millis(1));
         self.is_connected.store(false, Ordering::Relaxed);
         let answer = request.map_err(ureq::Error::from).and_then(|request| {
             self.agent.run(self.agent.configure_request(request).timeout_global(Some(limit)).build())
         });
-        answer.map_err(|error| self.attempt_error(&error, limit))
+        answer.map_err(|error| self.trouble(&error, &self.time(share, left)))
     }
 
-    fn attempt_error(&self, error: &ureq::Error, limit: Duration) -> AttemptError {
+    /// The time that an attempt had, in terms of what was asked for: its share, or what was left of the whole.
+    fn time(&self, share: Duration, left: Duration) -> String {
+        let flag = self.timeout_flag;
+        if left <= share {
+            return format!("the {} of {flag}", duration::format(self.timeout));
+        }
+        let share = Duration::from_millis(share.as_micros().div_ceil(1000) as u64);
+        format!("{}, a third of {flag}", duration::format(share))
+    }
+
+    fn trouble(&self, error: &ureq::Error, limit: &str) -> Trouble {
         let is_connected = self.is_connected.load(Ordering::Relaxed);
         if let Some(reason) = final_reason(error, is_connected) {
             return AttemptError::Final(Failure::Unavailable { url: self.url.clone(), reason, attempts: 1 });
         }
-        // Some time has passed before the attempt, so the rest is not a round number: shown in whole milliseconds.
-        let limit = duration::format(Duration::from_millis(limit.as_micros().div_ceil(1000) as u64));
         let reason = match error {
             ureq::Error::Timeout(_) if is_connected => format!("no answer within {limit}"),
             ureq::Error::Timeout(_) => format!("no connection within {limit}"),
@@ -406,45 +417,30 @@ fn pause(attempts: u32) -> Duration {
 
 /// The message of an error that another attempt can't overcome.
 fn final_reason(error: &ureq::Error, is_connected: bool) -> Option<String> {
-    let tls = match error {
-        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
-        ureq::Error::Rustls(error) => error,
-        ureq::Error::Http(_) | ureq::Error::BadUri(_) | ureq::Error::Tls(_) => {
-            return Some(error.to_string());
-        }
+    let error = match error {
+        ureq::Error::Io(error) => tls_error(error)?,
+        ureq::Error::Tls(reason) => return Some((*reason).to_owned()),
+        ureq::Error::Http(_) | ureq::Error::BadUri(_) => return Some(error.to_string()),
         _ => return None,
     };
-    match tls {
-        rustls::Error::InvalidCertificate(_) => {
-            Some(format!("{tls} (--cacert names the certificates to trust)"))
-        }
-        rustls::Error::InvalidMessage(_) if !is_connected => Some(format!("there is no TLS: {tls}")),
-        // With TLS 1.3 this alert comes after the client has finished its handshake.
-        rustls::Error::AlertReceived(alert) if is_about_client(*alert) => {
-            Some(format!("the gateway refuses the client certificate: {alert:?} (--cert and --key name one)"))
-        }
-        _ if is_connected => None,
-        _ => Some(tls.to_string()),
-    }
+    let is_final = match error {
+        // With TLS 1.3 the client hears this when it believes that it is connected.
+        rustls::Error::AlertReceived(alert) if tls::is_about_client(*alert) => true,
+        _ => !is_connected,
+    };
+    is_final.then(|| tls::reason(error))
 }
 
-/// Whether an alert is about the certificate of the client.
-pub(super) fn is_about_client(alert: AlertDescription) -> bool {
-    matches!(
-        alert,
-        AlertDescription::AccessDenied
-            | AlertDescription::BadCertificate
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateRequired
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnknownCA
-            | AlertDescription::UnsupportedCertificate
-    )
+/// The error of TLS, if it is one.
+pub(super) fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }
 
-/// The system's message without the number of the error.
+/// What the system says, without its number, or what is wrong with TLS.
 pub(super) fn io_reason(error: &io::Error) -> String {
+    if let Some(error) = tls_error(error) {
+        return tls::reason(error);
+    }
     let text = error.to_string();
     let end = text.find(" (os error").unwrap_or(text.len());
     text[..end].to_owned()
@@ -460,5 +456,28 @@ impl<In: Transport> Connector<In> for ConnectionWitness {
     fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<In>, ureq::Error> {
         self.0.store(chained.is_some(), Ordering::Relaxed);
         Ok(chained)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        connection: ConnectionArguments,
+    }
+
+    #[test]
+    fn times_are_those_that_were_asked_for() {
+        let client =
+            Client::new(&Line::parse_from(["", "--timeout=10s", "--url=http://h"]).connection).unwrap();
+        let (share, left) = (client.timeout / SHARE_OF_ATTEMPT, Duration::from_millis(3400));
+        assert_eq!(client.time(share, left), "3.334s, a third of --timeout");
+        assert_eq!(client.time(share, Duration::from_millis(660)), "the 10s of --timeout");
+        assert_eq!(client.time(client.timeout, Duration::from_secs(9)), "the 10s of --timeout");
     }
 }

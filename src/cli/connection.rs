@@ -9,10 +9,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use ureq::http::Uri;
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 use crate::config::duration;
 use crate::config::web::system_reason;
@@ -26,6 +23,9 @@ const DEFAULT_URL: &str = "http://localhost:9091";
 
 const URL_HELP: &str = "URL of the gateway, with its path prefix if it has one [default: $TALLYGATE_URL, else \
                         $PUSHGATEWAY_URL, else http://localhost:9091]";
+
+/// The flag for the time that a command may take, in most commands.
+pub(super) const TIMEOUT: &str = "--timeout";
 
 /// The flags that all commands share.
 #[derive(Args, Clone, Debug)]
@@ -55,16 +55,21 @@ pub struct ConnectionArguments {
     /// Longest time for all attempts together
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = positive)]
     pub timeout: Duration,
+    /// What the flag for that is called, for messages.
+    #[arg(skip = TIMEOUT)]
+    pub timeout_flag: &'static str,
     /// How often to try again where that is safe
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub retries: u32,
 }
 
 pub(super) fn positive(text: &str) -> Result<Duration, String> {
-    match duration::parse(text) {
+    match duration::parse_with_days(text) {
         Ok(Duration::ZERO) => Err("it must be longer than 0s".to_owned()),
         Ok(duration) => Ok(duration),
-        Err(error) => Err(error.to_string()),
+        Err(error) => {
+            Err(format!("{error}; a duration is a number and its unit, as in 300ms, 30s, 1h30m or 2d"))
+        }
     }
 }
 
@@ -98,7 +103,10 @@ pub enum ConnectionError {
     /// The system has no certificates of authorities.
     #[error("the system has no certificates to trust: name a file of them with --cacert")]
     NoAuthorities,
-    /// The system gives no random bytes for an idempotency key.
+    /// The library can't do it.
+    #[error("TLS can't be used: {0}")]
+    Tls(String),
+    /// There is no randomness, so no idempotency key.
     #[error("the system gives no random bytes")]
     NoRandomness,
 }
@@ -194,62 +202,6 @@ fn secret(flag: &'static str, path: &Path) -> Result<String, ConnectionError> {
         }
     }
     Ok(text)
-}
-
-/// The TLS configuration for an https URL.
-pub(super) fn tls(arguments: &ConnectionArguments) -> Result<TlsConfig, ConnectionError> {
-    let authorities = match &arguments.cacert {
-        Some(path) => certificates("--cacert", path)?,
-        None => {
-            let found = rustls_native_certs::load_native_certs().certs;
-            if found.is_empty() {
-                return Err(ConnectionError::NoAuthorities);
-            }
-            found
-        }
-    };
-    let authorities: Vec<_> = authorities.iter().map(certificate).collect();
-    let client = arguments.cert.as_ref().map(|path| {
-        let chain: Vec<_> = certificates("--cert", path)?.iter().map(certificate).collect();
-        let (flag, path) = arguments.key.as_ref().map_or(("--cert", path), |path| ("--key", path));
-        Ok(ClientCert::new_with_certs(&chain, private_key(flag, path)?))
-    });
-    Ok(TlsConfig::builder()
-        .root_certs(RootCerts::new_with_certs(&authorities))
-        .client_cert(client.transpose()?)
-        .unversioned_rustls_crypto_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()))
-        .build())
-}
-
-fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, ConnectionError> {
-    fs::read(path).map_err(|error| {
-        let reason = system_reason(&error);
-        ConnectionError::File { flag, path: path.to_owned(), reason }
-    })
-}
-
-fn certificates(flag: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, ConnectionError> {
-    let text = read(flag, path)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => {
-            let reason = "there is no certificate in PEM in it".to_owned();
-            Err(ConnectionError::File { flag, path: path.to_owned(), reason })
-        }
-    }
-}
-
-fn certificate(der: &CertificateDer<'static>) -> Certificate<'static> {
-    Certificate::from_der(der).to_owned()
-}
-
-fn private_key(flag: &'static str, path: &Path) -> Result<PrivateKey<'static>, ConnectionError> {
-    let text = read(flag, path)?;
-    PrivateKey::from_pem(&text).map_err(|_| {
-        let reason = "there is no private key in PEM, without a pass phrase, in it".to_owned();
-        ConnectionError::File { flag, path: path.to_owned(), reason }
-    })
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, Args, Command, CommandFactory, ValueEnum, ValueHint};
+use clap::builder::Resettable;
+use clap::{Arg, ArgAction, Args, Command, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
 
-use super::CommandLine;
+use super::{definition, help};
 use crate::config::{build_info, flags};
 
 /// The maximum length of a line of a manual page. Only a longer word exceeds it.
@@ -93,7 +94,7 @@ fn whole() -> Command {
             }
         }
     });
-    CommandLine::command()
+    definition()
         .subcommand_required(false)
         .disable_help_flag(true)
         .args(flags)
@@ -102,17 +103,34 @@ fn whole() -> Command {
 }
 
 /// A manual page and the name of its file.
-fn page(command: Command) -> (String, String) {
+fn page(command: Command, notes: &Roff) -> (String, String) {
     let name = format!("{}.1", command.get_name());
     let title = command.get_name().to_uppercase();
-    let man = Man::new(command).title(title).date(date(build_info().build_date));
+    // These have sections of their own.
+    let man = Man::new(command.after_help(Resettable::Reset));
+    let source = format!("{} {}", env!("CARGO_PKG_NAME"), build_info().version);
+    let man = man.title(title).source(source).date(date(build_info().build_date));
     let mut text = Vec::new();
     // Writing to memory can't fail.
     let _ = man.render(&mut text);
+    text.extend(notes.to_roff().into_bytes());
     (name, tidy(&String::from_utf8_lossy(&text)))
 }
 
-/// The day of a build, in the form for manual pages.
+/// The sections on durations and exit codes.
+fn notes(command: &Command) -> Roff {
+    let mut roff = Roff::new();
+    if let Some(duration) = help::duration(command) {
+        roff.control("SH", ["DURATIONS"]).text([roman(duration.replace('\n', " "))]);
+    }
+    roff.control("SH", ["EXIT STATUS"]);
+    for (code, meaning) in help::exit_codes(command.get_name()) {
+        roff.control("TP", []).text([bold(*code)]).text([roman(*meaning)]);
+    }
+    roff
+}
+
+/// The day of a build, as manual pages have it.
 fn date(build_date: &str) -> String {
     match (build_date.get(..4), build_date.get(4..6), build_date.get(6..8)) {
         (Some(year), Some(month), Some(day)) if year.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -160,10 +178,11 @@ fn pages() -> Vec<(String, String)> {
     let mut whole = whole();
     whole.build();
     let name = whole.get_name().to_owned();
-    let commands = whole.get_subcommands().filter(|command| !command.is_hide_set());
-    let commands: Vec<Command> =
-        commands.map(|command| command.clone().name(format!("{name}-{}", command.get_name()))).collect();
-    let mut pages = vec![page(whole)];
-    pages.extend(commands.into_iter().map(page));
+    let commands = whole
+        .get_subcommands()
+        .map(|command| page(command.clone().name(format!("{name}-{}", command.get_name())), &notes(command)));
+    let mut pages: Vec<_> = commands.collect();
+    let notes = notes(&whole);
+    pages.push(page(whole, &notes));
     pages
 }

@@ -4,16 +4,15 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::time::Instant;
 
 use clap::Args;
 
 use super::CommandError;
 use super::client::{Client, said};
 use super::connection::{ConnectionArguments, authorization};
+use super::serving::{self, ServingError};
 use crate::config::Config;
 use crate::config::access::TokenSource;
-use crate::config::flags::{self, Invocation, StartError};
 use crate::config::web::WebConfigError;
 use local::Local;
 
@@ -30,23 +29,20 @@ pub struct Arguments {
     /// Ask whether the gateway can keep pushes, too
     #[arg(long)]
     ready: bool,
-    #[command(flatten)]
-    connection: ConnectionArguments,
     /// The flags that the gateway is started with, such as --config.file=FILE; they stand last
     #[arg(value_name = "FLAG", trailing_var_arg = true, allow_hyphen_values = true, conflicts_with = "url")]
     serving: Vec<OsString>,
+    #[command(flatten)]
+    connection: ConnectionArguments,
 }
 
 /// Why the gateway's address or certificate is not known.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SettingsError {
-    /// The settings are wrong, so that the gateway would not start either.
+    /// The settings can't be used.
     #[error(transparent)]
-    Start(#[from] StartError),
-    /// The flags print something instead of starting a gateway.
-    #[error("these flags start no gateway")]
-    NoGateway,
-    /// The settings do not tell the address.
+    Serving(#[from] ServingError),
+    /// The address is not in the settings.
     #[error("{0}: name the gateway with --url")]
     NoAddress(&'static str),
     /// The web configuration can't be used.
@@ -64,15 +60,14 @@ impl Arguments {
             let asked = Client::new(&self.connection)?.ask(path);
             return asked.map_err(|failure| CommandError::NotHealthy(failure.to_string()));
         }
-        let config = config(self.serving)?;
+        let config = serving::config(self.serving, None).map_err(SettingsError::from)?;
         let login = match authorization(&self.connection, None)? {
             Some(login) => Some(login),
             None => token(&config),
         };
-        let deadline = Instant::now() + self.connection.timeout;
         let gateway = Local::of(&config)?;
         let answer = gateway
-            .ask(path, login.as_deref(), deadline)
+            .ask(path, login.as_deref(), self.connection.timeout)
             .map_err(|reason| CommandError::NotHealthy(format!("{}: {reason}", gateway.url())))?;
         match answer.status {
             200 => Ok(()),
@@ -86,18 +81,7 @@ impl Arguments {
     }
 }
 
-/// The settings of the gateway that these flags would start.
-fn config(serving: Vec<OsString>) -> Result<Config, SettingsError> {
-    let program = OsString::from(env!("CARGO_PKG_NAME"));
-    let variables =
-        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    match flags::invocation(std::iter::once(program).chain(serving), variables, None)? {
-        Invocation::Run(config) => Ok(*config),
-        _ => Err(SettingsError::NoGateway),
-    }
-}
-
-/// A token from the settings. Every login may ask for health.
+/// A login from the settings: each may ask for health.
 fn token(config: &Config) -> Option<String> {
     let file = config.access.tokens.iter().find_map(|token| match &token.source {
         TokenSource::File(path) => Some(path),

@@ -30,10 +30,7 @@ pub(super) const NOT_TRIED: u8 = 125;
 /// The command line.
 #[derive(Args, Debug)]
 #[command(
-    mut_arg("timeout", |arg| arg.long("push-timeout").default_value("10s").help("Longest time for a push, all attempts together")),
-    after_help = "Exit codes: that of the program, or 128 and the number of the signal that it died from; 124 where it \
-                  took longer than --timeout, 125 where this command line is wrong, 126 where the program can't be run, \
-                  127 where there is none. The gateway has no influence on it."
+    mut_arg("timeout", |arg| arg.long("push-timeout").default_value("10s").help("Longest time for a push, all attempts together"))
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -53,11 +50,11 @@ pub struct Arguments {
     /// File for metrics that the program adds, in place of a temporary one. What is in it is removed at the start
     #[arg(long, value_name = "FILE")]
     metrics_file: Option<PathBuf>,
-    #[command(flatten)]
-    connection: ConnectionArguments,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
+    #[command(flatten)]
+    connection: ConnectionArguments,
 }
 
 fn prefix(text: &str) -> Result<String, String> {
@@ -96,7 +93,8 @@ impl Arguments {
     /// If job and labels do not name a group. The program was not started then.
     pub(super) fn run(self) -> Result<u8, GroupError> {
         let group = Group::new(&self.group.job, &self.group.labels)?;
-        let target = Target { group, connection: self.connection };
+        let connection = ConnectionArguments { timeout_flag: "--push-timeout", ..self.connection };
+        let target = Target { group, connection };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ok(match runtime {
             Ok(runtime) => {

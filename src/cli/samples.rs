@@ -35,7 +35,12 @@ impl Type {
         }
     }
 
-    /// The suffixes that sample names of a metric of this type may have.
+    /// What one of the values beside sum and count is called.
+    fn part(self) -> &'static str {
+        if self == Type::Histogram { "bucket" } else { "quantile" }
+    }
+
+    /// The endings of the names of the samples that belong to a metric of this type.
     fn endings(self) -> &'static [&'static str] {
         match self {
             Type::Histogram => &["_bucket", "_sum", "_count"],
@@ -117,9 +122,16 @@ pub fn body(
     check_unique("--type", types)?;
     check_unique("--help-text", helps)?;
     let mut metrics: Vec<Metric> = Vec::new();
+    let mut seen = BTreeSet::new();
     for sample in samples {
-        let (line, shown, name) = read(sample)?;
+        let Sample { line, shown, name, labels } = read(sample)?;
+        let member = name.clone();
         let (name, shown, kind) = metric_of(name, shown, types);
+        let wrong = |reason| SampleError::Text { sample: Excerpt::of(sample), reason };
+        check_member(kind, &name, &member, &labels).map_err(wrong)?;
+        if !kind.endings().is_empty() && !seen.insert((member, labels)) {
+            return Err(wrong("its name and labels are given twice".to_owned()));
+        }
         let line = format!("{line}\n");
         match metrics.iter_mut().find(|metric| metric.name == name) {
             Some(metric) => metric.lines.push_str(&line),
@@ -154,8 +166,47 @@ fn check_unique<T>(flag: &'static str, given: &[(String, T)]) -> Result<(), Samp
     }
 }
 
-/// The line of a sample, and its name: as written and unescaped.
-fn read(sample: &str) -> Result<(String, String, String), SampleError> {
+/// Whether a sample with these labels, sorted by name, is one of a metric of this type. The text format lets others
+/// pass, and their values are lost.
+fn check_member(kind: Type, metric: &str, name: &str, labels: &[(String, String)]) -> Result<(), String> {
+    let label = match kind {
+        Type::Histogram => "le",
+        Type::Summary => "quantile",
+        _ => return Ok(()),
+    };
+    let value = labels.iter().find(|(name, _)| name == label).map(|(_, value)| value);
+    let ending = name.strip_prefix(metric).unwrap_or_default();
+    let metric = Excerpt::of(metric);
+    match (kind, ending, value) {
+        (Type::Histogram, "", _) => Err(format!(
+            "{metric} is a histogram, whose samples are {metric}_bucket with the label le, {metric}_sum and {metric}_count"
+        )),
+        (Type::Summary, "", None) => Err(format!(
+            "{metric} is a summary, whose samples are {metric} with the label quantile, {metric}_sum and {metric}_count"
+        )),
+        (Type::Histogram, "_bucket", None) => Err("a bucket has a label le with its upper bound".to_owned()),
+        (Type::Histogram, "_bucket", Some(_)) => Ok(()),
+        (Type::Summary, "", Some(quantile)) if quantile.parse().is_ok_and(f64::is_nan) => {
+            Err("its quantile is not a number".to_owned())
+        }
+        (Type::Summary, "", Some(_)) | (_, _, None) => Ok(()),
+        (..) => Err(format!("only the samples for each {} have the label {label}", kind.part())),
+    }
+}
+
+/// What is known of a sample.
+struct Sample {
+    /// Its line in the text format.
+    line: String,
+    /// The name as it is written.
+    shown: String,
+    name: String,
+    /// Sorted by name.
+    labels: Vec<(String, String)>,
+}
+
+/// What a sample says.
+fn read(sample: &str) -> Result<Sample, SampleError> {
     let wrong = |reason| SampleError::Form { sample: Excerpt::of(sample), reason };
     let at = equals_sign(sample).map_err(wrong)?;
     let (series, value) = (sample[..at].trim(), sample[at + 1..].trim());
@@ -173,21 +224,21 @@ fn read(sample: &str) -> Result<(String, String, String), SampleError> {
     let line = format!("{} {value}", series.replace('\n', r"\n"));
     let arena = Bump::new();
     let text = format!("{line}\n");
-    let parsed = parse(text.as_bytes(), Names::Utf8, &arena);
-    let name = parsed
-        .map_err(|error| {
-            let reason = format!("{} (column {})", error.message, error.column);
-            SampleError::Text { sample: Excerpt::of(sample), reason }
-        })?
-        .families
-        .first()
-        .map(|family| family.name.to_owned())
-        .ok_or_else(|| wrong("it is a comment"))?;
+    let body = parse(text.as_bytes(), Names::Utf8, &arena).map_err(|error| {
+        let reason = format!("{} (column {})", error.message, error.column);
+        SampleError::Text { sample: Excerpt::of(sample), reason }
+    })?;
+    let family = body.families.first().ok_or_else(|| wrong("it is a comment"))?;
+    let name = family.name.to_owned();
+    let labels = body.series_of(family).flat_map(|series| body.labels_of(series));
+    let mut labels: Vec<_> =
+        labels.map(|label| (label.name.to_owned(), label.escaped_value.to_owned())).collect();
+    labels.sort();
     let shown = match line.split_once('{') {
         Some((before, inside)) if before.trim().is_empty() => quoted(inside.trim_start()).to_owned(),
         _ => name.clone(),
     };
-    Ok((line, shown, name))
+    Ok(Sample { line, shown, name, labels })
 }
 
 /// The position of the `=` between a series and its value.
@@ -318,5 +369,58 @@ mod tests {
             text(&["m=1"], &[], &[("m", ""), ("m", "")]).unwrap_err(),
             "--help-text \"m\" is given twice"
         );
+    }
+
+    #[test]
+    fn what_would_be_lost_is_refused() {
+        let (histogram, summary) = (("m", Type::Histogram), ("m", Type::Summary));
+        for (kind, samples, error) in [
+            (
+                histogram,
+                &["m=1"][..],
+                "m is a histogram, whose samples are m_bucket with the label le, m_sum and m_count",
+            ),
+            (histogram, &["m_sum=1", r#"m{le="1"}=1"#], "m is a histogram"),
+            (histogram, &["m_bucket=1"], "a bucket has a label le"),
+            (histogram, &[r#"m_bucket{quantile="1"}=1"#], "a bucket has a label le"),
+            (histogram, &[r#"m_sum{le="1"}=1"#], "only the samples for each bucket have the label le"),
+            (
+                histogram,
+                &[r#"m_count{a="b",le="1"}=1"#],
+                "only the samples for each bucket have the label le",
+            ),
+            (histogram, &["m_sum=1", "m_sum=2"], "its name and labels are given twice"),
+            (
+                histogram,
+                &[r#"m_count{a="1",b="2"}=1"#, r#"m_count{b="2",a="1"}=1"#],
+                "its name and labels are given twice",
+            ),
+            (
+                summary,
+                &["m=1"],
+                "m is a summary, whose samples are m with the label quantile, m_sum and m_count",
+            ),
+            (summary, &[r#"m{le="1"}=1"#], "m is a summary"),
+            (summary, &[r#"m{quantile="NaN"}=1"#], "its quantile is not a number"),
+            (
+                summary,
+                &[r#"m_sum{quantile="0.5"}=1"#],
+                "only the samples for each quantile have the label quantile",
+            ),
+            (summary, &[r#"{"m",a="b"}=1"#], "m is a summary"),
+        ] {
+            let found = text(samples, &[kind], &[]).unwrap_err();
+            let place = format!("sample {:?}: ", samples[samples.len() - 1]);
+            assert!(found.starts_with(&format!("{place}{error}")), "{found}");
+        }
+        for (kind, samples) in [
+            (histogram, &[r#"m_bucket{le="1",quantile="x"}=1"#, r#"m_sum{quantile="x"}=1"#][..]),
+            (histogram, &[r#"m_sum{a="1"}=1"#, r#"m_sum{a="2"}=1"#, "m_count=1"]),
+            (summary, &[r#"m{quantile="0.5",le="x"}=1"#, "m_count=1"]),
+            // Not of this metric.
+            (summary, &["m_sum=1", r#"m_bucket{le="1"}=1"#]),
+        ] {
+            text(samples, &[kind], &[]).unwrap();
+        }
     }
 }

@@ -44,6 +44,26 @@ pub enum DurationError {
 ///
 /// If Go would refuse the text, or the duration is negative.
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
+    parse_with(text, unit_nanos)
+}
+
+/// The same, with the longer units of Prometheus, too: `d`, `w` and `y` are 1, 7 and 365 times 24 hours.
+///
+/// # Errors
+///
+/// As of [`parse`].
+pub fn parse_with_days(text: &str) -> Result<Duration, DurationError> {
+    const DAY: u128 = 24 * 3_600 * NANOS_PER_SECOND;
+
+    parse_with(text, |unit| match unit {
+        "d" => Some(DAY),
+        "w" => Some(7 * DAY),
+        "y" => Some(365 * DAY),
+        _ => unit_nanos(unit),
+    })
+}
+
+fn parse_with(text: &str, units: impl Fn(&str) -> Option<u128>) -> Result<Duration, DurationError> {
     let invalid = || DurationError::Invalid(Excerpt::of(text));
     if text.starts_with('-') {
         return Err(DurationError::Negative(Excerpt::of(text)));
@@ -57,7 +77,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     }
     let mut total: u128 = 0;
     while !rest.is_empty() {
-        let (nanos, after) = component(text, rest)?;
+        let (nanos, after) = component(text, rest, &units)?;
         total = total.checked_add(nanos).filter(|sum| *sum <= MOST_NANOS).ok_or_else(invalid)?;
         rest = after;
     }
@@ -67,7 +87,11 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
 }
 
 /// Reads one number and its unit from the front; returns nanoseconds and what follows.
-fn component<'a>(text: &str, rest: &'a str) -> Result<(u128, &'a str), DurationError> {
+fn component<'a>(
+    text: &str,
+    rest: &'a str,
+    units: impl Fn(&str) -> Option<u128>,
+) -> Result<(u128, &'a str), DurationError> {
     let invalid = || DurationError::Invalid(Excerpt::of(text));
     let (whole, rest) = split_digits(rest);
     let (fraction, rest) = match rest.strip_prefix('.') {
@@ -82,7 +106,7 @@ fn component<'a>(text: &str, rest: &'a str) -> Result<(u128, &'a str), DurationE
     if unit.is_empty() {
         return Err(DurationError::MissingUnit(Excerpt::of(text)));
     }
-    let nanos_per_unit = unit_nanos(unit)
+    let nanos_per_unit = units(unit)
         .ok_or_else(|| DurationError::UnknownUnit { unit: Excerpt::of(unit), text: Excerpt::of(text) })?;
     let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| invalid())? };
     let nanos = whole
@@ -111,7 +135,7 @@ fn unit_nanos(unit: &str) -> Option<u128> {
 
 /// `digits` as decimals of a unit, cut off below a nanosecond.
 fn fraction_nanos(digits: &str, nanos_per_unit: u128) -> u128 {
-    // Sixteen digits resolve a thousandth of a nanosecond even of an hour, and cannot overflow.
+    // Sixteen digits resolve a nanosecond even of a day, and cannot overflow.
     let (value, scale) = digits
         .bytes()
         .take(16)
@@ -217,6 +241,23 @@ mod tests {
             ("2562047h47m16.854775807s", MOST_NANOS),
         ] {
             assert_eq!(nanos(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_days_where_it_is_asked_to() {
+        let hours = |text: &str| parse_with_days(text).map(|duration| duration.as_secs() as f64 / 3600.0);
+        for (text, expected) in
+            [("1d", 24.0), ("1d12h", 36.0), ("0.5d", 12.0), ("2w", 336.0), ("1y", 8760.0), ("90m", 1.5)]
+        {
+            assert_eq!(hours(text), Ok(expected), "{text}");
+        }
+        assert_eq!(
+            parse_with_days("1M").unwrap_err().to_string(),
+            r#"time: unknown unit "M" in duration "1M""#
+        );
+        for text in ["293y", "99999999999999999999999999999999999999d", "1 d", "d"] {
+            assert!(parse_with_days(text).is_err(), "{text}");
         }
     }
 

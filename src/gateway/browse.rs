@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::gateway::Gateway;
 use crate::model::labels::Pair;
-use crate::store::change::Times;
 use crate::store::group::GroupLabels;
 use crate::store::order::{Entry, Slot, sorted};
 use crate::store::piece::{PIECE_ROWS, Piece};
+use crate::store::times::Times;
 use crate::store::{FamilySeries, FamilySummary};
 
 use words::own_labels;
@@ -142,7 +142,7 @@ impl SeriesPage {
 
     /// The series, in the order of a scrape: as pieces with a row.
     pub fn rows(&self) -> impl Iterator<Item = (&Piece, usize)> {
-        self.positions.iter().map(|&position| row_at(&self.family, position))
+        self.positions.iter().filter_map(|&position| row_at(&self.family, position))
     }
 
     /// The labels of a series of the page without what all series of its group have.
@@ -151,8 +151,9 @@ impl SeriesPage {
     }
 }
 
-fn row_at(family: &FamilySeries, position: u32) -> (&Piece, usize) {
-    (&family.pieces[position as usize / PIECE_ROWS], position as usize % PIECE_ROWS)
+fn row_at(family: &FamilySeries, position: u32) -> Option<(&Piece, usize)> {
+    let piece = family.pieces.get(position as usize / PIECE_ROWS)?;
+    Some((piece, position as usize % PIECE_ROWS))
 }
 
 /// Cuts the window out of a list and sorts no more than that.
@@ -275,10 +276,7 @@ impl Gateway {
     ) -> Vec<Entry> {
         let FamilySeries { slot, extent, .. } = *family;
         let name = &*family.summary.name;
-        let block = |position| {
-            let (piece, row) = row_at(family, position);
-            piece.block(row)
-        };
+        let block = |position| family.pieces.block(position);
         let is_wanted = |position| matching.as_ref().is_none_or(|matching| matching.has(position));
         if count <= SORTED_AT_ONCE {
             let positions = (0..extent.len).filter(|position| is_wanted(*position));
@@ -319,7 +317,7 @@ impl Matching {
         let len = family.extent.len;
         let mut matching = Matching { bits: vec![0; (len as usize).div_ceil(64)], count: 0 };
         let mut matcher = words.matcher(&family.group);
-        for (first, piece) in (0..).step_by(PIECE_ROWS).zip(&family.pieces) {
+        for (first, piece) in (0..).step_by(PIECE_ROWS).zip(family.pieces.iter()) {
             asker.still_waits()?;
             matcher.rows(piece, |row| {
                 let position = first + row as u32;

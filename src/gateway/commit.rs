@@ -1,24 +1,20 @@
-//! Commits of the store to its file, and what is done when one fails.
+//! Commits of the store to its engine, and what is done when one fails.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::gateway::clock::Clock;
-use crate::persistence::batch::Batch;
-use crate::persistence::file::{CommitError, StoreFile};
-use crate::store::change::Change;
-use crate::store::{Doubt, Store};
-use crate::telemetry::persistence::CommitMetrics;
+use crate::persistence::engine::{CommitError, Committed, Engine, Written};
+use crate::store::Store;
+use crate::store::difference::Difference;
+use crate::telemetry::persistence::Commits;
 
 /// How long after a failure the disk is tried again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A write to the disk that takes this long makes pushes wait too long to be called kept.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
-
-/// How much may be in doubt beyond twice the groups that there are.
-const MAX_DOUBT: usize = 100_000;
 
 /// Whether pushes can be kept.
 #[derive(Debug, Default)]
@@ -74,44 +70,28 @@ impl Drop for FailOnPanic {
 #[derive(Debug)]
 pub(super) struct Committer {
     store: Arc<Store>,
-    file: StoreFile,
+    engine: Box<dyn Engine>,
     name: String,
     metrics: CommitMetrics,
     health: Arc<Health>,
     clock: Arc<Clock>,
-    batch: Batch,
-    /// What commits that failed concerned.
-    doubt: Doubt,
-    /// Whether the file can't be trusted any more.
-    is_fatal: bool,
     tried_at: Instant,
 }
 
 impl Committer {
-    /// Commits to `file`, which is called `name` in messages.
+    /// Commits to an engine, whose file is called `name` in messages.
     pub(super) fn new(
         store: Arc<Store>,
-        file: StoreFile,
+        engine: Box<dyn Engine>,
         name: String,
         metrics: CommitMetrics,
         health: Arc<Health>,
         clock: Arc<Clock>,
     ) -> Committer {
-        Committer {
-            store,
-            file,
-            name,
-            metrics,
-            health,
-            clock,
-            batch: Batch::default(),
-            doubt: Doubt::default(),
-            is_fatal: false,
-            tried_at: Instant::now(),
-        }
+        Committer { store, engine, name, metrics, health, clock, tried_at: Instant::now() }
     }
 
-    /// Whether pushes can be kept, for others to see.
+    /// Whether changes can be kept, for others to see.
     pub(super) fn health(&self) -> &Arc<Health> {
         &self.health
     }
@@ -121,95 +101,65 @@ impl Committer {
         self.health.is_failing.load(Ordering::Acquire)
     }
 
-    /// Writes what has changed, where anything has. `requests` is for the metrics.
+    /// Commits a difference, if there is one. `requests` is for the metrics.
     ///
     /// # Errors
     ///
-    /// When it may not be on disk. [`Committer::recover`] must succeed before the next commit.
-    pub(super) fn commit(&mut self, requests: usize) -> Result<(), CommitError> {
-        self.batch.clear();
-        let batch = &mut self.batch;
-        let mut times_go = false;
-        let concerned = self.store.collect(|change| {
-            times_go |= matches!(change, Change::GroupGone { .. });
-            batch.add(change);
-        });
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        if times_go {
-            self.add_latest();
+    /// When it may not be kept. [`Committer::recover`] must succeed before the next commit.
+    pub(super) fn commit(
+        &mut self,
+        difference: &Difference,
+        requests: usize,
+    ) -> Result<Committed, CommitError> {
+        if difference.is_empty() {
+            return Ok(Committed::Kept(Written::default()));
         }
         let started = Instant::now();
-        let result = self.health.writing(|| self.file.commit(&self.batch));
+        let latest = self.clock.latest();
+        let result = self.health.writing(|| self.engine.commit(difference, latest));
         match &result {
-            Ok(()) => self.metrics.committed(requests, &self.batch, started.elapsed(), self.file.written()),
-            Err(error) => {
-                self.doubt.extend(concerned);
-                self.failed(error);
+            Ok(Committed::Kept(written)) => {
+                self.metrics.committed(requests, *written, started.elapsed(), self.engine.written());
             }
-        }
-        result
-    }
-
-    /// What changes has its time in its group, or with its key; what goes takes its time along.
-    fn add_latest(&mut self) {
-        self.batch.add_latest(self.clock.latest(), false);
-    }
-
-    /// Whether it is time to try the disk again.
-    pub(super) fn may_recover(&self) -> bool {
-        self.tried_at.elapsed() >= RETRY_AFTER
-    }
-
-    /// Brings the file in line with the store after a failure.
-    ///
-    /// What commits that failed concerned is written whole: they may have reached the disk in part, or
-    /// altogether. After a failed sync not even the rest of the file can be trusted (the system may
-    /// have dropped what it could not write, and says so only once), so that a new one takes its place.
-    pub(super) fn recover(&mut self) -> Result<(), CommitError> {
-        self.tried_at = Instant::now();
-        let result = self.try_recover();
-        match &result {
-            Ok(()) => {
-                self.doubt = Doubt::default();
-                self.is_fatal = false;
-                self.health.recover();
-                tracing::info!(file = %self.name, "the persistence file can be written again");
-            }
+            Ok(Committed::Overtaken(_)) => {}
             Err(error) => self.failed(error),
         }
         result
     }
 
-    fn try_recover(&mut self) -> Result<(), CommitError> {
-        let started = Instant::now();
-        self.batch.clear();
-        let batch = &mut self.batch;
-        if self.is_fatal {
-            self.store.all(|change| batch.add(change));
-            self.add_latest();
-            self.file.replace(&self.batch)?;
-        } else {
-            self.file.reopen()?;
-            self.store.collect_all_of(&mut self.doubt, |change| batch.add(change));
-            self.add_latest();
-            self.file.commit(&self.batch)?;
+    /// Commits what has changed and is seen already.
+    pub(super) fn commit_unsaved(&mut self) -> Result<(), CommitError> {
+        let difference = self.store.take_unsaved();
+        self.commit(&difference, 0).map(|_| ())
+    }
+
+    /// Whether it is time to try again.
+    pub(super) fn may_recover(&self) -> bool {
+        self.tried_at.elapsed() >= RETRY_AFTER
+    }
+
+    /// Brings what is kept in line with the store after a failure.
+    pub(super) fn recover(&mut self) -> Result<(), CommitError> {
+        self.tried_at = Instant::now();
+        let (state, since) = self.store.take_all();
+        match self.engine.recover(&state, &since, self.clock.latest()) {
+            Ok(written) => {
+                let took = self.tried_at.elapsed();
+                self.metrics.committed(0, written, took, self.engine.written());
+                self.health.recover();
+                tracing::info!(file = %self.name, "the persistence file can be written again");
+                Ok(())
+            }
+            Err(error) => {
+                self.failed(&error);
+                Err(error)
+            }
         }
-        self.metrics.committed(0, &self.batch, started.elapsed(), self.file.written());
-        Ok(())
     }
 
     fn failed(&mut self, error: &CommitError) {
         self.tried_at = Instant::now();
-        // Where groups come and go while the disk fails, more and more is in doubt: then everything is
-        // written anew.
-        let is_too_much = self.doubt.len() > 2 * self.store.group_count().unsigned_abs() as usize + MAX_DOUBT;
-        self.is_fatal |= error.is_fatal || is_too_much;
-        if self.is_fatal {
-            self.doubt = Doubt::default();
-        }
-        self.metrics.failed(self.file.written());
+        self.metrics.failed(self.engine.written());
         let is_new = !self.is_failing();
         self.health.fail(format!("persistence file {}: {error}", self.name));
         if is_new {
@@ -229,24 +179,16 @@ impl Committer {
     ///
     /// When what has changed is lost.
     pub(super) fn commit_last(&mut self) -> Result<(), CommitError> {
-        let committed = if self.is_failing() { self.recover() } else { self.commit(0) };
+        let committed = if self.is_failing() { self.recover() } else { self.commit_unsaved() };
         let committed = committed.or_else(|_| self.recover());
         committed.inspect_err(|error| {
             tracing::error!(file = %self.name, err = %error, "the latest changes are lost: they can't be written");
         })
     }
 
-    /// Closes the file in good order.
+    /// Ends in good order.
     pub(super) fn close(&mut self) {
-        if !self.is_failing() {
-            self.batch.clear();
-            self.batch.add_latest(self.clock.latest(), true);
-            // Without it the next start knows less of the time, and says nothing that is wrong.
-            if let Err(error) = self.file.commit(&self.batch) {
-                tracing::debug!(file = %self.name, err = %error, "the time of the end can't be written");
-            }
-        }
-        self.file.close();
+        self.engine.close(self.clock.latest());
     }
 }
 

@@ -81,7 +81,7 @@ impl Signal {
                 return;
             }
             // What became of it is logged and shown.
-            let _ = if committer.is_failing() { committer.recover() } else { committer.commit(0) };
+            let _ = if committer.is_failing() { committer.recover() } else { committer.commit_unsaved() };
         }
     }
 

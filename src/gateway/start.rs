@@ -13,13 +13,12 @@ use super::{Gateway, Keeping, Rules, limits, scrape, stock};
 use crate::config::unlimited::most;
 use crate::config::{Config, Sync};
 use crate::exposition::text;
-use crate::persistence::batch::Batch;
-use crate::persistence::disk::{Disk, Folder};
-use crate::persistence::file::{self, Found, OpenError, StoreFile, Usage};
+use crate::persistence::redb::Redb;
+use crate::persistence::redb::disk::{Disk, Folder};
+use crate::persistence::redb::file::{self, Found, OpenError, Usage};
 use crate::persistence::stock_file;
 use crate::progress::{Progress, Steps};
-use crate::store::Store;
-use crate::store::change::Tracking;
+use crate::store::{Store, Tracking};
 use crate::telemetry::{Telemetry, own_families};
 
 /// Why a gateway can't start.
@@ -61,8 +60,8 @@ impl Gateway {
     pub fn with_disk(config: &Config, disk: Box<dyn Disk>) -> Result<Gateway, StartError> {
         let tracking = match (config.persistence.file.is_empty(), config.persistence.sync) {
             (true, _) => Tracking::Nothing,
-            (false, Sync::Push) => Tracking::Versions,
-            (false, Sync::Interval) => Tracking::Touched,
+            (false, Sync::Push) => Tracking::Drafts,
+            (false, Sync::Interval) => Tracking::Unsaved,
         };
         let store = Arc::new(Store::new(
             own_families(config.telemetry.process_metrics),
@@ -84,7 +83,7 @@ impl Gateway {
             let commits = telemetry.commits().clone();
             let committer = Committer::new(
                 store.clone(),
-                file,
+                Box::new(file),
                 config.persistence.file.clone(),
                 commits,
                 health.clone(),
@@ -122,12 +121,7 @@ impl Gateway {
 }
 
 /// Opens the persistence file and reads it into the store.
-fn open_file(
-    config: &Config,
-    disk: Box<dyn Disk>,
-    store: &Store,
-    clock: &Clock,
-) -> Result<StoreFile, StartError> {
+fn open_file(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock) -> Result<Redb, StartError> {
     let name = config.persistence.file.clone();
     let started = Instant::now();
     let file =
@@ -169,21 +163,21 @@ fn usage(config: &Config) -> Usage {
     Usage::new(lead, most(config.limits.store_bytes))
 }
 
-fn open(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock) -> Result<StoreFile, OpenError> {
+fn open(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock) -> Result<Redb, OpenError> {
     let usage = usage(config);
     let progress = Progress::start();
     let steps = progress.steps();
     match file::find(&*disk)? {
-        Found::Nothing => StoreFile::create(disk, store, false, 0, usage, steps),
+        Found::Nothing => Redb::create(disk, store, false, 0, usage, steps),
         Found::Empty => {
             tracing::warn!(
                 file = %config.persistence.file,
                 "the persistence file is empty, as one is that was cut short: the gateway begins without metrics"
             );
-            StoreFile::create(disk, store, true, 0, usage, steps)
+            Redb::create(disk, store, true, 0, usage, steps)
         }
         Found::Own => {
-            let mut file = StoreFile::open(disk, store, clock.now(), usage, steps)?;
+            let mut file = Redb::open(disk, store, clock.now(), usage, steps)?;
             if config.aggregation.enabled {
                 drop_empty_labels(&mut file, store)?;
             }
@@ -195,14 +189,12 @@ fn open(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock) -> R
 
 /// Where values add up, a label with an empty value is none: a file of a gateway that kept such labels is written
 /// anew without them.
-fn drop_empty_labels(file: &mut StoreFile, store: &Store) -> Result<(), OpenError> {
+fn drop_empty_labels(file: &mut Redb, store: &Store) -> Result<(), OpenError> {
     let groups = store.drop_empty_labels();
     if groups == 0 {
         return Ok(());
     }
-    let mut batch = Batch::default();
-    store.all(|change| batch.add(change));
-    file.replace(&batch)
+    file.rewrite(store)
         .map_err(|error| OpenError::Io { source: std::io::Error::other(error.to_string()) })?;
     tracing::info!(groups, "labels with empty values have been dropped: where values add up they are none");
     Ok(())
@@ -215,7 +207,7 @@ fn import(
     store: &Store,
     clock: &Clock,
     steps: &Arc<Steps>,
-) -> Result<StoreFile, OpenError> {
+) -> Result<Redb, OpenError> {
     steps.phase("reading the stock gateway's file", 0);
     let bytes = disk.read()?;
     if !stock_file::looks_like(&bytes) {
@@ -226,7 +218,7 @@ fn import(
         .map_err(|error| OpenError::Damaged(format!("as the file of a stock Pushgateway: {error}")))?;
     let left_out = stock::import(&file, store, clock.now(), config.aggregation.enabled, steps);
     let original = disk.keep()?;
-    let opened = StoreFile::create(disk, store, true, store.newest_push(), usage(config), steps)?;
+    let opened = Redb::create(disk, store, true, store.newest_push(), usage(config), steps)?;
     for sentence in &left_out {
         tracing::warn!(what = %sentence, "left out of the stock gateway's file");
     }
@@ -252,9 +244,8 @@ pub fn export_stock(config: &Config) -> Result<Vec<u8>, StartError> {
         let store = Store::new(own_families(true), Tracking::Nothing, window, keys);
         let progress = Progress::start();
         let usage = Usage::new(0, most(config.limits.store_bytes));
-        let mut file = StoreFile::open(disk, &store, Clock::new().now(), usage, progress.steps())?;
+        drop(Redb::open(disk, &store, Clock::new().now(), usage, progress.steps())?);
         let groups = stock::export(&store.groups(), progress.steps());
-        file.close();
         Ok(stock_file::write(&groups))
     };
     export().map_err(|source| StartError::File { file: name.clone(), source })

@@ -1,6 +1,7 @@
 //! Moving in from a stock gateway, and back: what its persistence file holds becomes a store, and a
 //! store becomes such a file.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bumpalo::Bump;
@@ -22,10 +23,10 @@ use crate::model::rules::Cause;
 use crate::model::time::Moment;
 use crate::persistence::stock_file::{StockFamily, StockFile, StockGroup};
 use crate::progress::Steps;
-use crate::store::change::Times;
 use crate::store::family::Metadata;
 use crate::store::group::Semantics;
-use crate::store::{FamilyView, GroupView, Rejection, Store};
+use crate::store::times::Times;
+use crate::store::{FamilyView, GroupView, Part, Rejection, Store, Transaction};
 
 /// Protobuf with the names as they are.
 const PLAIN_PROTOBUF: Format = Format { syntax: Syntax::Protobuf, escaping: Escaping::AllowUtf8 };
@@ -46,7 +47,7 @@ pub(super) fn import(
 ) -> Vec<String> {
     let mut left_out: Vec<String> = file.skipped.iter().map(ToString::to_string).collect();
     left_out.extend(take_in(&file.groups, store, now, aggregate, steps));
-    store.publish();
+    store.restored();
     left_out
 }
 
@@ -155,7 +156,8 @@ fn import_message(
     let parsed = protobuf::parse_within(&body, PushLimits::NONE, EmptyLabels::of(aggregate), &arena)?;
     let push = Push::prepare(&parsed, grouping, aggregate).map_err(Rejection::from)?;
     let semantics = if aggregate { Semantics::merging() } else { Semantics::replacing(false) };
-    store.push(grouping, &push, &semantics, pushed_at, None)?;
+    let grouping = Cow::Borrowed(grouping);
+    store.submit(&Transaction::of(Part::Push { grouping, push, semantics }), pushed_at)?;
     Ok(())
 }
 
@@ -219,7 +221,7 @@ fn export_group(group: &GroupView) -> StockGroup {
 
 fn export_family(family: &FamilyView) -> StockFamily {
     let write = |writer: &mut Writer, out: &mut Vec<u8>| {
-        for piece in &family.pieces {
+        for piece in family.pieces.iter() {
             for at in 0..piece.len() {
                 write_row(writer, out, piece, at, piece.block(at), None, &mut |_| {});
             }

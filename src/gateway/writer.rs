@@ -1,7 +1,7 @@
 //! The single writer: requests queue for it, and it answers each when its effect is on disk.
 //!
-//! It takes what has gathered while it was busy, applies all of it to versions that nobody sees,
-//! writes these in one transaction, shows them, and answers everyone. A thousand pushes to the same
+//! It takes what has gathered while it was busy, applies all of it to a draft that nobody sees,
+//! commits what differs, publishes it, and answers everyone. A thousand pushes to the same
 //! ten series cost one small write.
 
 use std::collections::VecDeque;
@@ -13,13 +13,10 @@ use super::Failure;
 use super::clock::Clock;
 use super::commit::{Committer, FailOnPanic, RETRY_AFTER};
 use super::thread::WriterThread;
-use crate::config::unlimited::most;
-use crate::model::grouping::Grouping;
-use crate::model::push::Push;
-use crate::store::group::Semantics;
-use crate::store::idempotency::Key;
-use crate::store::{Outcome, Store};
-use crate::telemetry::persistence::QueueMetrics;
+use crate::config::limits::most;
+use crate::persistence::engine::Committed;
+use crate::store::{Outcome, Store, Transaction};
+use crate::telemetry::persistence::Queue as QueueMetrics;
 
 /// How many requests may wait.
 const MAX_QUEUED: usize = 8192;
@@ -34,36 +31,18 @@ const REQUEST_BYTES: usize = 1024;
 /// How many requests go into one commit.
 const MAX_BATCH: usize = 1024;
 
+/// How often a batch is drafted again because others were first.
+const MAX_TRIES: usize = 100;
+
 /// How much memory their pushes may take, in bytes, so that small ones need not wait for all large ones
 /// that came before them. One that is larger goes alone.
 const MAX_BATCH_BYTES: usize = 16 << 20;
-
-/// Something to be applied.
-#[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "nearly all requests are pushes")]
-pub(super) enum Request {
-    Push {
-        grouping: Grouping<'static>,
-        push: Push,
-        semantics: Semantics,
-        key: Option<Key>,
-    },
-    /// A push was refused before it reached the store.
-    Failed {
-        grouping: Grouping<'static>,
-    },
-    Delete {
-        grouping: Grouping<'static>,
-        key: Option<Key>,
-    },
-    Wipe,
-}
 
 type Answer = Result<Outcome, Failure>;
 
 #[derive(Debug)]
 struct Job {
-    request: Request,
+    transaction: Transaction<'static>,
     bytes: usize,
     answer: oneshot::Sender<Answer>,
 }
@@ -117,8 +96,12 @@ impl Writer {
     /// # Errors
     ///
     /// When too many wait already, or the gateway goes down.
-    pub(super) fn submit(&self, request: Request, held: usize) -> Result<oneshot::Receiver<Answer>, Failure> {
-        let bytes = request.size() + held + REQUEST_BYTES;
+    pub(super) fn submit(
+        &self,
+        transaction: Transaction<'static>,
+        held: usize,
+    ) -> Result<oneshot::Receiver<Answer>, Failure> {
+        let bytes = transaction.size() + held + REQUEST_BYTES;
         let (answer, receiver) = oneshot::channel();
         let mut waiting = self.queue.lock();
         if waiting.is_closed {
@@ -130,7 +113,7 @@ impl Writer {
             return Err(Failure::QueueFull);
         }
         waiting.bytes += bytes;
-        waiting.jobs.push_back(Job { request, bytes, answer });
+        waiting.jobs.push_back(Job { transaction, bytes, answer });
         self.queue.metrics.depth(waiting.jobs.len());
         let is_first = waiting.jobs.len() == 1;
         drop(waiting);
@@ -145,15 +128,6 @@ impl Writer {
         self.queue.lock().is_closed = true;
         self.queue.changed.notify_one();
         self.thread.join();
-    }
-}
-
-impl Request {
-    fn size(&self) -> usize {
-        match self {
-            Request::Push { push, .. } => push.size(),
-            _ => 0,
-        }
     }
 }
 
@@ -224,37 +198,37 @@ impl Work {
     fn process(&mut self, jobs: Vec<Job>) {
         // Before the batch, so that a failure of it costs no key.
         self.store.keys().trim(self.clock.now());
-        let first_key = self.store.keys().next();
-        let applied: Vec<(oneshot::Sender<Answer>, Answer)> =
-            jobs.into_iter().map(|job| (job.answer, self.apply(job.request))).collect();
-        if self.committer.commit(applied.len()).is_ok() {
-            self.store.publish();
-            applied.into_iter().for_each(|(sender, answer)| reply(sender, answer));
-        } else {
-            self.store.take_back(first_key);
-            applied.into_iter().for_each(|(sender, _)| reply(sender, Err(Failure::NotKept)));
+        let mut tries = 0..MAX_TRIES;
+        while tries.next().is_some() {
+            let mut draft = self.store.draft();
+            let answers: Vec<Answer> = jobs
+                .iter()
+                .map(|job| {
+                    let applied = self.store.submit_to(&mut draft, &job.transaction, self.clock.now());
+                    applied.map_err(Failure::from)
+                })
+                .collect();
+            let committed = {
+                let difference = self.store.difference_of(&draft);
+                self.committer.commit(&difference, answers.len())
+            };
+            match committed {
+                Ok(Committed::Kept(_)) => {
+                    self.store.publish(draft);
+                    jobs.into_iter().zip(answers).for_each(|(job, answer)| reply(job.answer, answer));
+                    return;
+                }
+                Ok(Committed::Overtaken(established)) => {
+                    self.store.drop_draft(draft);
+                    self.store.establish(established, self.clock.now());
+                }
+                Err(_) => {
+                    self.store.drop_draft(draft);
+                    break;
+                }
+            }
         }
-    }
-
-    fn apply(&self, request: Request) -> Answer {
-        let now = self.clock.now();
-        let store = &self.store;
-        match request {
-            Request::Push { grouping, push, semantics, key } => {
-                store.push(&grouping, &push, &semantics, now, key.as_ref()).map_err(Failure::from)
-            }
-            Request::Failed { grouping } => {
-                store.push_failed(&grouping, now);
-                Ok(Outcome::Applied)
-            }
-            Request::Delete { grouping, key } => {
-                store.delete(&grouping, now, key.as_ref()).map_err(Failure::from)
-            }
-            Request::Wipe => {
-                store.wipe();
-                Ok(Outcome::Applied)
-            }
-        }
+        jobs.into_iter().for_each(|job| reply(job.answer, Err(Failure::NotKept)));
     }
 }
 

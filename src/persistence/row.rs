@@ -17,9 +17,9 @@ use crate::model::native_histogram::{NativeHistogram, Parts, Populations, Sparse
 use crate::model::sum::Sum;
 use crate::model::summary::{Quantile, Summary};
 use crate::model::time::Start;
-use crate::store::change::Times;
 use crate::store::family::Family;
 use crate::store::piece::{OwnedValue, Piece, Rows};
+use crate::store::times::Times;
 
 /// The grouping labels of a group, sorted by name.
 #[derive(Debug, DeriveSerialize, Deserialize)]
@@ -249,12 +249,13 @@ impl Serialize for ValuesRef<'_> {
 /// Writes a [`GroupValuesRow`].
 pub(super) struct GroupValuesRef<'a> {
     pub(super) times: Times,
-    pub(super) small: Option<&'a [Family]>,
+    pub(super) small: Option<&'a [Arc<Family>]>,
 }
 
 impl Serialize for GroupValuesRef<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut families: SmallVec<[&Family; 16]> = self.small.into_iter().flatten().collect();
+        let mut families: SmallVec<[&Family; 16]> =
+            self.small.into_iter().flatten().map(|family| &**family).collect();
         families.sort_unstable_by_key(|family| family.number);
         let values = families.iter().map(|family| {
             let piece = family.pieces().first().map(|piece| &**piece);

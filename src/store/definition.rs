@@ -2,7 +2,7 @@
 //!
 //! A name is defined by its first live family and free again when its last group has gone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -15,8 +15,8 @@ use crate::model::kind::{Form, Kind};
 use crate::model::labels::{has_empty_labels, without_empty_labels};
 use crate::model::push::GROUP_FAMILIES;
 use crate::model::rules::{Cause, Other};
+use crate::store::Tracking;
 use crate::store::blocks::Blocks;
-use crate::store::change::Tracking;
 use crate::store::shown_names::ShownNames;
 use crate::store::spellings::Spellings;
 use crate::store::texts::Texts;
@@ -27,17 +27,16 @@ const NAME_BYTES: u64 = 512;
 /// How many bucket layouts of a family are kept for sharing.
 const SHARED_LAYOUTS: usize = 16;
 
-/// A live metric name and its type, shared by the groups that have it.
+/// A live metric name and its type as scrapes show it, shared by the groups that have it.
 #[derive(Debug)]
 pub struct Definition {
     name: Arc<str>,
     kind: AtomicU8,
-    published_kind: AtomicU8,
 }
 
 impl Definition {
     fn new(name: Arc<str>, kind: Kind) -> Definition {
-        Definition { name, kind: AtomicU8::new(kind as u8), published_kind: AtomicU8::new(kind as u8) }
+        Definition { name, kind: AtomicU8::new(kind as u8) }
     }
 
     /// The metric name.
@@ -48,32 +47,12 @@ impl Definition {
     /// The type, which all groups share.
     #[inline]
     pub fn kind(&self) -> Kind {
-        kind_in(&self.kind)
+        Kind::from_number(self.kind.load(Ordering::Relaxed)).unwrap_or(Kind::Untyped)
     }
 
-    /// The type that scrapes show.
-    pub fn published_kind(&self) -> Kind {
-        kind_in(&self.published_kind)
-    }
-
-    fn set_kind(&self, kind: Kind, tracking: Tracking) {
+    fn show(&self, kind: Kind) {
         self.kind.store(kind as u8, Ordering::Relaxed);
-        if tracking != Tracking::Versions {
-            self.publish();
-        }
     }
-
-    fn publish(&self) {
-        self.published_kind.store(self.kind() as u8, Ordering::Relaxed);
-    }
-
-    fn take_back(&self) {
-        self.kind.store(self.published_kind() as u8, Ordering::Relaxed);
-    }
-}
-
-fn kind_in(kind: &AtomicU8) -> Kind {
-    Kind::from_number(kind.load(Ordering::Relaxed)).unwrap_or(Kind::Untyped)
 }
 
 /// The names of the grouping labels of some groups, sorted. Two groups whose grouping labels have
@@ -102,6 +81,8 @@ pub struct OwnFamily {
 #[derive(Debug)]
 struct Entry {
     definition: Arc<Definition>,
+    /// The type, which a draft may have changed.
+    kind: Kind,
     /// The keys of the groups that have the family, by their slots.
     holders: Vec<Option<Arc<str>>>,
     free_slots: BTreeSet<u32>,
@@ -126,6 +107,20 @@ struct Mixed {
 }
 
 impl Entry {
+    fn of(definition: Arc<Definition>, shape: &Shape) -> Entry {
+        Entry {
+            kind: definition.kind(),
+            definition,
+            holders: Vec::with_capacity(1),
+            free_slots: BTreeSet::new(),
+            shape: shape.clone(),
+            mixed: None,
+            texts: None,
+            layouts: Vec::new(),
+            spellings: None,
+        }
+    }
+
     fn groups(&self) -> u32 {
         (self.holders.len() - self.free_slots.len()) as u32
     }
@@ -187,9 +182,12 @@ pub struct Definitions {
     shown: ShownNames,
     own: HashMap<String, OwnFamily, RandomState>,
     tracking: Tracking,
-    /// Names that came, went or changed their type since the last commit, with the definitions whose
-    /// types wait to be published.
-    changed: HashMap<Arc<str>, Vec<Arc<Definition>>, RandomState>,
+    /// Names that came, went or changed their type since the last commit.
+    changed: HashSet<Arc<str>, RandomState>,
+    /// The types that other gateways have given to names.
+    established: HashMap<Arc<str>, Kind, RandomState>,
+    /// The names that groups had when they went or changed their types, with those before.
+    retypings: Vec<(Arc<str>, Kind)>,
 }
 
 /// What a new family of a group gets from the definition of its name.
@@ -211,19 +209,21 @@ impl Definitions {
             shown: ShownNames::default(),
             own: own.into_iter().collect(),
             tracking,
-            changed: HashMap::default(),
+            changed: HashSet::default(),
+            established: HashMap::default(),
+            retypings: Vec::new(),
         }
     }
 
     /// The names that came, went or changed their type since the last commit, with the types that they
     /// have now.
     pub fn changed(&self) -> impl Iterator<Item = (&Arc<str>, Option<Kind>)> {
-        self.changed.keys().map(|name| (name, self.live(name).map(|(kind, _)| kind)))
+        self.changed.iter().map(|name| (name, self.families.get(name).map(|entry| entry.kind)))
     }
 
     /// All live names with their types.
     pub fn all(&self) -> impl Iterator<Item = (&Arc<str>, Kind)> {
-        self.families.iter().map(|(name, entry)| (name, entry.definition.kind()))
+        self.families.iter().map(|(name, entry)| (name, entry.kind))
     }
 
     /// How many live names there are.
@@ -257,18 +257,40 @@ impl Definitions {
         if is_last { bytes_of(name) as i64 } else { 0 }
     }
 
-    /// What has changed is on disk: scrapes may show it.
-    pub fn settle(&mut self) {
-        for definition in std::mem::take(&mut self.changed).into_values().flatten() {
-            definition.publish();
+    /// What has changed is committed: scrapes may show it.
+    pub fn publish(&mut self) {
+        for name in std::mem::take(&mut self.changed) {
+            if let Some(entry) = self.families.get(&name) {
+                entry.definition.show(entry.kind);
+            }
+        }
+        self.retypings.clear();
+    }
+
+    /// How many changes of types there were of names that groups had. Those from a number on can be withdrawn until
+    /// they are published.
+    pub fn retypings(&self) -> usize {
+        self.retypings.len()
+    }
+
+    /// Withdraws the changes of types from this one on. The families must have been given back before.
+    pub fn withdraw(&mut self, from: usize) {
+        for (name, kind) in self.retypings.drain(from.min(self.retypings.len())..).rev() {
+            if let Some(entry) = self.families.get_mut(&name) {
+                entry.kind = kind;
+                note_change(self.tracking, &mut self.changed, entry);
+            }
         }
     }
 
-    /// What has changed is not on disk: types become what scrapes show. Gives the names concerned.
-    pub fn take_back(&mut self) -> Vec<Arc<str>> {
-        let changed = std::mem::take(&mut self.changed);
-        changed.values().flatten().for_each(|definition| definition.take_back());
-        changed.into_keys().collect()
+    /// No change of a type can be withdrawn any more.
+    pub fn forget_retypings(&mut self) {
+        self.retypings.clear();
+    }
+
+    /// Nothing has changed since the last commit after all.
+    pub fn forget_changes(&mut self) {
+        self.changed.clear();
     }
 
     /// Whether a family of this name and type contradicts the gateway's own families. With `reconciles`, untyped
@@ -293,7 +315,16 @@ impl Definitions {
 
     /// The type of a live name and in how many groups it is.
     pub fn live(&self, name: &str) -> Option<(Kind, u32)> {
-        self.families.get(name).map(|entry| (entry.definition.kind(), entry.groups()))
+        let elsewhere = self.established.get(name);
+        match self.families.get(name) {
+            Some(entry) => Some((entry.kind, entry.groups() + u32::from(elsewhere.is_some()))),
+            None => elsewhere.map(|kind| (*kind, 1)),
+        }
+    }
+
+    /// Notes the type that another gateway has given to a name.
+    pub fn establish(&mut self, name: Arc<str>, kind: Kind) {
+        self.established.insert(name, kind);
     }
 
     /// A group other than `group` that has the family.
@@ -357,51 +388,59 @@ impl Definitions {
         let entry = match self.families.get_mut(name) {
             Some(entry) => entry,
             None => {
-                let name: Arc<str> = name.into();
-                self.bytes += bytes_of(&name);
-                self.shown.add(&name);
-                let definition = Arc::new(Definition::new(name.clone(), kind));
-                note_change(self.tracking, &mut self.changed, &definition);
-                self.families.entry(name).or_insert(Entry {
-                    definition,
-                    holders: Vec::with_capacity(1),
-                    free_slots: BTreeSet::new(),
-                    shape: group.shape.clone(),
-                    mixed: None,
-                    texts: None,
-                    layouts: Vec::new(),
-                    spellings: None,
-                })
+                let definition = Arc::new(Definition::new(name.into(), kind));
+                self.bytes += bytes_of(name);
+                self.shown.add(&definition.name);
+                let entry = Entry::of(definition, group.shape);
+                note_change(self.tracking, &mut self.changed, &entry);
+                self.families.entry(entry.definition.name.clone()).or_insert(entry)
             }
         };
-        if entry.definition.kind() != kind {
-            note_change(self.tracking, &mut self.changed, &entry.definition);
-            entry.definition.set_kind(kind, self.tracking);
-        }
-        if let Some(mixed) = &mut entry.mixed {
-            *mixed.shapes.entry(group.shape.clone()).or_default() += 1;
+        if entry.kind != kind {
+            self.retypings.push((entry.definition.name.clone(), entry.kind));
+            entry.kind = kind;
+            note_change(self.tracking, &mut self.changed, entry);
         }
         // The first ones, so that the last ones can be given up.
-        let free = entry.free_slots.pop_first();
-        self.free_slots -= usize::from(free.is_some());
-        let slot = free.unwrap_or_else(|| {
-            entry.holders.push(None);
-            entry.holders.len() as u32 - 1
-        });
-        entry.holders[slot as usize] = Some(group.key.clone());
+        let slot = entry.free_slots.first().copied().unwrap_or(entry.holders.len() as u32);
+        hold(entry, slot, group, &mut self.free_slots);
         Lease { definition: entry.definition.clone(), slot }
     }
 
-    /// Changes the type of a live name. Values of another form get a definition of their own, so that a
-    /// snapshot never mixes them with those that it has seen.
+    /// Registers that a group has a family with these label blocks as it had it before, under this definition and in
+    /// this slot.
+    pub fn lease_again<'b>(
+        &mut self,
+        Lease { definition, slot }: Lease,
+        group: Holder<'_>,
+        blocks: impl Iterator<Item = &'b str>,
+    ) {
+        let entry = match self.families.get_mut(definition.name()) {
+            Some(entry) => entry,
+            None => {
+                self.bytes += bytes_of(definition.name());
+                self.shown.add(definition.name());
+                let entry = Entry::of(definition.clone(), group.shape);
+                self.families.entry(definition.name().clone()).or_insert(entry)
+            }
+        };
+        note_change(self.tracking, &mut self.changed, entry);
+        entry.definition = definition;
+        hold(entry, slot, group, &mut self.free_slots);
+        entry.list(group.key, blocks);
+    }
+
+    /// Changes the type of a live name that a group has. Where no other group has it, or values have another form,
+    /// the name gets another definition: no version that was seen before changes its meaning.
     pub fn retyped(&mut self, name: &str, kind: Kind) -> Option<Arc<Definition>> {
         let entry = self.families.get_mut(name)?;
-        if entry.definition.kind().form() != kind.form() {
-            entry.definition = Arc::new(Definition::new(entry.definition.name.clone(), kind));
-            note_change(self.tracking, &mut self.changed, &entry.definition);
-        } else if entry.definition.kind() != kind {
-            note_change(self.tracking, &mut self.changed, &entry.definition);
-            entry.definition.set_kind(kind, self.tracking);
+        if entry.kind != kind {
+            if entry.groups() == 1 || entry.kind.form() != kind.form() {
+                entry.definition = Arc::new(Definition::new(entry.definition.name.clone(), kind));
+            }
+            self.retypings.push((entry.definition.name.clone(), entry.kind));
+            entry.kind = kind;
+            note_change(self.tracking, &mut self.changed, entry);
         }
         Some(entry.definition.clone())
     }
@@ -429,7 +468,8 @@ impl Definitions {
             }
         }
         if entry.groups() == 0 {
-            note_change(self.tracking, &mut self.changed, &entry.definition);
+            self.retypings.push((entry.definition.name.clone(), entry.kind));
+            note_change(self.tracking, &mut self.changed, entry);
             self.families.remove(name);
             // All slots were given up with the last one.
             self.bytes -= bytes_of(name);
@@ -506,17 +546,28 @@ fn bytes_of(name: &str) -> u64 {
     NAME_BYTES + name.len() as u64
 }
 
-/// Notes that a definition comes, goes or changes.
-fn note_change(
-    tracking: Tracking,
-    changed: &mut HashMap<Arc<str>, Vec<Arc<Definition>>, RandomState>,
-    definition: &Arc<Definition>,
-) {
+/// Gives a group this slot of a family.
+fn hold(entry: &mut Entry, slot: u32, group: Holder<'_>, free_slots: &mut usize) {
+    *free_slots -= entry.free_slots.len();
+    while entry.holders.len() <= slot as usize {
+        entry.free_slots.insert(entry.holders.len() as u32);
+        entry.holders.push(None);
+    }
+    entry.free_slots.remove(&slot);
+    *free_slots += entry.free_slots.len();
+    entry.holders[slot as usize] = Some(group.key.clone());
+    if let Some(mixed) = &mut entry.mixed {
+        *mixed.shapes.entry(group.shape.clone()).or_default() += 1;
+    }
+}
+
+/// Notes that a name comes, goes or changes its type; scrapes show it at once where nothing is kept back for them.
+fn note_change(tracking: Tracking, changed: &mut HashSet<Arc<str>, RandomState>, entry: &Entry) {
+    if tracking != Tracking::Drafts {
+        entry.definition.show(entry.kind);
+    }
     if tracking != Tracking::Nothing {
-        let waiting = changed.entry(definition.name.clone()).or_default();
-        if tracking == Tracking::Versions {
-            waiting.push(definition.clone());
-        }
+        changed.insert(entry.definition.name.clone());
     }
 }
 

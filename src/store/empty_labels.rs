@@ -14,10 +14,11 @@ use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
 use crate::model::labels::{EmptyLabels, without_empty_labels};
 use crate::model::time::Start;
-use crate::store::change::Times;
-use crate::store::family::{Metadata, Pieces};
+use crate::store::family::Metadata;
 use crate::store::group::GroupLabels;
 use crate::store::piece::{OwnedValue, PIECE_ROWS, Piece};
+use crate::store::pieces::Pieces;
+use crate::store::times::Times;
 use crate::store::{FamilyView, GroupView, Store};
 
 /// A group under construction.
@@ -70,12 +71,12 @@ impl Store {
             }
         }
         let mut structure = self.lock();
-        keys.iter().for_each(|key| self.remove(key, &mut structure));
+        for gone in keys.iter().filter_map(|key| self.groups.remove(key)) {
+            self.forget(&gone.version, &mut structure);
+        }
         for group in groups.into_values() {
             self.restore_into(group.view(), &mut structure);
         }
-        drop(structure);
-        self.publish();
         views.len()
     }
 
@@ -86,7 +87,7 @@ impl Store {
         let spelled = structure.spelled.groups().chain(structure.definitions.groups_with_spellings());
         let mut keys: BTreeSet<Arc<str>> = spelled.cloned().collect();
         let shown = keys.iter().map(|key| Arc::from(&*without_empty_labels(key)));
-        let shown: Vec<Arc<str>> = shown.filter(|key| self.groups.contains_key(key)).collect();
+        let shown: Vec<Arc<str>> = shown.filter(|key| self.groups.contains(key)).collect();
         keys.extend(shown);
         keys.into_iter().collect()
     }
@@ -123,7 +124,6 @@ impl Joined {
             epoch: self.epoch,
             labels: Arc::new(self.labels),
             times: self.times,
-            is_small: true,
             families: families.map(|((name, family), number)| family.view(name, number)).collect(),
         }
     }
@@ -136,7 +136,7 @@ impl JoinedFamily {
         }
         self.pushed_at = self.pushed_at.max(family.pushed_at);
         let adds = self.kind.adds(&family.name);
-        for piece in &family.pieces {
+        for piece in family.pieces.iter() {
             for at in 0..piece.len() {
                 let row = JoinedRow {
                     block: without_empty_labels(piece.block(at)).into_owned(),

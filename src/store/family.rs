@@ -12,22 +12,20 @@ use crate::model::histogram::Layout;
 use crate::model::kind::Kind;
 use crate::model::push::{self, Push};
 use crate::model::time::Moment;
-use crate::store::change::{FamilyChanges, Tracking};
 use crate::store::definition::{Definition, Definitions, Lease};
+use crate::store::index::Index;
 use crate::store::piece::{Meeting, PIECE_ROWS, Piece, RowValue, told_start};
+use crate::store::pieces::Pieces;
 use crate::store::states::{self, Set, States};
 
 /// Families with more series than this have an index; smaller ones are searched through.
 const INDEXED_FROM: u32 = 8;
 
-/// The pieces of a family. Most families have one.
-pub type Pieces = SmallVec<[Arc<Piece>; 1]>;
-
 /// What a family takes beside its texts and series, in bytes.
 const FAMILY_BYTES: u64 = 256;
 
-/// A family of one group.
-#[derive(Debug)]
+/// A family of one group: one version of it.
+#[derive(Clone, Debug)]
 pub struct Family {
     /// The name and type.
     pub definition: Arc<Definition>,
@@ -45,10 +43,9 @@ pub struct Family {
     len: u32,
     /// See [`Piece::row_bytes`].
     bytes: u64,
-    index: Option<Box<Index>>,
+    index: Option<Arc<Index>>,
     /// Of a family of state sets, once they were needed.
-    states: Option<Box<States>>,
-    changes: Option<Box<FamilyChanges>>,
+    states: Option<Arc<States>>,
 }
 
 /// What clients tell about a family beside its type.
@@ -94,13 +91,6 @@ impl Metadata {
     }
 }
 
-/// Finds the position of a series by its label block.
-#[derive(Debug, Default)]
-struct Index {
-    positions: HashTable<u32>,
-    hasher: RandomState,
-}
-
 /// Positions of series. Most families of a push have few.
 pub type Positions = SmallVec<[u32; 4]>;
 
@@ -116,23 +106,6 @@ pub struct Placement {
     pub new: usize,
 }
 
-/// What scrapes see of a family.
-#[derive(Debug)]
-pub struct Published<'a> {
-    /// The name and type.
-    pub definition: &'a Arc<Definition>,
-    /// Help text and unit.
-    pub metadata: &'a Metadata,
-    /// When the latest push with this family was accepted, in nanoseconds since the epoch.
-    pub pushed_at: i64,
-    /// See [`Family::epoch`].
-    pub epoch: u64,
-    /// How many series there are.
-    pub len: u32,
-    /// The series.
-    pub pieces: Pieces,
-}
-
 impl Family {
     /// A family without series.
     pub fn new(lease: Lease, epoch: u64, number: u32) -> Family {
@@ -143,12 +116,11 @@ impl Family {
             slot: lease.slot,
             epoch,
             number,
-            pieces: Pieces::new(),
+            pieces: Pieces::default(),
             len: 0,
             bytes: 0,
             index: None,
             states: None,
-            changes: None,
         }
     }
 
@@ -167,63 +139,6 @@ impl Family {
         let first = self.pieces.first().filter(|piece| !piece.is_empty()).map(|piece| piece.value(0));
         if let Some(RowValue::Histogram(histogram)) = first {
             definitions.share_layout(self.definition.name(), histogram.layout());
-        }
-    }
-
-    /// Begins to note changes, unless that has begun. Must come before the first change.
-    pub fn track(&mut self, tracking: Tracking) -> Option<&mut FamilyChanges> {
-        if self.changes.is_none() && tracking != Tracking::Nothing {
-            self.changes = Some(Box::new(FamilyChanges::of(self, tracking)));
-        }
-        self.changes.as_deref_mut()
-    }
-
-    /// Begins to note changes of a family that was not there before.
-    pub fn track_new(&mut self, tracking: Tracking) {
-        if tracking != Tracking::Nothing {
-            self.changes = Some(Box::new(FamilyChanges::of_new()));
-        }
-    }
-
-    /// What has changed.
-    pub fn changes(&self) -> Option<&FamilyChanges> {
-        self.changes.as_deref()
-    }
-
-    /// What has changed is on disk.
-    pub fn settle(&mut self) {
-        self.changes = None;
-    }
-
-    /// The version that is published; none where there was no family before.
-    pub fn published(&self, tracking: Tracking) -> Option<Published<'_>> {
-        match self.changes.as_deref() {
-            Some(FamilyChanges { is_new: true, .. }) if tracking == Tracking::Versions => None,
-            Some(FamilyChanges { before: Some(before), .. }) => Some(Published {
-                definition: &before.definition,
-                metadata: &before.metadata,
-                pushed_at: before.pushed_at,
-                epoch: before.epoch,
-                len: before.len,
-                pieces: before.pieces_among(&self.pieces),
-            }),
-            _ => Some(Published {
-                definition: &self.definition,
-                metadata: &self.metadata,
-                pushed_at: self.pushed_at,
-                epoch: self.epoch,
-                len: self.len,
-                pieces: self.pieces.clone(),
-            }),
-        }
-    }
-
-    /// How many series the published version has; none where there was no family before.
-    pub fn published_len(&self, tracking: Tracking) -> Option<u32> {
-        match self.changes.as_deref() {
-            Some(FamilyChanges { is_new: true, .. }) if tracking == Tracking::Versions => None,
-            Some(FamilyChanges { before: Some(before), .. }) => Some(before.len),
-            _ => Some(self.len),
         }
     }
 
@@ -246,9 +161,9 @@ impl Family {
     /// By how many bytes the series grow that are there, when pushed series meet them.
     pub fn growth(&self, push: &Push, pushed: &push::Family, placement: &Placement, meeting: Meeting) -> i64 {
         let known = push.series(pushed).iter().zip(&placement.positions).filter(|(_, at)| **at != NEW);
-        let growth = known.map(|(one, &at)| {
-            let piece = &self.pieces[at as usize / PIECE_ROWS];
-            piece.growth(at as usize % PIECE_ROWS, push, one, meeting)
+        let growth = known.filter_map(|(one, &at)| {
+            let piece = self.pieces.get(at as usize / PIECE_ROWS)?;
+            Some(piece.growth(at as usize % PIECE_ROWS, push, one, meeting))
         });
         growth.sum()
     }
@@ -264,16 +179,13 @@ impl Family {
     }
 
     fn block(&self, position: u32) -> &str {
-        block_at(&self.pieces, position)
+        self.pieces.block(position)
     }
 
     /// The position of the series with this label block.
     pub fn find(&self, block: &str) -> Option<u32> {
         match &self.index {
-            Some(index) => {
-                let hash = index.hasher.hash_one(block);
-                index.positions.find(hash, |&position| self.block(position) == block).copied()
-            }
+            Some(index) => index.find(block, &self.pieces),
             None => (0..self.len).find(|&position| self.block(position) == block),
         }
     }
@@ -341,10 +253,7 @@ impl Family {
                 continue;
             }
             let number = position as usize / PIECE_ROWS;
-            if let Some(changes) = &mut self.changes {
-                changes.touch(number as u32, &self.pieces[number]);
-            }
-            let piece = Arc::make_mut(&mut self.pieces[number]);
+            let Some(piece) = self.pieces.get_mut(number) else { continue };
             let mut grown = piece.update(position as usize % PIECE_ROWS, push, one, meeting, now);
             while let Some((one, position)) =
                 rest.next_if(|(_, p)| **p != NEW && **p as usize / PIECE_ROWS == number)
@@ -382,10 +291,7 @@ impl Family {
             self.restart(push, pushed);
             return;
         }
-        let pieces = std::mem::take(&mut self.pieces);
-        if let Some(changes) = &mut self.changes {
-            changes.replace_all(pieces);
-        }
+        self.pieces = Pieces::default();
         self.len = 0;
         self.bytes = 0;
         self.index = None;
@@ -400,11 +306,10 @@ impl Family {
         for (at, one) in push.series(pushed).iter().enumerate() {
             let (number, row) = (at / PIECE_ROWS, at % PIECE_ROWS);
             let start = told_start(push, one);
-            if self.pieces[number].start(row) != start {
-                if let Some(changes) = &mut self.changes {
-                    changes.labels.insert(number as u32);
-                }
-                Arc::make_mut(&mut self.pieces[number]).set_start(row, start);
+            if self.pieces.get(number).is_some_and(|piece| piece.start(row) != start)
+                && let Some(piece) = self.pieces.get_mut(number)
+            {
+                piece.set_start(row, start);
             }
         }
     }
@@ -418,7 +323,7 @@ impl Family {
             blocks().filter_map(|block| Some(states::split(name, block)?.0)).collect();
         let mentioned: HashSet<&str, RandomState> = blocks().collect();
         let states = self.states.take().unwrap_or_else(|| {
-            Box::new(States::of(name, (0..self.len).map(|position| self.block(position))))
+            Arc::new(States::of(name, (0..self.len).map(|position| self.block(position))))
         });
         let absent: Vec<u32> = if sets.len() * states.count() < self.len as usize {
             let blocks = sets.iter().flat_map(|set| states.blocks(*set));
@@ -437,10 +342,9 @@ impl Family {
         self.states = Some(states);
         for position in absent {
             let (number, row) = (position as usize / PIECE_ROWS, position as usize % PIECE_ROWS);
-            if let Some(changes) = &mut self.changes {
-                changes.touch(number as u32, &self.pieces[number]);
+            if let Some(piece) = self.pieces.get_mut(number) {
+                piece.set(row, 0.0);
             }
-            Arc::make_mut(&mut self.pieces[number]).set(row, 0.0);
         }
     }
 
@@ -458,6 +362,7 @@ impl Family {
         layouts: &[Arc<Layout>],
     ) {
         if let Some(states) = &mut self.states {
+            let states = Arc::make_mut(states);
             fresh.iter().for_each(|one| states.add(push.name(pushed), push.block(one)));
         }
         while !fresh.is_empty() {
@@ -466,13 +371,7 @@ impl Family {
                 self.pieces.push(Arc::new(Piece::new(pushed.kind.form())));
             }
             let (first, later) = fresh.split_at(fresh.len().min(PIECE_ROWS - used));
-            let number = self.pieces.len() as u32 - 1;
-            if let Some(piece) = self.pieces.last_mut() {
-                if let Some(changes) = &mut self.changes {
-                    changes.touch(number, piece);
-                    changes.labels.insert(number);
-                }
-                let piece = Arc::make_mut(piece);
+            if let Some(piece) = self.pieces.get_mut(self.len as usize / PIECE_ROWS) {
                 piece.reserve(first.len(), first.iter().map(|one| push.block(one).len()).sum());
                 let before = piece.len();
                 first.iter().for_each(|one| piece.append(push, one, meeting, now, layouts));
@@ -489,14 +388,7 @@ impl Family {
         if self.len <= INDEXED_FROM {
             return;
         }
-        let index = self.index.get_or_insert_default();
-        let pieces = &self.pieces;
-        let hash = |position: &u32| index.hasher.hash_one(block_at(pieces, *position));
-        let indexed = index.positions.len() as u32;
-        index.positions.reserve((self.len - indexed) as usize, hash);
-        for position in indexed..self.len {
-            index.positions.insert_unique(hash(&position), position, hash);
-        }
+        Arc::make_mut(self.index.get_or_insert_default()).extend(&self.pieces, self.len);
     }
 }
 
@@ -509,11 +401,6 @@ fn own_bytes(name: &str, texts: [Option<&str>; 2]) -> u64 {
 /// What [`Family::bytes`] of a pushed family will be without its series.
 pub fn pushed_own_bytes(push: &Push, pushed: &push::Family) -> u64 {
     own_bytes(push.name(pushed), [push.help(pushed), push.unit(pushed)])
-}
-
-fn block_at(pieces: &[Arc<Piece>], position: u32) -> &str {
-    let position = position as usize;
-    pieces[position / PIECE_ROWS].block(position % PIECE_ROWS)
 }
 
 /// Checks that no series stands in a push twice.

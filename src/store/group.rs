@@ -9,11 +9,11 @@ use crate::model::labels::{has_quoted_names, pairs};
 use crate::model::push::{self, Push};
 use crate::model::rules::{Cause, Other, Refusal};
 use crate::model::time::Moment;
-use crate::store::change::{GroupChanges, Times, Tracking};
-use crate::store::definition::{Definitions, Holder, Shape};
+use crate::store::definition::{Definitions, Holder, Lease, Shape};
 use crate::store::family::{Family, NEW, Placement, Positions, pushed_own_bytes};
 use crate::store::piece::Meeting;
 use crate::store::sessions::Sessions;
+use crate::store::times::Times;
 
 /// Families beyond these are read when they are needed: a push rarely has more.
 const WARMED_FAMILIES: usize = 16;
@@ -130,8 +130,8 @@ pub fn shape_of(grouping: &Grouping<'_>) -> Shape {
     pairs(grouping.key()).map(|pair| Box::from(pair.name())).collect()
 }
 
-/// A group.
-#[derive(Debug)]
+/// A group: one version of it.
+#[derive(Clone, Debug)]
 pub struct Group {
     /// Its labels.
     pub labels: Arc<GroupLabels>,
@@ -142,20 +142,14 @@ pub struct Group {
     /// Differs from that of any group that was ever there; names the group on disk.
     pub epoch: u64,
     /// The families, sorted by name.
-    families: Vec<Family>,
+    families: Vec<Arc<Family>>,
     /// The series of all families, and their bytes.
     series: u64,
     family_bytes: u64,
     next_number: u32,
-    /// Whether the values are written to disk together.
-    is_small: bool,
-    changes: Option<Box<GroupChanges>>,
     /// Of pushes that tell when their process began.
     sessions: Option<Box<Sessions>>,
 }
-
-/// Up to this many series the values of a group are written together: one row costs less than many.
-const SMALL_SERIES: u64 = 64;
 
 /// What a group takes beside its labels and families, in bytes.
 const GROUP_BYTES: u64 = 512;
@@ -182,8 +176,6 @@ pub struct Restructuring<'a> {
     pub definitions: &'a mut Definitions,
     /// Gives out epochs.
     pub next_epoch: &'a mut u64,
-    /// What to note of changes.
-    pub tracking: Tracking,
 }
 
 impl Group {
@@ -198,8 +190,6 @@ impl Group {
             series: 0,
             family_bytes: 0,
             next_number: 0,
-            is_small: true,
-            changes: None,
             sessions: None,
         }
     }
@@ -208,42 +198,7 @@ impl Group {
     pub fn restore(&mut self, family: Family) {
         self.next_number = self.next_number.max(family.number + 1);
         self.count(&family);
-        self.families.push(family);
-    }
-
-    /// Whether the values of the group are written to disk together.
-    pub fn is_small(&self) -> bool {
-        self.is_small
-    }
-
-    /// Says how the values of the group lie on disk.
-    pub fn set_small(&mut self, is_small: bool) {
-        self.is_small = is_small;
-    }
-
-    /// Whether the group has outgrown being written together; from then on it is not any more.
-    pub fn outgrows(&mut self) -> bool {
-        let fits = self.series() <= SMALL_SERIES && self.families.iter().all(|f| f.pieces().len() <= 1);
-        let outgrows = self.is_small && !fits;
-        self.is_small &= fits;
-        outgrows
-    }
-
-    /// Begins to note changes; whether it was not noting any yet. Must come before the first change.
-    pub fn track(&mut self, tracking: Tracking) -> bool {
-        let begins = self.changes.is_none() && tracking != Tracking::Nothing;
-        if begins {
-            self.changes =
-                Some(Box::new(GroupChanges { times_before: self.times, ..GroupChanges::default() }));
-        }
-        begins
-    }
-
-    /// Begins to note changes of a group that was not there before.
-    pub fn track_new(&mut self, tracking: Tracking) {
-        if tracking != Tracking::Nothing {
-            self.changes = Some(Box::new(GroupChanges { is_new: true, ..GroupChanges::default() }));
-        }
+        self.families.push(Arc::new(family));
     }
 
     /// Notes that a push was accepted.
@@ -264,42 +219,8 @@ impl Group {
         self.sessions.as_ref().is_some_and(|sessions| sessions.is_suspected())
     }
 
-    /// What has changed, the families aside.
-    pub fn changes(&self) -> Option<&GroupChanges> {
-        self.changes.as_deref()
-    }
-
-    /// Notes that an idempotency key came with the changes.
-    pub fn track_key(&mut self, number: u64) {
-        if let Some(changes) = &mut self.changes {
-            changes.keys.push(number);
-        }
-    }
-
-    /// What has changed is on disk.
-    pub fn settle(&mut self) {
-        self.changes = None;
-        self.families.iter_mut().for_each(Family::settle);
-    }
-
-    /// The published times; none where the group is not published yet.
-    pub fn published_times(&self, tracking: Tracking) -> Option<Times> {
-        match self.changes.as_deref() {
-            Some(changes) if tracking == Tracking::Versions => {
-                (!changes.is_new).then_some(changes.times_before)
-            }
-            _ => Some(self.times),
-        }
-    }
-
-    /// The families that are published, sorted by name but for those that have gone since.
-    pub fn published_families(&self) -> impl Iterator<Item = &Family> {
-        let gone = self.changes.as_deref().map_or(&[][..], |changes| &changes.gone);
-        self.families.iter().chain(gone.iter().filter_map(|(_, family)| family.as_ref()))
-    }
-
     /// The families, sorted by name.
-    pub fn families(&self) -> &[Family] {
+    pub fn families(&self) -> &[Arc<Family>] {
         &self.families
     }
 
@@ -346,7 +267,7 @@ impl Group {
             }
         }
         for (pushed, step) in push.families().iter().zip(&plan.steps) {
-            let family = step.family.and_then(|at| self.families.get(at));
+            let family = step.family.and_then(|at| self.families.get(at)).map(|family| &**family);
             let is_replaced = family.is_some_and(|family| {
                 let kind = family.definition.kind();
                 let name = push.name(pushed);
@@ -384,15 +305,16 @@ impl Group {
 
     /// The family of this name.
     pub fn family(&self, name: &str) -> Option<&Family> {
-        self.position(name).ok().map(|at| &self.families[at])
+        self.position(name).ok().map(|at| &*self.families[at])
     }
 
     /// Reads something of every family. A group that was not pushed to for a while has left the
     /// caches: read when they are needed, its families would wait for memory one after the other; read
     /// in a row, they wait together.
     fn warm_up(&self) {
-        let pieces =
-            || self.families.iter().take(WARMED_FAMILIES).filter_map(|family| family.pieces().first());
+        let families = || self.families.iter().take(WARMED_FAMILIES);
+        black_box(families().fold(0, |sum, family| sum + family.series_count()));
+        let pieces = || families().filter_map(|family| family.pieces().first());
         black_box(pieces().fold(0, |sum, piece| sum + piece.len()));
         black_box(pieces().fold(0, |sum, piece| sum ^ piece.block(0).as_bytes()[0]));
     }
@@ -447,6 +369,7 @@ impl Group {
     ) -> impl Iterator<Item = &'a Family> {
         self.families
             .iter()
+            .map(|family| &**family)
             .filter(|family| semantics.drops(family) && push.family(family.definition.name()).is_none())
     }
 
@@ -465,18 +388,11 @@ impl Group {
     }
 
     /// Applies a plan that changes values only. Gives by how many bytes the group grows.
-    pub fn apply(
-        &mut self,
-        push: &Push,
-        plan: &Plan,
-        semantics: &Semantics,
-        now: Moment,
-        tracking: Tracking,
-    ) -> i64 {
+    pub fn apply(&mut self, push: &Push, plan: &Plan, semantics: &Semantics, now: Moment) -> i64 {
         let mut grown = 0;
         for (pushed, step) in push.families().iter().zip(&plan.steps) {
             if let Some(family) = step.family.and_then(|at| self.families.get_mut(at)) {
-                family.track(tracking);
+                let family = Arc::make_mut(family);
                 let before = family.series_bytes();
                 change(family, push, pushed, &step.placement, semantics.rule(pushed), now, 0, &[]);
                 grown += family.series_bytes() as i64 - before as i64;
@@ -497,20 +413,14 @@ impl Group {
         with: &mut Restructuring<'_>,
     ) {
         if semantics.absent != Absent::Keep {
-            let is_absent = |family: &mut Family| {
+            let is_absent = |family: &mut Arc<Family>| {
                 semantics.drops(family) && push.family(family.definition.name()).is_none()
             };
-            for mut family in self.families.extract_if(.., is_absent) {
+            for family in self.families.extract_if(.., is_absent) {
                 self.series -= u64::from(family.series_count());
                 self.family_bytes -= family.bytes();
                 let (name, holder) = (family.definition.name(), self.labels.holder());
                 with.definitions.release(name, family.slot, holder, family.blocks_from(0));
-                if let Some(changes) = &mut self.changes
-                    && family.track(with.tracking).is_some_and(|changes| !changes.is_new)
-                {
-                    let number = family.number;
-                    changes.gone.push((number, (with.tracking == Tracking::Versions).then_some(family)));
-                }
             }
         }
         let mut added = Vec::new();
@@ -522,10 +432,9 @@ impl Group {
             let kind = live.map_or(pushed.kind, |live| semantics.kind_after(live, name, pushed.kind));
             let family = match self.position(name) {
                 Ok(at) => {
-                    let family = &mut self.families[at];
+                    let family = Arc::make_mut(&mut self.families[at]);
                     self.series -= u64::from(family.series_count());
                     self.family_bytes -= family.bytes();
-                    family.track(with.tracking);
                     if let Some(definition) = with.definitions.retyped(name, kind) {
                         family.definition = definition;
                     }
@@ -533,9 +442,8 @@ impl Group {
                 }
                 Err(_) => {
                     let lease = with.definitions.lease(name, kind, self.labels.holder());
-                    let mut family = Family::new(lease, epoch, self.next_number);
+                    let family = Family::new(lease, epoch, self.next_number);
                     self.next_number += 1;
-                    family.track_new(with.tracking);
                     added.push(family);
                     let last = added.len() - 1;
                     &mut added[last]
@@ -556,9 +464,6 @@ impl Group {
                 with.definitions.list(name, &self.labels.key, family.blocks_from(first_new));
             }
             if family.metadata.changes_with(push, pushed, is_replaced) {
-                if let Some(changes) = family.track(with.tracking) {
-                    changes.has_new_metadata = true;
-                }
                 let mut text = |text: &str| with.definitions.text(name, text);
                 family.metadata.change_with(push, pushed, is_replaced, &mut text);
             }
@@ -571,28 +476,37 @@ impl Group {
     }
 
     /// Adds families, and makes little more room than they need: most groups never grow again.
-    fn insert(&mut self, mut added: Vec<Family>) {
+    fn insert(&mut self, added: Vec<Family>) {
         let (len, more) = (self.families.len(), added.len());
         if self.families.capacity() < len + more {
             self.families.reserve_exact(more.max(len / 8));
         }
         if more > MOST_INSERTED {
-            self.families.append(&mut added);
+            self.families.extend(added.into_iter().map(Arc::new));
             self.families.sort_by(|a, b| a.definition.name().cmp(b.definition.name()));
             return;
         }
         for family in added {
             let at = self.position(family.definition.name()).unwrap_or_else(|at| at);
-            self.families.insert(at, family);
+            self.families.insert(at, Arc::new(family));
         }
     }
 
     /// Gives back the names of all families, before the group goes.
     pub fn release(&self, definitions: &mut Definitions) {
-        for family in &self.families {
-            let (name, holder) = (family.definition.name(), self.labels.holder());
-            definitions.release(name, family.slot, holder, family.blocks_from(0));
-        }
+        self.families.iter().for_each(|family| self.release_family(family, definitions));
+    }
+
+    /// Gives back the name of a family.
+    pub fn release_family(&self, family: &Family, definitions: &mut Definitions) {
+        let (name, holder) = (family.definition.name(), self.labels.holder());
+        definitions.release(name, family.slot, holder, family.blocks_from(0));
+    }
+
+    /// Takes the name of a family as the group had it before.
+    pub fn lease_family_again(&self, family: &Family, definitions: &mut Definitions) {
+        let lease = Lease { definition: family.definition.clone(), slot: family.slot };
+        definitions.lease_again(lease, self.labels.holder(), family.blocks_from(0));
     }
 }
 

@@ -11,6 +11,7 @@ use crate::store::Store;
 use crate::store::definition::Definitions;
 use crate::store::group::{Group, Plan, Semantics, growth_of_new_group, own_bytes};
 use crate::store::piece::most_growth;
+use crate::store::space::Space;
 
 impl Store {
     /// From now on the store holds no more than this. What is there stays, even if it is more.
@@ -21,6 +22,7 @@ impl Store {
     /// Checks that a push brings the store over no limit.
     pub(super) fn check_limits(
         &self,
+        space: &Space<'_>,
         grouping: &Grouping<'_>,
         push: &Push,
         plan: &Plan,
@@ -28,13 +30,14 @@ impl Store {
         definitions: &Definitions,
     ) -> Result<(), StoreFull> {
         let Some(limits) = self.limits.get() else { return Ok(()) };
-        let (in_group, (series, bytes)) = match self.groups.get(grouping.key()) {
-            Some(group) => {
-                let growth = |with_values| group.growth(push, plan, semantics, definitions, with_values);
-                let (series, bytes) = growth(false);
-                let may_fill = self.may_fill(bytes, push, limits);
-                (group.series(), if may_fill { growth(true) } else { (series, bytes) })
-            }
+        let growth = space.read(grouping.key(), |group| {
+            let growth = |with_values| group.growth(push, plan, semantics, definitions, with_values);
+            let (series, bytes) = growth(false);
+            let may_fill = self.may_fill(bytes, push, limits);
+            (group.series(), if may_fill { growth(true) } else { (series, bytes) })
+        });
+        let (in_group, (series, bytes)) = match growth {
+            Some(growth) => growth,
             None => {
                 check(Limit::Groups, self.group_count(), 1, limits.groups)?;
                 (0, growth_of_new_group(push, grouping.key(), definitions))
@@ -68,14 +71,14 @@ impl Store {
         bytes.saturating_add(most_growth(push) as u64) > limits.bytes
     }
 
-    /// Whether a refused push to this group may be noted in it: the group is there, or may come to be.
+    /// Whether this group may come to be, to note a refused push in it.
     pub(super) fn may_create(&self, grouping: &Grouping<'_>) -> bool {
         let has_room = |limits: &StoreLimits| {
             let own = own_bytes(grouping.key()) as i64;
             check(Limit::Groups, self.group_count(), 1, limits.groups).is_ok()
                 && check(Limit::StoreBytes, self.bytes(), own, limits.bytes).is_ok()
         };
-        self.limits.get().is_none_or(has_room) || self.groups.contains_key(grouping.key())
+        self.limits.get().is_none_or(has_room)
     }
 }
 
@@ -100,10 +103,8 @@ mod tests {
     use crate::model::native_histogram::{Encoded, EncodedBuckets, Span};
     use crate::model::summary::Quantile;
     use crate::model::time::Moment;
-    use crate::store::change::Tracking;
-    use crate::store::family::Family as Kept;
     use crate::store::group::{Absent, FamilyRule};
-    use crate::store::{Outcome, Rejection};
+    use crate::store::{Outcome, Part, Rejection, Tracking, Transaction};
 
     const TEXTS: [&str; 5] = ["0", "1", "2", "3", "a text that is longer than all the others"];
 
@@ -260,7 +261,8 @@ mod tests {
         let grouping = grouping(sketch.group);
         let push = push_of(sketch, &grouping, aggregate);
         let semantics = semantics(sketch.semantics, aggregate);
-        store.push(&grouping, &push, &semantics, Moment::at(at), None)
+        let grouping = std::borrow::Cow::Borrowed(&grouping);
+        store.submit(&Transaction::of(Part::Push { grouping, push, semantics }), Moment::at(at))
     }
 
     proptest! {
@@ -304,14 +306,15 @@ mod tests {
     /// Whether the count is what there is.
     fn answer_bytes_are_right(store: &Store) -> bool {
         let bytes = |group: &Group| {
-            own_bytes(&group.labels.key) + group.families().iter().map(Kept::bytes).sum::<u64>()
+            own_bytes(&group.labels.key) + group.families().iter().map(|kept| kept.bytes()).sum::<u64>()
         };
         let series = |group: &Group| {
             group.families().iter().map(|family| i64::from(family.series_count())).sum::<i64>()
         };
         let names = store.hold().definitions.bytes();
-        let bytes = names + store.groups.iter().map(|group| bytes(&group)).sum::<u64>();
-        let series: i64 = store.groups.iter().map(|group| series(&group)).sum();
+        let groups = store.versions();
+        let bytes = names + groups.iter().map(|group| bytes(group)).sum::<u64>();
+        let series: i64 = groups.iter().map(|group| series(group)).sum();
         (bytes as i64, series) == (store.bytes(), store.series_count())
     }
 }

@@ -6,20 +6,35 @@ use crate::model::rules::{Cause, Other, Refusal};
 use crate::store::Store;
 use crate::store::definition::Definitions;
 use crate::store::group::Group;
+use crate::store::space::Space;
 
 impl Store {
     /// Finds out where the families are that a push to the group with the key `own` clashes with.
-    pub(super) fn locate(&self, refusal: &mut Refusal, push: &Push, own: &str, definitions: &Definitions) {
+    pub(super) fn locate(
+        &self,
+        space: &Space<'_>,
+        refusal: &mut Refusal,
+        push: &Push,
+        own: &str,
+        definitions: &Definitions,
+    ) {
         for (cause, other) in refusal.others_mut() {
             let Other::Family(name) = &*other else { continue };
             let is_in_push = push.family(name).is_some() && !matches!(cause, Cause::KindConflict { .. });
-            if let Some(place) = self.place_of(name, own, is_in_push, definitions) {
+            if let Some(place) = self.place_of(space, name, own, is_in_push, definitions) {
                 *other = place;
             }
         }
     }
 
-    fn place_of(&self, name: &str, own: &str, is_in_push: bool, definitions: &Definitions) -> Option<Other> {
+    fn place_of(
+        &self,
+        space: &Space<'_>,
+        name: &str,
+        own: &str,
+        is_in_push: bool,
+        definitions: &Definitions,
+    ) -> Option<Other> {
         if is_in_push {
             return Some(Other::SamePush);
         }
@@ -27,7 +42,7 @@ impl Store {
             return definitions.is_own(name).then_some(Other::Gateway);
         };
         let has_family = |group: &Group| group.family(name).is_some();
-        let is_in_own = self.groups.get(own).is_some_and(|group| has_family(&group));
+        let is_in_own = space.read(own, has_family).unwrap_or(false);
         let others = groups - u32::from(is_in_own);
         if others == 0 {
             return Some(Other::Group { key: ShownLabels::of(own), more: 0 });

@@ -11,7 +11,7 @@ use crate::model::push::Session;
 const MAX_SESSIONS: usize = 4;
 
 /// The latest push of each of some processes, the latest of all last.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Sessions {
     latest: SmallVec<[Session; MAX_SESSIONS]>,
     /// Whether running totals are suspected, by the latest push of a process that had pushed before.

@@ -1,6 +1,6 @@
-//! What a scrape sees: shared pointers to everything, taken shard by shard.
+//! What a scrape sees: shared pointers to all groups, put together by family.
 //!
-//! A snapshot holds no guard. Pushes go on beside it; they copy the pieces that it shares.
+//! A snapshot holds no guard. Pushes go on beside it; they copy what it shares.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,12 +9,11 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use crate::model::kind::Kind;
-use crate::store::change::{Times, Tracking};
 use crate::store::definition::Definition;
-use crate::store::family::Pieces;
 use crate::store::group::{Group, GroupLabels};
 use crate::store::order::{Entry, Extent};
 use crate::store::piece::{PIECE_ROWS, Piece};
+use crate::store::pieces::Pieces;
 
 /// All families of all groups, and the groups' own times.
 #[derive(Debug, Default)]
@@ -154,15 +153,10 @@ impl SnapshotFamily {
         Some((piece, position % PIECE_ROWS))
     }
 
-    /// All series, in no order of theirs: as pieces, with how many rows of each count.
+    /// All series, in no order of theirs: as pieces, with how many rows they have.
     pub fn pieces(&self) -> impl Iterator<Item = (&Piece, usize)> {
-        let slots = self.members.items.iter().zip(&self.members.extents);
-        slots.filter_map(|(pieces, extent)| Some((pieces.as_ref()?, extent.len as usize))).flat_map(
-            |(pieces, len)| {
-                let rows = move |at: usize| len.saturating_sub(at * PIECE_ROWS).min(PIECE_ROWS);
-                pieces.iter().enumerate().map(move |(at, piece)| (&**piece, rows(at)))
-            },
-        )
+        let families = self.members.items.iter().flatten();
+        families.flat_map(|pieces| pieces.iter().map(|piece| (&**piece, piece.len())))
     }
 
     /// The label block of a series.
@@ -171,52 +165,41 @@ impl SnapshotFamily {
     }
 }
 
-/// Collects a [`Snapshot`] group by group.
-#[derive(Debug, Default)]
-pub struct SnapshotBuilder {
-    snapshot: Snapshot,
-    positions: HashMap<usize, usize, RandomState>,
-}
-
-impl SnapshotBuilder {
-    /// A builder with room for so many families, and no more than that.
-    pub fn with_capacity(families: usize) -> SnapshotBuilder {
-        let mut builder = SnapshotBuilder::default();
-        builder.snapshot.families.reserve_exact(families);
-        builder.positions.reserve(families);
-        builder
-    }
-
-    /// Adds what is published of a group.
-    pub fn add(&mut self, group: &Group, tracking: Tracking) {
-        let Some(Times { pushed_at, failed_at, .. }) = group.published_times(tracking) else { return };
-        let times = GroupTimes { labels: group.labels.clone(), pushed_at, failed_at };
-        self.snapshot.groups.set(group.slot, Extent { epoch: group.epoch, len: 1 }, times);
-        for family in group.published_families() {
-            let Some(published) = family.published(tracking) else { continue };
-            let families = &mut self.snapshot.families;
-            let identity = Arc::as_ptr(published.definition) as usize;
-            let at = *self.positions.entry(identity).or_insert_with(|| {
-                families.push(SnapshotFamily {
-                    definition: published.definition.clone(),
-                    kind: published.definition.published_kind(),
-                    help: Told::default(),
-                    unit: Told::default(),
-                    members: Slots::default(),
+impl Snapshot {
+    /// What these groups hold, whose families have so many names.
+    pub fn of(groups: Vec<Arc<Group>>, names: usize) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        snapshot.families.reserve_exact(names);
+        let mut positions: HashMap<usize, usize, RandomState> = HashMap::default();
+        positions.reserve(names);
+        for group in groups {
+            let times = GroupTimes {
+                labels: group.labels.clone(),
+                pushed_at: group.times.pushed_at,
+                failed_at: group.times.failed_at,
+            };
+            snapshot.groups.set(group.slot, Extent { epoch: group.epoch, len: 1 }, times);
+            for family in group.families() {
+                let families = &mut snapshot.families;
+                let identity = Arc::as_ptr(&family.definition) as usize;
+                let at = *positions.entry(identity).or_insert_with(|| {
+                    families.push(SnapshotFamily {
+                        definition: family.definition.clone(),
+                        kind: family.definition.kind(),
+                        help: Told::default(),
+                        unit: Told::default(),
+                        members: Slots::default(),
+                    });
+                    families.len() - 1
                 });
-                families.len() - 1
-            });
-            let all = &mut families[at];
-            let extent = Extent { epoch: published.epoch, len: published.len };
-            all.members.set(family.slot, extent, published.pieces);
-            all.help.add(&group.labels.key, published.metadata.help.as_ref());
-            all.unit.add(&group.labels.key, published.metadata.unit.as_ref());
+                let all = &mut families[at];
+                let extent = Extent { epoch: family.epoch, len: family.series_count() };
+                all.members.set(family.slot, extent, family.pieces().clone());
+                all.help.add(&group.labels.key, family.metadata.help.as_ref());
+                all.unit.add(&group.labels.key, family.metadata.unit.as_ref());
+            }
         }
-    }
-
-    /// The snapshot of what was added.
-    pub fn finish(mut self) -> Snapshot {
-        self.snapshot.families.sort_unstable_by(|a, b| a.name().cmp(b.name()));
-        self.snapshot
+        snapshot.families.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        snapshot
     }
 }

@@ -8,7 +8,7 @@ use crate::model::labels::pairs;
 
 /// The states that a family has, escaped as in label blocks. Known from them and the labels of a set, the
 /// other series of the set are found without a look at all series.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct States {
     names: HashSet<Box<str>, RandomState>,
 }

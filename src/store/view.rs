@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::model::kind::Kind;
 use crate::store::Store;
-use crate::store::change::{Times, Tracking};
-use crate::store::family::{Family, Metadata, Pieces, Published};
+use crate::store::family::{Family, Metadata};
 use crate::store::group::{Group, GroupLabels};
 use crate::store::order::Extent;
+use crate::store::pieces::Pieces;
+use crate::store::times::Times;
 
 /// All of a group: as the API shows it, and as it is read back from disk.
 #[derive(Debug)]
@@ -18,8 +19,6 @@ pub struct GroupView {
     pub labels: Arc<GroupLabels>,
     /// When it was pushed to, and how often.
     pub times: Times,
-    /// Whether its values lie together on disk.
-    pub is_small: bool,
     /// The families. Those that the API shows are sorted by name.
     pub families: Vec<FamilyView>,
 }
@@ -41,11 +40,10 @@ pub struct FamilyView {
     pub pieces: Pieces,
 }
 
-/// A published group where it lies, for as long as its guard is held.
+/// A published group where it lies.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupAt<'a> {
     group: &'a Group,
-    tracking: Tracking,
     /// When it was pushed to, and how often.
     pub times: Times,
 }
@@ -81,8 +79,8 @@ pub struct FamilySeries {
 }
 
 impl<'a> GroupAt<'a> {
-    fn new(group: &'a Group, tracking: Tracking) -> Option<GroupAt<'a>> {
-        Some(GroupAt { group, tracking, times: group.published_times(tracking)? })
+    fn new(group: &'a Group) -> GroupAt<'a> {
+        GroupAt { group, times: group.times }
     }
 
     /// Whether a process seems to push running totals to this group.
@@ -98,48 +96,57 @@ impl<'a> GroupAt<'a> {
     /// The name of each family, and how many series it has, in no order. Families of the same name have the
     /// very same name, in all groups.
     pub fn families(self) -> impl Iterator<Item = (&'a Arc<str>, u32)> {
-        self.group.published_families().filter_map(move |family| {
-            let len = family.published_len(self.tracking)?;
-            Some((family.definition.name(), len))
-        })
+        let families = self.group.families().iter();
+        families.map(|family| (family.definition.name(), family.series_count()))
     }
 
     /// What a list shows of the families, sorted by name.
     pub fn summaries(self) -> Vec<FamilySummary> {
-        let summary = |family: &Family| family.published(self.tracking).map(|family| summary_of(&family));
-        let mut families: Vec<FamilySummary> = self.group.published_families().filter_map(summary).collect();
-        families.sort_by(|a, b| a.name.cmp(&b.name));
-        families
+        self.group.families().iter().map(|family| summary_of(family)).collect()
     }
 
     /// The family of this name.
     pub fn family(self, name: &str) -> Option<FamilySeries> {
-        let family = |family: &Family| {
-            let published = family.published(self.tracking)?;
-            Some(FamilySeries {
-                group: self.group.labels.clone(),
-                summary: summary_of(&published),
-                slot: family.slot,
-                extent: Extent { epoch: published.epoch, len: published.len },
-                pieces: published.pieces,
-            })
-        };
-        let of_this_name = |family: &&Family| **family.definition.name() == *name;
-        self.group.published_families().filter(of_this_name).find_map(family)
+        let family = self.group.family(name)?;
+        Some(FamilySeries {
+            group: self.group.labels.clone(),
+            summary: summary_of(family),
+            slot: family.slot,
+            extent: Extent { epoch: family.epoch, len: family.series_count() },
+            pieces: family.pieces().clone(),
+        })
     }
 }
 
-fn summary_of(published: &Published<'_>) -> FamilySummary {
+fn summary_of(family: &Family) -> FamilySummary {
     FamilySummary {
-        name: published.definition.name().clone(),
-        kind: published.definition.published_kind(),
-        metadata: published.metadata.clone(),
-        pushed_at: published.pushed_at,
-        series: published.len,
+        name: family.definition.name().clone(),
+        kind: family.definition.kind(),
+        metadata: family.metadata.clone(),
+        pushed_at: family.pushed_at,
+        series: family.series_count(),
     }
 }
 
 impl GroupView {
+    /// All of this version of a group.
+    pub fn of(group: &Group) -> GroupView {
+        let family = |family: &Arc<Family>| FamilyView {
+            number: family.number,
+            name: family.definition.name().clone(),
+            kind: family.definition.kind(),
+            metadata: family.metadata.clone(),
+            pushed_at: family.pushed_at,
+            pieces: family.pieces().clone(),
+        };
+        GroupView {
+            epoch: group.epoch,
+            labels: group.labels.clone(),
+            times: group.times,
+            families: group.families().iter().map(family).collect(),
+        }
+    }
+
     /// Whether the latest push that could be parsed was accepted.
     pub fn last_push_successful(&self) -> bool {
         self.times.last_push_successful()
@@ -150,7 +157,7 @@ impl Store {
     /// All published groups, sorted by key.
     pub fn groups(&self) -> Vec<GroupView> {
         let mut groups = Vec::new();
-        self.visit_groups(|group| groups.extend(self.view(group.group)));
+        self.visit_groups(|group| groups.push(GroupView::of(group.group)));
         groups.sort_by(|a, b| a.labels.key.cmp(&b.labels.key));
         groups
     }
@@ -165,56 +172,18 @@ impl Store {
 
     /// All of the published group with this key, if there is one.
     pub fn group(&self, key: &str) -> Option<GroupView> {
-        self.visit_group(key, |group| self.view(group.group)).flatten()
+        self.visit_group(key, |group| GroupView::of(group.group))
     }
 
     /// Calls `each` with every published group, in no order. Labels, names and types stay as they are
     /// meanwhile.
     pub fn visit_groups(&self, mut each: impl FnMut(GroupAt<'_>)) {
-        let structure = self.hold();
-        for group in self.groups.iter() {
-            GroupAt::new(&group, self.tracking).into_iter().for_each(&mut each);
-        }
-        // Groups that have gone are published until that is on disk.
-        structure.gone_groups().filter_map(|group| GroupAt::new(group, self.tracking)).for_each(each);
+        let _structure = self.hold();
+        self.groups.each(|group| each(GroupAt::new(group)));
     }
 
     /// What `view` makes of the published group with this key, if there is one.
     pub fn visit_group<T>(&self, key: &str, view: impl FnOnce(GroupAt<'_>) -> T) -> Option<T> {
-        let structure = self.hold();
-        if let Some(group) = self.groups.get(key)
-            && let Some(group) = GroupAt::new(&group, self.tracking)
-        {
-            return Some(view(group));
-        }
-        let mut gone = structure.gone_groups().filter(|group| *group.labels.key == *key);
-        gone.find_map(|group| GroupAt::new(group, self.tracking)).map(view)
-    }
-
-    /// What is published of a group; none where nothing is yet.
-    pub(super) fn view(&self, group: &Group) -> Option<GroupView> {
-        let family = |family: &Family| {
-            let published = family.published(self.tracking)?;
-            Some(FamilyView {
-                number: family.number,
-                name: published.definition.name().clone(),
-                kind: published.definition.published_kind(),
-                metadata: published.metadata.clone(),
-                pushed_at: published.pushed_at,
-                pieces: published.pieces,
-            })
-        };
-        let times = group.published_times(self.tracking)?;
-        let mut families = Vec::with_capacity(group.families().len());
-        families.extend(group.published_families().filter_map(family));
-        // Those that have gone since come last.
-        families.sort_unstable_by(|a: &FamilyView, b| a.name.cmp(&b.name));
-        Some(GroupView {
-            epoch: group.epoch,
-            labels: group.labels.clone(),
-            times,
-            is_small: group.is_small(),
-            families,
-        })
+        self.groups.read(key, |group| view(GroupAt::new(group)))
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, exponential_buckets};
 
-use super::declare::metrics;
-use crate::persistence::batch::Batch;
+use crate::model::kind::Kind;
+use crate::persistence::engine::Written;
 
 metrics! {
     /// Metrics of commits.
@@ -44,16 +44,26 @@ impl CommitMetrics {
         self.commits.with_label_values(&["failed"]);
     }
 
-    /// Counts a commit of this many requests that succeeded. `written` is how many bytes were written to the file so
-    /// far.
-    pub fn committed(&self, requests: usize, batch: &Batch, took: Duration, written: u64) {
+    pub(super) fn collectors(&self) -> [Box<dyn Collector>; 6] {
+        [
+            Box::new(self.commits.clone()),
+            Box::new(self.duration.clone()),
+            Box::new(self.requests.clone()),
+            Box::new(self.rows.clone()),
+            Box::new(self.row_bytes.clone()),
+            Box::new(self.written.clone()),
+        ]
+    }
+
+    /// A commit succeeded, with so many requests in it; `written` are the bytes written so far.
+    pub fn committed(&self, requests: usize, rows: Written, took: Duration, written: u64) {
         self.commits.with_label_values(&["ok"]).inc();
         self.duration.observe(took.as_secs_f64());
         if requests > 0 {
             self.requests.observe(requests as f64);
         }
-        self.rows.inc_by(batch.rows());
-        self.row_bytes.inc_by(batch.size());
+        self.rows.inc_by(rows.rows);
+        self.row_bytes.inc_by(rows.bytes);
         self.written(written);
     }
 

@@ -1,8 +1,5 @@
 //! A gateway under attack.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
-#![allow(clippy::print_stderr, reason = "tests say why they are skipped")]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;

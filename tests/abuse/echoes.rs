@@ -1,7 +1,5 @@
 //! Pushes that are refused, and whose refusals would be long if they said all that was pushed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
-
 use std::io::Write as _;
 
 use super::attack::Attack;

@@ -166,7 +166,7 @@ def check_schemas(name, objects):
 
 def check_rules(name, objects, promtool):
     for made in objects:
-        if promtool and made["kind"] == "PrometheusRule":
+        if made["kind"] == "PrometheusRule":
             check_file(name, yaml.safe_dump(made["spec"]), [promtool, "check", "rules"])
 
 
@@ -269,9 +269,10 @@ def check_page(ours, path):
 
 def check_version(chart):
     version = re.search('^version = "(.*)"', REPOSITORY.joinpath("Cargo.toml").read_text(), re.MULTILINE)[1]
-    described = yaml.safe_load(chart.joinpath("Chart.yaml").read_text())["appVersion"]
-    if described != f"v{version}":
-        fail("version", f"appVersion is {described}, and Cargo.toml has {version}")
+    described = yaml.safe_load(chart.joinpath("Chart.yaml").read_text())
+    # The tag of the image has a "v", as that of the stock gateway.
+    if (described["version"], described["appVersion"]) != (version, f"v{version}"):
+        fail("version", f"the chart has {described['version']} and {described['appVersion']}, and Cargo.toml {version}")
 
 
 def pod_facts(objects):
@@ -325,8 +326,7 @@ def check_case(case, ours, stock, options):
         fail(name, f"the notes are {notes}")
     check_schemas(name, objects)
     check_rules(name, objects, options.promtool)
-    if options.binary:
-        check_binary(name, objects, options.binary)
+    check_binary(name, objects, options.binary)
     if stock and case.get("stock"):
         theirs, refusal = stock.objects(case["values"])
         if theirs is None:
@@ -342,8 +342,8 @@ def check_case(case, ours, stock, options):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--helm", required=True)
-    parser.add_argument("--binary")
-    parser.add_argument("--promtool")
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--promtool", required=True)
     parser.add_argument("--stock")
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()

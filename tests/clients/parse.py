@@ -1,4 +1,4 @@
-"""Parses an exposition on standard input with the official Python client, for tests/parsers.rs.
+"""Parses an exposition on standard input with the official Python client, for tests/exposition/parsers.rs.
 
 Usage: parse.py text|openmetrics
 

@@ -1,4 +1,4 @@
-"""Parses expositions in OpenMetrics with the official Python client, for tests/strict_parsers.rs.
+"""Parses expositions in OpenMetrics with the official Python client, for tests/exposition/strict_parsers.rs.
 
 Reads them from standard input, each behind a line with its length in bytes. Prints a line for each that is
 refused: its number, from 0, and why.

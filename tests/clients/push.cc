@@ -1,4 +1,4 @@
-// One short job with prometheus-cpp, for tests/clients.rs. It counts AMOUNT tasks as ok.
+// One short job with prometheus-cpp, for tests/clients/mod.rs. It counts AMOUNT tasks as ok.
 //
 // Usage: push add|replace|delete HOST PORT JOB AMOUNT [NAME VALUE]...
 //

@@ -1,4 +1,4 @@
-// One short job with the official Go client, which pushes protobuf, for tests/clients.rs.
+// One short job with the official Go client, which pushes protobuf, for tests/clients/mod.rs.
 //
 // Usage: push add|replace|delete URL JOB GROUPINGS-AS-JSON AMOUNT
 package main

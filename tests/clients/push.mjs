@@ -1,4 +1,4 @@
-// One short job with Node's prom-client, for tests/clients.rs.
+// One short job with Node's prom-client, for tests/clients/mod.rs.
 //
 // Usage: push.mjs add|add-gzip|replace|delete URL JOB GROUPINGS-AS-JSON AMOUNT
 

@@ -1,4 +1,4 @@
-"""One short job with the official Python client, for tests/clients.rs.
+"""One short job with the official Python client, for tests/clients/mod.rs.
 
 Usage: push.py add|add-gzip|replace|delete URL JOB GROUPINGS-AS-JSON AMOUNT
 

@@ -3,7 +3,7 @@
 
     tests/conformance/record.py STOCK_BINARY [NAME ...]
 
-Writes recorded/NAME.json for the named case files, or for all. tests/conformance.rs replays the
+Writes recorded/NAME.json for the named case files, or for all. tests/conformance/mod.rs replays the
 cases on our own binary and compares; it never needs the stock one. Only the Python standard
 library is used (3.11 or later). Each file is recorded three times, and a case whose answers vary
 is reported: mark what varies with one of the keys below.

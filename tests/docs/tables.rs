@@ -21,7 +21,7 @@ fn limits() -> Table {
 }
 
 /// The only code in a cell, if it is nothing but code.
-fn only_code(cell: &str) -> Option<String> {
+pub(super) fn only_code(cell: &str) -> Option<String> {
     let codes = code_in(cell);
     (codes.len() == 1 && cell == format!("`{}`", codes[0])).then(|| codes[0].clone())
 }

@@ -1,9 +1,9 @@
 //! Deleting a group, and all of them.
 
-use crate::browser::{Browser, DESKTOP, ESCAPE, PHONE};
-use crate::proxy::Proxy;
+use super::browser::{Browser, DESKTOP, ESCAPE, PHONE};
+use super::proxy::Proxy;
+use super::{group, push_jobs, toggle};
 use crate::support::Gateway;
-use crate::{group, push_jobs, toggle};
 
 fn remove(job: &str) -> String {
     format!("{} .remove", group(&format!("job=\"{job}\"")))

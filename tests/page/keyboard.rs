@@ -1,8 +1,8 @@
 //! All of it without a mouse.
 
-use crate::browser::{Browser, DELETE, DESKTOP, DOWN, ENTER, ESCAPE, LEFT, RIGHT, TAB, UP};
+use super::browser::{Browser, DELETE, DESKTOP, DOWN, ENTER, ESCAPE, LEFT, RIGHT, TAB, UP};
+use super::{BACKUP, BACKUP_PATH, push_jobs};
 use crate::support::Gateway;
-use crate::{BACKUP, BACKUP_PATH, push_jobs};
 
 /// The name of what has the focus.
 fn focused(browser: &Browser) -> String {

@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::browser::{Browser, DELETE, DESKTOP};
+use super::browser::{Browser, DELETE, DESKTOP};
+use super::{BACKUP, toggle};
 use crate::programs::ask_until;
 use crate::support::{Directory, Gateway};
-use crate::{BACKUP, toggle};
 
 const LOGIN: &str = "root:secret";
 

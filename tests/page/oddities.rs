@@ -1,8 +1,8 @@
 //! Names, values and addresses that nobody would choose.
 
-use crate::browser::{Browser, DESKTOP};
+use super::browser::{Browser, DESKTOP};
+use super::{family, push_jobs, toggle};
 use crate::support::Gateway;
-use crate::{family, push_jobs, toggle};
 
 /// Opens the only group, and the family of this name in it.
 fn open_family(browser: &Browser, name: &str) {

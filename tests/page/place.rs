@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::browser::{Browser, DESKTOP};
-use crate::proxy::Proxy;
+use super::browser::{Browser, DESKTOP};
+use super::proxy::Proxy;
+use super::{group, push_jobs, toggle};
 use crate::support::Gateway;
-use crate::{group, push_jobs, toggle};
 
 /// What a reader would lose: the place on the screen, the focus, the selection.
 fn place(browser: &Browser, row: &str) -> Value {

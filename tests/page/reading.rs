@@ -1,9 +1,9 @@
 //! What is shown, found, sorted and opened.
 
-use crate::browser::{Browser, DESKTOP, ESCAPE};
+use super::browser::{Browser, DESKTOP, ESCAPE};
+use super::{BACKUP, BACKUP_PATH, family, group, push_jobs, toggle};
 use crate::support::protobuf::{CONTENT_TYPE, HISTOGRAM, Histogram, Native};
 use crate::support::{Gateway, encode_request};
-use crate::{BACKUP, BACKUP_PATH, family, group, push_jobs, toggle};
 
 const BACKUP_LABELS: &str = r#"job="nightly_backup", instance="db1""#;
 

@@ -1,9 +1,9 @@
 //! Phones, colours, and where the page is mounted.
 
-use crate::browser::{Browser, DESKTOP, DESKTOP_DARK, PHONE, PHONE_DARK};
-use crate::proxy::Proxy;
+use super::browser::{Browser, DESKTOP, DESKTOP_DARK, PHONE, PHONE_DARK};
+use super::proxy::Proxy;
+use super::{BACKUP, BACKUP_PATH, family, group, push_jobs, toggle};
 use crate::support::Gateway;
-use crate::{BACKUP, BACKUP_PATH, family, group, push_jobs, toggle};
 
 #[test]
 fn every_screen_shows_the_page_without_a_sideways_scroll() {

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::net::TcpListener;
 
-use crate::browser::{Browser, DESKTOP};
-use crate::proxy::{Proxy, read_head};
+use super::browser::{Browser, DESKTOP};
+use super::proxy::{Proxy, read_head};
 use crate::support::Gateway;
 
 /// Serves this page at every path of a site of its own, and returns its address.

@@ -13,10 +13,6 @@
 //! | `CHROMEDRIVER` | the program that drives Chromium (default: `chromedriver` on the PATH) |
 //! | `STOCK` | the stock gateway (default: `pushgateway` on the PATH) |
 
-#![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
-#![allow(clippy::print_stderr, reason = "tests say why they are skipped")]
-
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,8 +1,5 @@
 //! A real Prometheus that scrapes a gateway with the files of `config/`.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
-
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};

@@ -6,16 +6,14 @@
 //!
 //! Every operation that can fail has a number, so that a fault can be placed at each of them.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
-
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use redb::StorageBackend;
-use tallygate::persistence::disk::{Bytes, Disk};
+use tallygate::persistence::redb::disk::{Bytes, Disk};
 
-use crate::random::Random;
+use crate::support::random::Random;
 
 /// The longest that a test waits for the gateway to try the disk again.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -1,8 +1,5 @@
 //! Pushes and scrapes in every format.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
-
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -6,12 +6,14 @@
 //!
 //! `TALLYGATE_TEST_BINARY` names another binary to test, such as the stock gateway.
 
-#![allow(dead_code, reason = "each test file uses its own part of the harness")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
-
+pub(crate) mod disk;
 mod exposition;
+pub(crate) mod formats;
+pub(crate) mod odd;
 pub(crate) mod protobuf;
+pub(crate) mod pushes;
 pub(crate) mod random;
+pub(crate) mod samples;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -24,7 +26,6 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-#[allow(unused_imports, reason = "each test file uses its own part of the harness")]
 pub(crate) use exposition::{assert_valid_exposition, pushed_lines, sample};
 
 /// The longest that any single wait may take. Reached only when a test fails, however slow the machine is.

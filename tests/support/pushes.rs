@@ -1,7 +1,5 @@
 //! A gateway in this process, with odd pushes in it.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
-
 use std::time::Duration;
 
 use tallygate::config::Config;
@@ -9,7 +7,7 @@ use tallygate::exposition::negotiation::{Format, Offers};
 use tallygate::gateway::{Gateway, Method, PushRequest};
 use tallygate::model::grouping::{Grouping, GroupingLabel};
 
-use crate::odd::{Odd, OddPush};
+use crate::support::odd::{Odd, OddPush};
 
 /// What a gateway is set to: each bit one setting.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,5 @@
 //! Samples of scrapes as Prometheus reads them.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
-
 use tallygate::model::labels::{closing_quote, unescape};
 use tallygate::model::number::format_f64;
 

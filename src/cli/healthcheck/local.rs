@@ -20,10 +20,13 @@ use rustls::{
     StreamOwned,
 };
 
-use super::super::client::{first_line, io_reason, is_about_client};
+use super::super::client::{first_line, io_reason, tls_error};
+use super::super::connection::TIMEOUT;
+use super::super::tls::is_about_client;
 use super::SettingsError;
 use crate::config::Config;
 use crate::config::address::split_host_port;
+use crate::config::duration;
 use crate::config::web::{Pem, WebConfig, system_reason};
 use crate::message::MESSAGE_BYTES;
 
@@ -65,8 +68,9 @@ impl Local {
         format!("{scheme}://{}{}", self.address, self.prefix)
     }
 
-    /// Sends a GET for a path below the route prefix.
-    pub(super) fn ask(&self, path: &str, login: Option<&str>, deadline: Instant) -> Result<Answer, String> {
+    /// Asks for a path below the route prefix.
+    pub(super) fn ask(&self, path: &str, login: Option<&str>, timeout: Duration) -> Result<Answer, String> {
+        let deadline = Instant::now() + timeout;
         let login = login.map(|login| format!("Authorization: {login}\r\n")).unwrap_or_default();
         let request = format!(
             "GET {}{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{login}\r\n",
@@ -78,7 +82,7 @@ impl Local {
                 return Ok(Answer { status: 403, text: "the gateway wants a client certificate".to_owned() });
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                return Err("no answer in time".to_owned());
+                return Err(format!("no answer within the {} of {TIMEOUT}", duration::format(timeout)));
             }
             Err(error) => return Err(io_reason(&error)),
         };
@@ -96,8 +100,7 @@ impl Local {
             None => converse(stream, request),
             Some(config) => {
                 let name = ServerName::from(self.address.ip());
-                let connection = ClientConnection::new(config.clone(), name)
-                    .map_err(|error| io::Error::other(error.to_string()))?;
+                let connection = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
                 converse(StreamOwned::new(connection, stream), request)
             }
         }
@@ -106,8 +109,7 @@ impl Local {
 
 /// Whether the gateway has refused the connection because of the client certificate.
 fn wants_certificate(error: &io::Error) -> bool {
-    let error = error.get_ref().and_then(|error| error.downcast_ref());
-    matches!(error, Some(Error::AlertReceived(alert)) if is_about_client(*alert))
+    matches!(tls_error(error), Some(Error::AlertReceived(alert)) if is_about_client(*alert))
 }
 
 /// The address at which a listen address is reached from this machine: localhost if it is that of all interfaces.

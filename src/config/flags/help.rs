@@ -12,8 +12,9 @@ const LONGEST_NAME: usize = 29;
 
 const ABOUT: &str = concat!(env!("CARGO_PKG_DESCRIPTION"), ".");
 
-/// Points to the commands, which have flags of their own.
-const COMMANDS: &str = "Commands, each with its own --help: push, delete, healthcheck, run, install.";
+/// What else the program can do. The commands know their own flags.
+const COMMANDS: &str = "Commands: push, delete, healthcheck, run, install, export, completions, man.\n\
+                        Each has a --help of its own.";
 
 /// The answer to `--help`.
 pub(super) fn usage(program: &str, flags: &[Flag]) -> String {

@@ -1,0 +1,219 @@
+//! The engine that keeps everything in one redb file.
+
+mod batch;
+mod changes;
+pub mod disk;
+pub mod file;
+mod load;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use crate::model::time::Moment;
+use crate::persistence::engine::{CommitError, Committed, Engine, Written};
+use crate::persistence::redb::batch::Batch;
+use crate::persistence::redb::changes::Layout;
+use crate::persistence::redb::disk::Disk;
+use crate::persistence::redb::file::{History, OpenError, StoreFile, Usage, WriteError};
+use crate::progress::Steps;
+use crate::store::Store;
+use crate::store::difference::{Difference, State};
+
+/// How much may be in doubt beyond twice the groups that there are: where groups come and go while the disk fails,
+/// more and more is, and then everything is written anew.
+const MAX_DOUBT: usize = 100_000;
+
+/// The engine of a file.
+#[derive(Debug)]
+pub struct Redb {
+    file: StoreFile,
+    layout: Layout,
+    batch: Batch,
+    doubt: Doubt,
+    /// Whether the file can't be trusted any more.
+    is_fatal: bool,
+}
+
+/// What commits that failed concerned: it may have reached the disk, or not.
+#[derive(Debug, Default)]
+struct Doubt {
+    /// The groups, by their epochs.
+    groups: HashSet<u64, RandomState>,
+    names: HashSet<Arc<str>, RandomState>,
+    /// The number of the first idempotency key.
+    first_key: Option<u64>,
+}
+
+impl Doubt {
+    fn add(&mut self, difference: &Difference) {
+        let versions = difference.groups.iter().flat_map(|group| [&group.before, &group.after]);
+        self.groups.extend(versions.flatten().map(|group| group.epoch));
+        self.names.extend(difference.names.iter().map(|(name, _)| name.clone()));
+        let first = difference.keys.iter().map(|record| record.number).min();
+        self.first_key = self.first_key.into_iter().chain(first).min();
+    }
+
+    fn len(&self) -> usize {
+        self.groups.len() + self.names.len()
+    }
+}
+
+impl Redb {
+    /// Opens the file that is there, checks all of it and reads it into an empty store. It is `now`.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be used. It is left as it is then.
+    pub fn open(
+        disk: Box<dyn Disk>,
+        store: &Store,
+        now: Moment,
+        usage: Usage,
+        steps: &Arc<Steps>,
+    ) -> Result<Redb, OpenError> {
+        let mut layout = Layout::default();
+        let file = StoreFile::open(disk, store, now, usage, steps, &mut layout)?;
+        store.restored();
+        Ok(Redb::of(file, layout))
+    }
+
+    /// Writes what there is in the store to a new file and puts it in its place, `over` what is there. The latest
+    /// time in it is `latest`, in nanoseconds since the epoch.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be written. What was there before is left as it is then.
+    pub fn create(
+        disk: Box<dyn Disk>,
+        store: &Store,
+        over: bool,
+        latest: i64,
+        usage: Usage,
+        steps: &Arc<Steps>,
+    ) -> Result<Redb, OpenError> {
+        let (mut layout, mut batch) = (Layout::default(), Batch::default());
+        layout.state(&store.take_all().0, &mut batch);
+        let file = StoreFile::create(disk, &batch, over, latest, usage, steps)?;
+        Ok(Redb::of(file, layout))
+    }
+
+    fn of(file: StoreFile, layout: Layout) -> Redb {
+        Redb { file, layout, batch: Batch::default(), doubt: Doubt::default(), is_fatal: false }
+    }
+
+    /// What the file knew when it was opened.
+    pub fn history(&self) -> History {
+        self.file.history()
+    }
+
+    /// Writes everything that there is in the store to a new file and puts it in the place of this one.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be written. The old one is still there then.
+    pub fn rewrite(&mut self, store: &Store) -> Result<(), CommitError> {
+        self.batch.clear();
+        self.layout.state(&store.take_all().0, &mut self.batch);
+        self.file.replace(&self.batch).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&mut self, error: WriteError) -> CommitError {
+        self.is_fatal |= error.is_fatal;
+        CommitError::new(&error.to_string())
+    }
+
+    fn written_now(&self) -> Written {
+        Written { rows: self.batch.rows(), bytes: self.batch.size() }
+    }
+}
+
+impl Engine for Redb {
+    fn commit(&mut self, difference: &Difference, latest: i64) -> Result<Committed, CommitError> {
+        self.batch.clear();
+        self.layout.difference(difference, &mut self.batch);
+        // What changes has its time in its group, or with its key; what goes takes its time along.
+        let goes = |before: u64, after: Option<u64>| after != Some(before);
+        let mut groups = difference.groups.iter();
+        if groups.any(|versions| {
+            let epoch =
+                |group: &Option<Arc<crate::store::group::Group>>| group.as_ref().map(|group| group.epoch);
+            epoch(&versions.before).is_some_and(|before| goes(before, epoch(&versions.after)))
+        }) {
+            self.batch.add_latest(latest, false);
+        }
+        match self.file.commit(&self.batch) {
+            Ok(()) => Ok(Committed::Kept(self.written_now())),
+            Err(error) => {
+                self.doubt.add(difference);
+                Err(self.failed(error))
+            }
+        }
+    }
+
+    /// What commits that failed concerned is written whole: they may have reached the disk in part, or
+    /// altogether. After a failed sync not even the rest of the file can be trusted (the system may
+    /// have dropped what it could not write, and says so only once), so that a new one takes its place.
+    fn recover(&mut self, state: &State, since: &Difference, latest: i64) -> Result<Written, CommitError> {
+        self.doubt.add(since);
+        self.is_fatal |= self.doubt.len() > 2 * state.groups.len() + MAX_DOUBT;
+        self.batch.clear();
+        let written = if self.is_fatal {
+            self.layout.state(state, &mut self.batch);
+            self.batch.add_latest(latest, false);
+            self.file.replace(&self.batch)
+        } else {
+            self.write_doubtful(state);
+            self.batch.add_latest(latest, false);
+            self.file.reopen().and_then(|()| self.file.commit(&self.batch))
+        };
+        written.map_err(|error| self.failed(error))?;
+        self.doubt = Doubt::default();
+        self.is_fatal = false;
+        Ok(self.written_now())
+    }
+
+    fn written(&self) -> u64 {
+        self.file.written()
+    }
+
+    fn close(&mut self, latest: i64) {
+        if self.doubt.len() == 0 && !self.is_fatal {
+            self.batch.clear();
+            self.batch.add_latest(latest, true);
+            // Without it the next start knows less of the time, and says nothing that is wrong.
+            if let Err(error) = self.file.commit(&self.batch) {
+                tracing::debug!(err = %error, "the time of the end can't be written");
+            }
+        }
+        self.file.close();
+    }
+}
+
+impl Redb {
+    /// Fills the batch with everything that is in doubt, as it is.
+    fn write_doubtful(&mut self, state: &State) {
+        for epoch in &self.doubt.groups {
+            self.batch.group_gone(*epoch);
+        }
+        for group in state.groups.iter().filter(|group| self.doubt.groups.contains(&group.epoch)) {
+            self.layout.whole_group(group, &mut self.batch);
+        }
+        for name in &self.doubt.names {
+            self.batch.kind(name, None);
+        }
+        for (name, kind) in state.names.iter().filter(|(name, _)| self.doubt.names.contains(name)) {
+            self.batch.kind(name, Some(*kind));
+        }
+        self.batch.keys_gone(0..state.first_key);
+        if let Some(first) = self.doubt.first_key {
+            self.batch.keys_gone(first..u64::MAX);
+            state
+                .keys
+                .iter()
+                .filter(|record| record.number >= first)
+                .for_each(|record| self.batch.key(record));
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What one commit writes: rows, encoded.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use postcard::ser_flavors::Flavor;
+use serde::Serialize;
+
+use crate::model::kind::Kind;
+use crate::persistence::row::{FamilyRow, GroupRow, GroupValuesRef, KeyRow, LabelsRef, ValuesRef};
+use crate::store::family::Family;
+use crate::store::group::GroupLabels;
+use crate::store::idempotency::Record;
+use crate::store::piece::Piece;
+use crate::store::times::Times;
+
+/// The key of a row: the group, the family (0 for the group itself) and the piece, each big-endian, so
+/// that everything of a group lies together.
+pub(super) type RowKey = [u8; 16];
+
+/// The piece number of the row with the name of a family. It sorts behind those of all pieces.
+pub(super) const FAMILY_NAME: u32 = u32::MAX;
+
+/// The rows of two tables share their keys: what is written with every push lies apart from what is
+/// written once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    /// Labels, names and help texts.
+    Names,
+    /// Values and times.
+    Values,
+}
+
+/// One step of a commit.
+#[derive(Debug)]
+pub(super) enum Step {
+    Put {
+        table: Table,
+        key: RowKey,
+        value: Range<usize>,
+    },
+    /// Removes the rows of these keys from both tables.
+    Remove {
+        from: RowKey,
+        to: RowKey,
+    },
+    Kind {
+        name: Range<usize>,
+        kind: Option<u8>,
+    },
+    Key {
+        number: u64,
+        value: Range<usize>,
+    },
+    KeysGone {
+        from: u64,
+        to: u64,
+    },
+    /// The latest time that was seen, and whether none comes after it.
+    Latest {
+        nanos: i64,
+        is_last: bool,
+    },
+}
+
+/// The rows of one commit. Each has its whole new state, so writing a batch twice does no harm.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) steps: Vec<Step>,
+    bytes: Vec<u8>,
+}
+
+impl Batch {
+    /// How many rows are written.
+    pub(super) fn rows(&self) -> u64 {
+        self.steps.len() as u64
+    }
+
+    /// How long the rows are together, in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Empties the batch, to be filled again.
+    pub(super) fn clear(&mut self) {
+        self.steps.clear();
+        self.bytes.clear();
+        // One huge batch must not hold its memory for good.
+        self.bytes.shrink_to(1 << 20);
+    }
+
+    pub(super) fn bytes(&self, range: &Range<usize>) -> &[u8] {
+        &self.bytes[range.clone()]
+    }
+
+    /// Adds the latest time that was seen, in nanoseconds since the epoch; `is_last` where the file is closed
+    /// after this batch.
+    pub(super) fn add_latest(&mut self, nanos: i64, is_last: bool) {
+        self.steps.push(Step::Latest { nanos, is_last });
+    }
+
+    /// The group has gone, with all that is in it. Later steps count where they concern the same row.
+    pub(super) fn group_gone(&mut self, group: u64) {
+        self.remove(row_key(group, 0, 0), row_key(group + 1, 0, 0));
+    }
+
+    /// The family has gone, with all that is in it.
+    pub(super) fn family_gone(&mut self, group: u64, family: u32) {
+        self.remove(row_key(group, family + 1, 0), row_key(group, family + 2, 0));
+    }
+
+    /// The family has no pieces from this one on.
+    pub(super) fn pieces_gone(&mut self, group: u64, family: u32, from: u32) {
+        self.remove(row_key(group, family + 1, from), row_key(group, family + 1, FAMILY_NAME));
+    }
+
+    /// The labels of a group.
+    pub(super) fn group(&mut self, group: u64, labels: &GroupLabels) {
+        let labels = labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
+        self.put(Table::Names, row_key(group, 0, 0), &GroupRow { labels });
+    }
+
+    /// The times of a group. With `small` also the values of these families, which are all that it has, none with
+    /// more than one piece; such a group has no rows of [`Batch::values`].
+    pub(super) fn times(&mut self, group: u64, times: Times, small: Option<&[Arc<Family>]>) {
+        self.put(Table::Values, row_key(group, 0, 0), &GroupValuesRef { times, small });
+    }
+
+    /// The name of a family and what is told about it.
+    pub(super) fn family(&mut self, group: u64, family: &Family) {
+        let (help, unit) = (family.metadata.help.as_deref(), family.metadata.unit.as_deref());
+        let row = FamilyRow { name: family.definition.name(), help, unit };
+        self.put(Table::Names, row_key(group, family.number + 1, FAMILY_NAME), &row);
+    }
+
+    /// The labels and start times of a piece of a family.
+    pub(super) fn labels(&mut self, group: u64, family: u32, number: u32, piece: &Piece) {
+        self.put(Table::Names, row_key(group, family + 1, number), &LabelsRef(piece));
+    }
+
+    /// The values of a piece, and with those of the first one the push time of the family. A family without series
+    /// has a first piece that is not there.
+    pub(super) fn values(&mut self, group: u64, family: &Family, number: u32) {
+        let piece = family.pieces().get(number as usize).map(|piece| &**piece);
+        let row = ValuesRef { pushed_at: family.pushed_at, piece };
+        self.put(Table::Values, row_key(group, family.number + 1, number), &row);
+    }
+
+    /// The type of a metric name; none when the name has gone.
+    pub(super) fn kind(&mut self, name: &str, kind: Option<Kind>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name.as_bytes());
+        let kind = kind.map(|kind| kind as u8);
+        self.steps.push(Step::Kind { name: start..self.bytes.len(), kind });
+    }
+
+    /// An idempotency key is remembered.
+    pub(super) fn key(&mut self, record: &Record) {
+        let row = KeyRow { id: record.key.id, fingerprint: record.key.fingerprint, at: record.at };
+        let value = self.encode(&row);
+        self.steps.push(Step::Key { number: record.number, value });
+    }
+
+    /// The idempotency keys with these numbers are forgotten.
+    pub(super) fn keys_gone(&mut self, numbers: Range<u64>) {
+        self.steps.push(Step::KeysGone { from: numbers.start, to: numbers.end });
+    }
+
+    fn remove(&mut self, from: RowKey, to: RowKey) {
+        self.steps.push(Step::Remove { from, to });
+    }
+
+    fn put(&mut self, table: Table, key: RowKey, row: &impl Serialize) {
+        let value = self.encode(row);
+        self.steps.push(Step::Put { table, key, value });
+    }
+
+    fn encode(&mut self, row: &impl Serialize) -> Range<usize> {
+        let start = self.bytes.len();
+        // Writing to a vector does not fail, and all sequences know their length.
+        let written = postcard::serialize_with_flavor(row, Appender(&mut self.bytes));
+        debug_assert!(written.is_ok(), "a vector takes everything");
+        start..self.bytes.len()
+    }
+}
+
+/// Lets postcard append to a vector that it does not own.
+struct Appender<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Appender<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+pub(super) fn row_key(group: u64, family: u32, piece: u32) -> RowKey {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&group.to_be_bytes());
+    key[8..12].copy_from_slice(&family.to_be_bytes());
+    key[12..].copy_from_slice(&piece.to_be_bytes());
+    key
+}
+
+/// The group, family and piece of a row key.
+pub(super) fn row_key_parts(key: &RowKey) -> (u64, u32, u32) {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *key;
+    (
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        u32::from_be_bytes([i, j, k, l]),
+        u32::from_be_bytes([m, n, o, p]),
+    )
+}

@@ -1,0 +1,442 @@
+//! How a transaction changes the groups: checked first, applied whole or not at all.
+
+use std::sync::MutexGuard;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::model::grouping::Grouping;
+use crate::model::labels::{has_empty_labels, without_empty_labels};
+use crate::model::push::Push;
+use crate::model::rules::Refusal;
+use crate::model::time::Moment;
+use crate::store::check;
+use crate::store::definition::Shape;
+use crate::store::draft::Draft;
+use crate::store::group::{Group, GroupLabels, Plan, Restructuring, Semantics, plan_of_new_group, shape_of};
+use crate::store::groups::Changed;
+use crate::store::idempotency::{Key, Known};
+use crate::store::space::{Handle, Space};
+use crate::store::structure::Structure;
+use crate::store::transaction::{Outcome, Part, Rejection, Transaction};
+use crate::store::{Store, Tracking};
+
+impl Store {
+    /// Checks a transaction and applies it to the published groups, whole or not at all; with an idempotency key,
+    /// once.
+    ///
+    /// A push that changes values only takes the guard of its group and nothing else, so such pushes
+    /// run in parallel. What changes labels, names or types, or concerns several groups, also takes the lock that all
+    /// such changes share.
+    ///
+    /// # Errors
+    ///
+    /// Why it was refused; the groups of its pushes then only note that a push failed.
+    pub fn submit(&self, transaction: &Transaction<'_>, now: Moment) -> Result<Outcome, Rejection> {
+        self.once(transaction, now, Space::published(&self.groups))
+    }
+
+    /// The same for a draft.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn submit_to(
+        &self,
+        draft: &mut Draft,
+        transaction: &Transaction<'_>,
+        now: Moment,
+    ) -> Result<Outcome, Rejection> {
+        self.once(transaction, now, Space::drafted(&self.groups, draft))
+    }
+
+    fn once(
+        &self,
+        transaction: &Transaction<'_>,
+        now: Moment,
+        space: Space<'_>,
+    ) -> Result<Outcome, Rejection> {
+        let key = transaction.key.as_ref();
+        let _claim = key.map(|key| self.keys.claim(key));
+        if self.is_replay(key, now)? {
+            return Ok(Outcome::Replayed);
+        }
+        match &*transaction.parts {
+            [part] => Applying { store: self, space, now, key, structure: None }.part(part),
+            parts => self.together(parts, now, key, space),
+        }
+    }
+
+    /// Applies several parts, all or none: to a draft over the space that they are for.
+    fn together(
+        &self,
+        parts: &[Part<'_>],
+        now: Moment,
+        key: Option<&Key>,
+        mut space: Space<'_>,
+    ) -> Result<Outcome, Rejection> {
+        let structure = self.lock();
+        let _drafting = Drafting::begin(&self.is_drafting);
+        let mut draft = self.draft_under(&structure);
+        let is_draft = space.is_draft();
+        let (result, mut structure) = {
+            let space = space.with(&mut draft);
+            let mut applying = Applying { store: self, space, now, key: None, structure: Some(structure) };
+            let mut apply = |outcome, part| match applying.part(part)? {
+                Outcome::Applied => Ok(outcome),
+                noticed => Ok(noticed),
+            };
+            let result = parts.iter().try_fold(Outcome::Applied, &mut apply);
+            (result, applying.structure.take().unwrap_or_else(|| self.hold()))
+        };
+        let mut gone = Vec::new();
+        match &result {
+            Ok(_) => {
+                gone = space.take_in(draft, self, &mut structure);
+                let concerned = parts.first().and_then(Part::grouping).map_or("", Grouping::key);
+                Applying { store: self, space, now, key, structure: None }
+                    .remember(concerned, &mut structure);
+            }
+            Err(_) => {
+                self.withdraw(draft, &mut structure, |key| space.get(key));
+                let mut applying = Applying { store: self, space, now, key: None, structure: None };
+                let pushes = parts.iter().filter(|part| matches!(part, Part::Push { .. }));
+                for grouping in pushes.filter_map(Part::grouping) {
+                    applying.note_failure(grouping, &mut structure);
+                }
+            }
+        }
+        if !is_draft {
+            structure.definitions.forget_retypings();
+        }
+        drop(structure);
+        drop(gone);
+        result
+    }
+
+    /// Whether a request was applied before.
+    fn is_replay(&self, key: Option<&Key>, now: Moment) -> Result<bool, Rejection> {
+        match key.map_or(Known::Unknown, |key| self.keys.known(key, now)) {
+            Known::Unknown => Ok(false),
+            Known::Applied => Ok(true),
+            Known::Different => Err(Rejection::KeyReused),
+        }
+    }
+
+    /// Gives back what a group holds of the structure, when it has gone.
+    pub(super) fn forget(&self, group: &Group, structure: &mut Structure) {
+        group.release(&mut structure.definitions);
+        self.count_names(structure);
+        structure.spelled.remove(&group.labels.key);
+        structure.free_slot(group.slot);
+        self.group_count.fetch_sub(1, Ordering::Relaxed);
+        self.count(group, -1);
+    }
+
+    /// Notes that a group that was published has gone, for the next commit.
+    pub(super) fn note_gone(&self, changed: Changed, structure: &mut Structure) {
+        if self.tracking == Tracking::Unsaved {
+            structure.gone.extend(changed.before);
+            structure.gone_keys.extend(changed.keys);
+        }
+    }
+
+    /// The number of a key that is remembered from now on.
+    fn number_of(&self, key: &Key, now: Moment) -> u64 {
+        self.keys.remember(*key, now, self.tracking == Tracking::Drafts)
+    }
+
+    /// Counts a group that has come.
+    pub(super) fn welcome(&self, group: &Group, structure: &mut Structure) {
+        let key = &group.labels.key;
+        if has_empty_labels(key) {
+            structure.spelled.add(key, &without_empty_labels(key));
+        }
+        self.group_count.fetch_add(1, Ordering::Relaxed);
+        self.count(group, 1);
+    }
+}
+
+/// While it is there, pushes that would change the values of a published group wait for the structure: a version that
+/// is drafted over it must not miss them.
+struct Drafting<'a>(&'a AtomicBool);
+
+impl<'a> Drafting<'a> {
+    fn begin(is_drafting: &'a AtomicBool) -> Drafting<'a> {
+        is_drafting.store(true, Ordering::SeqCst);
+        Drafting(is_drafting)
+    }
+}
+
+impl Drop for Drafting<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+/// What a part needs to be applied.
+struct Applying<'a, 'd> {
+    store: &'a Store,
+    space: Space<'d>,
+    now: Moment,
+    key: Option<&'a Key>,
+    /// Where it is held already.
+    structure: Option<MutexGuard<'a, Structure>>,
+}
+
+impl<'a> Applying<'a, '_> {
+    fn part(&mut self, part: &Part<'_>) -> Result<Outcome, Rejection> {
+        match part {
+            Part::Push { grouping, push, semantics } => {
+                if let Some(done) = self.push_values(grouping, push, semantics) {
+                    return done;
+                }
+                return self.locked(|this, structure| this.push(grouping, push, semantics, structure));
+            }
+            Part::Failed { grouping } => {
+                if !self.fail(grouping.key()) {
+                    self.locked(|this, structure| this.note_failure(grouping, structure));
+                }
+            }
+            Part::Delete { grouping } => self.locked(|this, structure| {
+                this.remove(grouping.key(), structure);
+                this.remember(grouping.key(), structure);
+            }),
+            Part::Wipe => self.locked(|this, structure| {
+                for key in this.space.keys() {
+                    this.remove(&key, structure);
+                }
+            }),
+        }
+        Ok(Outcome::Applied)
+    }
+
+    /// Does something with the structure, which is locked for that if it is not yet.
+    fn locked<T>(&mut self, change: impl FnOnce(&mut Self, &mut Structure) -> T) -> T {
+        match self.structure.take() {
+            Some(mut structure) => {
+                let done = change(self, &mut structure);
+                self.structure = Some(structure);
+                done
+            }
+            None => {
+                let mut structure = self.store.lock();
+                let done = change(self, &mut structure);
+                if !self.space.is_draft() {
+                    structure.definitions.forget_retypings();
+                }
+                done
+            }
+        }
+    }
+
+    fn push(
+        &mut self,
+        grouping: &Grouping<'_>,
+        push: &Push,
+        semantics: &Semantics,
+        structure: &mut Structure,
+    ) -> Result<Outcome, Rejection> {
+        let shape = shape_of(grouping);
+        let plan = self.check((grouping, &shape), push, semantics, structure);
+        let plan = plan.map_err(Rejection::from).and_then(|plan| {
+            let definitions = &structure.definitions;
+            self.store.check_limits(&self.space, grouping, push, &plan, semantics, definitions)?;
+            Ok(plan)
+        });
+        match plan {
+            Ok(plan) => {
+                for pushed in push.families() {
+                    self.expect_shape(push.name(pushed), &shape, structure);
+                }
+                let outcome = self.restructure(grouping, push, &plan, semantics, structure);
+                self.store.count_names(structure);
+                self.remember(grouping.key(), structure);
+                Ok(outcome)
+            }
+            Err(mut rejection) => {
+                if let Rejection::Refused(refusal) = &mut rejection {
+                    self.store.locate(&self.space, refusal, push, grouping.key(), &structure.definitions);
+                }
+                self.note_failure(grouping, structure);
+                Err(rejection)
+            }
+        }
+    }
+
+    /// Applies a push that changes values only; none if it changes more.
+    fn push_values(
+        &mut self,
+        grouping: &Grouping<'_>,
+        push: &Push,
+        semantics: &Semantics,
+    ) -> Option<Result<Outcome, Rejection>> {
+        let Applying { store, now, key, .. } = *self;
+        let change = |mut handle: Handle<'_>| match handle.group().plan(push, semantics) {
+            Ok(plan) if plan.is_structural => None,
+            Ok(plan) => {
+                if let Some(full) = store.is_too_large_for(handle.group(), push, &plan, semantics) {
+                    handle.edit().times.failed_at = now.nanos;
+                    return Some(Err(full.into()));
+                }
+                let group = handle.edit();
+                let grown = group.apply(push, &plan, semantics, now);
+                let outcome = Outcome::of(group.note_session(push, semantics));
+                if grown != 0 {
+                    store.bytes.fetch_add(grown, Ordering::Relaxed);
+                }
+                if let Some(key) = key {
+                    handle.note_key(store.number_of(key, now));
+                }
+                Some(Ok(outcome))
+            }
+            Err(refusal) => {
+                handle.edit().times.failed_at = now.nanos;
+                Some(Err(refusal.into()))
+            }
+        };
+        self.space
+            .hold(grouping.key(), |handle| if handle.waits_for(store) { None } else { change(handle) })
+            .flatten()
+    }
+
+    /// Notes that a push to a group was refused. False where that has to wait for the structure.
+    fn fail(&mut self, key: &str) -> bool {
+        let (store, now) = (self.store, self.now);
+        let fail = |mut handle: Handle<'_>| {
+            let waits = handle.waits_for(store);
+            if !waits {
+                handle.edit().times.failed_at = now.nanos;
+            }
+            !waits
+        };
+        self.space.hold(key, fail).unwrap_or(false)
+    }
+
+    /// Remembers the key of a request that changed this group.
+    fn remember(&mut self, group: &str, structure: &mut Structure) {
+        let Some(key) = self.key else { return };
+        let number = self.store.number_of(key, self.now);
+        let noted = self.space.hold(group, |mut handle| handle.note_key(number));
+        if noted.is_none() && self.store.tracking == Tracking::Unsaved {
+            structure.gone_keys.push(number);
+        }
+    }
+
+    /// Everything that can be wrong with a push that changes more than values.
+    fn check(
+        &self,
+        (grouping, shape): (&Grouping<'_>, &Shape),
+        push: &Push,
+        semantics: &Semantics,
+        structure: &Structure,
+    ) -> Result<Plan, Refusal> {
+        let definitions = &structure.definitions;
+        let plan = self.space.read(grouping.key(), |group| {
+            check::check_names(push, Some(group), definitions, semantics)?;
+            group.plan(push, semantics)
+        });
+        let is_new = plan.is_none();
+        let plan = plan.unwrap_or_else(|| {
+            check::check_names(push, None, definitions, semantics)?;
+            plan_of_new_group(push)
+        })?;
+        // No guard is held from here on: the checks look at other groups, and the lock that the
+        // caller holds keeps the structure as it is.
+        if is_new {
+            check::check_twin(grouping, &structure.spelled, |key| self.space.contains(key))?;
+        }
+        check::check_spellings(push, grouping.key(), definitions)?;
+        let own = (grouping.key(), shape);
+        check::check_other_groups(push, &plan, own, definitions, |key, family, block| {
+            let holds =
+                |group: &Group| group.family(family).is_some_and(|family| family.find(block).is_some());
+            self.space.read(key, holds).unwrap_or(false)
+        })?;
+        Ok(plan)
+    }
+
+    fn restructure(
+        &mut self,
+        grouping: &Grouping<'_>,
+        push: &Push,
+        plan: &Plan,
+        semantics: &Semantics,
+        structure: &mut Structure,
+    ) -> Outcome {
+        let (store, now) = (self.store, self.now);
+        let created = self.created(grouping, structure);
+        let mut with =
+            Restructuring { definitions: &mut structure.definitions, next_epoch: &mut structure.next_epoch };
+        let mut apply = |group: &mut Group| {
+            group.restructure(push, plan, semantics, now, &mut with);
+            Outcome::of(group.note_session(push, semantics))
+        };
+        if let Some(mut group) = created {
+            let outcome = apply(&mut group);
+            self.insert(group, structure);
+            return outcome;
+        }
+        let changed = self.space.hold(grouping.key(), |mut handle| {
+            let group = handle.edit();
+            let (series, bytes) = (group.series() as i64, group.bytes() as i64);
+            let outcome = apply(group);
+            store.series_count.fetch_add(group.series() as i64 - series, Ordering::Relaxed);
+            store.bytes.fetch_add(group.bytes() as i64 - bytes, Ordering::Relaxed);
+            outcome
+        });
+        changed.unwrap_or(Outcome::Applied)
+    }
+
+    /// Must come before a group of this shape gets a family, while no guard is held.
+    fn expect_shape(&self, name: &str, shape: &Shape, structure: &mut Structure) {
+        structure.definitions.expect_shape(name, shape, |key, each| {
+            self.space.read(key, |group| {
+                if let Some(family) = group.family(name) {
+                    family.blocks_from(0).for_each(each);
+                }
+            });
+        });
+    }
+
+    /// A new group, where there is none with this key.
+    fn created(&self, grouping: &Grouping<'_>, structure: &mut Structure) -> Option<Group> {
+        if self.space.contains(grouping.key()) {
+            return None;
+        }
+        let (slot, epoch) = (structure.slot(), structure.epoch());
+        Some(Group::new(GroupLabels::of(grouping).into(), slot, epoch, self.now))
+    }
+
+    fn insert(&mut self, group: Group, structure: &mut Structure) {
+        self.store.welcome(&group, structure);
+        self.space.insert(group);
+    }
+
+    /// Marks a group as failed; one that is not there yet is created for it, as the stock gateway
+    /// does, unless its own series would stand in its twin too.
+    fn note_failure(&mut self, grouping: &Grouping<'_>, structure: &mut Structure) {
+        let twin = check::check_twin(grouping, &structure.spelled, |key| self.space.contains(key));
+        let exists = self.space.contains(grouping.key());
+        if twin.is_err() || !(exists || self.store.may_create(grouping)) {
+            return;
+        }
+        match self.created(grouping, structure) {
+            Some(mut group) => {
+                group.times.failed_at = self.now.nanos;
+                self.insert(group, structure);
+            }
+            None => {
+                let now = self.now;
+                self.space.hold(grouping.key(), |mut handle| handle.edit().times.failed_at = now.nanos);
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &str, structure: &mut Structure) {
+        if let Some(changed) = self.space.remove(key) {
+            self.store.forget(&changed.version, structure);
+            if !self.space.is_draft() {
+                self.store.note_gone(changed, structure);
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What a commit brings to disk: the difference of two versions.
+
+use std::sync::Arc;
+
+use crate::model::kind::Kind;
+use crate::model::time::Moment;
+use crate::store::Store;
+use crate::store::group::Group;
+use crate::store::groups::Changed;
+use crate::store::idempotency::{Key, Record};
+use crate::store::structure::Structure;
+
+/// What has changed since the last commit.
+#[derive(Debug, Default)]
+pub struct Difference {
+    /// The groups that differ.
+    pub groups: Vec<Versions>,
+    /// The metric names that came, went or changed their type, with the types that they have now.
+    pub names: Vec<(Arc<str>, Option<Kind>)>,
+    /// The idempotency keys that came.
+    pub keys: Vec<Record>,
+    /// The number of the first idempotency key that is still remembered, where others were forgotten.
+    pub first_key: Option<u64>,
+}
+
+/// Two versions of a group: that of the last commit, and the one of now. None where it was not there, or is not any more.
+#[derive(Clone, Debug)]
+pub struct Versions {
+    /// That of the last commit.
+    pub before: Option<Arc<Group>>,
+    /// The one of now.
+    pub after: Option<Arc<Group>>,
+}
+
+impl Versions {
+    /// Whether they are not the same.
+    pub fn differ(&self) -> bool {
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => !Arc::ptr_eq(before, after),
+            (None, None) => false,
+            _ => true,
+        }
+    }
+}
+
+impl Difference {
+    /// Whether nothing has changed.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.names.is_empty() && self.keys.is_empty() && self.first_key.is_none()
+    }
+
+    fn add(&mut self, changed: Changed, numbers: &mut Vec<u64>) {
+        numbers.extend(changed.keys);
+        let versions = Versions { before: changed.before, after: Some(changed.version) };
+        if versions.differ() {
+            self.groups.push(versions);
+        }
+    }
+}
+
+/// Everything that there is, at one moment.
+#[derive(Debug, Default)]
+pub struct State {
+    /// The groups, in no order.
+    pub groups: Vec<Arc<Group>>,
+    /// The metric names with their types.
+    pub names: Vec<(Arc<str>, Kind)>,
+    /// The idempotency keys that are remembered, by their numbers.
+    pub keys: Vec<Record>,
+    /// The number of the first of them, or of the next one.
+    pub first_key: u64,
+}
+
+/// What other gateways that share an engine have established.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Established {
+    /// The types of metric names.
+    pub names: Vec<(Arc<str>, Kind)>,
+    /// Idempotency keys of requests that were applied.
+    pub keys: Vec<Key>,
+}
+
+impl Store {
+    /// Takes in what others have established: later transactions are checked against it.
+    pub fn establish(&self, established: Established, now: Moment) {
+        let mut structure = self.lock();
+        for (name, kind) in established.names {
+            structure.definitions.establish(name, kind);
+        }
+        for key in established.keys {
+            self.keys.remember(key, now, true);
+        }
+    }
+
+    /// What has changed since the last commit, where changes are published before they are committed. From now on it
+    /// counts as committed.
+    pub fn take_unsaved(&self) -> Difference {
+        let mut structure = self.hold();
+        let mut difference = Difference::default();
+        let mut numbers = self.take_structural(&mut structure, &mut difference);
+        self.groups.take_unsaved(|changed| difference.add(changed, &mut numbers));
+        difference.keys = self.records(numbers);
+        difference
+    }
+
+    /// Everything that there is, and what has changed since the last commit, both at one moment: a key is among it if
+    /// and only if what came with it is. From now on all of it counts as committed.
+    pub fn take_all(&self) -> (State, Difference) {
+        let mut structure = self.hold();
+        let mut difference = Difference::default();
+        let mut state = State {
+            names: structure.definitions.all().map(|(name, kind)| (name.clone(), kind)).collect(),
+            first_key: self.keys.first(),
+            ..State::default()
+        };
+        let mut numbers = self.take_structural(&mut structure, &mut difference);
+        // Values go on changing. What has its key by now is seen below; what comes later is seen or not, and if it is,
+        // its key waits with its group.
+        let mut all: Vec<u64> = self.keys.from(0).iter().map(|record| record.number).collect();
+        self.groups.take_all(|changed| {
+            state.groups.push(changed.version.clone());
+            difference.add(changed, &mut numbers);
+        });
+        all.extend(&numbers);
+        state.keys = self.records(all);
+        difference.keys = self.records(numbers);
+        (state, difference)
+    }
+
+    /// What has gone and what names mean. Gives the numbers of keys that came with what has gone.
+    fn take_structural(&self, structure: &mut Structure, difference: &mut Difference) -> Vec<u64> {
+        let gone = std::mem::take(&mut structure.gone);
+        difference
+            .groups
+            .extend(gone.into_iter().map(|before| Versions { before: Some(before), after: None }));
+        let changed = structure.definitions.changed();
+        difference.names.extend(changed.map(|(name, kind)| (name.clone(), kind)));
+        structure.definitions.publish();
+        difference.first_key = self.first_key_if_new(structure);
+        std::mem::take(&mut structure.gone_keys)
+    }
+
+    /// The number of the first key that is still remembered, if it is not what was told before.
+    pub(super) fn first_key_if_new(&self, structure: &mut Structure) -> Option<u64> {
+        let first = self.keys.first();
+        (first != structure.first_key).then(|| {
+            structure.first_key = first;
+            first
+        })
+    }
+
+    /// The keys of these numbers that are still remembered.
+    fn records(&self, mut numbers: Vec<u64>) -> Vec<Record> {
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.iter().filter_map(|number| self.keys.get(*number)).collect()
+    }
+}

@@ -1,0 +1,170 @@
+//! New versions of groups that nobody sees yet.
+//!
+//! A draft holds the groups that some transactions touch, as they will be. What metric names mean, and how much there
+//! is of everything, already is as if the draft were published, so that later transactions of it are checked against
+//! the earlier ones: to drop a draft is to give that back, by the difference of its versions and the published ones.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use foldhash::fast::RandomState;
+
+use crate::store::difference::{Difference, Versions};
+use crate::store::family::Family;
+use crate::store::group::Group;
+use crate::store::structure::Structure;
+use crate::store::{Store, Tracking};
+
+/// The groups that some transactions touch, over the published ones. Either [`Store::publish`] or
+/// [`Store::drop_draft`] must end it.
+#[derive(Debug)]
+pub struct Draft {
+    /// The new version of each; none for one that has gone.
+    pub(super) groups: HashMap<Arc<str>, Option<Arc<Group>>, RandomState>,
+    /// The number of the first idempotency key that comes with it.
+    first_key: u64,
+    /// How many changes of types there were before it, see [`Definitions::retypings`](super::definition::Definitions::retypings).
+    retypings: usize,
+}
+
+impl Store {
+    /// An empty draft. There may be one at a time, and nothing else may change the store meanwhile.
+    pub fn draft(&self) -> Draft {
+        self.draft_under(&self.hold())
+    }
+
+    /// The same for who holds the structure.
+    pub(super) fn draft_under(&self, structure: &Structure) -> Draft {
+        Draft {
+            groups: HashMap::default(),
+            first_key: self.keys.next(),
+            retypings: structure.definitions.retypings(),
+        }
+    }
+
+    /// What a draft changes, for a commit.
+    pub fn difference_of(&self, draft: &Draft) -> Difference {
+        let mut structure = self.hold();
+        let versions = draft
+            .groups
+            .iter()
+            .map(|(key, after)| Versions { before: self.groups.get(key), after: after.clone() });
+        Difference {
+            groups: versions.filter(Versions::differ).collect(),
+            names: structure.definitions.changed().map(|(name, kind)| (name.clone(), kind)).collect(),
+            keys: self.keys.from(draft.first_key),
+            first_key: self.first_key_if_new(&mut structure),
+        }
+    }
+
+    /// Makes a draft visible: scrapes see all of it or nothing.
+    pub fn publish(&self, draft: Draft) {
+        let mut structure = self.hold();
+        let gone = self.publish_locked(draft, &mut structure);
+        drop(structure);
+        // A wiped store takes its time to be given back; nobody has to wait for that.
+        drop(gone);
+    }
+
+    /// The same for who holds the structure. Gives the versions that are not published any more.
+    pub(super) fn publish_locked(&self, draft: Draft, structure: &mut Structure) -> Vec<Arc<Group>> {
+        let mut gone = Vec::new();
+        for (key, version) in draft.groups {
+            match version {
+                Some(version) if self.groups.contains(&key) => gone.extend(self.groups.replace(version)),
+                Some(version) => self.groups.insert(version),
+                None => {
+                    let Some(changed) = self.groups.remove(&key) else { continue };
+                    gone.push(changed.version.clone());
+                    self.note_gone(changed, structure);
+                }
+            }
+        }
+        if self.tracking == Tracking::Drafts {
+            structure.definitions.publish();
+        }
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        gone
+    }
+
+    /// Drops a draft: what it changed counts no more.
+    pub fn drop_draft(&self, draft: Draft) {
+        let mut structure = self.lock();
+        self.withdraw(draft, &mut structure, |key| self.groups.get(key));
+        structure.definitions.forget_changes();
+    }
+
+    /// The same for who holds the structure; `under` gives the versions that the draft was made over.
+    pub(super) fn withdraw(
+        &self,
+        draft: Draft,
+        structure: &mut Structure,
+        under: impl Fn(&str) -> Option<Arc<Group>>,
+    ) {
+        let versions: Vec<_> = draft.groups.into_iter().map(|(key, after)| (under(&key), after)).collect();
+        for (before, after) in &versions {
+            let Some(after) = after else { continue };
+            match before.as_deref().filter(|before| before.epoch == after.epoch) {
+                Some(before) => {
+                    let changed = structural_changes(after, before);
+                    changed.for_each(|family| after.release_family(family, &mut structure.definitions));
+                    self.count(before, 1);
+                    self.count(after, -1);
+                }
+                None => self.forget(after, structure),
+            }
+        }
+        for (before, after) in &versions {
+            let Some(before) = before else { continue };
+            match after.as_deref().filter(|after| after.epoch == before.epoch) {
+                Some(after) => {
+                    let changed = structural_changes(before, after);
+                    changed.for_each(|family| lease_again(before, family, structure, &under));
+                }
+                None => {
+                    structure.take_slot(before.slot);
+                    for family in before.families() {
+                        lease_again(before, family, structure, &under);
+                    }
+                    self.welcome(before, structure);
+                }
+            }
+        }
+        structure.definitions.withdraw(draft.retypings);
+        self.count_names(structure);
+        self.keys.forget_from(draft.first_key);
+    }
+}
+
+/// Takes the name of a family as the group had it before; `under` gives the groups.
+fn lease_again(
+    group: &Group,
+    family: &Family,
+    structure: &mut Structure,
+    under: &impl Fn(&str) -> Option<Arc<Group>>,
+) {
+    let name = family.definition.name();
+    structure.definitions.expect_shape(name, &group.labels.shape, |key, each| {
+        if let Some(group) = under(key)
+            && let Some(family) = group.family(name)
+        {
+            family.blocks_from(0).for_each(each);
+        }
+    });
+    group.lease_family_again(family, &mut structure.definitions);
+}
+
+/// The families of a version whose names, types or series are not those of another version.
+fn structural_changes<'a>(version: &'a Group, other: &'a Group) -> impl Iterator<Item = &'a Family> {
+    let is_same = |family: &Family| {
+        let other = other.family(family.definition.name());
+        other.is_some_and(|other| {
+            std::ptr::eq(family, other)
+                || (Arc::ptr_eq(&family.definition, &other.definition)
+                    && (family.number, family.slot, family.epoch, family.series_count())
+                        == (other.number, other.slot, other.epoch, other.series_count()))
+        })
+    };
+    version.families().iter().map(|family| &**family).filter(move |family| !is_same(family))
+}

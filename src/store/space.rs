@@ -1,0 +1,194 @@
+//! Where a transaction finds groups and leaves them: the published ones, or a draft over them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::store::Store;
+use crate::store::draft::Draft;
+use crate::store::group::Group;
+use crate::store::groups::{Changed, Groups, Held};
+use crate::store::structure::Structure;
+
+/// The published groups, seen through drafts if there are any.
+pub(super) struct Space<'a> {
+    groups: &'a Groups,
+    /// A draft that is seen, and stays as it is.
+    under: Option<&'a Draft>,
+    /// A draft that changes.
+    draft: Option<&'a mut Draft>,
+}
+
+/// A group that nobody else changes meanwhile.
+pub(super) enum Handle<'a> {
+    /// The guard of the published one is held.
+    Published(Held<'a>),
+    /// The one of a draft.
+    Drafted(&'a mut Arc<Group>),
+}
+
+impl Handle<'_> {
+    /// The group.
+    pub(super) fn group(&self) -> &Group {
+        match self {
+            Handle::Published(held) => held.group(),
+            Handle::Drafted(group) => group,
+        }
+    }
+
+    /// The group, to be changed.
+    #[inline]
+    pub(super) fn edit(&mut self) -> &mut Group {
+        match self {
+            Handle::Published(held) => held.edit(),
+            Handle::Drafted(group) => Arc::make_mut(group),
+        }
+    }
+
+    /// Whether a change has to wait for the structure, as another transaction drafts over what is published.
+    #[inline]
+    pub(super) fn waits_for(&self, store: &Store) -> bool {
+        matches!(self, Handle::Published(_)) && store.is_drafting.load(Ordering::SeqCst)
+    }
+
+    /// Notes the number of the idempotency key that came with a change. All that come with a draft are committed with
+    /// it.
+    pub(super) fn note_key(&mut self, number: u64) {
+        if let Handle::Published(held) = self {
+            held.note_key(number);
+        }
+    }
+}
+
+impl<'a> Space<'a> {
+    /// The published groups.
+    pub(super) fn published(groups: &'a Groups) -> Space<'a> {
+        Space { groups, under: None, draft: None }
+    }
+
+    /// A draft over them.
+    pub(super) fn drafted(groups: &'a Groups, draft: &'a mut Draft) -> Space<'a> {
+        Space { groups, under: None, draft: Some(draft) }
+    }
+
+    /// The same with another draft over it.
+    pub(super) fn with<'b>(&'b self, draft: &'b mut Draft) -> Space<'b> {
+        Space { groups: self.groups, under: self.draft.as_deref(), draft: Some(draft) }
+    }
+
+    /// Takes in a draft that is over it: publishes it, or makes it a part of its own. Gives the versions that it takes
+    /// the place of.
+    pub(super) fn take_in(
+        &mut self,
+        draft: Draft,
+        store: &Store,
+        structure: &mut Structure,
+    ) -> Vec<Arc<Group>> {
+        match &mut self.draft {
+            Some(own) => {
+                let mut replaced = Vec::new();
+                for (key, version) in draft.groups {
+                    replaced.extend(own.groups.insert(key, version).flatten());
+                }
+                replaced
+            }
+            None => store.publish_locked(draft, structure),
+        }
+    }
+
+    /// Whether this is a draft.
+    pub(super) fn is_draft(&self) -> bool {
+        self.draft.is_some()
+    }
+
+    fn of_draft(&self, key: &str) -> Option<&Option<Arc<Group>>> {
+        let of = |draft: &'a Draft| draft.groups.get(key);
+        let own = self.draft.as_ref().and_then(|draft| draft.groups.get(key));
+        own.or_else(|| self.under.and_then(of))
+    }
+
+    /// The group with this key.
+    pub(super) fn get(&self, key: &str) -> Option<Arc<Group>> {
+        match self.of_draft(key) {
+            Some(drafted) => drafted.clone(),
+            None => self.groups.get(key),
+        }
+    }
+
+    /// Whether there is a group with this key.
+    pub(super) fn contains(&self, key: &str) -> bool {
+        match self.of_draft(key) {
+            Some(drafted) => drafted.is_some(),
+            None => self.groups.contains(key),
+        }
+    }
+
+    /// Looks at a group.
+    pub(super) fn read<T>(&self, key: &str, read: impl FnOnce(&Group) -> T) -> Option<T> {
+        match self.of_draft(key) {
+            Some(drafted) => drafted.as_deref().map(read),
+            None => self.groups.read(key, read),
+        }
+    }
+
+    /// Changes a group, or only looks at it; nobody else does meanwhile.
+    #[inline]
+    pub(super) fn hold<T>(&mut self, key: &str, change: impl FnOnce(Handle<'_>) -> T) -> Option<T> {
+        let Some(draft) = &mut self.draft else {
+            return self.groups.hold(key, |held| change(Handle::Published(held)));
+        };
+        let drafted = match draft.groups.get_mut(key) {
+            Some(drafted) => drafted,
+            None => {
+                let under = below(self.groups, self.under, key)?;
+                draft.groups.entry(under.labels.key.clone()).or_insert(Some(under))
+            }
+        };
+        drafted.as_mut().map(|group| change(Handle::Drafted(group)))
+    }
+
+    /// Adds a group that is not there.
+    pub(super) fn insert(&mut self, group: Group) {
+        let group = Arc::new(group);
+        match &mut self.draft {
+            Some(draft) => {
+                draft.groups.insert(group.labels.key.clone(), Some(group));
+            }
+            None => self.groups.insert(group),
+        }
+    }
+
+    /// Takes a group out. Gives it, with what is to be committed of that.
+    pub(super) fn remove(&mut self, key: &str) -> Option<Changed> {
+        let Some(draft) = &mut self.draft else { return self.groups.remove(key) };
+        let version = match draft.groups.get_mut(key) {
+            Some(drafted) => drafted.take()?,
+            None => {
+                let under = below(self.groups, self.under, key)?;
+                draft.groups.insert(under.labels.key.clone(), None);
+                under
+            }
+        };
+        Some(Changed { before: None, version, keys: Default::default() })
+    }
+
+    /// The keys of all groups.
+    pub(super) fn keys(&self) -> Vec<Arc<str>> {
+        let mut keys = Vec::new();
+        self.groups.each(|group| keys.push(group.labels.key.clone()));
+        let drafts = [self.under, self.draft.as_deref()];
+        let drafted = drafts.into_iter().flatten().flat_map(|draft| draft.groups.keys());
+        keys.extend(drafted.filter(|key| !self.groups.contains(key)).cloned());
+        keys.retain(|key| self.contains(key));
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+}
+
+/// The group with this key in a draft, or as it is published.
+fn below(groups: &Groups, under: Option<&Draft>, key: &str) -> Option<Arc<Group>> {
+    match under.and_then(|under| under.groups.get(key)) {
+        Some(drafted) => drafted.clone(),
+        None => groups.get(key),
+    }
+}

@@ -1,0 +1,75 @@
+//! What only changes when labels, names or types do.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::store::Tracking;
+use crate::store::definition::{Definitions, OwnFamily};
+use crate::store::group::Group;
+use crate::store::spellings::Spellings;
+
+/// What only changes when labels, names or types do. Who changes these holds its lock throughout.
+#[derive(Debug)]
+pub(super) struct Structure {
+    pub(super) definitions: Definitions,
+    /// The keys of groups that have empty labels.
+    pub(super) spelled: Spellings,
+    pub(super) next_epoch: u64,
+    next_slot: u32,
+    free_slots: BTreeSet<u32>,
+    /// The groups that have gone since the last commit and were there before.
+    pub(super) gone: Vec<Arc<Group>>,
+    /// The numbers of idempotency keys that came since with groups that have gone.
+    pub(super) gone_keys: Vec<u64>,
+    /// The oldest idempotency key that the last commit left.
+    pub(super) first_key: u64,
+}
+
+impl Structure {
+    /// That of an empty store; `own` are the families of the gateway itself.
+    pub(super) fn new(own: impl IntoIterator<Item = (String, OwnFamily)>, tracking: Tracking) -> Structure {
+        Structure {
+            definitions: Definitions::new(own, tracking),
+            spelled: Spellings::default(),
+            next_epoch: 0,
+            next_slot: 0,
+            free_slots: BTreeSet::new(),
+            gone: Vec::new(),
+            gone_keys: Vec::new(),
+            first_key: 0,
+        }
+    }
+
+    pub(super) fn epoch(&mut self) -> u64 {
+        self.next_epoch += 1;
+        self.next_epoch
+    }
+
+    /// How many slots no group has, between those that groups have.
+    pub(super) fn free_slots(&self) -> usize {
+        self.free_slots.len()
+    }
+
+    pub(super) fn slot(&mut self) -> u32 {
+        self.free_slots.pop_first().unwrap_or_else(|| {
+            self.next_slot += 1;
+            self.next_slot - 1
+        })
+    }
+
+    /// Takes a slot that a group had before.
+    pub(super) fn take_slot(&mut self, slot: u32) {
+        self.free_slots.extend(self.next_slot..=slot);
+        self.next_slot = self.next_slot.max(slot + 1);
+        self.free_slots.remove(&slot);
+    }
+
+    /// Gives up the slot of a group.
+    pub(super) fn free_slot(&mut self, slot: u32) {
+        self.free_slots.insert(slot);
+        while self.free_slots.last().is_some_and(|last| last + 1 == self.next_slot) {
+            self.free_slots.pop_last();
+            self.next_slot -= 1;
+        }
+    }
+}

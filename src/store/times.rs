@@ -1,0 +1,29 @@
+//! When a group was pushed to, and how often.
+
+/// The times of a group, in nanoseconds since the epoch, and how often it was pushed to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// When the first request came.
+    pub created_at: i64,
+    /// The latest accepted push; 0 for never.
+    pub pushed_at: i64,
+    /// The latest refused push; 0 for never.
+    pub failed_at: i64,
+    /// How many pushes were accepted since the group is there.
+    pub pushes: u64,
+}
+
+impl Times {
+    /// The times of two groups that become one.
+    pub fn join(&mut self, other: Times) {
+        self.created_at = self.created_at.min(other.created_at);
+        self.pushed_at = self.pushed_at.max(other.pushed_at);
+        self.failed_at = self.failed_at.max(other.failed_at);
+        self.pushes += other.pushes;
+    }
+
+    /// Whether the latest push that could be parsed was accepted.
+    pub fn last_push_successful(&self) -> bool {
+        self.failed_at <= self.pushed_at
+    }
+}

@@ -1,0 +1,19 @@
+//! The manual is right: links lead somewhere, blocks of code are valid or do what they say, and the tables
+//! are those of the program.
+//!
+//! How a block of code is checked depends on what stands behind its fence:
+//!
+//! | mark | check |
+//! |---|---|
+//! | `toml` | the gateway accepts it as its configuration |
+//! | `yaml` | if it is a web configuration, the gateway accepts it; if it is for Prometheus, promtool does |
+//! | `sh` | it is valid shell |
+//! | `sh run` | it succeeds, with a real gateway in the place of `http://localhost:9091` |
+//! | `text output` | it is what the `sh run` before it prints |
+//! | `python` | it is valid Python |
+
+mod blocks;
+mod commands;
+mod links;
+mod markdown;
+mod tables;

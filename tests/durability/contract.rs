@@ -1,0 +1,468 @@
+//! What every engine promises (see `tallygate::persistence::engine`), held against a store that lives in memory and is
+//! given what was acknowledged: after any failures and crashes an engine gives back that, and nothing else but what
+//! one commit of unknown end brought.
+
+use std::borrow::Cow;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use bumpalo::Bump;
+use proptest::prelude::*;
+use tallygate::exposition::text::{Names, parse};
+use tallygate::model::grouping::{Grouping, GroupingLabel};
+use tallygate::model::push::Push;
+use tallygate::model::time::Moment;
+use tallygate::persistence::engine::{Committed, Engine};
+use tallygate::persistence::memory::{Fate, Memory};
+use tallygate::persistence::redb::Redb;
+use tallygate::persistence::redb::file::Usage;
+use tallygate::progress::Progress;
+use tallygate::store::difference::Established;
+use tallygate::store::group::{Absent, FamilyRule, Semantics};
+use tallygate::store::idempotency::Key;
+use tallygate::store::{Outcome, Part, Rejection, Store, Tracking, Transaction};
+
+use crate::support::disk::{Done, Kind, Operation, SimulatedDisk};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+// Requests.
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push { group: usize, is_put: bool, body: String },
+    Failed(usize),
+    Delete(usize),
+    Wipe,
+}
+
+#[derive(Clone, Debug)]
+struct Request {
+    steps: Vec<Step>,
+    key: Option<u8>,
+}
+
+fn grouping(number: usize) -> Grouping<'static> {
+    let label =
+        |name: &'static str, value: &'static str| GroupingLabel { name: name.into(), value: value.into() };
+    match number {
+        0 => Grouping::new(vec![label("job", "a")]),
+        1 => Grouping::new(vec![label("job", "b")]),
+        2 => Grouping::new(vec![label("job", "a"), label("l", "1")]),
+        _ => Grouping::new(vec![label("job", "c"), label("zone", "x")]),
+    }
+}
+
+impl Request {
+    fn transaction(&self) -> Transaction<'static> {
+        let part = |step: &Step| match step {
+            Step::Push { group, is_put, body } => {
+                let grouping = grouping(*group);
+                let arena = Bump::new();
+                let parsed = parse(body.as_bytes(), Names::Legacy, &arena).unwrap();
+                let push = Push::prepare(&parsed, &grouping, true).unwrap();
+                let replacing = Semantics { absent: Absent::Drop, ..Semantics::replacing(true) };
+                let semantics = if *is_put { replacing } else { Semantics::merging() };
+                assert_eq!(Semantics::merging().adding, FamilyRule::Merge);
+                Part::Push { grouping: Cow::Owned(grouping), push, semantics }
+            }
+            Step::Failed(group) => Part::Failed { grouping: Cow::Owned(grouping(*group)) },
+            Step::Delete(group) => Part::Delete { grouping: Cow::Owned(grouping(*group)) },
+            Step::Wipe => Part::Wipe,
+        };
+        let key = self.key.map(|key| Key { id: key.into(), fingerprint: self.fingerprint() });
+        Transaction { parts: self.steps.iter().map(part).collect(), key }
+    }
+
+    fn fingerprint(&self) -> u128 {
+        format!("{:?}", self.steps)
+            .bytes()
+            .fold(7, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
+    }
+}
+
+fn body() -> impl Strategy<Value = String> {
+    let series = |name: &'static str, kind: &'static str| {
+        (0..90u8, 1..40u8, 0..5u8).prop_map(move |(first, count, value)| {
+            let lines = (first..first + count).map(|at| format!("{name}{{n=\"{at}\"}} {value}\n"));
+            let kind = if kind.is_empty() { String::new() } else { format!("# TYPE {name} {kind}\n") };
+            kind + &lines.collect::<String>()
+        })
+    };
+    let small = |name: &'static str, kind: &'static str| {
+        (0..4u8, 0..9u8).prop_map(move |(label, value)| {
+            let kind = if kind.is_empty() { String::new() } else { format!("# TYPE {name} {kind}\n") };
+            format!("# HELP {name} h{}\n{kind}{name}{{l=\"{label}\"}} {value}\n", value % 3)
+        })
+    };
+    let bounds = prop::sample::select(vec!["1", "2", "5"]);
+    let histogram = (0..3u8, bounds, 0..9u32).prop_map(|(label, bound, count)| {
+        format!(
+            "# TYPE h histogram\nh_bucket{{l=\"{label}\",le=\"{bound}\"}} {count}\nh_bucket{{l=\"{label}\",le=\"+Inf\"}} \
+             {count}\nh_sum{{l=\"{label}\"}} 1\nh_count{{l=\"{label}\"}} {count}\n"
+        )
+    });
+    let family = prop_oneof![
+        3 => small("c_total", "counter"),
+        1 => small("c_total", ""),
+        2 => small("g", "gauge"),
+        1 => small("g", ""),
+        1 => small("g", "counter"),
+        2 => series("many_total", "counter"),
+        1 => series("lots", "gauge"),
+        2 => histogram,
+        1 => Just("# TYPE s summary\ns_sum 1\ns_count 2\n".to_owned()),
+        1 => Just("h 1\n".to_owned()),
+    ];
+    // No family comes twice in a body.
+    prop::collection::vec(family, 0..4).prop_map(|families| {
+        let name = |body: &String| {
+            body.split(['{', ' ']).find(|word| !matches!(*word, "#" | "TYPE" | "HELP")).unwrap().to_owned()
+        };
+        let mut seen = Vec::new();
+        families
+            .into_iter()
+            .filter(|body| {
+                !seen.contains(&name(body)) && {
+                    seen.push(name(body));
+                    true
+                }
+            })
+            .collect()
+    })
+}
+
+fn requests() -> impl Strategy<Value = Request> {
+    let step = prop_oneof![
+        12 => (0..4usize, prop::bool::weighted(0.2), body())
+            .prop_map(|(group, is_put, body)| Step::Push { group, is_put, body }),
+        1 => (0..4usize).prop_map(Step::Failed),
+        2 => (0..4usize).prop_map(Step::Delete),
+        1 => Just(Step::Wipe),
+    ];
+    let steps =
+        prop_oneof![5 => prop::collection::vec(step.clone(), 1), 1 => prop::collection::vec(step, 2..4)];
+    (steps, prop::option::weighted(0.3, 0..6u8)).prop_map(|(steps, key)| Request { steps, key })
+}
+
+/// What goes wrong with a commit, and what comes then.
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    /// Which of the faults that an engine knows, and how long it waits.
+    fault: u64,
+    after: u64,
+    /// Whether the gateway stops then, or gets over it.
+    is_crash: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Batch {
+    requests: Vec<Request>,
+    trouble: Option<Trouble>,
+    /// Whether the gateway starts again afterwards.
+    restarts: bool,
+}
+
+fn batches() -> impl Strategy<Value = Vec<Batch>> {
+    let trouble = (any::<u64>(), 0..8u64, any::<bool>());
+    let trouble = trouble.prop_map(|(fault, after, is_crash)| Trouble { fault, after, is_crash });
+    let batch = (
+        prop::collection::vec(requests(), 1..4),
+        prop::option::weighted(0.4, trouble),
+        prop::bool::weighted(0.15),
+    );
+    let batch = batch.prop_map(|(requests, trouble, restarts)| Batch { requests, trouble, restarts });
+    prop::collection::vec(batch, 1..10)
+}
+
+// What a store shows.
+
+fn store(tracking: Tracking) -> Store {
+    Store::new([], tracking, HOUR, 1000)
+}
+
+fn shown(store: &Store) -> Vec<String> {
+    let mut lines = Vec::new();
+    for group in store.groups() {
+        lines.push(format!("{} {:?}", group.labels.key, group.times));
+        for family in &group.families {
+            lines.push(format!(
+                "{} {:?} {:?} {}",
+                family.name, family.kind, family.metadata, family.pushed_at
+            ));
+            for piece in family.pieces.iter() {
+                let row =
+                    |at| format!("{} {} {:?}", piece.block(at), piece.start(at).code(), piece.owned(at));
+                lines.extend((0..piece.len()).map(row));
+            }
+        }
+    }
+    let snapshot = store.snapshot();
+    lines.extend(snapshot.families.iter().map(|family| format!("{} is a {:?}", family.name(), family.kind)));
+    let counts = (store.group_count(), store.series_count(), store.bytes(), store.keys().len());
+    lines.push(format!("{counts:?}"));
+    lines
+}
+
+/// Without the group that a refused push clashes with: of several any may be named.
+type Answer = Result<Outcome, String>;
+
+fn answer(result: Result<Outcome, Rejection>) -> Answer {
+    result.map_err(|rejection| match rejection {
+        Rejection::Refused(refusal) => format!("{:?}", refusal.cause),
+        other => format!("{other:?}"),
+    })
+}
+
+/// A store in memory that was given these requests.
+fn given(log: &[(Request, Moment)]) -> (Store, Vec<Answer>) {
+    let store = store(Tracking::Nothing);
+    let answers =
+        log.iter().map(|(request, now)| answer(store.submit(&request.transaction(), *now))).collect();
+    (store, answers)
+}
+
+// The engines.
+
+trait Subject {
+    fn create(&self, store: &Store) -> Box<dyn Engine>;
+    /// Lets something go wrong soon.
+    fn disturb(&self, trouble: Trouble);
+    /// What a start after a crash finds.
+    fn restart(&mut self, store: &Store) -> Box<dyn Engine>;
+}
+
+struct OfMemory(Memory);
+
+impl Subject for OfMemory {
+    fn create(&self, _store: &Store) -> Box<dyn Engine> {
+        Box::new(self.0.clone())
+    }
+
+    fn disturb(&self, trouble: Trouble) {
+        let fate = match trouble.fault % 3 {
+            0 => Fate::Fails,
+            1 => Fate::KeepsAndFails,
+            _ => Fate::Overtaken(Established::default()),
+        };
+        self.0.expect([fate]);
+        self.0.expect((0..trouble.after / 3).map(|_| Fate::Fails));
+    }
+
+    fn restart(&mut self, store: &Store) -> Box<dyn Engine> {
+        let kept = self.0.kept();
+        self.0 = Memory::default();
+        kept.restore(store);
+        let mut engine = self.0.clone();
+        let (state, since) = store.take_all();
+        engine.recover(&state, &since, 0).unwrap();
+        Box::new(engine)
+    }
+}
+
+struct OfRedb(SimulatedDisk);
+
+impl Subject for OfRedb {
+    fn create(&self, store: &Store) -> Box<dyn Engine> {
+        let progress = Progress::start();
+        let usage = Usage::new(0, 1 << 20);
+        let disk = Box::new(self.0.clone());
+        Box::new(Redb::create(disk, store, false, 0, usage, progress.steps()).unwrap())
+    }
+
+    fn disturb(&self, trouble: Trouble) {
+        let operations = [Operation::Write, Operation::Sync, Operation::SetLength, Operation::Open];
+        let done = [Done::Nothing, Done::Some, Done::All][trouble.fault as usize / 4 % 3];
+        let operation = operations[trouble.fault as usize % 4];
+        self.0.add_fault(trouble.after, Kind::Error(operation, ErrorKind::StorageFull, done));
+    }
+
+    fn restart(&mut self, store: &Store) -> Box<dyn Engine> {
+        self.0 = self.0.after_crash(Vec::new());
+        let (progress, now) = (Progress::start(), Moment::at(0));
+        let disk = Box::new(self.0.clone());
+        Box::new(Redb::open(disk, store, now, Usage::new(0, 1 << 20), progress.steps()).unwrap())
+    }
+}
+
+/// Starts again, and finds out which of these logs the engine has kept.
+fn restart(
+    subject: &mut dyn Subject,
+    tracking: Tracking,
+    logs: &[&[(Request, Moment)]],
+) -> (Store, Box<dyn Engine>, usize) {
+    let found = store(tracking);
+    let engine = subject.restart(&found);
+    let shown_now = shown(&found);
+    let kept = logs.iter().position(|log| shown(&given(log).0) == shown_now);
+    let kept = kept.unwrap_or_else(|| {
+        panic!(
+            "the engine has kept\n{}\ninstead of\n{}",
+            shown_now.join("\n"),
+            shown(&given(logs[0]).0).join("\n")
+        )
+    });
+    (found, engine, kept)
+}
+
+fn recover(engine: &mut dyn Engine, store: &Store) {
+    let recovered = (0..100).any(|_| {
+        let (state, since) = store.take_all();
+        engine.recover(&state, &since, 0).is_ok()
+    });
+    assert!(recovered, "the engine does not recover");
+}
+
+/// Drafts are committed before they are seen.
+fn check_drafts(mut subject: impl Subject, batches: &[Batch]) {
+    let mut store = store(Tracking::Drafts);
+    let mut engine = subject.create(&store);
+    let mut log: Vec<(Request, Moment)> = Vec::new();
+    let mut now = 1000;
+    for batch in batches {
+        let mut with_batch = log.clone();
+        for request in &batch.requests {
+            now += 10;
+            with_batch.push((request.clone(), Moment::at(now)));
+        }
+        let expected = given(&with_batch).1.split_off(log.len());
+        if let Some(trouble) = batch.trouble {
+            subject.disturb(trouble);
+        }
+        loop {
+            let mut draft = store.draft();
+            let requests = &with_batch[log.len()..];
+            let submit = |(request, now): &(Request, Moment)| {
+                answer(store.submit_to(&mut draft, &request.transaction(), *now))
+            };
+            let answers: Vec<Answer> = requests.iter().map(submit).collect();
+            assert_eq!(answers, expected);
+            assert_eq!(values(&shown(&store)), values(&shown(&given(&log).0)), "a draft was seen");
+            let difference = store.difference_of(&draft);
+            match engine.commit(&difference, now) {
+                Ok(Committed::Kept(_)) => {
+                    store.publish(draft);
+                    log = with_batch;
+                    break;
+                }
+                Ok(Committed::Overtaken(established)) => {
+                    store.drop_draft(draft);
+                    store.establish(established, Moment::at(now));
+                    assert_eq!(shown(&store), shown(&given(&log).0), "a draft has left something");
+                }
+                Err(_) => {
+                    store.drop_draft(draft);
+                    assert_eq!(shown(&store), shown(&given(&log).0), "a draft has left something");
+                    if batch.trouble.is_some_and(|trouble| trouble.is_crash) {
+                        let kept;
+                        (store, engine, kept) = restart(&mut subject, Tracking::Drafts, &[&log, &with_batch]);
+                        if kept == 1 {
+                            log = with_batch;
+                        }
+                    } else {
+                        recover(&mut *engine, &store);
+                    }
+                    break;
+                }
+            }
+        }
+        assert_eq!(shown(&store), shown(&given(&log).0));
+        if batch.restarts {
+            (store, engine, _) = restart(&mut subject, Tracking::Drafts, &[&log]);
+        }
+    }
+    restart(&mut subject, Tracking::Drafts, &[&log]);
+}
+
+/// The lines without the last, which tells how much there is, with drafts.
+fn values(shown: &[String]) -> &[String] {
+    &shown[..shown.len() - 1]
+}
+
+/// Changes are seen at once and committed later.
+fn check_unsaved(mut subject: impl Subject, batches: &[Batch]) {
+    let mut store = store(Tracking::Unsaved);
+    let mut engine = subject.create(&store);
+    let mut log: Vec<(Request, Moment)> = Vec::new();
+    let mut now = 1000;
+    for batch in batches {
+        let saved = log.len();
+        for request in &batch.requests {
+            now += 10;
+            log.push((request.clone(), Moment::at(now)));
+            let given_now = answer(store.submit(&request.transaction(), Moment::at(now)));
+            assert_eq!(Some(&given_now), given(&log).1.last());
+        }
+        assert_eq!(shown(&store), shown(&given(&log).0));
+        if let Some(trouble) = batch.trouble {
+            subject.disturb(trouble);
+        }
+        match engine.commit(&store.take_unsaved(), now) {
+            Ok(Committed::Kept(_)) => {}
+            // Only drafts can be made again.
+            Ok(Committed::Overtaken(_)) => recover(&mut *engine, &store),
+            Err(_) if batch.trouble.is_some_and(|trouble| trouble.is_crash) => {
+                let kept;
+                (store, engine, kept) = restart(&mut subject, Tracking::Unsaved, &[&log[..saved], &log]);
+                if kept == 0 {
+                    log.truncate(saved);
+                }
+            }
+            Err(_) => recover(&mut *engine, &store),
+        }
+        if batch.restarts {
+            (store, engine, _) = restart(&mut subject, Tracking::Unsaved, &[&log]);
+        }
+    }
+    restart(&mut subject, Tracking::Unsaved, &[&log]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn the_engine_in_memory_keeps_the_contract(batches in batches()) {
+        check_drafts(OfMemory(Memory::default()), &batches);
+        check_unsaved(OfMemory(Memory::default()), &batches);
+    }
+
+    #[test]
+    fn the_engine_of_a_file_keeps_the_contract(batches in batches(), seed in any::<u64>()) {
+        check_drafts(OfRedb(SimulatedDisk::new(seed, Vec::new())), &batches);
+        check_unsaved(OfRedb(SimulatedDisk::new(seed, Vec::new())), &batches);
+    }
+}
+
+/// What others have established counts as if it had been pushed here.
+#[test]
+fn what_others_have_established_is_checked_against() {
+    let store = store(Tracking::Drafts);
+    let memory = Memory::default();
+    let mut engine = memory.clone();
+    let request = |body: &str, key| Request {
+        steps: vec![Step::Push { group: 0, is_put: false, body: body.to_owned() }],
+        key,
+    };
+    let (typed, keyed) = (request("# TYPE g gauge\ng 1\n", None), request("c_total 1\n", Some(1)));
+    let names = vec![("g".into(), tallygate::model::kind::Kind::Counter)];
+    let key = keyed.transaction().key.unwrap();
+    memory.expect([Fate::Overtaken(Established { names, keys: vec![key] })]);
+    let draft = |store: &Store| {
+        let mut draft = store.draft();
+        let answers = [&typed, &keyed]
+            .map(|request| store.submit_to(&mut draft, &request.transaction(), Moment::at(5)));
+        (draft, answers)
+    };
+    let (first, answers) = draft(&store);
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let committed = engine.commit(&store.difference_of(&first), 5).unwrap();
+    store.drop_draft(first);
+    let Committed::Overtaken(established) = committed else { panic!("it was not overtaken") };
+    store.establish(established, Moment::at(5));
+    let (second, answers) = draft(&store);
+    assert!(matches!(answers[0], Err(Rejection::Refused(_))), "{answers:?}");
+    assert_eq!(answers[1], Ok(Outcome::Replayed));
+    assert!(matches!(engine.commit(&store.difference_of(&second), 5), Ok(Committed::Kept(_))));
+    store.publish(second);
+    assert_eq!(store.series_count(), 0);
+}

@@ -1,0 +1,85 @@
+//! All tests that are not beside the code: one program, one folder a subject. Most start the real binary and talk to it
+//! over real sockets.
+//!
+//! A single program is compiled and linked once, and its harness with it. So its tests share a process: none changes the
+//! environment or the current directory, each has ports and a [folder](support::Directory) of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the output of a test that fails is shown")]
+
+// What the tests are made with.
+mod certificates;
+#[path = "../fuzz/checks/mod.rs"]
+mod checks;
+mod logins;
+mod programs;
+mod scraper;
+mod support;
+
+// The tests.
+mod abuse;
+mod cli;
+mod clients;
+mod conformance;
+mod deployment {
+    mod kubernetes;
+    mod systemd;
+}
+mod docs;
+mod durability {
+    mod clocks;
+    mod contract;
+    mod crash;
+    mod faults;
+    mod odd_files;
+    mod persistence;
+    mod stock_gateway_file;
+    mod stock_import;
+}
+mod exposition {
+    mod exemplars;
+    mod formats;
+    mod native_histograms;
+    mod openmetrics;
+    mod parsers;
+    mod start_times;
+    mod strict_parsers;
+}
+mod invariants {
+    mod fuzz;
+    mod properties;
+}
+mod monitoring {
+    mod dashboards;
+    mod own_metrics;
+    mod prometheus;
+}
+mod page;
+mod push {
+    mod aggregation;
+    mod doubles;
+    mod empty_labels;
+    mod errors;
+    mod idempotency;
+    mod names;
+    mod paths;
+    mod refusals;
+    mod reports;
+    mod running_totals;
+    mod sources;
+}
+mod security {
+    mod access;
+    mod secrets;
+    mod sites;
+    mod tls;
+    mod tls_sessions;
+    mod web_reload;
+}
+mod server {
+    mod descriptors;
+    mod http;
+    mod lifecycle;
+    mod limits;
+    mod protocols;
+}
