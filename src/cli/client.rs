@@ -212,7 +212,7 @@ impl Client {
         let tls = if target.is_https { Some(tls::config(arguments)?) } else { None };
         let is_connected = Arc::new(AtomicBool::new(false));
         let connector = Connector::<()>::chain(TcpConnector::default(), Secure(tls));
-        let connector = connector.chain(Witness(is_connected.clone()));
+        let connector = connector.chain(ConnectionWitness(is_connected.clone()));
         Ok(Client {
             agent: Agent::with_parts(config.build(), connector, DefaultResolver::default()),
             is_connected,
@@ -340,7 +340,7 @@ impl Client {
         let answer = request.map_err(ureq::Error::from).and_then(|request| {
             self.agent.run(self.agent.configure_request(request).timeout_global(Some(limit)).build())
         });
-        answer.map_err(|error| self.trouble(&error, &self.time(share, left)))
+        answer.map_err(|error| self.attempt_error(&error, &self.time(share, left)))
     }
 
     /// The time that an attempt had, in terms of what was asked for: its share, or what was left of the whole.
@@ -353,7 +353,7 @@ impl Client {
         format!("{}, a third of {flag}", duration::format(share))
     }
 
-    fn trouble(&self, error: &ureq::Error, limit: &str) -> Trouble {
+    fn attempt_error(&self, error: &ureq::Error, limit: &str) -> AttemptError {
         let is_connected = self.is_connected.load(Ordering::Relaxed);
         if let Some(reason) = final_reason(error, is_connected) {
             return AttemptError::Final(Failure::Unavailable { url: self.url.clone(), reason, attempts: 1 });

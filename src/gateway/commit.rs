@@ -8,7 +8,7 @@ use crate::gateway::clock::Clock;
 use crate::persistence::engine::{CommitError, Committed, Engine, Written};
 use crate::store::Store;
 use crate::store::difference::Difference;
-use crate::telemetry::persistence::Commits;
+use crate::telemetry::persistence::CommitMetrics;
 
 /// How long after a failure the disk is tried again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);

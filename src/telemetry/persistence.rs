@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, exponential_buckets};
 
-use crate::model::kind::Kind;
+use super::declare::metrics;
 use crate::persistence::engine::Written;
 
 metrics! {
@@ -44,18 +44,8 @@ impl CommitMetrics {
         self.commits.with_label_values(&["failed"]);
     }
 
-    pub(super) fn collectors(&self) -> [Box<dyn Collector>; 6] {
-        [
-            Box::new(self.commits.clone()),
-            Box::new(self.duration.clone()),
-            Box::new(self.requests.clone()),
-            Box::new(self.rows.clone()),
-            Box::new(self.row_bytes.clone()),
-            Box::new(self.written.clone()),
-        ]
-    }
-
-    /// A commit succeeded, with so many requests in it; `written` are the bytes written so far.
+    /// Counts a commit of this many requests that succeeded. `written` is how many bytes were written to the file so
+    /// far.
     pub fn committed(&self, requests: usize, rows: Written, took: Duration, written: u64) {
         self.commits.with_label_values(&["ok"]).inc();
         self.duration.observe(took.as_secs_f64());
