@@ -51,7 +51,7 @@ use ipnet::IpNet;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::config::host::Host;
-use crate::config::limits::most;
+use crate::config::unlimited::most;
 use crate::config::{Config, Limits};
 use crate::exposition::negotiation::Offers;
 use crate::gateway::{Gateway, Method};

@@ -8,7 +8,7 @@ use crate::gateway::clock::Clock;
 use crate::persistence::engine::{CommitError, Committed, Engine, Written};
 use crate::store::Store;
 use crate::store::difference::Difference;
-use crate::telemetry::persistence::Commits;
+use crate::telemetry::persistence::CommitMetrics;
 
 /// How long after a failure the disk is tried again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -72,7 +72,7 @@ pub(super) struct Committer {
     store: Arc<Store>,
     engine: Box<dyn Engine>,
     name: String,
-    metrics: Commits,
+    metrics: CommitMetrics,
     health: Arc<Health>,
     clock: Arc<Clock>,
     tried_at: Instant,
@@ -84,7 +84,7 @@ impl Committer {
         store: Arc<Store>,
         engine: Box<dyn Engine>,
         name: String,
-        metrics: Commits,
+        metrics: CommitMetrics,
         health: Arc<Health>,
         clock: Arc<Clock>,
     ) -> Committer {

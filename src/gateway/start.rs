@@ -10,7 +10,7 @@ use super::commit::{Committer, Health};
 use super::interval::Interval;
 use super::writer::Writer;
 use super::{Gateway, Keeping, Rules, limits, scrape, stock};
-use crate::config::limits::most;
+use crate::config::unlimited::most;
 use crate::config::{Config, Sync};
 use crate::exposition::Names;
 use crate::persistence::redb::Redb;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::limits::Limit;
-use crate::telemetry::limits::Limits;
+use crate::telemetry::limits::LimitMetrics;
 
 /// Something of which there may be so much at a time.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ struct Counted {
     limit: Limit,
     used: Arc<AtomicU64>,
     most: u64,
-    limits: Limits,
+    limits: LimitMetrics,
 }
 
 /// A part of a [`Quota`], which is given back when it is dropped.
@@ -27,7 +27,7 @@ pub(super) struct Share {
 
 impl Quota {
     /// At most `most` of something at a time. `limit` must be one of those of which there is so much at a time.
-    pub(super) fn new(limit: Limit, most: u64, limits: &Limits) -> Quota {
+    pub(super) fn new(limit: Limit, most: u64, limits: &LimitMetrics) -> Quota {
         Quota(Arc::new(Counted { limit, used: limits.in_flight(limit), most, limits: limits.clone() }))
     }
 

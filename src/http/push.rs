@@ -17,7 +17,7 @@ use super::connection::Watch;
 use super::hints::{self, Unread};
 use super::path::{self, JobEncoding, PathError};
 use super::{State, refuse_path};
-use crate::config::limits::longest;
+use crate::config::unlimited::longest;
 use crate::exposition::BodyFormat;
 use crate::gateway::idempotency::{self, BadKey};
 use crate::gateway::{Gateway, Method, Pending, PushError, PushRequest};

@@ -21,7 +21,7 @@ use tokio::time::MissedTickBehavior;
 use super::closing::Closing;
 use super::connection::{self, Admitted, Watched};
 use super::{State, auth, dispatch, tls};
-use crate::config::limits::longest;
+use crate::config::unlimited::longest;
 
 /// How long a connection may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -15,10 +15,10 @@ use super::limiter::Limiter;
 use super::login::Identity;
 use super::reload::Watched;
 use super::restart::NeedsRestart;
-use crate::config::Config;
-use crate::config::access::{Access, Permission, Permissions, TokenSource};
+use crate::config::access::{Permission, Permissions, TokenSource};
 use crate::config::regular::{self, Links};
 use crate::config::web::{ClientAuth, RateLimit, WebConfig, WebConfigError, seconds, system_reason};
+use crate::config::{Access, Config};
 use crate::http::tls::{self, TlsError};
 
 /// A token may have no fewer characters: unlike passwords, tokens are checked as fast as they come.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::config::Limits;
-use crate::config::limits::longest;
+use crate::config::unlimited::longest;
 use crate::gateway::Client;
 use crate::gateway::browse::Asker;
 use crate::http::State;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::config::limits::longest;
+use crate::config::unlimited::longest;
 use crate::gateway::Client;
 use crate::http::State;
 use crate::http::connection::Admitted;
