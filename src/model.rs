@@ -9,6 +9,8 @@ pub mod count;
 pub mod escaping;
 pub mod exemplar;
 pub mod grouping;
+#[cfg(test)]
+mod groupings;
 pub mod histogram;
 pub mod kind;
 pub mod labels;

@@ -1,7 +1,6 @@
 //! Exemplars: single observations that stand for many, such as one request with the id of its trace.
 
-use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
 use crate::model::by_series::BySeries;
@@ -48,7 +47,8 @@ impl Place {
     /// The order in which a series has its exemplars.
     fn order(&self, other: &Place) -> Ordering {
         match (self, other) {
-            (Place::Bucket(a), Place::Bucket(b)) => a.total_cmp(b),
+            // Bounds that are equal are the same bucket, such as 0 and -0.
+            (Place::Bucket(a), Place::Bucket(b)) => (a + 0.0).total_cmp(&(b + 0.0)),
             (a, b) => a.rank().cmp(&b.rank()),
         }
     }
@@ -72,28 +72,23 @@ impl Exemplars {
         self.set(series, pushed);
     }
 
-    /// Adds exemplars to those of a series. A value or bucket keeps its newest, a native histogram the
-    /// [`MAX_NATIVE`] newest. None counts as newer than `now`, in nanoseconds since the epoch: one from a
-    /// clock that is fast would stay for good.
+    /// Adds exemplars to those of a series: those of a push, or those that another state of the series has. A value or
+    /// bucket keeps its newest, a native histogram the [`MAX_NATIVE`] newest. No exemplar counts as newer than `now`,
+    /// in nanoseconds since the epoch: one from a clock that is fast would stay for good.
+    ///
+    /// Which exemplars a series has in the end depends neither on the order in which they are added nor on how they
+    /// are grouped, for the same `now`. Those of a native histogram are listed in the order in which they came.
     pub fn add(&mut self, series: u32, pushed: Vec<Placed>, now: i64) {
-        let is_native = |placed: &Placed| placed.place == Place::Native;
-        let (mut natives, mut others): (Vec<Placed>, Vec<Placed>) =
-            self.of(series).cloned().partition(is_native);
-        let (pushed_natives, mut pushed): (Vec<Placed>, Vec<Placed>) =
-            pushed.into_iter().partition(is_native);
-        keep_newest(&mut natives, now);
-        // What a client pushes again is no other one.
-        let is_new = |placed: &Placed| !natives.contains(placed);
-        let mut new: Vec<Placed> = pushed_natives.into_iter().filter(is_new).collect();
-        natives.append(&mut new);
-        keep_newest(&mut natives, now);
+        let all = self.of(series).cloned().chain(pushed);
+        let (natives, mut others): (Vec<Placed>, Vec<Placed>) =
+            all.partition(|placed| placed.place == Place::Native);
+        let mut natives = newest(natives, now);
 
-        others.append(&mut pushed);
         others.sort_by(|a, b| a.place.order(&b.place));
         let mut all: Vec<Placed> = Vec::with_capacity(others.len() + natives.len());
         for placed in others {
             match all.last_mut().filter(|last| last.place == placed.place) {
-                Some(last) if last.observed_at(now) <= placed.observed_at(now) => *last = placed,
+                Some(last) if last.exemplar.age(&placed.exemplar, now).is_lt() => *last = placed,
                 Some(_) => {}
                 None => all.push(placed),
             }
@@ -103,41 +98,50 @@ impl Exemplars {
     }
 }
 
-impl Placed {
-    /// When it was observed, as far as that can be.
-    fn observed_at(&self, now: i64) -> Option<i64> {
-        self.exemplar.at.map(|at| at.min(now))
+impl Exemplar {
+    /// Orders exemplars from the oldest to the newest, so that only the same exemplar is equal. A time after `now`
+    /// counts as `now`, but as older than `now` itself. Of two of the same time the one with the larger value counts as
+    /// newer.
+    fn age(&self, other: &Exemplar, now: i64) -> Ordering {
+        let time = |exemplar: &Exemplar| (exemplar.at.map(|at| at.min(now)), Reverse(exemplar.at));
+        time(self)
+            .cmp(&time(other))
+            .then_with(|| self.value.total_cmp(&other.value))
+            .then_with(|| self.block.cmp(&other.block))
     }
 }
 
-/// Keeps the [`MAX_NATIVE`] newest, in their order.
-fn keep_newest(exemplars: &mut Vec<Placed>, now: i64) {
-    let Some(excess) = exemplars.len().checked_sub(MAX_NATIVE).filter(|excess| *excess > 0) else { return };
+/// The [`MAX_NATIVE`] newest, each once, in the order in which they came.
+fn newest(mut exemplars: Vec<Placed>, now: i64) -> Vec<Placed> {
     let mut by_age: Vec<usize> = (0..exemplars.len()).collect();
-    by_age.sort_by_key(|at| exemplars[*at].observed_at(now));
-    let gone: HashSet<usize> = by_age.into_iter().take(excess).collect();
+    let age = |a: usize, b: usize| exemplars[a].exemplar.age(&exemplars[b].exemplar, now);
+    // Of equal ones, the first comes first, and stays.
+    by_age.sort_by(|a, b| age(*b, *a));
+    by_age.dedup_by(|next, kept| age(*next, *kept).is_eq());
+    by_age.truncate(MAX_NATIVE);
     let mut at = 0..;
-    exemplars.retain(|_| at.next().is_some_and(|at| !gone.contains(&at)));
+    exemplars.retain(|_| at.next().is_some_and(|at| by_age.contains(&at)));
+    exemplars
 }
 
 /// How many more exemplars a series has once these are added to those that are `present`; see
 /// [`Exemplars::add`]. A native histogram has [`MAX_NATIVE`] places, a value or bucket has one.
 pub fn added(present: &[(u32, Placed)], pushed: impl Iterator<Item = (Place, Exemplar)>) -> i64 {
-    let start = present.partition_point(|(_, placed)| placed.place != Place::Native);
-    let (others, natives) = present.split_at(start);
-    let mut places: Vec<Place> = others.iter().map(|(_, placed)| placed.place).collect();
-    let mut kept = natives.len().min(MAX_NATIVE);
-    for (place, exemplar) in pushed {
-        match place {
-            Place::Native => {
-                kept += usize::from(natives.iter().all(|(_, placed)| *placed.exemplar != exemplar))
-            }
-            _ => places.push(place),
-        }
-    }
-    places.sort_by(Place::order);
-    places.dedup();
-    (places.len() + kept.min(MAX_NATIVE)) as i64 - present.len() as i64
+    let pushed: Vec<(Place, Exemplar)> = pushed.collect();
+    let present_ones = present.iter().map(|(_, placed)| (placed.place, &*placed.exemplar));
+    let all = present_ones.chain(pushed.iter().map(|(place, exemplar)| (*place, exemplar)));
+    let mut all: Vec<(Place, &Exemplar)> = all.collect();
+    // Exemplars of the same place are equal here, but for those of a native histogram.
+    let order = |(place, exemplar): &(Place, &Exemplar), (other_place, other): &(Place, &Exemplar)| {
+        place.order(other_place).then_with(|| match place {
+            Place::Native => exemplar.age(other, i64::MAX),
+            Place::Value | Place::Bucket(_) => Ordering::Equal,
+        })
+    };
+    all.sort_by(order);
+    all.dedup_by(|next, kept| order(next, kept).is_eq());
+    let others = all.partition_point(|(place, _)| *place != Place::Native);
+    (others + (all.len() - others).min(MAX_NATIVE)) as i64 - present.len() as i64
 }
 
 /// The exemplar of a counter, among those of its series.
@@ -197,6 +201,8 @@ impl<'a> OfBuckets<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::groupings::{choices, merged_anyhow, merged_in_groups};
+    use proptest::prelude::*;
 
     fn placed(place: Place, value: f64, at: i64) -> Placed {
         Placed { place, exemplar: Arc::new(Exemplar { block: "{}".into(), value, at: Some(at) }) }
@@ -258,5 +264,95 @@ mod tests {
         assert_eq!(shown(true, &[5.0, 1.0, 3.0]), [Some(1.5), Some(0.5), None]);
         let bounds = [1.0, 2.0, 5.0, 7.0, f64::INFINITY];
         assert_eq!(shown(false, &bounds), [Some(0.5), Some(1.8), None, None, Some(9.0)]);
+    }
+
+    #[test]
+    fn what_is_pushed_again_takes_no_second_place() {
+        let mut all = Exemplars::default();
+        for _ in 0..3 {
+            all.add(0, vec![placed(Place::Native, f64::NAN, 1), placed(Place::Native, 2.0, 1)], 100);
+        }
+        assert_eq!(all.iter().len(), 2);
+        let again = || (Place::Native, placed(Place::Native, 5.0, 1).exemplar.as_ref().clone());
+        assert_eq!(added(all.slice(0), [again(), again()].into_iter()), 1);
+    }
+
+    /// The time until which exemplars are no later than now.
+    const NOW: i64 = 6;
+
+    fn pushes() -> impl Strategy<Value = Vec<Vec<Placed>>> {
+        let places = vec![
+            Place::Value,
+            Place::Bucket(0.0),
+            Place::Bucket(-0.0),
+            Place::Bucket(f64::INFINITY),
+            Place::Native,
+            Place::Native,
+            Place::Native,
+            Place::Native,
+        ];
+        let values = prop::sample::select(vec![0.0, 1.0, f64::NAN]);
+        let blocks = prop::sample::select(vec!["{}", "{trace=\"1\"}"]);
+        let exemplar = (prop::sample::select(places), prop::option::of(0..9i64), values, blocks);
+        let exemplar = exemplar.prop_map(|(place, at, value, block)| Placed {
+            place,
+            exemplar: Arc::new(Exemplar { block: block.into(), value, at }),
+        });
+        prop::collection::vec(prop::collection::vec(exemplar, 0..8), 1..8)
+    }
+
+    fn state(push: &[Placed]) -> Exemplars {
+        let mut exemplars = Exemplars::default();
+        exemplars.add(0, push.to_vec(), NOW);
+        exemplars
+    }
+
+    fn merge(exemplars: &mut Exemplars, later: &Exemplars) {
+        exemplars.add(0, later.of(0).cloned().collect(), NOW);
+    }
+
+    fn texts<'a>(exemplars: impl Iterator<Item = &'a Placed>) -> Vec<String> {
+        let text = |placed: &Placed| format!("{placed:?}").replace("Bucket(-0.0)", "Bucket(0.0)");
+        exemplars.map(text).collect()
+    }
+
+    fn sorted(mut texts: Vec<String>) -> Vec<String> {
+        texts.sort();
+        texts
+    }
+
+    /// Which of all pushed exemplars stay: of each place, the newest that are not the same.
+    fn kept(pushes: &[Vec<Placed>]) -> Vec<String> {
+        let mut all: Vec<&Placed> = pushes.iter().flatten().collect();
+        all.sort_by(|a, b| b.exemplar.age(&a.exemplar, NOW));
+        let (mut kept, mut taken) = (Vec::new(), Vec::new());
+        for placed in all {
+            let text = texts([placed].into_iter()).remove(0);
+            let room = if placed.place == Place::Native { MAX_NATIVE } else { 1 };
+            if !kept.contains(&text) && taken.iter().filter(|place| **place == placed.place).count() < room {
+                kept.push(text);
+                taken.push(placed.place);
+            }
+        }
+        sorted(kept)
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_and_grouping_keeps_the_same(pushes in pushes(), choices in choices()) {
+            let mut pushed = Exemplars::default();
+            for push in &pushes {
+                let more = push.iter().map(|placed| (placed.place, placed.exemplar.as_ref().clone()));
+                let (before, more) = (pushed.iter().len() as i64, added(pushed.slice(0), more));
+                pushed.add(0, push.clone(), NOW);
+                prop_assert_eq!(pushed.iter().len() as i64, before + more);
+            }
+            prop_assert_eq!(sorted(texts(pushed.of(0))), kept(&pushes));
+            let states: Vec<Exemplars> = pushes.iter().map(|push| state(push)).collect();
+            let grouped = merged_in_groups(states.clone(), &choices, merge);
+            prop_assert_eq!(texts(grouped.of(0)), texts(pushed.of(0)));
+            let anyhow = merged_anyhow(states, &choices, merge);
+            prop_assert_eq!(sorted(texts(anyhow.of(0))), kept(&pushes));
+        }
     }
 }
