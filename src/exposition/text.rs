@@ -3,6 +3,7 @@
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>
 
 mod content_type;
+mod kinds;
 mod parse;
 mod targets;
 mod write;

@@ -3,6 +3,7 @@
 //! Turning a body into a push is a pure function of the body, the grouping and the configuration.
 //! A [`Push`] owns its data, so that it can wait in a queue.
 
+mod checks;
 mod created;
 mod labels;
 mod prepare;

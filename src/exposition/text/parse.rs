@@ -6,6 +6,7 @@
 
 use bumpalo::Bump;
 
+use super::kinds::{kind_of, word_of};
 use super::targets::{Target, Targets};
 use crate::exposition::assembly::{Assembly, Member, duplicate_label};
 use crate::exposition::ending;
@@ -15,7 +16,7 @@ use crate::exposition::reading::{Names, Reading};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
 use crate::message::{quote, quote_byte};
 use crate::model::body::{Body, Label};
-use crate::model::kind::{Form, Kind};
+use crate::model::kind::Form;
 use crate::model::labels::{quote_value, unescape};
 use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
 
@@ -471,31 +472,4 @@ fn is_name(written: &[u8], name: &str) -> bool {
         Some(quoted) => std::str::from_utf8(quoted).is_ok_and(|quoted| unescape(quoted) == name),
         None => written == name.as_bytes(),
     }
-}
-
-/// The word for a type in a TYPE line.
-fn word_of(kind: Kind) -> &'static str {
-    KINDS.iter().find(|(_, known)| *known == kind).map_or("untyped", |(word, _)| *word)
-}
-
-/// The types, and what a TYPE line calls them.
-const KINDS: [(&str, Kind); 7] = [
-    ("counter", Kind::Counter),
-    ("gauge", Kind::Gauge),
-    ("summary", Kind::Summary),
-    ("untyped", Kind::Untyped),
-    ("histogram", Kind::Histogram),
-    ("gaugehistogram", Kind::GaugeHistogram),
-    ("gauge_histogram", Kind::GaugeHistogram),
-];
-
-/// The type that a TYPE line names; upper and lower case are the same.
-fn kind_of(word: &[u8]) -> Option<Kind> {
-    match word {
-        b"counter" => return Some(Kind::Counter),
-        b"gauge" => return Some(Kind::Gauge),
-        b"histogram" => return Some(Kind::Histogram),
-        _ => {}
-    }
-    KINDS.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word)).map(|(_, kind)| *kind)
 }
