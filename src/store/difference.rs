@@ -137,7 +137,7 @@ impl Store {
         difference.names.extend(changed.map(|(name, kind)| (name.clone(), kind)));
         structure.definitions.publish();
         difference.first_key = self.first_key_if_new(structure);
-        std::mem::take(&mut structure.gone_keys)
+        std::mem::take(&mut structure.lone_keys)
     }
 
     /// The number of the first key that is still remembered, if it is not what was told before.

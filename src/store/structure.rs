@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::store::Tracking;
+use crate::store::deadlines::Deadlines;
 use crate::store::definition::{Definitions, OwnFamily};
 use crate::store::group::Group;
 use crate::store::spellings::Spellings;
@@ -19,8 +20,10 @@ pub(super) struct Structure {
     free_slots: BTreeSet<u32>,
     /// The groups that have gone since the last commit and were there before.
     pub(super) gone: Vec<Arc<Group>>,
-    /// The numbers of idempotency keys that came since with groups that have gone.
-    pub(super) gone_keys: Vec<u64>,
+    /// The numbers of idempotency keys that came since with groups that have gone, or changed nothing.
+    pub(super) lone_keys: Vec<u64>,
+    /// When published groups and series of them may be over.
+    pub(super) deadlines: Deadlines,
     /// The oldest idempotency key that the last commit left.
     pub(super) first_key: u64,
 }
@@ -35,7 +38,8 @@ impl Structure {
             next_slot: 0,
             free_slots: BTreeSet::new(),
             gone: Vec::new(),
-            gone_keys: Vec::new(),
+            lone_keys: Vec::new(),
+            deadlines: Deadlines::default(),
             first_key: 0,
         }
     }
