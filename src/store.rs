@@ -7,6 +7,7 @@
 mod apply;
 mod blocks;
 pub mod check;
+mod deadlines;
 pub mod definition;
 pub mod difference;
 mod draft;
@@ -20,9 +21,11 @@ mod index;
 mod limits;
 mod locate;
 pub mod order;
+mod overdue;
 pub mod piece;
 pub mod pieces;
 mod restore;
+pub mod selection;
 mod sessions;
 pub mod shown_names;
 pub mod snapshot;
@@ -49,6 +52,7 @@ use crate::store::snapshot::Snapshot;
 use crate::store::structure::Structure;
 
 pub use draft::Draft;
+pub use overdue::Overdue;
 pub use piece::RowValue;
 pub use transaction::{Outcome, Part, Rejection, Transaction};
 pub use view::{FamilySeries, FamilySummary, FamilyView, GroupAt, GroupView, SeriesView};

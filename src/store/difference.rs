@@ -139,7 +139,7 @@ impl Store {
         structure.definitions.publish();
         difference.first_key = self.first_key_if_new(structure);
         structure.first_key = difference.first_key.unwrap_or(structure.first_key);
-        std::mem::take(&mut structure.gone_keys)
+        std::mem::take(&mut structure.lone_keys)
     }
 
     /// The number of the first key that is still remembered, if the last commit left older ones.

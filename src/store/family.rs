@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
+use crate::model::exemplar::Exemplars;
 use crate::model::histogram::Layout;
 use crate::model::kind::Kind;
 use crate::model::merge::Merge;
@@ -299,6 +300,35 @@ impl Family {
         self.epoch = epoch;
         let all: Vec<&push::Series> = push.series(pushed).iter().collect();
         self.append(push, pushed, &all, Merge::Last, now, layouts);
+    }
+
+    /// Takes out the series at these positions, which come in order. The positions of those behind them change, so
+    /// that the family gets this epoch.
+    pub fn remove(&mut self, positions: &[u32], epoch: u64) {
+        let Some(first) = positions.first() else { return };
+        // Full pieces before it stay as they are, and are shared with other versions.
+        let kept = *first as usize / PIECE_ROWS;
+        let mut gone = positions.iter().map(|position| *position as usize).peekable();
+        let moved = (kept * PIECE_ROWS..self.len as usize).filter(|at| gone.next_if_eq(at).is_none());
+        let moved: Vec<usize> = moved.collect();
+        let rebuilt = moved.chunks(PIECE_ROWS).map(|positions| self.piece_of(positions));
+        let pieces: Pieces = self.pieces.iter().take(kept).cloned().chain(rebuilt).collect();
+        self.epoch = epoch;
+        self.restore(pieces);
+    }
+
+    /// A piece of the series at these positions.
+    fn piece_of(&self, positions: &[usize]) -> Arc<Piece> {
+        let place = |at: &usize| Some((self.pieces.get(*at / PIECE_ROWS)?, *at % PIECE_ROWS));
+        let rows = || positions.iter().filter_map(place);
+        let mut exemplars = Exemplars::default();
+        for ((piece, at), row) in rows().zip(0..) {
+            exemplars.set(row, piece.exemplars(at).iter().map(|(_, placed)| placed.clone()).collect());
+        }
+        let form = self.definition.kind().form();
+        let form = self.pieces.first().map_or(form, |piece| piece.form());
+        let values = rows().map(|(piece, at)| (piece.block(at), piece.start(at), piece.owned(at)));
+        Arc::new(Piece::of(form, values).with_exemplars(exemplars))
     }
 
     /// Gives the series, which are those of the push in its order, the start times that it tells.

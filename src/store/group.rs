@@ -1,9 +1,11 @@
 //! One group: its labels, its families, and how a push changes them.
 
+mod removal;
+
 use std::hint::black_box;
 use std::sync::Arc;
 
-use crate::model::grouping::Grouping;
+use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
 use crate::model::labels::{has_quoted_names, pairs};
 use crate::model::merge::{Merge, reconciled};
@@ -117,6 +119,15 @@ impl GroupLabels {
             has_quoted_names: has_quoted_names(grouping.key()),
             shape: shape_of(grouping),
         }
+    }
+
+    /// The grouping that names this group.
+    pub fn grouping(&self) -> Grouping<'static> {
+        let label = |(name, value): &(Box<str>, Box<str>)| GroupingLabel {
+            name: name.to_string().into(),
+            value: value.to_string().into(),
+        };
+        Grouping::new(self.labels.iter().map(label).collect())
     }
 
     /// The group as one that has a family.

@@ -1,6 +1,7 @@
 //! What only changes when labels, names or types do.
 
 use crate::store::Tracking;
+use crate::store::deadlines::Deadlines;
 use crate::store::definition::{Definitions, OwnFamily};
 use crate::store::free_slots::FreeSlots;
 use crate::store::spellings::Spellings;
@@ -16,8 +17,10 @@ pub(super) struct Structure {
     free_slots: FreeSlots,
     /// The epochs of the groups that have gone since the last commit and were there before.
     pub(super) gone: Vec<u64>,
-    /// The numbers of idempotency keys that came since with groups that have gone.
-    pub(super) gone_keys: Vec<u64>,
+    /// The numbers of idempotency keys that came since with groups that have gone, or changed nothing.
+    pub(super) lone_keys: Vec<u64>,
+    /// When published groups and series of them may be over.
+    pub(super) deadlines: Deadlines,
     /// The oldest idempotency key that the last commit left.
     pub(super) first_key: u64,
 }
@@ -32,7 +35,8 @@ impl Structure {
             next_slot: 0,
             free_slots: FreeSlots::default(),
             gone: Vec::new(),
-            gone_keys: Vec::new(),
+            lone_keys: Vec::new(),
+            deadlines: Deadlines::default(),
             first_key: 0,
         }
     }

@@ -22,6 +22,11 @@ impl Times {
         self.pushes += other.pushes;
     }
 
+    /// Since when nothing was pushed: the latest accepted push, or when the group came.
+    pub fn quiet_since(&self) -> i64 {
+        self.pushed_at.max(self.created_at)
+    }
+
     /// Whether the latest push that could be parsed was accepted.
     pub fn last_push_successful(&self) -> bool {
         self.failed_at <= self.pushed_at

@@ -10,6 +10,7 @@ use crate::model::push::Push;
 use crate::model::refusal::Refusal;
 use crate::store::group::Semantics;
 use crate::store::idempotency::Key;
+use crate::store::selection::Selection;
 
 /// Everything that one request changes. It is applied whole, or not at all.
 #[derive(Debug)]
@@ -43,6 +44,20 @@ pub enum Part<'a> {
         /// The group.
         grouping: Cow<'a, Grouping<'a>>,
     },
+    /// Some series of a group go, one by one, as far as they are there. The group stays.
+    DropSeries {
+        /// The group.
+        grouping: Cow<'a, Grouping<'a>>,
+        /// The series.
+        which: Selection,
+    },
+    /// A group goes if nothing was pushed to it since somebody looked: what comes in between is not lost.
+    Expire {
+        /// The group.
+        grouping: Cow<'a, Grouping<'a>>,
+        /// What was seen then, as [`Times::quiet_since`](crate::store::times::Times::quiet_since) told it.
+        quiet_since: i64,
+    },
     /// All groups go.
     Wipe,
 }
@@ -51,9 +66,11 @@ impl<'a> Part<'a> {
     /// The group that it is about, if it is about one.
     pub fn grouping(&self) -> Option<&Grouping<'a>> {
         match self {
-            Part::Push { grouping, .. } | Part::Failed { grouping } | Part::Delete { grouping } => {
-                Some(grouping)
-            }
+            Part::Push { grouping, .. }
+            | Part::Failed { grouping }
+            | Part::Delete { grouping }
+            | Part::DropSeries { grouping, .. }
+            | Part::Expire { grouping, .. } => Some(grouping),
             Part::Wipe => None,
         }
     }
@@ -70,9 +87,13 @@ impl<'a> Transaction<'a> {
         Transaction { key, ..self }
     }
 
-    /// How much memory the pushes take, in bytes.
+    /// How much memory the pushes and lists of series take, in bytes.
     pub fn size(&self) -> usize {
-        let size = |part: &Part<'_>| if let Part::Push { push, .. } = part { push.size() } else { 0 };
+        let size = |part: &Part<'_>| match part {
+            Part::Push { push, .. } => push.size(),
+            Part::DropSeries { which, .. } => which.size(),
+            _ => 0,
+        };
         self.parts.iter().map(size).sum()
     }
 
@@ -85,6 +106,8 @@ impl<'a> Transaction<'a> {
             }
             Part::Failed { grouping } => Part::Failed { grouping: owned(grouping) },
             Part::Delete { grouping } => Part::Delete { grouping: owned(grouping) },
+            Part::DropSeries { grouping, which } => Part::DropSeries { grouping: owned(grouping), which },
+            Part::Expire { grouping, quiet_since } => Part::Expire { grouping: owned(grouping), quiet_since },
             Part::Wipe => Part::Wipe,
         });
         Transaction { parts: parts.collect(), key: self.key }

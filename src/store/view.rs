@@ -104,7 +104,7 @@ pub struct FamilySeries {
 }
 
 impl<'a> GroupAt<'a> {
-    fn new(group: &'a Group) -> GroupAt<'a> {
+    pub(super) fn new(group: &'a Group) -> GroupAt<'a> {
         GroupAt { group, times: group.times }
     }
 

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bumpalo::Bump;
@@ -20,6 +21,7 @@ use tallygate::progress::Progress;
 use tallygate::store::difference::Established;
 use tallygate::store::group::{Absent, FamilyRule, Semantics};
 use tallygate::store::idempotency::Key;
+use tallygate::store::selection::{Selection, SeriesName};
 use tallygate::store::{Outcome, Part, Rejection, Store, Tracking, Transaction};
 
 use crate::support::disk::{Done, Kind, Operation, SimulatedDisk};
@@ -30,9 +32,26 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Debug)]
 enum Step {
-    Push { group: usize, is_put: bool, body: String },
+    Push {
+        group: usize,
+        is_put: bool,
+        body: String,
+    },
     Failed(usize),
     Delete(usize),
+    /// The group goes if it was not pushed to since a look at it, before which others may have pushed.
+    Expire {
+        group: usize,
+        is_late: bool,
+        quiet_since: i64,
+    },
+    /// Of the series of a group go those that [`is_in`] this share. They are listed, or told by a condition.
+    DropSeries {
+        group: usize,
+        share: u8,
+        is_listed: bool,
+        listed: Vec<(Arc<str>, String)>,
+    },
     Wipe,
 }
 
@@ -68,16 +87,72 @@ impl Request {
             }
             Step::Failed(group) => Part::Failed { grouping: Cow::Owned(grouping(*group)) },
             Step::Delete(group) => Part::Delete { grouping: Cow::Owned(grouping(*group)) },
+            Step::Expire { group, quiet_since, .. } => {
+                Part::Expire { grouping: Cow::Owned(grouping(*group)), quiet_since: *quiet_since }
+            }
+            Step::DropSeries { group, share, is_listed, listed } => {
+                let (grouping, share) = (Cow::Owned(grouping(*group)), *share);
+                let name = |(family, block): &(Arc<str>, String)| {
+                    Arc::new(SeriesName { family: family.clone(), block: block.as_str().into() })
+                };
+                let which = if *is_listed {
+                    Selection::Listed(listed.iter().map(name).collect())
+                } else {
+                    Selection::matching(move |family, block| is_in(share, family, block))
+                };
+                Part::DropSeries { grouping, which }
+            }
             Step::Wipe => Part::Wipe,
         };
         let key = self.key.map(|key| Key { id: key.into(), fingerprint: self.fingerprint() });
         Transaction { parts: self.steps.iter().map(part).collect(), key }
     }
 
+    /// The same as who has seen this store would ask for it.
+    fn seen(mut self, store: &Store) -> Request {
+        for step in &mut self.steps {
+            match step {
+                Step::Expire { group, is_late, quiet_since } => {
+                    let seen =
+                        store.group(grouping(*group).key()).map_or(0, |group| group.times.quiet_since());
+                    *quiet_since = seen - i64::from(*is_late);
+                }
+                Step::DropSeries { group, share, listed, is_listed: true } => {
+                    let families =
+                        store.group(grouping(*group).key()).into_iter().flat_map(|group| group.families);
+                    for family in families {
+                        let blocks =
+                            family.pieces.iter().flat_map(|piece| (0..piece.len()).map(|at| piece.block(at)));
+                        let blocks = blocks.filter(|block| is_in(*share, &family.name, block));
+                        listed.extend(blocks.map(|block| (family.name.clone(), block.to_owned())));
+                    }
+                    // Neither order nor repetition matters, nor what is not there.
+                    listed.reverse();
+                    listed.extend(listed.first().cloned());
+                    listed.push(("c_total".into(), "{none=\"1\"}".to_owned()));
+                }
+                _ => {}
+            }
+        }
+        self
+    }
+
     fn fingerprint(&self) -> u128 {
         format!("{:?}", self.steps)
             .bytes()
             .fold(7, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
+    }
+}
+
+/// Whether a series is in a share of all: 0 is everything, others leave some.
+fn is_in(share: u8, family: &str, block: &str) -> bool {
+    let sum = |text: &str| text.bytes().map(usize::from).sum::<usize>();
+    match share {
+        0 => true,
+        // Only those of some families, all or some of them.
+        1 => sum(family).is_multiple_of(2),
+        2 => sum(family).is_multiple_of(2) && sum(block).is_multiple_of(3),
+        _ => !sum(block).is_multiple_of(usize::from(share)),
     }
 }
 
@@ -138,6 +213,11 @@ fn requests() -> impl Strategy<Value = Request> {
             .prop_map(|(group, is_put, body)| Step::Push { group, is_put, body }),
         1 => (0..4usize).prop_map(Step::Failed),
         2 => (0..4usize).prop_map(Step::Delete),
+        2 => (0..4usize, prop::bool::weighted(0.3))
+            .prop_map(|(group, is_late)| Step::Expire { group, is_late, quiet_since: 0 }),
+        3 => (0..4usize, 0..8u8, any::<bool>()).prop_map(|(group, share, is_listed)| {
+            Step::DropSeries { group, share, is_listed, listed: Vec::new() }
+        }),
         1 => Just(Step::Wipe),
     ];
     let steps =
@@ -325,7 +405,8 @@ fn check_drafts(mut subject: impl Subject, batches: &[Batch]) {
         let mut with_batch = log.clone();
         for request in &batch.requests {
             now += 10;
-            with_batch.push((request.clone(), Moment::at(now)));
+            let request = request.clone().seen(&given(&with_batch).0);
+            with_batch.push((request, Moment::at(now)));
         }
         let expected = given(&with_batch).1.split_off(log.len());
         if let Some(trouble) = batch.trouble {
@@ -391,6 +472,7 @@ fn check_unsaved(mut subject: impl Subject, batches: &[Batch]) {
         let saved = log.len();
         for request in &batch.requests {
             now += 10;
+            let request = request.clone().seen(&store);
             log.push((request.clone(), Moment::at(now)));
             let given_now = answer(store.submit(&request.transaction(), Moment::at(now)));
             assert_eq!(Some(&given_now), given(&log).1.last());
