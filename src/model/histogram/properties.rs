@@ -262,7 +262,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(2))]
 
     #[test]
     fn too_many_bounds_cost_only_bounds(pushes in large_pushes(), choices in choices()) {
