@@ -3,8 +3,6 @@
 //! `src/lib.rs` lists the top modules in the order in which they may use each other. A module may use those it has inside,
 //! and these may use it: no other two files use each other.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
