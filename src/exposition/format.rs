@@ -74,8 +74,11 @@ mod tests {
     use crate::model::grouping::{Grouping, GroupingLabel};
     use crate::model::push::Push;
 
+    /// A format, what a body begins with, and its lines.
+    type Lines = (BodyFormat, &'static str, fn(usize) -> String);
+
     /// Bodies that are all of one thing.
-    const LINES: [(BodyFormat, &str, fn(usize) -> String); 15] = [
+    const LINES: [Lines; 15] = [
         (BodyFormat::Text, "", |n| format!("m{n} 1\n")),
         (BodyFormat::Text, "", |n| format!("# TYPE m{n} gauge\n")),
         (BodyFormat::Text, "", |n| format!("# HELP m{n} \\\\\n")),
