@@ -12,16 +12,18 @@ mod doubles;
 mod exposure;
 pub mod idempotency;
 mod interval;
+pub mod jobs;
 mod limits;
 mod pending;
 pub mod scrape;
+pub mod source;
 mod start;
 mod stock;
 mod thread;
 mod writer;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bumpalo::Bump;
@@ -32,7 +34,7 @@ use crate::model::grouping::Grouping;
 use crate::model::labels::{EmptyLabels, ShownLabels};
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::push::Push;
-use crate::model::rules::Refusal;
+use crate::model::refusal::Refusal;
 use crate::store::group::GroupLabels;
 use crate::store::group::{Absent, FamilyRule, Semantics};
 use crate::store::idempotency::{Key, Known};
@@ -41,6 +43,7 @@ use crate::telemetry::Telemetry;
 use clock::Clock;
 use commit::Health;
 use interval::Interval;
+use jobs::{Job, Worker};
 use writer::Writer;
 
 pub use client::Client;
@@ -61,6 +64,8 @@ pub struct Gateway {
     deep_lists: browse::OneByOne,
     keeping: Keeping,
     health: Arc<Health>,
+    /// Where there are jobs.
+    worker: OnceLock<Worker>,
 }
 
 /// When changes go to disk.
@@ -396,6 +401,9 @@ impl Gateway {
     /// Answers what waits, brings everything to disk and closes the file. False if something that was
     /// accepted is lost.
     pub fn close(&self) -> bool {
+        if let Some(worker) = self.worker.get() {
+            worker.stop();
+        }
         match &self.keeping {
             Keeping::Memory => true,
             Keeping::Before(writer) => {
@@ -403,6 +411,26 @@ impl Gateway {
                 true
             }
             Keeping::After(interval) => interval.close(),
+        }
+    }
+
+    /// Starts the thread that runs these jobs, if there are any. To be called once.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread to give.
+    pub fn start_jobs(self: &Arc<Self>, jobs: Vec<Job>) -> std::io::Result<()> {
+        if !jobs.is_empty() {
+            // A second thread is dropped, and ends.
+            let _ = self.worker.set(Worker::start(Arc::downgrade(self), jobs)?);
+        }
+        Ok(())
+    }
+
+    /// Says that a job may be due earlier than it said before.
+    pub fn wake_jobs(&self) {
+        if let Some(worker) = self.worker.get() {
+            worker.wake();
         }
     }
 

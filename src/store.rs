@@ -13,6 +13,7 @@ pub mod difference;
 mod draft;
 mod empty_labels;
 pub mod family;
+mod free_slots;
 pub mod group;
 mod groups;
 pub mod idempotency;
@@ -52,8 +53,9 @@ use crate::store::structure::Structure;
 
 pub use draft::Draft;
 pub use overdue::Overdue;
+pub use piece::RowValue;
 pub use transaction::{Outcome, Part, Rejection, Transaction};
-pub use view::{FamilySeries, FamilySummary, FamilyView, GroupAt, GroupView};
+pub use view::{FamilySeries, FamilySummary, FamilyView, GroupAt, GroupView, SeriesView};
 
 /// Slots that no group has any more take room in scrapes as long as others behind them are taken. So many don't count.
 const FREE_SLOTS: usize = 10_000;

@@ -33,6 +33,7 @@ mod durability {
     mod faults;
     mod odd_files;
     mod persistence;
+    mod races;
     mod stock_gateway_file;
     mod stock_import;
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::clock::Clock;
@@ -15,7 +15,8 @@ use crate::config::{Config, Sync};
 use crate::exposition::text;
 use crate::persistence::redb::Redb;
 use crate::persistence::redb::disk::{Disk, Folder};
-use crate::persistence::redb::file::{self, Found, OpenError, Usage};
+use crate::persistence::redb::error::OpenError;
+use crate::persistence::redb::file::{self, Found, Usage};
 use crate::persistence::stock_file;
 use crate::progress::{Progress, Steps};
 use crate::store::{Store, Tracking};
@@ -116,6 +117,7 @@ impl Gateway {
             limits: limits::of_push(&config.limits, config.web.max_body_bytes),
             keeping,
             health,
+            worker: OnceLock::new(),
         })
     }
 }

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use bumpalo::Bump;
 
 use super::exposure::write_row;
-use super::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP, seconds};
+use super::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP};
+use super::source::seconds;
 use crate::exposition::negotiation::{Format, Syntax};
 use crate::exposition::protobuf;
 use crate::exposition::writer::{Details, Head, Labels, Writer};
@@ -19,7 +20,7 @@ use crate::model::labels::{EmptyLabels, ShownLabels};
 use crate::model::limits::PushLimits;
 use crate::model::name::is_unusable_label_name;
 use crate::model::push::{GROUP_FAMILIES, Push};
-use crate::model::rules::Cause;
+use crate::model::refusal::Cause;
 use crate::model::time::Moment;
 use crate::persistence::stock_file::{StockFamily, StockFile, StockGroup};
 use crate::progress::Steps;

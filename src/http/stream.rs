@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{State, answer};
 use crate::config::limits::longest;
-use crate::gateway::scrape::ReceiverGone;
+use crate::gateway::source::ReceiverGone;
 use crate::model::limits::Limit;
 use crate::telemetry::limits::{Limits, Share};
 

@@ -3,8 +3,11 @@
 mod batch;
 mod changes;
 pub mod disk;
+pub mod error;
 pub mod file;
+pub mod format;
 mod load;
+pub mod tables;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +19,9 @@ use crate::persistence::engine::{CommitError, Committed, Engine, Written};
 use crate::persistence::redb::batch::Batch;
 use crate::persistence::redb::changes::Layout;
 use crate::persistence::redb::disk::Disk;
-use crate::persistence::redb::file::{History, OpenError, StoreFile, Usage, WriteError};
+use crate::persistence::redb::error::{OpenError, WriteError};
+use crate::persistence::redb::file::{StoreFile, Usage};
+use crate::persistence::redb::tables::History;
 use crate::progress::Steps;
 use crate::store::Store;
 use crate::store::difference::{Difference, State};

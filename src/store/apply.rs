@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::model::grouping::Grouping;
 use crate::model::labels::{has_empty_labels, without_empty_labels};
 use crate::model::push::Push;
-use crate::model::rules::Refusal;
+use crate::model::refusal::Refusal;
 use crate::model::time::Moment;
 use crate::store::check;
 use crate::store::definition::Shape;
@@ -212,8 +212,8 @@ impl<'a> Applying<'a, '_> {
                 this.remove_if(grouping.key(), |_| true, structure);
                 this.remember(grouping.key(), structure);
             }),
-            Part::Expire { grouping, quiet_since } => self.locked(|this, structure| {
-                let is_quiet = |group: &Group| group.times.quiet_since() == *quiet_since;
+            Part::Expire { grouping, seen } => self.locked(|this, structure| {
+                let is_quiet = |group: &Group| group.times.is_quiet_since(*seen);
                 this.remove_if(grouping.key(), is_quiet, structure);
                 this.remember(grouping.key(), structure);
             }),
@@ -232,6 +232,7 @@ impl<'a> Applying<'a, '_> {
 
     /// Does something with the structure, which is locked for that if it is not yet.
     fn locked<T>(&mut self, change: impl FnOnce(&mut Self, &mut Structure) -> T) -> T {
+        self.space.note_structural();
         match self.structure.take() {
             Some(mut structure) => {
                 let done = change(self, &mut structure);

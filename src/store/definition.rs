@@ -2,7 +2,7 @@
 //!
 //! A name is defined by its first live family and free again when its last group has gone.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -13,10 +13,12 @@ use crate::model::escaping::Escaping;
 use crate::model::histogram::Layout;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::{has_empty_labels, without_empty_labels};
+use crate::model::merge::{Merge, reconciled};
 use crate::model::push::GROUP_FAMILIES;
-use crate::model::rules::{Cause, Other};
+use crate::model::refusal::{Cause, Other};
 use crate::store::Tracking;
 use crate::store::blocks::Blocks;
+use crate::store::free_slots::FreeSlots;
 use crate::store::shown_names::ShownNames;
 use crate::store::spellings::Spellings;
 use crate::store::texts::Texts;
@@ -32,11 +34,19 @@ const SHARED_LAYOUTS: usize = 16;
 pub struct Definition {
     name: Arc<str>,
     kind: AtomicU8,
+    merge: Merge,
 }
 
 impl Definition {
     fn new(name: Arc<str>, kind: Kind) -> Definition {
-        Definition { name, kind: AtomicU8::new(kind as u8) }
+        let merge = Merge::of(kind, &name);
+        Definition { name, kind: AtomicU8::new(kind as u8), merge }
+    }
+
+    /// How the values of the family meet where pushes are aggregated. Types that can take each other's place in a
+    /// definition have the same.
+    pub fn merge(&self) -> Merge {
+        self.merge
     }
 
     /// The metric name.
@@ -85,15 +95,21 @@ struct Entry {
     kind: Kind,
     /// The keys of the groups that have the family, by their slots.
     holders: Vec<Option<Arc<str>>>,
-    free_slots: BTreeSet<u32>,
+    free_slots: FreeSlots,
     /// The shape of these groups, unless they are mixed.
     shape: Shape,
-    mixed: Option<Box<Mixed>>,
     /// Help texts and units.
-    texts: Option<Box<Texts>>,
+    texts: Texts,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most names do not have.
+#[derive(Debug, Default)]
+struct Rare {
+    mixed: Option<Mixed>,
     layouts: Vec<Arc<Layout>>,
     /// Of series with empty labels.
-    spellings: Option<Box<Spellings>>,
+    spellings: Option<Spellings>,
 }
 
 /// What is known about a family once its groups have had more than one shape: only then can a series belong to two
@@ -112,13 +128,23 @@ impl Entry {
             kind: definition.kind(),
             definition,
             holders: Vec::with_capacity(1),
-            free_slots: BTreeSet::new(),
+            free_slots: FreeSlots::default(),
             shape: shape.clone(),
-            mixed: None,
-            texts: None,
-            layouts: Vec::new(),
-            spellings: None,
+            texts: Texts::default(),
+            rare: None,
         }
+    }
+
+    fn mixed(&self) -> Option<&Mixed> {
+        self.rare.as_ref()?.mixed.as_ref()
+    }
+
+    fn mixed_mut(&mut self) -> Option<&mut Mixed> {
+        self.rare.as_mut()?.mixed.as_mut()
+    }
+
+    fn spellings(&self) -> Option<&Spellings> {
+        self.rare.as_ref()?.spellings.as_ref()
     }
 
     fn groups(&self) -> u32 {
@@ -127,23 +153,25 @@ impl Entry {
 
     fn list<'b>(&mut self, group: &Arc<str>, blocks: impl Iterator<Item = &'b str>) {
         for block in blocks {
-            if let Some(mixed) = &mut self.mixed {
+            if let Some(mixed) = self.mixed_mut() {
                 mixed.blocks.add(block);
             }
             if has_empty_labels(block) {
-                self.spellings.get_or_insert_default().add(group, &without_empty_labels(block));
+                let spellings = &mut self.rare.get_or_insert_default().spellings;
+                spellings.get_or_insert_default().add(group, &without_empty_labels(block));
             }
         }
     }
 
     fn unlist<'b>(&mut self, group: &str, blocks: impl Iterator<Item = &'b str>) {
-        if let Some(mixed) = &mut self.mixed {
+        let Some(rare) = &mut self.rare else { return };
+        if let Some(mixed) = &mut rare.mixed {
             blocks.for_each(|block| mixed.blocks.remove(block));
         }
-        if let Some(spellings) = &mut self.spellings {
+        if let Some(spellings) = &mut rare.spellings {
             spellings.remove(group);
         }
-        self.spellings.take_if(|spellings| spellings.is_empty());
+        rare.spellings.take_if(|spellings| spellings.is_empty());
     }
 }
 
@@ -157,7 +185,7 @@ pub struct OtherShapes<'a> {
 impl<'a> OtherShapes<'a> {
     /// Whether one of the groups may hold a series with this label block. Another group `holds_it`, or does not.
     pub fn may_hold(self, block: &str, holds_it: impl FnOnce() -> bool) -> bool {
-        let Some(mixed) = &self.entry.mixed else { return true };
+        let Some(mixed) = self.entry.mixed() else { return true };
         mixed.blocks.may_have_more_than(0, block)
             && mixed.blocks.may_have_more_than(usize::from(holds_it()), block)
     }
@@ -165,8 +193,8 @@ impl<'a> OtherShapes<'a> {
     /// The shapes.
     pub fn iter(self) -> impl Iterator<Item = &'a Shape> {
         let OtherShapes { own, entry } = self;
-        let single = entry.mixed.is_none().then_some(&entry.shape);
-        let many = entry.mixed.iter().flat_map(|mixed| mixed.shapes.keys());
+        let single = entry.mixed().is_none().then_some(&entry.shape);
+        let many = entry.mixed().into_iter().flat_map(|mixed| mixed.shapes.keys());
         single.into_iter().chain(many).filter(move |shape| *shape != own)
     }
 }
@@ -301,7 +329,7 @@ impl Definitions {
     /// The contradiction, in the words of the stock gateway where it has some.
     pub fn check_own(&self, name: &str, kind: Kind, reconciles: bool) -> Result<(), Cause> {
         let goes_together = |own: &OwnFamily| {
-            own.kind == kind.classic() || (reconciles && own.kind.reconciled(name, kind).is_some())
+            own.kind == kind.classic() || (reconciles && reconciled(own.kind, name, kind).is_some())
         };
         match self.own.get(name) {
             Some(own) if !own.is_shared => Err(Cause::Reserved { family: Excerpt::of(name) }),
@@ -372,15 +400,15 @@ impl Definitions {
     /// are listed. `visit` calls back with the label blocks that the group with a key has of the family.
     pub fn expect_shape(&mut self, name: &str, shape: &Shape, visit: impl Fn(&str, &mut dyn FnMut(&str))) {
         let Some(entry) = self.families.get_mut(name) else { return };
-        if entry.mixed.is_some() || entry.shape == *shape {
+        if entry.mixed().is_some() || entry.shape == *shape {
             return;
         }
-        let mut mixed = Box::<Mixed>::default();
+        let mut mixed = Mixed::default();
         mixed.shapes.insert(entry.shape.clone(), entry.groups());
         for key in entry.holders.iter().flatten() {
             visit(key, &mut |block| mixed.blocks.add(block));
         }
-        entry.mixed = Some(mixed);
+        entry.rare.get_or_insert_default().mixed = Some(mixed);
     }
 
     /// Registers that one more group has the family.
@@ -402,7 +430,7 @@ impl Definitions {
             note_change(self.tracking, &mut self.changed, entry);
         }
         // The first ones, so that the last ones can be given up.
-        let slot = entry.free_slots.first().copied().unwrap_or(entry.holders.len() as u32);
+        let slot = entry.free_slots.first().unwrap_or(entry.holders.len() as u32);
         hold(entry, slot, group, &mut self.free_slots);
         Lease { definition: entry.definition.clone(), slot }
     }
@@ -457,11 +485,9 @@ impl Definitions {
         if let Some(holder) = entry.holders.get_mut(slot as usize).filter(|holder| holder.is_some()) {
             *holder = None;
             self.free_slots -= entry.free_slots.len();
-            entry.free_slots.insert(slot);
-            while entry.free_slots.last().is_some_and(|last| *last as usize + 1 == entry.holders.len()) {
-                entry.free_slots.pop_last();
-                entry.holders.pop();
-            }
+            entry.free_slots.extend([slot]);
+            let end = entry.free_slots.shorten(entry.holders.len() as u32);
+            entry.holders.truncate(end as usize);
             self.free_slots += entry.free_slots.len();
             if entry.holders.capacity() > 2 * entry.holders.len() {
                 entry.holders.shrink_to_fit();
@@ -477,7 +503,7 @@ impl Definitions {
             return;
         }
         entry.unlist(group.key, blocks);
-        if let Some(mixed) = &mut entry.mixed
+        if let Some(mixed) = entry.mixed_mut()
             && let Some(groups) = mixed.shapes.get_mut(group.shape)
         {
             *groups -= 1;
@@ -489,18 +515,18 @@ impl Definitions {
 
     /// The series of a family that have empty labels; none where there are none.
     pub fn spellings(&self, name: &str) -> Option<&Spellings> {
-        self.families.get(name)?.spellings.as_deref()
+        self.families.get(name)?.spellings()
     }
 
     /// The groups that have series with empty labels; those of several families come several times.
     pub fn groups_with_spellings(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.families.values().filter_map(|entry| entry.spellings.as_deref()).flat_map(Spellings::groups)
+        self.families.values().filter_map(Entry::spellings).flat_map(Spellings::groups)
     }
 
     /// Whether the series of a family are listed, some of them at least: then [`Definitions::list`] and
     /// [`Definitions::unlist`] must follow what changes.
     pub fn is_listed(&self, name: &str) -> bool {
-        self.families.get(name).is_some_and(|entry| entry.mixed.is_some() || entry.spellings.is_some())
+        self.families.get(name).is_some_and(|entry| entry.mixed().is_some() || entry.spellings().is_some())
     }
 
     /// Notes that a group has got series of the family with these label blocks.
@@ -520,23 +546,25 @@ impl Definitions {
     /// The shared copy of a help text or unit of this family.
     pub fn text(&mut self, name: &str, text: &str) -> Arc<str> {
         match self.families.get_mut(name) {
-            Some(entry) => entry.texts.get_or_insert_default().shared(text),
+            Some(entry) => entry.texts.shared(text),
             None => text.into(),
         }
     }
 
     /// Bucket layouts of this family that a new series may share.
     pub fn layouts(&self, name: &str) -> Vec<Arc<Layout>> {
-        self.families.get(name).map_or_else(Vec::new, |entry| entry.layouts.clone())
+        self.families
+            .get(name)
+            .and_then(|entry| entry.rare.as_ref())
+            .map_or_else(Vec::new, |rare| rare.layouts.clone())
     }
 
     /// Offers a bucket layout for sharing.
     pub fn share_layout(&mut self, name: &str, layout: &Arc<Layout>) {
-        if let Some(entry) = self.families.get_mut(name)
-            && entry.layouts.len() < SHARED_LAYOUTS
-            && !entry.layouts.iter().any(|known| Arc::ptr_eq(known, layout))
-        {
-            entry.layouts.push(layout.clone());
+        let Some(entry) = self.families.get_mut(name) else { return };
+        let layouts = &mut entry.rare.get_or_insert_default().layouts;
+        if layouts.len() < SHARED_LAYOUTS && !layouts.iter().any(|known| Arc::ptr_eq(known, layout)) {
+            layouts.push(layout.clone());
         }
     }
 }
@@ -549,14 +577,15 @@ fn bytes_of(name: &str) -> u64 {
 /// Gives a group this slot of a family.
 fn hold(entry: &mut Entry, slot: u32, group: Holder<'_>, free_slots: &mut usize) {
     *free_slots -= entry.free_slots.len();
-    while entry.holders.len() <= slot as usize {
-        entry.free_slots.insert(entry.holders.len() as u32);
-        entry.holders.push(None);
+    let end = entry.holders.len() as u32;
+    entry.free_slots.extend(end..=slot);
+    if end <= slot {
+        entry.holders.resize(slot as usize + 1, None);
     }
-    entry.free_slots.remove(&slot);
+    entry.free_slots.remove(slot);
     *free_slots += entry.free_slots.len();
     entry.holders[slot as usize] = Some(group.key.clone());
-    if let Some(mixed) = &mut entry.mixed {
+    if let Some(mixed) = entry.mixed_mut() {
         *mixed.shapes.entry(group.shape.clone()).or_default() += 1;
     }
 }

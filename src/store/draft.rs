@@ -26,6 +26,8 @@ pub struct Draft {
     first_key: u64,
     /// How many changes of types there were before it, see [`Definitions::retypings`](super::definition::Definitions::retypings).
     retypings: usize,
+    /// Whether groups, families or series come or go with it.
+    pub(super) is_structural: bool,
 }
 
 impl Store {
@@ -40,6 +42,7 @@ impl Store {
             groups: HashMap::default(),
             first_key: self.keys.next(),
             retypings: structure.definitions.retypings(),
+            is_structural: false,
         }
     }
 
@@ -70,6 +73,9 @@ impl Store {
     /// The same for who holds the structure. Gives the versions that are not published any more.
     pub(super) fn publish_locked(&self, draft: Draft, structure: &mut Structure) -> Vec<Arc<Group>> {
         let mut gone = Vec::new();
+        if draft.is_structural {
+            self.generation.fetch_add(1, Ordering::Relaxed);
+        }
         for (key, version) in draft.groups {
             match version {
                 Some(version) if self.groups.contains(&key) => gone.extend(self.groups.replace(version)),
@@ -84,7 +90,6 @@ impl Store {
         if self.tracking == Tracking::Drafts {
             structure.definitions.publish();
         }
-        self.generation.fetch_add(1, Ordering::Relaxed);
         gone
     }
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
 use crate::model::labels::{has_quoted_names, pairs};
+use crate::model::merge::{Merge, reconciled};
 use crate::model::push::{self, Push};
-use crate::model::rules::{Cause, Other, Refusal};
+use crate::model::refusal::{Cause, Other, Refusal};
 use crate::model::time::Moment;
 use crate::store::definition::{Definitions, Holder, Lease, Shape};
 use crate::store::family::{Family, NEW, Placement, Positions, pushed_own_bytes};
-use crate::store::piece::Meeting;
 use crate::store::sessions::Sessions;
 use crate::store::times::Times;
 
@@ -74,12 +74,12 @@ impl Semantics {
 
     /// How this family of a push meets the one that is there.
     pub fn rule(&self, pushed: &push::Family) -> FamilyRule {
-        if pushed.adds { self.adding } else { self.replacing }
+        if pushed.merge == Merge::Last { self.replacing } else { self.adding }
     }
 
     /// The type of a family after a push with this one; that of the push where types conflict.
     fn kind_after(&self, live: Kind, name: &str, pushed: Kind) -> Kind {
-        let kind = if self.reconciles { live.reconciled(name, pushed) } else { live.joined(pushed) };
+        let kind = if self.reconciles { reconciled(live, name, pushed) } else { live.joined(pushed) };
         kind.unwrap_or(pushed)
     }
 
@@ -87,7 +87,7 @@ impl Semantics {
     pub fn drops(&self, family: &Family) -> bool {
         match self.absent {
             Absent::Keep => false,
-            Absent::DropReplaced => !family.definition.kind().adds(family.definition.name()),
+            Absent::DropReplaced => family.definition.merge() == Merge::Last,
             Absent::Drop => true,
         }
     }
@@ -254,8 +254,8 @@ impl Group {
     pub fn growth_of_values(&self, push: &Push, plan: &Plan, semantics: &Semantics) -> i64 {
         let growth = push.families().iter().zip(&plan.steps).filter_map(|(pushed, step)| {
             let family = self.families.get(step.family?)?;
-            let meeting = meeting(pushed, semantics.rule(pushed));
-            Some(family.growth(push, pushed, &step.placement, meeting))
+            let merge = merge_of(pushed, semantics.rule(pushed));
+            Some(family.growth(push, pushed, &step.placement, merge))
         });
         growth.sum()
     }
@@ -285,7 +285,8 @@ impl Group {
                 let after = definitions
                     .live(name)
                     .map_or(pushed.kind, |(live, _)| semantics.kind_after(live, name, pushed.kind));
-                kind.adds(name) != after.adds(name) || semantics.rule(pushed) == FamilyRule::Replace
+                Merge::of(kind, name) != Merge::of(after, name)
+                    || semantics.rule(pushed) == FamilyRule::Replace
             });
             match family {
                 Some(family) if is_replaced => {
@@ -297,8 +298,8 @@ impl Group {
                     series += step.placement.new as i64;
                     bytes += family.metadata.growth(push, pushed) + series_bytes(push, pushed, is_new);
                     if with_values {
-                        let meeting = meeting(pushed, semantics.rule(pushed));
-                        bytes += family.growth(push, pushed, &step.placement, meeting);
+                        let merge = merge_of(pushed, semantics.rule(pushed));
+                        bytes += family.growth(push, pushed, &step.placement, merge);
                     }
                 }
                 None => {
@@ -461,7 +462,7 @@ impl Group {
                 }
             };
             // What was pushed as the latest value is no sum to add to.
-            let is_retyped = live.is_some_and(|live| live.adds(name) != kind.adds(name));
+            let is_retyped = live.is_some_and(|live| Merge::of(live, name) != Merge::of(kind, name));
             let rule = if is_retyped { FamilyRule::Replace } else { semantics.rule(pushed) };
             let layouts = with.definitions.layouts(name);
             let is_replaced = rule == FamilyRule::Replace;
@@ -534,7 +535,7 @@ fn change(
 ) {
     match rule {
         FamilyRule::Merge => {
-            family.merge(push, pushed, placement, meeting(pushed, rule), now, layouts);
+            family.merge(push, pushed, placement, merge_of(pushed, rule), now, layouts);
         }
         FamilyRule::Replace => family.replace(push, pushed, placement, now, epoch, layouts),
     }
@@ -548,8 +549,8 @@ pub fn own_bytes(key: &str) -> u64 {
 }
 
 /// How the values of a pushed family meet those that are there.
-fn meeting(pushed: &push::Family, rule: FamilyRule) -> Meeting {
-    if pushed.adds && rule == FamilyRule::Merge { Meeting::Add } else { Meeting::Replace }
+fn merge_of(pushed: &push::Family, rule: FamilyRule) -> Merge {
+    if rule == FamilyRule::Merge { pushed.merge } else { Merge::Last }
 }
 
 /// What a pushed family comes to that is new, or takes the place of another.

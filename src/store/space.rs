@@ -87,12 +87,20 @@ impl<'a> Space<'a> {
         match &mut self.draft {
             Some(own) => {
                 let mut replaced = Vec::new();
+                own.is_structural |= draft.is_structural;
                 for (key, version) in draft.groups {
                     replaced.extend(own.groups.insert(key, version).flatten());
                 }
                 replaced
             }
             None => store.publish_locked(draft, structure),
+        }
+    }
+
+    /// Notes that groups, families or series come or go, for who looks at published ones.
+    pub(super) fn note_structural(&mut self) {
+        if let Some(draft) = &mut self.draft {
+            draft.is_structural = true;
         }
     }
 

@@ -21,7 +21,7 @@ use tallygate::config::{Config, Sync};
 use tallygate::exposition::negotiation::{Format, Offers};
 use tallygate::gateway::{BodyFormat, Failure, Gateway, Method, Pending, PushError, PushRequest, StartError};
 use tallygate::model::grouping::{Grouping, GroupingLabel};
-use tallygate::persistence::redb::file::OpenError;
+use tallygate::persistence::redb::error::OpenError;
 use tallygate::store::{Outcome, Rejection};
 
 use crate::support::disk::{Done, Fault, Kind, Operation, SimulatedDisk};

@@ -13,7 +13,7 @@ use crate::model::grouping::Grouping;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::{INSTANCE, escape, write_pair};
 use crate::model::name::is_unusable_label_name;
-use crate::model::rules::Cause;
+use crate::model::refusal::Cause;
 
 /// The grouping labels, written once per push.
 pub(super) struct ForcedLabels<'g> {

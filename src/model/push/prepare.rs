@@ -15,8 +15,9 @@ use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::{escape_count, has_empty_labels, quote_value, write_block};
 use crate::model::limits::{MAX_BLOCK_BYTES, MAX_SERIES_PARTS, PushLimits};
+use crate::model::merge::Merge;
 use crate::model::native_histogram::{Fault, MAX_BUCKETS, NativeHistogram};
-use crate::model::rules::{Cause, Refusal, describe, describe_labels};
+use crate::model::refusal::{Cause, Refusal, describe, describe_labels};
 use crate::model::summary::Quantile;
 
 impl Push {
@@ -83,11 +84,11 @@ impl Push {
                 return Err(Refusal::at(offset, too_long("a metric name", family.name, limits.name_length)));
             }
             let kind = family.kind.unwrap_or(Kind::Untyped);
-            let adds = aggregate && kind.adds(family.name);
+            let merge = if aggregate { Merge::of(kind, family.name) } else { Merge::Last };
             let first = series.len();
             for (handle, pushed) in body.handles_of(family) {
                 let block = builder.block(family.name, kind, pushed)?;
-                let value = builder.value(kind, adds, pushed).map_err(|fault| {
+                let value = builder.value(kind, merge, pushed).map_err(|fault| {
                     let metric = builder.describe(family.name, kind, block, pushed);
                     Refusal::at(pushed.offset, fault.cause(metric))
                 })?;
@@ -105,7 +106,7 @@ impl Push {
             families.push(Family {
                 name: text(family.name),
                 kind,
-                adds,
+                merge,
                 help: family.help.map(&mut text),
                 unit: family.unit.map(&mut text),
                 series: Span { start: first as u32, end: series.len() as u32 },
@@ -142,7 +143,7 @@ impl Push {
 impl Push {
     /// All values together that add up.
     fn added(&self) -> f64 {
-        let adding = self.families.iter().filter(|family| family.adds);
+        let adding = self.families.iter().filter(|family| family.merge == Merge::Add);
         let value = |series: &Series| match series.value {
             Value::Number(value) => value,
             Value::Summary { count, .. } | Value::Histogram { total: count, .. } => count.as_f64(),
@@ -319,8 +320,8 @@ impl<'a> Builder<'_, 'a> {
     }
 
     /// Checks a value and copies its buckets or quantiles.
-    fn value(&mut self, kind: Kind, adds: bool, series: &body::Series) -> Result<Value, ValueFault> {
-        let body = self.body;
+    fn value(&mut self, kind: Kind, merge: Merge, series: &body::Series) -> Result<Value, ValueFault> {
+        let (body, adds) = (self.body, merge == Merge::Add);
         if let body::Value::Composite(number) = series.value
             && body.composite(number).is_repeated
         {
