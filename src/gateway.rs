@@ -13,6 +13,7 @@ mod doubles;
 mod exposure;
 pub mod idempotency;
 mod interval;
+pub mod jobs;
 mod limits;
 mod pending;
 pub mod scrape;
@@ -23,7 +24,7 @@ mod thread;
 mod writer;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bumpalo::Bump;
@@ -43,6 +44,7 @@ use crate::telemetry::Telemetry;
 use clock::Clock;
 use commit::Health;
 use interval::Interval;
+use jobs::{Job, Worker};
 use writer::Writer;
 
 pub use crate::exposition::BodyFormat;
@@ -64,6 +66,8 @@ pub struct Gateway {
     deep_lists: browse::OneByOne,
     keeping: Keeping,
     health: Arc<Health>,
+    /// Where there are jobs.
+    worker: OnceLock<Worker>,
 }
 
 /// When changes go to disk.
@@ -317,6 +321,9 @@ impl Gateway {
     /// Answers what waits, brings everything to disk and closes the file. False if something that was
     /// accepted is lost.
     pub fn close(&self) -> bool {
+        if let Some(worker) = self.worker.get() {
+            worker.stop();
+        }
         match &self.keeping {
             Keeping::Memory => true,
             Keeping::Before(writer) => {
@@ -324,6 +331,26 @@ impl Gateway {
                 true
             }
             Keeping::After(interval) => interval.close(),
+        }
+    }
+
+    /// Starts the thread that runs these jobs, if there are any. To be called once.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread to give.
+    pub fn start_jobs(self: &Arc<Self>, jobs: Vec<Job>) -> std::io::Result<()> {
+        if !jobs.is_empty() {
+            // A second thread is dropped, and ends.
+            let _ = self.worker.set(Worker::start(Arc::downgrade(self), jobs)?);
+        }
+        Ok(())
+    }
+
+    /// Says that a job may be due earlier than it said before.
+    pub fn wake_jobs(&self) {
+        if let Some(worker) = self.worker.get() {
+            worker.wake();
         }
     }
 

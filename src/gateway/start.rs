@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::clock::Clock;
@@ -117,6 +117,7 @@ impl Gateway {
             limits: limits::of_push(&config.limits, config.web.max_body_bytes),
             keeping,
             health,
+            worker: OnceLock::new(),
         })
     }
 }

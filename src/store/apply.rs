@@ -216,8 +216,8 @@ impl<'a> Applying<'a, '_> {
                 this.remove_if(grouping.key(), |_| true, structure);
                 this.remember(grouping.key(), structure);
             }),
-            Part::Expire { grouping, quiet_since } => self.locked(|this, structure| {
-                let is_quiet = |group: &Group| group.times.quiet_since() == *quiet_since;
+            Part::Expire { grouping, seen } => self.locked(|this, structure| {
+                let is_quiet = |group: &Group| group.times.is_quiet_since(*seen);
                 this.remove_if(grouping.key(), is_quiet, structure);
                 this.remember(grouping.key(), structure);
             }),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::store::deadlines::{Fate, Subject};
 use crate::store::group::GroupLabels;
 use crate::store::selection::SeriesName;
+use crate::store::times::Times;
 use crate::store::{GroupAt, Store};
 
 /// A group whose time is over, or a series of it.
@@ -12,8 +13,8 @@ use crate::store::{GroupAt, Store};
 pub struct Overdue {
     /// The labels of the group.
     pub labels: Arc<GroupLabels>,
-    /// What the group told when it was looked at; see [`Times::quiet_since`](crate::store::times::Times::quiet_since).
-    pub quiet_since: i64,
+    /// The times that the group had when it was looked at.
+    pub seen: Times,
     /// The series; none for the group itself.
     pub series: Option<Arc<SeriesName>>,
 }
@@ -44,7 +45,7 @@ impl Store {
         end: impl Fn(GroupAt<'_>, Option<&SeriesName>) -> Option<i64>,
     ) -> Vec<Overdue> {
         let mut structure = self.hold();
-        let mut labels = Vec::new();
+        let mut looked_at = Vec::new();
         let over = structure.deadlines.over(now, most, |subject| {
             let series = subject.series.as_deref();
             // Shared, so that no guard is held while it is looked at.
@@ -57,15 +58,13 @@ impl Store {
             match end(GroupAt::new(&group), series) {
                 Some(end) if end > now => Fate::Later(end),
                 Some(_) => {
-                    labels.push((group.labels.clone(), group.times.quiet_since()));
+                    looked_at.push((group.labels.clone(), group.times));
                     Fate::Over
                 }
                 None => Fate::Gone,
             }
         });
-        let overdue = labels.into_iter().zip(over);
-        overdue
-            .map(|((labels, quiet_since), Subject { series, .. })| Overdue { labels, quiet_since, series })
-            .collect()
+        let overdue = |((labels, seen), Subject { series, .. })| Overdue { labels, seen, series };
+        looked_at.into_iter().zip(over).map(overdue).collect()
     }
 }

@@ -11,6 +11,7 @@ use crate::model::refusal::Refusal;
 use crate::store::group::Semantics;
 use crate::store::idempotency::Key;
 use crate::store::selection::Selection;
+use crate::store::times::Times;
 
 /// Everything that one request changes. It is applied whole, or not at all.
 #[derive(Debug)]
@@ -55,8 +56,8 @@ pub enum Part<'a> {
     Expire {
         /// The group.
         grouping: Cow<'a, Grouping<'a>>,
-        /// What was seen then, as [`Times::quiet_since`](crate::store::times::Times::quiet_since) told it.
-        quiet_since: i64,
+        /// The times that the group had then.
+        seen: Times,
     },
     /// All groups go.
     Wipe,
@@ -107,7 +108,7 @@ impl<'a> Transaction<'a> {
             Part::Failed { grouping } => Part::Failed { grouping: owned(grouping) },
             Part::Delete { grouping } => Part::Delete { grouping: owned(grouping) },
             Part::DropSeries { grouping, which } => Part::DropSeries { grouping: owned(grouping), which },
-            Part::Expire { grouping, quiet_since } => Part::Expire { grouping: owned(grouping), quiet_since },
+            Part::Expire { grouping, seen } => Part::Expire { grouping: owned(grouping), seen },
             Part::Wipe => Part::Wipe,
         });
         Transaction { parts: parts.collect(), key: self.key }

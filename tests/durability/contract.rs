@@ -22,6 +22,7 @@ use tallygate::store::difference::Established;
 use tallygate::store::group::{Absent, FamilyRule, Semantics};
 use tallygate::store::idempotency::Key;
 use tallygate::store::selection::{Selection, SeriesName};
+use tallygate::store::times::Times;
 use tallygate::store::{Outcome, Part, Rejection, Store, Tracking, Transaction};
 
 use crate::support::disk::{Done, Kind, Operation, SimulatedDisk};
@@ -43,7 +44,7 @@ enum Step {
     Expire {
         group: usize,
         is_late: bool,
-        quiet_since: i64,
+        seen: Times,
     },
     /// Of the series of a group go those that [`is_in`] this share. They are listed, or told by a condition.
     DropSeries {
@@ -87,8 +88,8 @@ impl Request {
             }
             Step::Failed(group) => Part::Failed { grouping: Cow::Owned(grouping(*group)) },
             Step::Delete(group) => Part::Delete { grouping: Cow::Owned(grouping(*group)) },
-            Step::Expire { group, quiet_since, .. } => {
-                Part::Expire { grouping: Cow::Owned(grouping(*group)), quiet_since: *quiet_since }
+            Step::Expire { group, seen, .. } => {
+                Part::Expire { grouping: Cow::Owned(grouping(*group)), seen: *seen }
             }
             Step::DropSeries { group, share, is_listed, listed } => {
                 let (grouping, share) = (Cow::Owned(grouping(*group)), *share);
@@ -112,17 +113,16 @@ impl Request {
     fn seen(mut self, store: &Store) -> Request {
         for step in &mut self.steps {
             match step {
-                Step::Expire { group, is_late, quiet_since } => {
-                    let seen =
-                        store.group(grouping(*group).key()).map_or(0, |group| group.times.quiet_since());
-                    *quiet_since = seen - i64::from(*is_late);
+                Step::Expire { group, is_late, seen } => {
+                    let group = store.group(grouping(*group).key());
+                    *seen = group.map_or(Times::default(), |group| group.times);
+                    seen.pushes -= u64::from(*is_late && seen.pushes > 0);
                 }
                 Step::DropSeries { group, share, listed, is_listed: true } => {
                     let families =
                         store.group(grouping(*group).key()).into_iter().flat_map(|group| group.families);
                     for family in families {
-                        let blocks =
-                            family.pieces.iter().flat_map(|piece| (0..piece.len()).map(|at| piece.block(at)));
+                        let blocks = family.series().map(|series| series.block);
                         let blocks = blocks.filter(|block| is_in(*share, &family.name, block));
                         listed.extend(blocks.map(|block| (family.name.clone(), block.to_owned())));
                     }
@@ -214,7 +214,7 @@ fn requests() -> impl Strategy<Value = Request> {
         1 => (0..4usize).prop_map(Step::Failed),
         2 => (0..4usize).prop_map(Step::Delete),
         2 => (0..4usize, prop::bool::weighted(0.3))
-            .prop_map(|(group, is_late)| Step::Expire { group, is_late, quiet_since: 0 }),
+            .prop_map(|(group, is_late)| Step::Expire { group, is_late, seen: Times::default() }),
         3 => (0..4usize, 0..8u8, any::<bool>()).prop_map(|(group, share, is_listed)| {
             Step::DropSeries { group, share, is_listed, listed: Vec::new() }
         }),

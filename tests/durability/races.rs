@@ -15,13 +15,16 @@ use tallygate::persistence::engine::{Committed, Engine};
 use tallygate::persistence::memory::Memory;
 use tallygate::store::group::Semantics;
 use tallygate::store::idempotency::Key;
-use tallygate::store::{Outcome, Part, Store, Tracking, Transaction};
+use tallygate::store::{Outcome, Part, RowValue, Store, Tracking, Transaction};
 
 const ROUNDS: u32 = 300;
 
+fn grouping(job: &str) -> Grouping<'static> {
+    Grouping::new(vec![GroupingLabel { name: "job".into(), value: job.to_owned().into() }])
+}
+
 fn part(job: &str, body: &str) -> Part<'static> {
-    let label = GroupingLabel { name: "job".into(), value: job.to_owned().into() };
-    let grouping = Grouping::new(vec![label]);
+    let grouping = grouping(job);
     let arena = Bump::new();
     let push =
         Push::prepare(&parse(body.as_bytes(), Names::Legacy, &arena).unwrap(), &grouping, true).unwrap();
@@ -134,4 +137,45 @@ fn commits_beside_pushes_keep_what_is_there() {
     let restored = self::store(Tracking::Unsaved);
     memory.kept().restore(&restored);
     assert_eq!(shown(&restored), shown(&store));
+}
+
+/// A group that expires takes along what was seen, and nothing that was pushed since.
+#[test]
+fn expiry_loses_no_push_beside_it() {
+    let store = store(Tracking::Nothing);
+    let key = grouping("a").key().to_owned();
+    let look = || {
+        let group = store.group(&key)?;
+        let counted = group.families.iter().flat_map(|family| family.series()).map(|one| match one.value {
+            RowValue::Number(value) => value,
+            _ => 0.0,
+        });
+        Some((group.epoch, group.times, counted.sum::<f64>()))
+    };
+    let (is_done, mut gone) = (AtomicBool::new(false), 0.0);
+    thread::scope(|scope| {
+        // All pushes come at the same moment: they are told apart all the same.
+        let push = |body: &str| {
+            store.submit(&Transaction::of(part("a", body)), Moment::at(5)).unwrap();
+        };
+        let clients = [
+            scope.spawn(move || (0..20 * ROUNDS).for_each(|_| push("c_total 1\n"))),
+            scope.spawn(move || (0..20 * ROUNDS).for_each(|_| push("d_total 1\n"))),
+        ];
+        let expire = scope.spawn(|| {
+            let mut gone = 0.0;
+            while !is_done.load(Ordering::Acquire) {
+                let Some((epoch, seen, counted)) = look() else { continue };
+                let grouping = Cow::Owned(grouping("a"));
+                store.submit(&Transaction::of(Part::Expire { grouping, seen }), Moment::at(5)).unwrap();
+                let is_there = look().is_some_and(|(now, ..)| now == epoch);
+                gone += if is_there { 0.0 } else { counted };
+            }
+            gone
+        });
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        is_done.store(true, Ordering::Release);
+        gone = expire.join().unwrap();
+    });
+    assert_eq!(gone + look().map_or(0.0, |(.., counted)| counted), f64::from(40 * ROUNDS));
 }
