@@ -24,7 +24,7 @@ use crate::model::time::Moment;
 use crate::persistence::stock_file::{StockFamily, StockFile, StockGroup};
 use crate::progress::Steps;
 use crate::store::family::Metadata;
-use crate::store::group::Semantics;
+use crate::store::semantics::Semantics;
 use crate::store::times::Times;
 use crate::store::{FamilyView, GroupView, Part, Rejection, Store, Transaction};
 

@@ -15,10 +15,12 @@ use crate::model::merge::reconciled;
 use crate::model::name::is_legacy_metric_name;
 use crate::model::push::{self, Push};
 use crate::model::refusal::{Cause, Other, Refusal};
-use crate::store::definition::{Definitions, OtherShapes, Shape, check_suffixes};
-use crate::store::group::{FamilyRule, Group, Plan, Semantics, duplicate};
+use crate::store::definition::{Definitions, OtherShapes, Shape};
+use crate::store::group::{Group, Plan, duplicate};
+use crate::store::semantics::{FamilyRule, Semantics};
 use crate::store::shown_names::ShownNames;
 use crate::store::spellings::Spellings;
+use crate::store::suffixes::check_suffixes;
 
 /// Checks the names and types of a push.
 ///

@@ -2,6 +2,8 @@
 //!
 //! A name is defined by its first live family and free again when its last group has gone.
 
+mod entry;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -11,20 +13,17 @@ use foldhash::fast::RandomState;
 use crate::message::Excerpt;
 use crate::model::escaping::Escaping;
 use crate::model::histogram::Layout;
-use crate::model::kind::{Form, Kind};
-use crate::model::labels::{has_empty_labels, without_empty_labels};
+use crate::model::kind::Kind;
 use crate::model::merge::{Merge, reconciled};
 use crate::model::push::GROUP_FAMILIES;
 use crate::model::refusal::{Cause, Other};
 use crate::store::Tracking;
-use crate::store::blocks::Blocks;
-use crate::store::free_slots::FreeSlots;
 use crate::store::shown_names::ShownNames;
 use crate::store::spellings::Spellings;
-use crate::store::texts::Texts;
+use crate::store::suffixes::check_suffixes;
+use entry::{Entry, Mixed, bytes_of, hold, note_change};
 
-/// What a live name takes beside what its families in the groups do, in bytes.
-const NAME_BYTES: u64 = 512;
+pub use entry::OtherShapes;
 
 /// How many bucket layouts of a family are kept for sharing.
 const SHARED_LAYOUTS: usize = 16;
@@ -85,118 +84,6 @@ pub struct OwnFamily {
     pub kind: Kind,
     /// Whether jobs may push a family of this name and type, as they may push `process_*`.
     pub is_shared: bool,
-}
-
-/// What [`Definitions`] knows about one name.
-#[derive(Debug)]
-struct Entry {
-    definition: Arc<Definition>,
-    /// The type, which a draft may have changed.
-    kind: Kind,
-    /// The keys of the groups that have the family, by their slots.
-    holders: Vec<Option<Arc<str>>>,
-    free_slots: FreeSlots,
-    /// The shape of these groups, unless they are mixed.
-    shape: Shape,
-    /// Help texts and units.
-    texts: Texts,
-    rare: Option<Box<Rare>>,
-}
-
-/// What most names do not have.
-#[derive(Debug, Default)]
-struct Rare {
-    mixed: Option<Mixed>,
-    layouts: Vec<Arc<Layout>>,
-    /// Of series with empty labels.
-    spellings: Option<Spellings>,
-}
-
-/// What is known about a family once its groups have had more than one shape: only then can a series belong to two
-/// of them.
-#[derive(Debug, Default)]
-struct Mixed {
-    /// How many groups there are, by shape.
-    shapes: HashMap<Shape, u32, RandomState>,
-    /// Of all series.
-    blocks: Blocks,
-}
-
-impl Entry {
-    fn of(definition: Arc<Definition>, shape: &Shape) -> Entry {
-        Entry {
-            kind: definition.kind(),
-            definition,
-            holders: Vec::with_capacity(1),
-            free_slots: FreeSlots::default(),
-            shape: shape.clone(),
-            texts: Texts::default(),
-            rare: None,
-        }
-    }
-
-    fn mixed(&self) -> Option<&Mixed> {
-        self.rare.as_ref()?.mixed.as_ref()
-    }
-
-    fn mixed_mut(&mut self) -> Option<&mut Mixed> {
-        self.rare.as_mut()?.mixed.as_mut()
-    }
-
-    fn spellings(&self) -> Option<&Spellings> {
-        self.rare.as_ref()?.spellings.as_ref()
-    }
-
-    fn groups(&self) -> u32 {
-        (self.holders.len() - self.free_slots.len()) as u32
-    }
-
-    fn list<'b>(&mut self, group: &Arc<str>, blocks: impl Iterator<Item = &'b str>) {
-        for block in blocks {
-            if let Some(mixed) = self.mixed_mut() {
-                mixed.blocks.add(block);
-            }
-            if has_empty_labels(block) {
-                let spellings = &mut self.rare.get_or_insert_default().spellings;
-                spellings.get_or_insert_default().add(group, &without_empty_labels(block));
-            }
-        }
-    }
-
-    fn unlist<'b>(&mut self, group: &str, blocks: impl Iterator<Item = &'b str>) {
-        let Some(rare) = &mut self.rare else { return };
-        if let Some(mixed) = &mut rare.mixed {
-            blocks.for_each(|block| mixed.blocks.remove(block));
-        }
-        if let Some(spellings) = &mut rare.spellings {
-            spellings.remove(group);
-        }
-        rare.spellings.take_if(|spellings| spellings.is_empty());
-    }
-}
-
-/// The groups of other shapes that have a family: one of them may hold a series that is new to a group.
-#[derive(Clone, Copy, Debug)]
-pub struct OtherShapes<'a> {
-    own: &'a Shape,
-    entry: &'a Entry,
-}
-
-impl<'a> OtherShapes<'a> {
-    /// Whether one of the groups may hold a series with this label block. Another group `holds_it`, or does not.
-    pub fn may_hold(self, block: &str, holds_it: impl FnOnce() -> bool) -> bool {
-        let Some(mixed) = self.entry.mixed() else { return true };
-        mixed.blocks.may_have_more_than(0, block)
-            && mixed.blocks.may_have_more_than(usize::from(holds_it()), block)
-    }
-
-    /// The shapes.
-    pub fn iter(self) -> impl Iterator<Item = &'a Shape> {
-        let OtherShapes { own, entry } = self;
-        let single = entry.mixed().is_none().then_some(&entry.shape);
-        let many = entry.mixed().into_iter().flat_map(|mixed| mixed.shapes.keys());
-        single.into_iter().chain(many).filter(move |shape| *shape != own)
-    }
 }
 
 /// All live definitions.
@@ -592,77 +479,4 @@ impl Definitions {
             layouts.push(layout.clone());
         }
     }
-}
-
-/// What a name takes.
-fn bytes_of(name: &str) -> u64 {
-    NAME_BYTES + name.len() as u64
-}
-
-/// Gives a group this slot of a family.
-fn hold(entry: &mut Entry, slot: u32, group: Holder<'_>, free_slots: &mut usize) {
-    *free_slots -= entry.free_slots.len();
-    let end = entry.holders.len() as u32;
-    entry.free_slots.extend(end..=slot);
-    if end <= slot {
-        entry.holders.resize(slot as usize + 1, None);
-    }
-    entry.free_slots.remove(slot);
-    *free_slots += entry.free_slots.len();
-    entry.holders[slot as usize] = Some(group.key.clone());
-    if let Some(mixed) = entry.mixed_mut() {
-        *mixed.shapes.entry(group.shape.clone()).or_default() += 1;
-    }
-}
-
-/// Notes that a name comes, goes or changes its type; scrapes show it at once where nothing is kept back for them.
-fn note_change(
-    tracking: Tracking,
-    holds_back: bool,
-    changed: &mut HashSet<Arc<str>, RandomState>,
-    entry: &Entry,
-) {
-    if !holds_back {
-        entry.definition.show(entry.kind);
-    }
-    if tracking != Tracking::Nothing {
-        changed.insert(entry.definition.name.clone());
-    }
-}
-
-/// Whether samples of `name` would have the same names as those of another family, where `live`
-/// tells the type of a family (client_golang, `checkSuffixCollisions`).
-///
-/// # Errors
-///
-/// The collision, in the words of client_golang, and the name of the other family.
-pub fn check_suffixes(
-    name: &str,
-    kind: Kind,
-    live: impl Fn(&str) -> Option<Kind>,
-) -> Result<(), (Cause, String)> {
-    for suffix in ["_count", "_sum", "_bucket"] {
-        let Some(base) = name.strip_suffix(suffix).filter(|base| !base.is_empty()) else { continue };
-        if let Some(base_kind) = live(base)
-            && base_kind.sample_suffixes().contains(&suffix)
-        {
-            let (family, base_shown) = (Excerpt::of(name), Excerpt::of(base));
-            let cause =
-                Cause::SuffixOfComposite { family, base: base_shown, kind: composite_word(base_kind) };
-            return Err((cause, base.to_owned()));
-        }
-    }
-    for suffix in kind.sample_suffixes() {
-        let other = format!("{name}{suffix}");
-        if live(&other).is_some() {
-            let (family, other_shown) = (Excerpt::of(name), Excerpt::of(&other));
-            let cause = Cause::CompositeOverSuffix { family, kind: composite_word(kind), other: other_shown };
-            return Err((cause, other));
-        }
-    }
-    Ok(())
-}
-
-fn composite_word(kind: Kind) -> &'static str {
-    if kind.form() == Form::Summary { "summary" } else { "histogram" }
 }

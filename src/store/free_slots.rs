@@ -4,44 +4,47 @@ use std::collections::BTreeSet;
 
 /// Free slots below the end of the used ones. Nearly always there is none.
 #[derive(Debug, Default)]
-pub(super) struct FreeSlots(Option<Box<BTreeSet<u32>>>);
+pub(super) struct FreeSlots(Option<Box<Slots>>);
+
+#[derive(Debug, Default)]
+struct Slots(BTreeSet<u32>);
 
 impl FreeSlots {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |slots| slots.len())
+        self.0.as_ref().map_or(0, |slots| slots.0.len())
     }
 
     /// The lowest.
     pub(super) fn first(&self) -> Option<u32> {
-        self.0.as_ref()?.first().copied()
+        self.0.as_ref()?.0.first().copied()
     }
 
     /// Adds some.
     pub(super) fn extend(&mut self, slots: impl IntoIterator<Item = u32>) {
         let mut slots = slots.into_iter().peekable();
         if slots.peek().is_some() {
-            self.0.get_or_insert_default().extend(slots);
+            self.0.get_or_insert_default().0.extend(slots);
         }
     }
 
     /// Takes one out.
     pub(super) fn remove(&mut self, slot: u32) {
         if let Some(slots) = &mut self.0 {
-            slots.remove(&slot);
+            slots.0.remove(&slot);
         }
-        self.0.take_if(|slots| slots.is_empty());
+        self.0.take_if(|slots| slots.0.is_empty());
     }
 
     /// Takes out those just before `end`. Gives the new end.
     pub(super) fn shorten(&mut self, mut end: u32) -> u32 {
         if let Some(slots) = &mut self.0 {
-            while slots.last().is_some_and(|last| last + 1 == end) {
-                slots.pop_last();
+            while slots.0.last().is_some_and(|last| last + 1 == end) {
+                slots.0.pop_last();
                 end -= 1;
             }
         }
-        self.0.take_if(|slots| slots.is_empty());
+        self.0.take_if(|slots| slots.0.is_empty());
         end
     }
 }

@@ -1,145 +1,28 @@
 //! One group: its labels, its families, and how a push changes them.
 
+mod labels;
 mod removal;
 
 use std::hint::black_box;
 use std::sync::Arc;
 
-use crate::model::grouping::{Grouping, GroupingLabel};
-use crate::model::kind::Kind;
-use crate::model::labels::{has_quoted_names, pairs};
-use crate::model::merge::{Merge, reconciled};
+use crate::model::merge::Merge;
 use crate::model::push::{self, Push};
 use crate::model::refusal::{Cause, Other, Refusal};
 use crate::model::time::Moment;
-use crate::store::definition::{Definitions, Holder, Lease, Shape};
+use crate::store::definition::{Definitions, Lease};
 use crate::store::family::{Family, NEW, Placement, Positions, pushed_own_bytes};
+use crate::store::semantics::{Absent, FamilyRule, Semantics};
 use crate::store::sessions::Sessions;
 use crate::store::times::Times;
+
+pub use labels::{GroupLabels, shape_of};
 
 /// Families beyond these are read when they are needed: a push rarely has more.
 const WARMED_FAMILIES: usize = 16;
 
 /// Up to so many new families are put in their places one by one; more are sorted with all that are there.
 const MOST_INSERTED: usize = 4;
-
-/// How a family of a push meets the family of the same name in the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FamilyRule {
-    /// Series by series: values that add are added, others replaced; series not pushed stay.
-    Merge,
-    /// The pushed family takes the place of the old one.
-    Replace,
-}
-
-/// What becomes of the families of a group that a push does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Absent {
-    /// They stay.
-    Keep,
-    /// Those that add stay, the others go.
-    DropReplaced,
-    /// They go.
-    Drop,
-}
-
-/// How a push changes its group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Semantics {
-    /// For the families that add.
-    pub adding: FamilyRule,
-    /// For the other families.
-    pub replacing: FamilyRule,
-    /// For the families that the push does not have.
-    pub absent: Absent,
-    /// Whether untyped and typed values that are stored alike may stand for each other.
-    pub reconciles: bool,
-}
-
-impl Semantics {
-    /// What is pushed takes the place of what is there, family by family.
-    pub fn replacing(reconciles: bool) -> Semantics {
-        Semantics {
-            adding: FamilyRule::Replace,
-            replacing: FamilyRule::Replace,
-            absent: Absent::Keep,
-            reconciles,
-        }
-    }
-
-    /// What is pushed is merged with what is there, series by series.
-    pub fn merging() -> Semantics {
-        Semantics { adding: FamilyRule::Merge, replacing: FamilyRule::Merge, ..Semantics::replacing(true) }
-    }
-
-    /// How this family of a push meets the one that is there.
-    pub fn rule(&self, pushed: &push::Family) -> FamilyRule {
-        if pushed.merge == Merge::Last { self.replacing } else { self.adding }
-    }
-
-    /// The type of a family after a push with this one; that of the push where types conflict.
-    fn kind_after(&self, live: Kind, name: &str, pushed: Kind) -> Kind {
-        let kind = if self.reconciles { reconciled(live, name, pushed) } else { live.joined(pushed) };
-        kind.unwrap_or(pushed)
-    }
-
-    /// Whether a family of the group that the push does not have goes.
-    pub fn drops(&self, family: &Family) -> bool {
-        match self.absent {
-            Absent::Keep => false,
-            Absent::DropReplaced => family.definition.merge() == Merge::Last,
-            Absent::Drop => true,
-        }
-    }
-}
-
-/// The labels of a group and what follows from them.
-#[derive(Debug)]
-pub struct GroupLabels {
-    /// The grouping labels, sorted by name.
-    pub labels: Vec<(Box<str>, Box<str>)>,
-    /// The identity of the group: its labels as a label block.
-    pub key: Arc<str>,
-    /// The label block of the group's own series.
-    pub series_block: Box<str>,
-    /// Whether any label name needs quotes.
-    pub has_quoted_names: bool,
-    /// The names of the grouping labels.
-    pub shape: Shape,
-}
-
-impl GroupLabels {
-    /// The labels of the group that this grouping names.
-    pub fn of(grouping: &Grouping<'_>) -> GroupLabels {
-        let labels = grouping.labels();
-        GroupLabels {
-            labels: labels.iter().map(|l| ((&*l.name).into(), (&*l.value).into())).collect(),
-            key: grouping.key().into(),
-            series_block: grouping.series_block().into(),
-            has_quoted_names: has_quoted_names(grouping.key()),
-            shape: shape_of(grouping),
-        }
-    }
-
-    /// The grouping that names this group.
-    pub fn grouping(&self) -> Grouping<'static> {
-        let label = |(name, value): &(Box<str>, Box<str>)| GroupingLabel {
-            name: name.to_string().into(),
-            value: value.to_string().into(),
-        };
-        Grouping::new(self.labels.iter().map(label).collect())
-    }
-
-    /// The group as one that has a family.
-    pub fn holder(&self) -> Holder<'_> {
-        Holder { key: &self.key, shape: &self.shape }
-    }
-}
-
-/// The names of the labels in the key of a grouping.
-pub fn shape_of(grouping: &Grouping<'_>) -> Shape {
-    pairs(grouping.key()).map(|pair| Box::from(pair.name())).collect()
-}
 
 /// A group: one version of it.
 #[derive(Clone, Debug)]

@@ -8,9 +8,9 @@ use crate::model::grouping::Grouping;
 use crate::model::limits::StoreFull;
 use crate::model::push::Push;
 use crate::model::refusal::Refusal;
-use crate::store::group::Semantics;
 use crate::store::idempotency::Key;
 use crate::store::selection::Selection;
+use crate::store::semantics::Semantics;
 use crate::store::times::Times;
 
 /// Everything that one request changes. It is applied whole, or not at all.

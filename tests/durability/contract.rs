@@ -19,9 +19,9 @@ use tallygate::persistence::redb::Redb;
 use tallygate::persistence::redb::file::Usage;
 use tallygate::progress::Progress;
 use tallygate::store::difference::Established;
-use tallygate::store::group::{Absent, FamilyRule, Semantics};
 use tallygate::store::idempotency::Key;
 use tallygate::store::selection::{Selection, SeriesName};
+use tallygate::store::semantics::{Absent, FamilyRule, Semantics};
 use tallygate::store::times::Times;
 use tallygate::store::{Outcome, Part, Rejection, Store, Tracking, Transaction};
 

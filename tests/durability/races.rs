@@ -13,8 +13,8 @@ use tallygate::model::push::Push;
 use tallygate::model::time::Moment;
 use tallygate::persistence::engine::{Committed, Engine};
 use tallygate::persistence::memory::Memory;
-use tallygate::store::group::Semantics;
 use tallygate::store::idempotency::Key;
+use tallygate::store::semantics::Semantics;
 use tallygate::store::{Outcome, Part, RowValue, Store, Tracking, Transaction};
 
 const ROUNDS: u32 = 300;

@@ -47,8 +47,8 @@ mod tests {
     use crate::model::grouping::{Grouping, GroupingLabel};
     use crate::model::push::Push;
     use crate::model::time::Moment;
-    use crate::store::group::Semantics;
     use crate::store::selection::{Selection, SeriesName};
+    use crate::store::semantics::Semantics;
     use crate::store::{Part, Store, Tracking, Transaction};
 
     fn store() -> Store {
