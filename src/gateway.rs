@@ -44,7 +44,7 @@ use crate::telemetry::Telemetry;
 use clock::Clock;
 use commit::Health;
 use interval::Interval;
-use jobs::{Job, Worker};
+use jobs::Worker;
 use writer::Writer;
 
 pub use crate::exposition::BodyFormat;
@@ -331,26 +331,6 @@ impl Gateway {
                 true
             }
             Keeping::After(interval) => interval.close(),
-        }
-    }
-
-    /// Starts the thread that runs these jobs, if there are any. To be called once.
-    ///
-    /// # Errors
-    ///
-    /// When the system has no thread to give.
-    pub fn start_jobs(self: &Arc<Self>, jobs: Vec<Job>) -> std::io::Result<()> {
-        if !jobs.is_empty() {
-            // A second thread is dropped, and ends.
-            let _ = self.worker.set(Worker::start(Arc::downgrade(self), jobs)?);
-        }
-        Ok(())
-    }
-
-    /// Says that a job may be due earlier than it said before.
-    pub fn wake_jobs(&self) {
-        if let Some(worker) = self.worker.get() {
-            worker.wake();
         }
     }
 

@@ -7,7 +7,9 @@ pub mod expiry;
 mod worker;
 
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Gateway;
@@ -86,10 +88,32 @@ impl Jobs {
     }
 }
 
+impl Gateway {
+    /// Starts the thread that runs these jobs, if there are any. To be called once.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread to give.
+    pub fn start_jobs(self: &Arc<Self>, jobs: Vec<Job>) -> io::Result<()> {
+        if !jobs.is_empty() {
+            // A second thread is dropped, and ends.
+            let _ = self.worker.set(Worker::start(Arc::downgrade(self), jobs)?);
+        }
+        Ok(())
+    }
+
+    /// Says that a job may be due earlier than it said before.
+    pub fn wake_jobs(&self) {
+        if let Some(worker) = self.worker.get() {
+            worker.wake();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
-    use std::sync::{Arc, Mutex, mpsc};
+    use std::sync::{Mutex, mpsc};
 
     use super::*;
     use crate::config::Config;

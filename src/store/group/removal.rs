@@ -102,11 +102,14 @@ mod tests {
         body
     }
 
+    /// How many series there are, and which of them go.
+    type Case = (u32, fn(u32) -> bool);
+
     #[test]
     fn what_is_left_is_as_if_the_others_had_never_come() {
         let group = grouping(&[("job", "a")]);
         // Within a piece, at the edges of pieces, whole pieces, first and last ones, and across chunks of them.
-        let cases: [(u32, fn(u32) -> bool); 9] = [
+        let cases: [Case; 9] = [
             (5, |n| n == 0),
             (9, |n| n == 8),
             (32, |n| n % 2 == 0),
