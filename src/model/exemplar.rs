@@ -79,11 +79,17 @@ impl Exemplars {
     /// Which exemplars a series has in the end depends neither on the order in which they are added nor on how they
     /// are grouped, for the same `now`. Those of a native histogram are listed in the order in which they came.
     pub fn add(&mut self, series: u32, pushed: Vec<Placed>, now: i64) {
-        let all = self.of(series).cloned().chain(pushed);
-        let (natives, mut others): (Vec<Placed>, Vec<Placed>) =
-            all.partition(|placed| placed.place == Place::Native);
-        let mut natives = newest(natives, now);
+        let is_native = |placed: &Placed| placed.place == Place::Native;
+        let (mut natives, mut others): (Vec<Placed>, Vec<Placed>) =
+            self.of(series).cloned().partition(is_native);
+        let (mut pushed_natives, mut pushed): (Vec<Placed>, Vec<Placed>) =
+            pushed.into_iter().partition(is_native);
+        let kept = newest(&exemplars_of(&natives), &exemplars_of(&pushed_natives), now);
+        natives.append(&mut pushed_natives);
+        let mut at = 0..;
+        natives.retain(|_| at.next().is_some_and(|at| kept.contains(&at)));
 
+        others.append(&mut pushed);
         others.sort_by(|a, b| a.place.order(&b.place));
         let mut all: Vec<Placed> = Vec::with_capacity(others.len() + natives.len());
         for placed in others {
@@ -111,37 +117,58 @@ impl Exemplar {
     }
 }
 
-/// The [`MAX_NATIVE`] newest, each once, in the order in which they came.
-fn newest(mut exemplars: Vec<Placed>, now: i64) -> Vec<Placed> {
-    let mut by_age: Vec<usize> = (0..exemplars.len()).collect();
-    let age = |a: usize, b: usize| exemplars[a].exemplar.age(&exemplars[b].exemplar, now);
-    // Of equal ones, the first comes first, and stays.
-    by_age.sort_by(|a, b| age(*b, *a));
-    by_age.dedup_by(|next, kept| age(*next, *kept).is_eq());
-    by_age.truncate(MAX_NATIVE);
-    let mut at = 0..;
-    exemplars.retain(|_| at.next().is_some_and(|at| by_age.contains(&at)));
-    exemplars
+fn exemplars_of(placed: &[Placed]) -> Vec<&Exemplar> {
+    placed.iter().map(|placed| &*placed.exemplar).collect()
+}
+
+/// Where among the present exemplars of a native histogram and more the [`MAX_NATIVE`] newest are, in ascending order.
+///
+/// What a client pushes again is the same exemplar. Only within one push, or one state, a repeated one counts again.
+fn newest(present: &[&Exemplar], more: &[&Exemplar], now: i64) -> Vec<usize> {
+    struct Candidate<'a> {
+        at: usize,
+        exemplar: &'a Exemplar,
+        /// How many same ones come before it on its side.
+        copy: usize,
+    }
+    let mut all: Vec<Candidate<'_>> = Vec::with_capacity(present.len() + more.len());
+    for side in [present, more] {
+        let start = all.len();
+        all.extend((start..).zip(side).map(|(at, exemplar)| Candidate { at, exemplar, copy: 0 }));
+        let side = &mut all[start..];
+        side.sort_by(|a, b| b.exemplar.age(a.exemplar, now));
+        for at in 1..side.len() {
+            if side[at].exemplar.age(side[at - 1].exemplar, now).is_eq() {
+                side[at].copy = side[at - 1].copy + 1;
+            }
+        }
+    }
+    let order = |a: &Candidate<'_>, b: &Candidate<'_>| {
+        b.exemplar.age(a.exemplar, now).then_with(|| a.copy.cmp(&b.copy))
+    };
+    // Of equal ones the present one comes first, and stays.
+    all.sort_by(order);
+    all.dedup_by(|next, kept| order(next, kept).is_eq());
+    all.truncate(MAX_NATIVE);
+    let mut places: Vec<usize> = all.iter().map(|candidate| candidate.at).collect();
+    places.sort_unstable();
+    places
 }
 
 /// How many more exemplars a series has once these are added to those that are `present`; see
 /// [`Exemplars::add`]. A native histogram has [`MAX_NATIVE`] places, a value or bucket has one.
 pub fn added(present: &[(u32, Placed)], pushed: impl Iterator<Item = (Place, Exemplar)>) -> i64 {
-    let pushed: Vec<(Place, Exemplar)> = pushed.collect();
-    let present_ones = present.iter().map(|(_, placed)| (placed.place, &*placed.exemplar));
-    let all = present_ones.chain(pushed.iter().map(|(place, exemplar)| (*place, exemplar)));
-    let mut all: Vec<(Place, &Exemplar)> = all.collect();
-    // Exemplars of the same place are equal here, but for those of a native histogram.
-    let order = |(place, exemplar): &(Place, &Exemplar), (other_place, other): &(Place, &Exemplar)| {
-        place.order(other_place).then_with(|| match place {
-            Place::Native => exemplar.age(other, i64::MAX),
-            Place::Value | Place::Bucket(_) => Ordering::Equal,
-        })
-    };
-    all.sort_by(order);
-    all.dedup_by(|next, kept| order(next, kept).is_eq());
-    let others = all.partition_point(|(place, _)| *place != Place::Native);
-    (others + (all.len() - others).min(MAX_NATIVE)) as i64 - present.len() as i64
+    let start = present.partition_point(|(_, placed)| placed.place != Place::Native);
+    let (others, natives) = present.split_at(start);
+    let mut places: Vec<Place> = others.iter().map(|(_, placed)| placed.place).collect();
+    let (pushed_natives, pushed): (Vec<_>, Vec<_>) = pushed.partition(|(place, _)| *place == Place::Native);
+    places.extend(pushed.iter().map(|(place, _)| *place));
+    places.sort_by(Place::order);
+    places.dedup();
+    let natives: Vec<&Exemplar> = natives.iter().map(|(_, placed)| &*placed.exemplar).collect();
+    let pushed_natives: Vec<&Exemplar> = pushed_natives.iter().map(|(_, exemplar)| exemplar).collect();
+    let kept = newest(&natives, &pushed_natives, i64::MAX).len();
+    (places.len() + kept) as i64 - present.len() as i64
 }
 
 /// The exemplar of a counter, among those of its series.
@@ -274,7 +301,9 @@ mod tests {
         }
         assert_eq!(all.iter().len(), 2);
         let again = || (Place::Native, placed(Place::Native, 5.0, 1).exemplar.as_ref().clone());
-        assert_eq!(added(all.slice(0), [again(), again()].into_iter()), 1);
+        assert_eq!(added(all.slice(0), [again()].into_iter()), 1);
+        all.add(0, vec![placed(Place::Native, 5.0, 1)], 100);
+        assert_eq!((all.iter().len(), added(all.slice(0), [again()].into_iter())), (3, 0));
     }
 
     /// The time until which exemplars are no later than now.
@@ -321,20 +350,28 @@ mod tests {
         texts
     }
 
-    /// Which of all pushed exemplars stay: of each place, the newest that are not the same.
+    /// Which of all pushed exemplars stay: of each place, the newest. One is as often there as the push has it that
+    /// repeats it most.
     fn kept(pushes: &[Vec<Placed>]) -> Vec<String> {
-        let mut all: Vec<&Placed> = pushes.iter().flatten().collect();
-        all.sort_by(|a, b| b.exemplar.age(&a.exemplar, NOW));
+        let mut all: Vec<(&Placed, String, usize)> = Vec::new();
+        for push in pushes {
+            let texts = texts(push.iter());
+            for (at, placed) in push.iter().enumerate() {
+                let copy = texts[..at].iter().filter(|text| **text == texts[at]).count();
+                all.push((placed, texts[at].clone(), copy));
+            }
+        }
+        all.sort_by(|a, b| b.0.exemplar.age(&a.0.exemplar, NOW).then(a.2.cmp(&b.2)));
         let (mut kept, mut taken) = (Vec::new(), Vec::new());
-        for placed in all {
-            let text = texts([placed].into_iter()).remove(0);
+        for (placed, text, copy) in all {
             let room = if placed.place == Place::Native { MAX_NATIVE } else { 1 };
-            if !kept.contains(&text) && taken.iter().filter(|place| **place == placed.place).count() < room {
-                kept.push(text);
+            let is_new = !kept.contains(&(text.clone(), copy));
+            if is_new && taken.iter().filter(|place| **place == placed.place).count() < room {
+                kept.push((text, copy));
                 taken.push(placed.place);
             }
         }
-        sorted(kept)
+        sorted(kept.into_iter().map(|(text, _)| text).collect())
     }
 
     proptest! {

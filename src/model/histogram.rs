@@ -146,21 +146,34 @@ impl Histogram {
             self.join_native(other.native.clone(), other.count().as_f64() == 0.0);
         }
         self.sum.merge(other.sum);
-        for part in other.parts() {
-            let same = std::iter::once(&mut self.first)
-                .chain(&mut self.others)
-                .find(|own| own.layout.bounds() == part.layout.bounds());
-            match same {
-                Some(own) => own.add(part),
-                None => self.push_part(part.clone()),
-            }
+        let is_new = |part: &&Part| self.parts().all(|own| own.layout.bounds() != part.layout.bounds());
+        let new: usize = other.parts().filter(is_new).map(Part::len).sum();
+        if !other.has_one_layout() && self.bucket_count() + new > MAX_BUCKETS {
+            // As one layout, or a bound of a later part could come without the counts of an earlier one.
+            let mut other = other.clone();
+            other.collapse();
+            self.add_part(&other.first);
+        } else {
+            other.parts().for_each(|part| self.add_part(part));
         }
+    }
+
+    fn add_part(&mut self, part: &Part) {
+        let mut parts = std::iter::once(&mut self.first).chain(&mut self.others);
+        match parts.find(|own| own.layout.bounds() == part.layout.bounds()) {
+            Some(own) => own.add(part),
+            None => self.push_part(part.clone()),
+        }
+    }
+
+    /// How many buckets all layouts have.
+    fn bucket_count(&self) -> usize {
+        self.parts().map(Part::len).sum()
     }
 
     /// Adds a part with a layout that no other part has.
     fn push_part(&mut self, part: Part) {
-        let buckets: usize = self.parts().map(Part::len).sum();
-        let is_too_large = buckets + part.len() > MAX_BUCKETS;
+        let is_too_large = self.bucket_count() + part.len() > MAX_BUCKETS;
         if is_too_large || self.others.len() + 1 >= MAX_LAYOUTS {
             self.collapse();
         }
