@@ -66,7 +66,7 @@ fn commits(c: &mut Criterion) {
                     let pending: Vec<_> =
                         (0..CLIENTS).map(|_| gateway.push(&request(next(), BODY))).collect();
                     pending.into_iter().for_each(|one| {
-                        one.expect("the body is valid").wait_blocking().expect("the disk works");
+                        gateway.done_blocking(one.expect("the body is valid")).expect("the disk works");
                     });
                 });
             });

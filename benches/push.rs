@@ -5,6 +5,8 @@
 
 #![allow(clippy::expect_used, missing_docs, reason = "a benchmark that can't run should stop")]
 
+mod inputs;
+
 use std::hint::black_box;
 
 use bumpalo::Bump;
@@ -12,29 +14,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tallygate::config::Config;
 use tallygate::exposition::text::{Names, parse};
 use tallygate::gateway::{BodyFormat, Gateway, Method, PushRequest};
-use tallygate::model::grouping::{Grouping, GroupingLabel};
 use tallygate::model::push::Push;
 
-/// Five counters and a histogram of ten buckets, each with HELP and TYPE.
-fn small_body() -> String {
-    let mut body = String::new();
-    for counter in 0..5 {
-        body.push_str(&format!(
-            "# HELP batch_records_{counter}_total Records handled by the batch job.\n\
-             # TYPE batch_records_{counter}_total counter\nbatch_records_{counter}_total 1\n"
-        ));
-    }
-    body.push_str(
-        "# HELP batch_step_seconds Time that one step took.\n# TYPE batch_step_seconds histogram\n",
-    );
-    for (count, bound) in
-        ["0.01", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"].iter().enumerate()
-    {
-        body.push_str(&format!("batch_step_seconds_bucket{{le=\"{bound}\"}} {}\n", count + 1));
-    }
-    body.push_str("batch_step_seconds_sum 12.5\nbatch_step_seconds_count 10\n");
-    body
-}
+use inputs::{grouping, small_body};
 
 /// Ten counters and ten gauges with three labels, 500 series each.
 fn large_body() -> String {
@@ -54,17 +36,12 @@ fn large_body() -> String {
     body
 }
 
-fn grouping(instance: usize) -> Grouping<'static> {
-    let label = |name: &'static str, value: String| GroupingLabel { name: name.into(), value: value.into() };
-    Grouping::new(vec![label("job", "batch".into()), label("instance", instance.to_string())])
-}
-
 fn gateway() -> Gateway {
     Gateway::new(&Config::default()).expect("the metrics of the gateway are constants")
 }
 
 fn stages(c: &mut Criterion) {
-    for (name, body) in [("small", small_body()), ("large", large_body())] {
+    for (name, body) in [("small", small_body(false)), ("large", large_body())] {
         let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function("parse", |b| {
@@ -90,7 +67,7 @@ fn stages(c: &mut Criterion) {
 
 fn many_groups(c: &mut Criterion) {
     let gateway = gateway();
-    let body = small_body();
+    let body = small_body(false);
     let groups: Vec<_> = (0..10_000).map(grouping).collect();
     let push = |grouping| {
         gateway.push_blocking(&PushRequest::new(Method::Post, grouping, BodyFormat::Text, body.as_bytes()))

@@ -1,7 +1,7 @@
-//! The commands that stand in front of flags: `tallygate push`, `tallygate delete` and so on.
+//! The commands: `tallygate push`, `tallygate delete` and so on.
 //!
-//! They are small clients of a gateway and need none of the server. Serving has the stock gateway's flags and stays
-//! with [`crate::config::flags`]; a command is known by the first argument alone.
+//! They are small clients of a gateway and use nothing of the server. The first argument alone says whether there is a
+//! command. Without one the gateway starts, with the flags of [`crate::config::flags`].
 //!
 //! A command prints nothing on success. On failure it prints one sentence on stderr, and its exit code is that of
 //! [`Exit`].
@@ -42,20 +42,20 @@ mod tls;
 /// The command whose exit code is that of the program that it runs.
 const RUN: &str = "run";
 
-/// How a command ends.
+/// The exit code of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// All is done.
+    /// The command has done what it was told.
     Done = 0,
     /// The gateway has refused the request, or is not healthy, or there is nothing to export. The same call will end
     /// so again.
     Refused = 1,
     /// The command line is wrong, or a file that it names. Nothing was sent.
     Usage = 2,
-    /// The gateway can't be reached, or can't do it now. A later call may do, and counts once.
+    /// The gateway can't be reached, or can't do it now. A later call may succeed, and counts once.
     Unavailable = 3,
-    /// No answer has come, and the push may have been counted. A later call may count it again.
+    /// There was no answer, and the push may have been counted. A later call may count it again.
     Unclear = 4,
 }
 
@@ -166,7 +166,7 @@ pub fn run(arguments: &[OsString]) -> Option<u8> {
 }
 
 impl Command {
-    /// Gives the exit code.
+    /// Runs the command and returns the exit code.
     fn run(self) -> Result<u8, CommandError> {
         match self {
             Command::Run(arguments) => return Ok(arguments.run()?),
@@ -182,7 +182,7 @@ impl Command {
     }
 }
 
-/// What clap says in several lines, without the usage that it adds.
+/// Clap's message of several lines as one, without the usage that it adds.
 fn sentence(text: &str) -> String {
     let first = text.split("\n\n").next().unwrap_or_default();
     let first = first.strip_prefix("error: ").unwrap_or(first);

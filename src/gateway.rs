@@ -8,41 +8,46 @@ mod clashes;
 mod client;
 mod clock;
 mod commit;
+mod concluding;
 mod doubles;
 mod exposure;
 pub mod idempotency;
 mod interval;
+pub mod jobs;
 mod limits;
 mod pending;
 pub mod scrape;
+pub mod source;
 mod start;
 mod stock;
 mod thread;
 mod writer;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bumpalo::Bump;
 
 use crate::config::PutMode;
-use crate::exposition::{ending, openmetrics, protobuf, text};
+use crate::exposition::{Names, ParseError, Reading};
 use crate::model::grouping::Grouping;
 use crate::model::labels::{EmptyLabels, ShownLabels};
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::push::Push;
-use crate::model::rules::Refusal;
+use crate::model::refusal::Refusal;
 use crate::store::group::GroupLabels;
-use crate::store::group::{Absent, FamilyRule, Semantics};
 use crate::store::idempotency::{Key, Known};
-use crate::store::{GroupView, Outcome, Part, Rejection, Store, Transaction};
+use crate::store::semantics::{Absent, FamilyRule, Semantics};
+use crate::store::{GroupView, Part, Rejection, Store, Transaction};
 use crate::telemetry::Telemetry;
 use clock::Clock;
 use commit::Health;
 use interval::Interval;
+use jobs::Worker;
 use writer::Writer;
 
+pub use crate::exposition::BodyFormat;
 pub use client::Client;
 pub use pending::{Failure, Pending};
 pub use start::{StartError, export_stock};
@@ -61,6 +66,8 @@ pub struct Gateway {
     deep_lists: browse::OneByOne,
     keeping: Keeping,
     health: Arc<Health>,
+    /// Where there are jobs.
+    worker: OnceLock<Worker>,
 }
 
 /// When changes go to disk.
@@ -79,7 +86,7 @@ enum Keeping {
 struct Rules {
     aggregate: bool,
     put: PutMode,
-    names: text::Names,
+    names: Names,
     require_final_newline: bool,
 }
 
@@ -148,29 +155,12 @@ impl<'a> PushRequest<'a> {
     }
 }
 
-/// The format of a pushed body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyFormat {
-    /// The text format.
-    Text,
-    /// OpenMetrics text.
-    OpenMetrics,
-    /// Delimited protobuf.
-    Protobuf,
-}
-
 /// Why a push was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
-    /// The text can't be parsed.
+    /// The body can't be parsed.
     #[error(transparent)]
-    Text(#[from] text::ParseError),
-    /// The OpenMetrics text can't be parsed.
-    #[error(transparent)]
-    OpenMetrics(#[from] openmetrics::ParseError),
-    /// The protobuf can't be parsed.
-    #[error(transparent)]
-    Protobuf(#[from] protobuf::ParseError),
+    Unreadable(#[from] ParseError),
     /// The push holds more of something than it may.
     #[error("more than {most} {} in one push ({}){}", what(*.limit), .limit.setting(), Place(*.place))]
     TooMuch {
@@ -217,7 +207,7 @@ impl Gateway {
     }
 
     /// Which names pushes may use.
-    pub fn names(&self) -> text::Names {
+    pub fn names(&self) -> Names {
         self.rules.names
     }
 
@@ -236,8 +226,18 @@ impl Gateway {
         self.limits
     }
 
-    /// Takes a push: parses it, checks it and applies it whole, or not at all. What becomes of it is to
-    /// be passed to [`Gateway::conclude`].
+    /// How bodies are read.
+    fn reading(&self) -> Reading {
+        Reading {
+            names: self.rules.names,
+            limits: self.limits,
+            empty_labels: self.empty_labels(),
+            require_final_newline: self.rules.require_final_newline,
+        }
+    }
+
+    /// Takes a push: parses it, checks it and applies it whole, or not at all. What becomes of it
+    /// [`Gateway::pushed`] tells.
     ///
     /// # Errors
     ///
@@ -245,19 +245,7 @@ impl Gateway {
     pub fn push(&self, push: &PushRequest<'_>) -> Result<Pending, PushError> {
         let PushRequest { method, grouping, format, body, .. } = *push;
         let arena = Bump::new();
-        let empty_labels = self.empty_labels();
-        let parsed = match format {
-            BodyFormat::Text => text::parse_within(body, self.rules.names, self.limits, empty_labels, &arena)
-                .map_err(PushError::from),
-            BodyFormat::OpenMetrics => {
-                openmetrics::parse_within(body, self.rules.names, self.limits, empty_labels, &arena)
-                    .map_err(PushError::from)
-            }
-            BodyFormat::Protobuf => {
-                protobuf::parse_within(body, self.limits, empty_labels, &arena).map_err(PushError::from)
-            }
-        };
-        let parsed = parsed.and_then(|parsed| self.rules.check_end(format, body).map(|()| parsed));
+        let parsed = format.parse(body, &self.reading(), &arena);
         let parsed = parsed.map_err(|error| self.not_parsed(error)).inspect_err(|error| {
             tracing::debug!(
                 method = method.name(),
@@ -302,60 +290,7 @@ impl Gateway {
         }
     }
 
-    /// Takes a push and waits for what becomes of it.
-    ///
-    /// # Errors
-    ///
-    /// As [`Gateway::push`] and [`Gateway::conclude`].
-    ///
-    /// # Panics
-    ///
-    /// Within an asynchronous task.
-    pub fn push_blocking(&self, push: &PushRequest<'_>) -> Result<Outcome, PushError> {
-        let pending = self.push(push)?;
-        self.conclude(push, pending.wait_blocking())
-    }
-
-    /// Counts and logs what became of a push, and says why it was not accepted.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with it. Nothing has changed then but, for a push that was refused, the time of
-    /// the group's last failure.
-    pub fn conclude(
-        &self,
-        push: &PushRequest<'_>,
-        result: Result<Outcome, Failure>,
-    ) -> Result<Outcome, PushError> {
-        match self.count_key(result) {
-            Ok(outcome) => {
-                if outcome != Outcome::Replayed {
-                    self.telemetry.push_accepted();
-                }
-                if let Outcome::Repeating { is_new } = outcome {
-                    self.running_totals(push, is_new);
-                }
-                Ok(outcome)
-            }
-            Err(Failure::Rejected(Rejection::Refused(refusal))) => Err(self.refused(push, *refusal)),
-            Err(failure) => {
-                if let Failure::Rejected(Rejection::Full(full)) = &failure {
-                    self.telemetry.limits().hit(full.limit);
-                }
-                self.telemetry.push_refused(failure.reason());
-                tracing::debug!(
-                    method = push.method.name(),
-                    source = %push.client,
-                    group = %ShownLabels::of(push.grouping.key()),
-                    err = %failure,
-                    "push not applied"
-                );
-                Err(PushError::Failed(failure))
-            }
-        }
-    }
-
-    /// Removes a group, if it is there. `key` is the idempotency key of the request.
+    /// Removes a group, if it is there. What becomes of that [`Gateway::done`] tells. `key` is the idempotency key of the request.
     pub fn delete(&self, grouping: &Grouping<'_>, key: Option<&[u8]>) -> Pending {
         let is_known = |key: &Key| self.is_known(key);
         let key = key.map(|key| idempotency::identify(key, "DELETE", grouping, b"", b"", is_known));
@@ -373,16 +308,6 @@ impl Gateway {
         self.store.keys().known(key, self.clock.now()) != Known::Unknown
     }
 
-    /// Counts replays and mistaken keys.
-    pub fn count_key(&self, result: Result<Outcome, Failure>) -> Result<Outcome, Failure> {
-        match &result {
-            Ok(Outcome::Replayed) => self.telemetry.replayed(),
-            Err(Failure::Rejected(Rejection::KeyReused)) => self.telemetry.key_reused(),
-            _ => {}
-        }
-        result
-    }
-
     /// How long idempotency keys are remembered at the moment; zero where they have no effect.
     pub fn idempotency_window(&self) -> Duration {
         self.store.keys().effective_window(self.clock.now())
@@ -396,6 +321,9 @@ impl Gateway {
     /// Answers what waits, brings everything to disk and closes the file. False if something that was
     /// accepted is lost.
     pub fn close(&self) -> bool {
+        if let Some(worker) = self.worker.get() {
+            worker.stop();
+        }
         match &self.keeping {
             Keeping::Memory => true,
             Keeping::Before(writer) => {
@@ -421,71 +349,20 @@ impl Gateway {
         self.store.group(key)
     }
 
-    /// Counts a push that seems to repeat what its process had pushed before, and says so once for each group.
-    #[cold]
-    fn running_totals(&self, push: &PushRequest<'_>, is_new: bool) {
-        self.telemetry.running_totals_suspected();
-        if is_new {
-            tracing::warn!(
-                method = push.method.name(),
-                source = %push.client,
-                group = %ShownLabels::of(push.grouping.key()),
-                "two pushes with the same start time, and counters that did not fall: if the process pushes all that \
-                 it has counted so far, its totals are added again and again; let it push with PUT, or only what is new"
-            );
-        }
-    }
-
     /// Counts a body that can't be parsed, or of which there is too much.
     #[cold]
-    fn not_parsed(&self, error: PushError) -> PushError {
-        let (limit, place) = match &error {
-            PushError::Text(text::ParseError { limit: Some(limit), line, column, .. })
-            | PushError::OpenMetrics(openmetrics::ParseError { limit: Some(limit), line, column, .. }) => {
-                (*limit, Some((*line, *column)))
-            }
-            PushError::Protobuf(protobuf::ParseError::TooMuch(limit)) => (*limit, None),
-            _ => {
-                self.telemetry.push_malformed();
-                return error;
-            }
+    fn not_parsed(&self, error: ParseError) -> PushError {
+        let Some(limit) = error.limit else {
+            self.telemetry.push_malformed();
+            return error.into();
         };
         self.telemetry.limits().hit(limit);
         self.telemetry.push_refused(limit.name());
-        PushError::TooMuch { limit, most: self.limits.most(limit), place }
-    }
-
-    #[cold]
-    fn refused(&self, push: &PushRequest<'_>, refusal: Refusal) -> PushError {
-        let place = refusal.offset.map(|offset| ending::position(push.body, offset as usize));
-        self.telemetry.push_refused(refusal.cause.reason());
-        if let Some(limit) = refusal.cause.limit() {
-            self.telemetry.limits().hit(limit);
-        }
-        tracing::error!(
-            method = push.method.name(),
-            source = %push.client,
-            group = %ShownLabels::of(push.grouping.key()),
-            err = %refusal.sentence(Place(place)),
-            "pushed metrics are invalid or inconsistent with existing metrics"
-        );
-        PushError::Refused { refusal: Box::new(refusal), place }
+        PushError::TooMuch { limit, most: self.limits.most(limit), place: error.place }
     }
 }
 
 impl Rules {
-    /// Refuses a body that may have been cut off, where the configuration says so.
-    fn check_end(self, format: BodyFormat, body: &[u8]) -> Result<(), PushError> {
-        if self.require_final_newline {
-            match format {
-                BodyFormat::Text => text::check_final_line_feed(body)?,
-                BodyFormat::OpenMetrics => openmetrics::check_final_line_feed(body)?,
-                BodyFormat::Protobuf => {}
-            }
-        }
-        Ok(())
-    }
-
     /// How a push with this method changes its group.
     fn semantics(self, method: Method) -> Semantics {
         let replace = Semantics::replacing(self.aggregate);

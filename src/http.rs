@@ -4,6 +4,7 @@
 //! knows actix. What a request means is decided in [`crate::gateway`].
 
 mod admin;
+mod admission;
 mod answer;
 mod api;
 mod asking;
@@ -50,13 +51,13 @@ use ipnet::IpNet;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::config::host::Host;
-use crate::config::limits::most;
+use crate::config::unlimited::most;
 use crate::config::{Config, Limits};
 use crate::exposition::negotiation::Offers;
 use crate::gateway::{Gateway, Method};
 use crate::message::Excerpt;
 use crate::model::limits::Limit;
-use crate::telemetry::limits::{Quota, Share};
+use admission::{Quota, Share};
 use auth::Guard;
 use connection::{Answering, Watch};
 pub use descriptors::{Descriptors, TooFew};
@@ -116,7 +117,7 @@ impl State {
             gateway.telemetry().web().config_read();
         }
         let limits = &config.limits;
-        let quota = |limit, value| gateway.telemetry().limits().quota(limit, most(value));
+        let quota = |limit, value| Quota::new(limit, most(value), gateway.telemetry().limits());
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         State {
             limits: limits.clone(),

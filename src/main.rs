@@ -11,7 +11,7 @@ use actix_web::rt::System;
 use rustix::process::Signal;
 use tallygate::cli;
 use tallygate::config::flags::{self, Invocation};
-use tallygate::config::limits::longest;
+use tallygate::config::unlimited::longest;
 use tallygate::config::{Config, Fitting, build_info, duration, fitting, memory};
 use tallygate::gateway::{Gateway, StartError};
 use tallygate::http::auth::{Guard, LoadError};

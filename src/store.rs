@@ -2,16 +2,18 @@
 //!
 //! Owns the map of groups and everything that lets a push be checked without looking at the whole
 //! store. A published version of a group never changes while anybody else holds it. Locks are taken in the order
-//! structure, map.
+//! stripe of an idempotency key, structure, guard of a group, and last those of touched groups and of all keys.
 
 mod apply;
 mod blocks;
 pub mod check;
+mod deadlines;
 pub mod definition;
 pub mod difference;
 mod draft;
 mod empty_labels;
 pub mod family;
+mod free_slots;
 pub mod group;
 mod groups;
 pub mod idempotency;
@@ -19,9 +21,12 @@ mod index;
 mod limits;
 mod locate;
 pub mod order;
+mod overdue;
 pub mod piece;
 pub mod pieces;
 mod restore;
+pub mod selection;
+pub mod semantics;
 mod sessions;
 pub mod shown_names;
 pub mod snapshot;
@@ -29,6 +34,7 @@ mod space;
 pub mod spellings;
 pub mod states;
 mod structure;
+mod suffixes;
 mod texts;
 pub mod times;
 pub mod transaction;
@@ -48,8 +54,10 @@ use crate::store::snapshot::Snapshot;
 use crate::store::structure::Structure;
 
 pub use draft::Draft;
+pub use overdue::Overdue;
+pub use piece::RowValue;
 pub use transaction::{Outcome, Part, Rejection, Transaction};
-pub use view::{FamilySeries, FamilySummary, FamilyView, GroupAt, GroupView};
+pub use view::{FamilySeries, FamilySummary, FamilyView, GroupAt, GroupView, SeriesView};
 
 /// Slots that no group has any more take room in scrapes as long as others behind them are taken. So many don't count.
 const FREE_SLOTS: usize = 10_000;

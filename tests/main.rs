@@ -33,6 +33,7 @@ mod durability {
     mod faults;
     mod odd_files;
     mod persistence;
+    mod races;
     mod stock_gateway_file;
     mod stock_import;
 }
@@ -48,6 +49,7 @@ mod exposition {
 mod invariants {
     mod fuzz;
     mod properties;
+    mod tidy;
 }
 mod monitoring {
     mod dashboards;
@@ -82,4 +84,24 @@ mod server {
     mod lifecycle;
     mod limits;
     mod protocols;
+}
+
+/// The compiler does not look at a file that nobody names.
+#[test]
+fn every_file_of_tests_is_named() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
+    let top = read(&root.join("main.rs"));
+    for folder in root.read_dir().unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        let names = top.clone() + &read(&folder.join("mod.rs"));
+        for file in folder.read_dir().unwrap().map(|entry| entry.unwrap().path()) {
+            let stem = file.file_stem().unwrap().to_str().unwrap();
+            if file.extension().is_some_and(|extension| extension == "rs") && stem != "mod" {
+                assert!(names.contains(&format!("mod {stem};")), "{} is not named", file.display());
+            }
+        }
+    }
+    let beside = root.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let beside: Vec<_> = beside.filter(|name| name.ends_with(".rs")).collect();
+    assert_eq!(beside, ["main.rs"], "a file beside main.rs is a program of its own");
 }

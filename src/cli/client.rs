@@ -1,4 +1,4 @@
-//! The HTTP client of the commands: one request, sent again where that is safe, within a bounded time.
+//! The HTTP client of the commands: sends one request, and again if that is safe, within a bounded time.
 //!
 //! ```no_run
 //! use clap::Parser;
@@ -23,18 +23,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Client::send`] blocks, and takes no longer than `--timeout`, pauses included. Nothing else is to be done for
-//! retries: it knows what it may send again.
+//! [`Client::send`] blocks for no longer than `--timeout`, pauses included. Callers need not retry: it knows what it may
+//! send again.
 //!
-//! * A request that did not get as far as a connection, and one that the gateway has put off (429, or 503 with
-//!   `Retry-After`), has changed nothing: it is sent again.
-//! * After any other trouble, such as a connection that breaks or a time that is up, nobody knows whether the request was
-//!   applied. The gateway is asked at `/-/healthy` for how long it remembers idempotency keys. If that is long
-//!   enough the request is sent again with its key, and counts once.
-//! * A gateway that says nothing of keys is a stock one or another that ignores them. Then PUT and DELETE, which do the
-//!   same when they are repeated, are sent again, but POST is not.
+//! * A request that found no connection, or that the gateway has put off (429, or 503 with `Retry-After`), has changed
+//!   nothing. The client sends it again.
+//! * After any other failure, such as a broken connection or a timeout, the request may have been applied. The client
+//!   asks the gateway at `/-/healthy` how long it remembers idempotency keys. If that is long enough, it sends the
+//!   request again with its key, and it counts once.
+//! * A gateway that does not mention keys is a stock one or another that ignores them. Then the client repeats PUT and
+//!   DELETE, which have the same effect when repeated, but not POST.
 //!
-//! Every answer but these is final.
+//! All other answers are final.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -72,19 +72,19 @@ pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; char
 /// The first pause before a request is sent again; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// An attempt may take this part of the whole time, so that there is some left for another.
+/// An attempt may take one third of the whole time, so that time is left for others.
 const SHARE_OF_ATTEMPT: u32 = 3;
 
-/// What makes a request that is sent again the same request.
+/// An idempotency key: requests with the same key count once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key(String);
 
 impl Key {
-    /// A key that nobody has used.
+    /// A new random key.
     ///
     /// # Errors
     ///
-    /// When the system gives no random bytes.
+    /// If the system gives no random bytes.
     pub fn random() -> Result<Key, ConnectionError> {
         let mut bytes = [0; 16];
         SystemRandom::new().fill(&mut bytes).map_err(|_| ConnectionError::NoRandomness)?;
@@ -101,7 +101,7 @@ impl std::str::FromStr for Key {
     }
 }
 
-/// What is sent.
+/// A request of a command.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
     method: Method,
@@ -135,12 +135,12 @@ impl<'a> Request<'a> {
         self.method.as_str()
     }
 
-    /// Whether doing it twice does something else than doing it once, with a gateway that treats keys so.
+    /// Whether sending the request twice has the same effect as once, with a gateway that treats keys so.
     fn may_repeat(&self, keys: Keys) -> bool {
         match keys {
             Keys::Honoured => true,
             Keys::Unknown => self.method != Method::POST,
-            // Its PUT may add, too.
+            // Such a gateway may be set to add with PUT.
             Keys::Ignored => self.method == Method::DELETE,
         }
     }
@@ -149,33 +149,33 @@ impl<'a> Request<'a> {
 /// What a gateway does with idempotency keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Keys {
-    /// It counts a request once.
+    /// It counts requests with the same key once.
     Honoured,
-    /// It could, but does not for long enough.
+    /// It remembers keys, but not for as long as the client may repeat a request.
     Ignored,
-    /// It says nothing of them.
+    /// It does not mention them.
     Unknown,
 }
 
-/// Why an attempt has come to nothing.
+/// Why an attempt has failed.
 #[derive(Debug)]
-enum Trouble {
-    /// It will not get better.
+enum AttemptError {
+    /// Another attempt would fail too.
     Final(Failure),
-    /// Another attempt may do.
-    Passing {
+    /// Another attempt may succeed.
+    Retryable {
         reason: String,
-        /// Whether the request may have been done all the same.
+        /// Whether the request may have been applied nevertheless.
         is_unclear: bool,
-        /// How long the gateway wants to be left alone.
+        /// How long the gateway asks to wait.
         retry_after: Option<Duration>,
     },
 }
 
-/// A gateway that requests can be sent to.
+/// Sends requests to one gateway.
 pub struct Client {
     agent: Agent,
-    /// Set once the connection of the latest attempt was there.
+    /// Whether the latest attempt has got a connection.
     is_connected: Arc<AtomicBool>,
     url: String,
     authorization: Option<String>,
@@ -185,18 +185,18 @@ pub struct Client {
 }
 
 impl fmt::Debug for Client {
-    /// Without the login.
+    /// Leaves out the login.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Client").field("url", &self.url).finish_non_exhaustive()
     }
 }
 
 impl Client {
-    /// Reads what the flags name. Connects to nothing.
+    /// Reads the files that the flags name. Does not connect yet.
     ///
     /// # Errors
     ///
-    /// When a flag, a variable or a file can't be used.
+    /// If a flag, a variable or a file can't be used.
     pub fn new(arguments: &ConnectionArguments) -> Result<Client, ConnectionError> {
         let variable = |name: &str| std::env::var(name).ok();
         let target = connection::target(arguments.url.as_deref(), variable)?;
@@ -204,15 +204,15 @@ impl Client {
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .proxy(None)
             .http_status_as_error(false)
-            // A POST would become a GET on its way, and seem to be done.
+            // A redirected POST would become a GET and seem to succeed.
             .max_redirects(0)
             .max_redirects_will_error(false)
-            // A connection that is kept may be closed by the time it is used again.
+            // The gateway may have closed a kept connection by the time it is used again.
             .max_idle_connections(0);
         let tls = if target.is_https { Some(tls::config(arguments)?) } else { None };
         let is_connected = Arc::new(AtomicBool::new(false));
         let connector = Connector::<()>::chain(TcpConnector::default(), Secure(tls));
-        let connector = connector.chain(Witness(is_connected.clone()));
+        let connector = connector.chain(ConnectionWitness(is_connected.clone()));
         Ok(Client {
             agent: Agent::with_parts(config.build(), connector, DefaultResolver::default()),
             is_connected,
@@ -230,14 +230,14 @@ impl Client {
         &self.url
     }
 
-    /// Has the gateway do this, and returns once it has said so.
+    /// Sends a request, and again if need be, until the gateway has applied it.
     ///
     /// # Errors
     ///
-    /// When it has not, within the time there is.
+    /// If the gateway refuses it, or has not applied it in time.
     pub fn send(&self, request: &Request<'_>) -> Result<(), Failure> {
         let deadline = Instant::now() + self.timeout;
-        // The latest trouble after which nobody knows whether the request was done.
+        // The latest error after which the request may have been applied.
         let mut unclear: Option<String> = None;
         let mut attempts = 1;
         loop {
@@ -249,17 +249,19 @@ impl Client {
                         let (url, reason) = (self.url.clone(), reason.clone());
                         return Err(Failure::Unclear { url, reason, attempts: 1, is_forgotten: true });
                     }
-                    Err(trouble) => Err(trouble),
+                    Err(error) => Err(error),
                 },
             };
             let (reason, retry_after) = match result {
                 Ok(()) => return Ok(()),
-                Err(Trouble::Final(failure)) => return Err(failure),
-                Err(Trouble::Passing { reason, is_unclear: true, retry_after }) => {
+                Err(AttemptError::Final(failure)) => return Err(failure),
+                Err(AttemptError::Retryable { reason, is_unclear: true, retry_after }) => {
                     unclear = Some(reason.clone());
                     (reason, retry_after)
                 }
-                Err(Trouble::Passing { reason, is_unclear: false, retry_after }) => (reason, retry_after),
+                Err(AttemptError::Retryable { reason, is_unclear: false, retry_after }) => {
+                    (reason, retry_after)
+                }
             };
             let pause = pause(attempts).max(retry_after.unwrap_or_default());
             if attempts > self.retries || pause >= deadline.saturating_duration_since(Instant::now()) {
@@ -275,23 +277,23 @@ impl Client {
         }
     }
 
-    /// Asks once for a path below the URL.
+    /// Sends one GET for a path below the URL.
     ///
     /// # Errors
     ///
-    /// When the answer is no success, or there is none.
+    /// If the status is not 2xx, or there is no answer.
     pub fn ask(&self, path: &str) -> Result<(), Failure> {
         let deadline = Instant::now() + self.timeout;
         let answer = self.exchange(self.head(Method::GET, path).body(()), deadline);
-        answer.and_then(|answer| self.verdict(answer)).map_err(|trouble| match trouble {
-            Trouble::Final(failure) => failure,
-            Trouble::Passing { reason, .. } => {
+        answer.and_then(|answer| self.check(answer)).map_err(|error| match error {
+            AttemptError::Final(failure) => failure,
+            AttemptError::Retryable { reason, .. } => {
                 Failure::Unavailable { url: self.url.clone(), reason, attempts: 1 }
             }
         })
     }
 
-    fn attempt(&self, request: &Request<'_>, deadline: Instant) -> Result<(), Trouble> {
+    fn attempt(&self, request: &Request<'_>, deadline: Instant) -> Result<(), AttemptError> {
         let mut head =
             self.head(request.method.clone(), request.path).header("Idempotency-Key", &request.key.0);
         if let Some((content_type, _)) = request.body {
@@ -301,18 +303,18 @@ impl Client {
             Some((_, body)) => self.exchange(head.body(body), deadline)?,
             None => self.exchange(head.body(()), deadline)?,
         };
-        self.verdict(answer)
+        self.check(answer)
     }
 
     /// Asks the gateway what it does with idempotency keys.
-    fn keys(&self, deadline: Instant) -> Result<Keys, Trouble> {
+    fn keys(&self, deadline: Instant) -> Result<Keys, AttemptError> {
         let answer = self.exchange(self.head(Method::GET, "/-/healthy").body(()), deadline)?;
         let window = answer.headers().get(WINDOW_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
         match window.map(Duration::from_secs) {
             Some(window) if window >= self.timeout => Ok(Keys::Honoured),
             Some(_) => Ok(Keys::Ignored),
-            None => match self.verdict(answer) {
-                Err(passing @ Trouble::Passing { .. }) => Err(passing),
+            None => match self.check(answer) {
+                Err(error @ AttemptError::Retryable { .. }) => Err(error),
                 _ => Ok(Keys::Unknown),
             },
         }
@@ -330,7 +332,7 @@ impl Client {
         &self,
         request: http::Result<http::Request<impl AsSendBody>>,
         deadline: Instant,
-    ) -> Result<Response<Body>, Trouble> {
+    ) -> Result<Response<Body>, AttemptError> {
         let share = if self.retries == 0 { self.timeout } else { self.timeout / SHARE_OF_ATTEMPT };
         let left = deadline.saturating_duration_since(Instant::now());
         let limit = share.min(left).max(Duration::from_millis(1));
@@ -338,7 +340,7 @@ impl Client {
         let answer = request.map_err(ureq::Error::from).and_then(|request| {
             self.agent.run(self.agent.configure_request(request).timeout_global(Some(limit)).build())
         });
-        answer.map_err(|error| self.trouble(&error, &self.time(share, left)))
+        answer.map_err(|error| self.attempt_error(&error, &self.time(share, left)))
     }
 
     /// The time that an attempt had, in terms of what was asked for: its share, or what was left of the whole.
@@ -351,10 +353,10 @@ impl Client {
         format!("{}, a third of {flag}", duration::format(share))
     }
 
-    fn trouble(&self, error: &ureq::Error, limit: &str) -> Trouble {
+    fn attempt_error(&self, error: &ureq::Error, limit: &str) -> AttemptError {
         let is_connected = self.is_connected.load(Ordering::Relaxed);
         if let Some(reason) = final_reason(error, is_connected) {
-            return Trouble::Final(Failure::Unavailable { url: self.url.clone(), reason, attempts: 1 });
+            return AttemptError::Final(Failure::Unavailable { url: self.url.clone(), reason, attempts: 1 });
         }
         let reason = match error {
             ureq::Error::Timeout(_) if is_connected => format!("no answer within {limit}"),
@@ -363,11 +365,11 @@ impl Client {
             ureq::Error::Io(error) => io_reason(error),
             other => other.to_string(),
         };
-        Trouble::Passing { reason, is_unclear: is_connected, retry_after: None }
+        AttemptError::Retryable { reason, is_unclear: is_connected, retry_after: None }
     }
 
-    /// What an answer means.
-    fn verdict(&self, mut answer: Response<Body>) -> Result<(), Trouble> {
+    /// Turns an answer without success into an error.
+    fn check(&self, mut answer: Response<Body>) -> Result<(), AttemptError> {
         let status = answer.status();
         if status.is_success() {
             return Ok(());
@@ -375,7 +377,7 @@ impl Client {
         let retry_after =
             answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let mut text = Vec::new();
-        // What can't be read is only missing in a message.
+        // If the body can't be read, the message lacks it.
         let _ = answer.body_mut().as_reader().take(MESSAGE_BYTES as u64).read_to_end(&mut text);
         let reason = first_line(&String::from_utf8_lossy(&text));
         let is_unclear = match status {
@@ -387,10 +389,10 @@ impl Client {
             | StatusCode::GATEWAY_TIMEOUT => true,
             _ => {
                 let url = self.url.clone();
-                return Err(Trouble::Final(Failure::Refused { url, status, reason }));
+                return Err(AttemptError::Final(Failure::Refused { url, status, reason }));
             }
         };
-        Err(Trouble::Passing {
+        Err(AttemptError::Retryable {
             reason: format!("{status}{}", said(&reason)),
             is_unclear,
             retry_after: retry_after.map(Duration::from_secs),
@@ -403,17 +405,17 @@ pub(super) fn first_line(text: &str) -> String {
     printable(text.trim().lines().next().unwrap_or_default()).into_owned()
 }
 
-/// How long to wait after this many attempts. Jobs that have started in the same second must not all come back in
-/// the same.
+/// How long to wait after this many attempts. The length is partly random, so that jobs that started in the same second
+/// do not all come back in the same second.
 fn pause(attempts: u32) -> Duration {
     let mut byte = [0];
-    // Without randomness there is no key either.
+    // If there are no random bytes, `Key::random` has failed before.
     let _ = SystemRandom::new().fill(&mut byte);
     let jitter = 0.75 + f64::from(byte[0]) / 512.0;
     FIRST_PAUSE.mul_f64(jitter) * 2u32.saturating_pow(attempts - 1)
 }
 
-/// What is wrong, where it stays so until somebody mends it.
+/// The message of an error that another attempt can't overcome.
 fn final_reason(error: &ureq::Error, is_connected: bool) -> Option<String> {
     let error = match error {
         ureq::Error::Io(error) => tls_error(error)?,
@@ -444,11 +446,11 @@ pub(super) fn io_reason(error: &io::Error) -> String {
     text[..end].to_owned()
 }
 
-/// Stands at the end of the connectors, and notes that they have made a connection.
+/// The last connector of the chain: notes whether the ones before have made a connection.
 #[derive(Debug)]
-struct Witness(Arc<AtomicBool>);
+struct ConnectionWitness(Arc<AtomicBool>);
 
-impl<In: Transport> Connector<In> for Witness {
+impl<In: Transport> Connector<In> for ConnectionWitness {
     type Out = In;
 
     fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<In>, ureq::Error> {

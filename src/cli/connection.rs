@@ -1,6 +1,6 @@
-//! Which gateway a command talks to, and how: the flags that all commands share.
+//! The flags that all commands share: which gateway they talk to, and how.
 //!
-//! No error holds a password, a token, or a URL that may hold one.
+//! Errors hold no password, no token, and no URL that may hold one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,10 @@ use crate::config::duration;
 use crate::config::web::system_reason;
 use crate::http::path::decode;
 
-/// The variables that name the gateway, the first that is set before the others. Scripts for other gateways have the
-/// second.
+/// The variables that name the gateway; the first one that is set counts. Scripts for other gateways use the second.
 pub const URL_VARIABLES: [&str; 2] = ["TALLYGATE_URL", "PUSHGATEWAY_URL"];
 
-/// Where a gateway is that is named nowhere.
+/// The gateway if neither a flag nor a variable names one.
 const DEFAULT_URL: &str = "http://localhost:9091";
 
 const URL_HELP: &str = "URL of the gateway, with its path prefix if it has one [default: $TALLYGATE_URL, else \
@@ -77,7 +76,7 @@ pub(super) fn positive(text: &str) -> Result<Duration, String> {
 /// Why a command can't talk to any gateway.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
-    /// The URL can't be used. It is not shown, as it may hold a password.
+    /// The URL can't be used. The message does not show it, because it may hold a password.
     #[error("{from}: {reason}")]
     Url {
         /// Where it comes from.
@@ -85,7 +84,7 @@ pub enum ConnectionError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// There are two ways to log in.
+    /// Two logins were given.
     #[error("the URL has a user, and so has --user or --token-file: leave one out")]
     TwoLogins,
     /// A file can't be read.
@@ -101,7 +100,7 @@ pub enum ConnectionError {
     /// The name of the user can't be sent.
     #[error("--user: no user can have a : in its name")]
     Colon,
-    /// The system has no certificates.
+    /// The system has no certificates of authorities.
     #[error("the system has no certificates to trust: name a file of them with --cacert")]
     NoAuthorities,
     /// The library can't do it.
@@ -120,7 +119,7 @@ pub(super) struct Target {
     pub(super) is_https: bool,
 }
 
-/// The URL that was given, and where; `environment` gives the value of a variable.
+/// Parses the URL from the flag or from a variable. `environment` looks up a variable.
 pub(super) fn target(
     flag: Option<&str>,
     environment: impl Fn(&str) -> Option<String>,
@@ -135,7 +134,7 @@ pub(super) fn target(
 }
 
 fn parse(text: &str) -> Result<Target, &'static str> {
-    // As `localhost:9091`, which the Python client takes, too.
+    // `localhost:9091` alone works with the Python client, too.
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let uri: Uri = text.parse().map_err(|_| "it is no URL, such as http://localhost:9091")?;
     let is_https = match uri.scheme_str() {
@@ -163,7 +162,7 @@ fn parse(text: &str) -> Result<Target, &'static str> {
     Ok(Target { url, login: login.transpose()?, is_https })
 }
 
-/// The header `Authorization`, if there is a login.
+/// The value of the header `Authorization`, if there is a login.
 pub(super) fn authorization(
     arguments: &ConnectionArguments,
     in_url: Option<String>,
@@ -192,7 +191,7 @@ pub(super) fn authorization(
     }
 }
 
-/// The text of a file without the line end that editors put there.
+/// The text of a file without the final line end that editors add.
 fn secret(flag: &'static str, path: &Path) -> Result<String, ConnectionError> {
     let wrong = |reason| ConnectionError::File { flag, path: path.to_owned(), reason };
     let mut text = fs::read_to_string(path).map_err(|error| wrong(system_reason(&error)))?;

@@ -1,10 +1,10 @@
-//! Manual pages and completions, made from the tables of the flags themselves.
+//! Manual pages and completions, generated from the declarations of the flags.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::builder::Resettable;
+use clap::builder::{PossibleValuesParser, Resettable};
 use clap::{Arg, ArgAction, Args, Command, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -13,7 +13,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use super::{definition, help};
 use crate::config::{build_info, flags};
 
-/// How long a line of a manual page is at most, where its words allow it.
+/// The maximum length of a line of a manual page. Only a longer word exceeds it.
 const LINE_BYTES: usize = 78;
 
 /// The command line of `tallygate man`.
@@ -38,7 +38,7 @@ enum SupportedShell {
     Zsh,
 }
 
-/// Why there are no pages.
+/// A manual page can't be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]
 pub(super) struct WriteError {
@@ -76,7 +76,7 @@ impl CompletionArguments {
     }
 }
 
-/// All that the program understands: the commands, and the flags for serving.
+/// The whole command line: the commands, and the flags for serving.
 fn whole() -> Command {
     let flags = flags::documented().map(|flag| {
         let argument = Arg::new(flag.name).long(flag.name).help(flag.help).short(flag.short);
@@ -85,8 +85,11 @@ fn whole() -> Command {
             Some(value) => {
                 let hint = if value == "FILE" { ValueHint::FilePath } else { ValueHint::Other };
                 let argument = argument.value_name(value).value_hint(hint);
-                let argument =
-                    if flag.values.is_empty() { argument } else { argument.value_parser(flag.values) };
+                let argument = if flag.values.is_empty() {
+                    argument
+                } else {
+                    argument.value_parser(PossibleValuesParser::new(flag.values))
+                };
                 if flag.default.is_empty() { argument } else { argument.default_value(flag.default) }
             }
         }
@@ -108,7 +111,7 @@ fn page(command: Command, notes: &Roff) -> (String, String) {
     let source = format!("{} {}", env!("CARGO_PKG_NAME"), build_info().version);
     let man = man.title(title).source(source).date(date(build_info().build_date));
     let mut text = Vec::new();
-    // Writing to memory does not fail.
+    // Writing to memory can't fail.
     let _ = man.render(&mut text);
     text.extend(notes.to_roff().into_bytes());
     (name, tidy(&String::from_utf8_lossy(&text)))
@@ -133,21 +136,21 @@ fn date(build_date: &str) -> String {
         (Some(year), Some(month), Some(day)) if year.bytes().all(|byte| byte.is_ascii_digit()) => {
             format!("{year}-{month}-{day}")
         }
-        // Pages have a day. This is that of no build.
+        // A manual page needs a date, also if that of the build is not known.
         _ => "1970-01-01".to_owned(),
     }
 }
 
-/// The same page in lines as `mandoc -Tlint` wants them.
+/// The same page in a form that `mandoc -Tlint` accepts.
 fn tidy(text: &str) -> String {
-    // An empty line between breaks is a space.
+    // An empty line between two breaks becomes a request for vertical space.
     let text = text.replace(".br\n\n.br\n", ".sp\n");
     let mut out = String::new();
     text.lines().for_each(|line| wrap(line.trim_end(), &mut out));
     out
 }
 
-/// A line of text as several, none of which looks like a request. A request stays a line.
+/// Wraps a line of text so that no new line looks like a request. A request is not wrapped.
 fn wrap(line: &str, out: &mut String) {
     let mut length = 0;
     let is_request = line.starts_with(['.', '\'']);

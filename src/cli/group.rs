@@ -21,7 +21,7 @@ pub struct GroupArguments {
     pub labels: Vec<(String, String)>,
 }
 
-/// A name and what stands behind its first `=`.
+/// Splits a label into its name and the value behind the first `=`.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("there is no = in it")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -40,16 +40,16 @@ pub struct Group {
     path: String,
 }
 
-/// Why there can't be such a group.
+/// Why a job and labels do not name a group.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {
-    /// There is no job.
+    /// The job is empty.
     #[error("--job is empty, but every group has a job")]
     NoJob,
-    /// The job stands among the labels.
+    /// The job is given as a label.
     #[error("--label job: the job is given with --job")]
     JobAsLabel,
-    /// A label can't have this name.
+    /// The name of a label is not allowed.
     #[error(
         "--label {0:?}: no label can have this name, which is empty, reserved (__), or has a NUL character"
     )]
@@ -64,7 +64,7 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// When there is no such group.
+    /// If the job is empty, or a label has a name that is not allowed or is given twice.
     pub fn new(job: &str, labels: &[(String, String)]) -> Result<Group, GroupError> {
         if job.is_empty() {
             return Err(GroupError::NoJob);
@@ -82,7 +82,7 @@ impl Group {
                 return Err(GroupError::Repeated(Excerpt::of(name)));
             }
             path.push('/');
-            // As client_golang does it. A gateway without --push.enable-utf8-names keeps the escaped name.
+            // The escaping is client_golang's. A gateway without --push.enable-utf8-names keeps the escaped name.
             let escaped = (!is_legacy_label_name(name)).then(|| escape_values(name));
             path.push_str(&component(escaped.as_ref().unwrap_or(name), value));
         }
@@ -96,11 +96,11 @@ impl Group {
     }
 }
 
-/// Name and value in a path. In base64 nothing between here and the gateway can take a value for something else.
+/// Name and value in a path. A value with special characters goes in base64, which no proxy misinterprets.
 fn component(name: &str, value: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     match value {
-        // The stock gateway reads this as an empty value, too.
+        // `=` is base64 for an empty value, also for the stock gateway.
         "" => format!("{name}@base64/="),
         "." | ".." => encoded(name, value),
         _ if value.bytes().all(is_plain) => format!("{name}/{value}"),

@@ -1,7 +1,6 @@
 //! `tallygate healthcheck`: for probes that can only run a program.
 //!
-//! Without `--url` it asks the gateway that the same flags, environment and configuration file would start, on this
-//! machine.
+//! Without `--url` it asks the gateway on this machine that has the same flags, environment and configuration file.
 
 use std::ffi::OsString;
 use std::fs;
@@ -37,7 +36,7 @@ pub struct Arguments {
     connection: ConnectionArguments,
 }
 
-/// Why it is not known where the gateway is.
+/// Why the gateway's address or certificate is not known.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SettingsError {
     /// The settings can't be used.
@@ -72,7 +71,7 @@ impl Arguments {
             .map_err(|reason| CommandError::NotHealthy(format!("{}: {reason}", gateway.url())))?;
         match answer.status {
             200 => Ok(()),
-            // Whoever wants to know who asks is alive.
+            // A gateway that asks for a login is alive.
             401 | 403 if !self.ready => Ok(()),
             status => {
                 let reason = format!("{}: {status}{}", gateway.url(), said(&answer.text));
@@ -88,6 +87,6 @@ fn token(config: &Config) -> Option<String> {
         TokenSource::File(path) => Some(path),
         TokenSource::Sha256(_) => None,
     })?;
-    // Without it the question is asked all the same.
+    // If the file can't be read, the request is sent without a login.
     fs::read_to_string(file).ok().map(|token| format!("Bearer {}", token.trim()))
 }

@@ -1,4 +1,4 @@
-//! `tallygate install`: copies the program, as into a volume that containers share.
+//! `tallygate install`: copies the program, for example into a volume that containers share.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -15,7 +15,7 @@ pub struct Arguments {
     to: PathBuf,
 }
 
-/// Why there is no copy.
+/// Why the program can't be copied.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]
 pub(super) struct InstallError {
@@ -30,7 +30,8 @@ impl Arguments {
     }
 }
 
-/// Puts a copy in this place at once, so that nobody runs half of it, and that a running one does not matter.
+/// Copies the program to a temporary file and renames that. So nobody runs half a copy, and a running one can be
+/// replaced.
 fn copy(to: &Path) -> io::Result<()> {
     if fs::metadata(to).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is there and no regular file"));
@@ -39,12 +40,12 @@ fn copy(to: &Path) -> io::Result<()> {
     let mut beside = name.to_owned();
     beside.push(format!(".{}.new", std::process::id()));
     let beside = to.with_file_name(beside);
-    // The program that runs, whatever has become of its file since.
+    // This is the running program even if its file was replaced or removed since.
     let mut program = File::open("/proc/self/exe").or_else(|_| File::open(std::env::current_exe()?))?;
     let mut options = OpenOptions::new();
     let mut copy = options.write(true).create_new(true).mode(0o755).open(&beside)?;
     let done = io::copy(&mut program, &mut copy)
-        // Others are to run it whatever the mask of this process is.
+        // Other users must be able to run it, whatever the umask of this process is.
         .and_then(|_| copy.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)))
         .and_then(|()| copy.sync_all())
         .and_then(|()| fs::rename(&beside, to));

@@ -13,10 +13,10 @@ use super::group::{Group, GroupArguments, pair};
 use super::samples::{self, SampleError, Type, typed};
 use crate::config::web::system_reason;
 
-/// Stands for the standard input in the place of a file.
+/// The file name that means the standard input.
 const STDIN: &str = "-";
 
-/// The largest body, as `web.max_body_bytes` is where it is not set.
+/// The largest body: the default of `web.max_body_bytes`.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The command line.
@@ -64,13 +64,13 @@ pub(super) enum BodyError {
         /// What is wrong.
         reason: String,
     },
-    /// There is nothing in it.
+    /// The file is empty.
     #[error("{0} is empty, so there is nothing to push")]
     Empty(String),
-    /// Nothing was given, and there is a terminal where a file would come from.
+    /// Neither samples nor a file was given, and the standard input is a terminal.
     #[error("there is nothing to push: give samples such as files_total=12, or a file with -f")]
     Nothing,
-    /// OpenMetrics ends with a line that nothing can stand behind.
+    /// Samples can't be appended to OpenMetrics, which ends with `# EOF`.
     #[error("{0} is in OpenMetrics: push it and the samples one after the other")]
     Mixed(String),
 }
@@ -127,7 +127,7 @@ impl Arguments {
     }
 }
 
-/// All of a file, if that is not more than a gateway takes.
+/// Reads all of a file, if it is not larger than a gateway accepts.
 fn read_all(file: impl Read) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     file.take(MOST_BYTES + 1).read_to_end(&mut content)?;
@@ -140,8 +140,8 @@ fn read_all(file: impl Read) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Whether a body says of itself that it is in OpenMetrics. In the text format that line is a comment, which nothing
-/// writes.
+/// Whether a body is in OpenMetrics, which ends with `# EOF`. In the text format that would be a comment, which no
+/// client writes.
 fn is_openmetrics(body: &[u8]) -> bool {
     body.trim_ascii_end().rsplit(|byte| *byte == b'\n').next() == Some(b"# EOF")
 }

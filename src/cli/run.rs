@@ -1,7 +1,7 @@
-//! `tallygate run`: runs a program and tells a gateway how that went.
+//! `tallygate run`: runs a program and pushes metrics of the run.
 //!
-//! Whoever waits for the program sees no difference: its arguments, streams and exit code are its own, and so are the
-//! signals. What goes wrong with the gateway is one line on stderr and a bounded wait.
+//! For the caller nothing changes: the program has its own arguments and streams, gets the signals, and its exit code is
+//! the command's. If the gateway fails, that costs one line on stderr and a bounded wait.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -16,7 +16,7 @@ use super::connection::{self, ConnectionArguments, ConnectionError};
 use super::group::{Group, GroupArguments, GroupError};
 use crate::message::bounded;
 use crate::model::name::is_legacy_metric_name;
-use child::{Limits, Run};
+use child::{Run, TimeLimits};
 use metrics_file::MetricsFile;
 use report::Report;
 
@@ -24,7 +24,7 @@ mod child;
 mod metrics_file;
 mod report;
 
-/// How `tallygate run` ends where the program was not even tried, as `timeout` and `env` do.
+/// The exit code if the program was not even started, as with `timeout` and `env`.
 pub(super) const NOT_TRIED: u8 = 125;
 
 /// The command line.
@@ -67,9 +67,9 @@ fn prefix(text: &str) -> Result<String, String> {
     }
 }
 
-/// Why nothing is told to the gateway.
+/// Why nothing was pushed.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum NotPushed {
     #[error(transparent)]
     Connection(#[from] ConnectionError),
     #[error(transparent)]
@@ -80,17 +80,17 @@ enum Trouble {
     Wait(io::Error),
 }
 
-/// Says something on stderr. Nobody may be there to read it.
+/// Writes a line to stderr, if it is open.
 fn say(what: impl Display) {
     let _ = writeln!(io::stderr(), "{} run: {}", env!("CARGO_PKG_NAME"), bounded(what));
 }
 
 impl Arguments {
-    /// Runs the program and gives its exit code.
+    /// Runs the program and returns its exit code.
     ///
     /// # Errors
     ///
-    /// When there can't be such a group; the program was not tried then.
+    /// If job and labels do not name a group. The program was not started then.
     pub(super) fn run(self) -> Result<u8, GroupError> {
         let group = Group::new(&self.group.job, &self.group.labels)?;
         let connection = ConnectionArguments { timeout_flag: "--push-timeout", ..self.connection };
@@ -101,24 +101,24 @@ impl Arguments {
                 let code = runtime.block_on(all(Job {
                     target,
                     prefix: self.prefix,
-                    limits: Limits { time: self.time_limit, kill_after: self.kill_after },
+                    limits: TimeLimits { time: self.time_limit, kill_after: self.kill_after },
                     announce: self.announce,
                     metrics_file: self.metrics_file,
                     program: self.program,
                 }));
-                // A push that is still under way is waited for by nobody.
+                // Does not wait for a push that is still in flight.
                 runtime.shutdown_background();
                 code
             }
             Err(error) => {
-                say(Trouble::Wait(error));
+                say(NotPushed::Wait(error));
                 NOT_TRIED
             }
         })
     }
 }
 
-/// How long a push goes on after a signal that asks for an end.
+/// How long a push may go on after a signal that asks the command to stop.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Where the metrics go.
@@ -129,21 +129,21 @@ struct Target {
 }
 
 impl Target {
-    /// Pushes a body; blocks.
-    fn push(&self, content_type: &'static str, body: &str) -> Result<(), Trouble> {
+    /// Pushes a body. Blocks.
+    fn push(&self, content_type: &'static str, body: &str) -> Result<(), NotPushed> {
         let client = Client::new(&self.connection)?;
         Ok(client.send(&Request::post(&self.group, content_type, body.as_bytes(), Key::random()?))?)
     }
 
-    /// Pushes what the gateway knows of the run, and what the program adds to it. Where the gateway refuses that, it
-    /// gets the rest.
-    fn report(&self, own: &str, added: &metrics_file::Added) -> Result<(), Trouble> {
+    /// Pushes the metrics of the run with those that the program has added. If the gateway refuses the latter, pushes
+    /// the former alone.
+    fn report(&self, own: &str, added: &metrics_file::Added) -> Result<(), NotPushed> {
         if added.text.is_empty() {
             return self.push(TEXT, own);
         }
         let content_type = if added.is_openmetrics { OPENMETRICS } else { TEXT };
         match self.push(content_type, &added.behind(own)) {
-            Err(Trouble::Request(error @ Failure::Refused { .. })) => {
+            Err(NotPushed::Request(error @ Failure::Refused { .. })) => {
                 self.push(TEXT, own)?;
                 say(format_args!("the metrics that the program added were left out: {error}"));
                 Ok(())
@@ -153,12 +153,12 @@ impl Target {
     }
 }
 
-/// What is to be done.
+/// A program to run and push the metrics of.
 #[derive(Debug)]
 struct Job {
     target: Target,
     prefix: String,
-    limits: Limits,
+    limits: TimeLimits,
     announce: bool,
     metrics_file: Option<PathBuf>,
     program: Vec<OsString>,
@@ -181,28 +181,28 @@ async fn all(job: Job) -> u8 {
     let own = report.at_the_end(&end, job.announce);
     let target = job.target;
     let pushed = async move {
-        // What came first has to arrive first.
+        // The push from the start must arrive before the one from the end.
         let first = match announced {
-            Some(first) => first.await.unwrap_or(Err(Trouble::GivenUp)),
+            Some(first) => first.await.unwrap_or(Err(NotPushed::GivenUp)),
             None => Ok(()),
         };
         let last = tokio::task::spawn_blocking(move || {
             let added = file.map(|file| file.take()).unwrap_or_default();
             target.report(&own, &added)
         });
-        // One line is enough.
-        last.await.unwrap_or(Err(Trouble::GivenUp)).and(first)
+        // If both have failed, the error of the last one is enough.
+        last.await.unwrap_or(Err(NotPushed::GivenUp)).and(first)
     };
     let pushed = tokio::select! {
         pushed = pushed => pushed,
-        // Who ends the command now does not want to wait for the gateway, or has only sent the signal twice.
+        // After a signal that asks the command to stop, it does not wait for the gateway much longer.
         () = async {
-            run.told_to_stop().await;
+            run.stop_signal().await;
             tokio::time::sleep(GRACE).await;
-        } => Err(Trouble::GivenUp),
+        } => Err(NotPushed::GivenUp),
     };
-    if let Err(trouble) = pushed {
-        say(trouble);
+    if let Err(error) = pushed {
+        say(error);
     }
     end.code
 }

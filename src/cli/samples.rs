@@ -1,5 +1,4 @@
-//! Samples as they stand on a command line, such as `files_total=12` and `'duration_seconds{step="dump"}=3.4'`, and the
-//! body that they make.
+//! Turns samples from a command line, such as `files_total=12` and `'duration_seconds{step="dump"}=3.4'`, into a body.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -7,7 +6,8 @@ use std::fmt::Write;
 use bumpalo::Bump;
 
 use super::group::pair;
-use crate::exposition::text::{Names, parse};
+use crate::exposition::Names;
+use crate::exposition::text::parse;
 use crate::message::Excerpt;
 
 /// A type that a sample can be given. The name is that of the text format.
@@ -60,10 +60,10 @@ pub(super) fn typed(text: &str) -> Result<(String, Type), String> {
     Ok((name, kind))
 }
 
-/// Why samples make no body.
+/// Why samples can't be pushed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SampleError {
-    /// It has not the form of a sample.
+    /// A sample does not have the form `NAME=VALUE`.
     #[error("sample {sample:?}: {reason}, but a sample is NAME=VALUE, or 'NAME{{LABEL=\"VALUE\"}}=VALUE'")]
     Form {
         /// The sample.
@@ -71,7 +71,7 @@ pub enum SampleError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// It is no sample of the text format.
+    /// A sample is not valid in the text format.
     #[error("sample {sample:?}: {reason}")]
     Text {
         /// The sample.
@@ -79,7 +79,7 @@ pub enum SampleError {
         /// What is wrong, and where.
         reason: String,
     },
-    /// The samples are fine one by one, but not together.
+    /// Each sample is valid, but not all together.
     #[error("the samples do not go together: {0}")]
     Together(String),
     /// A flag is about a metric that is not pushed.
@@ -109,12 +109,12 @@ struct Metric {
     lines: String,
 }
 
-/// The body in the text format for these samples, and what is known of their metrics. A metric whose type is not given is
-/// a counter if its name ends in `_total`, and a gauge otherwise.
+/// The body in the text format for these samples, with the types and help texts of their metrics. A metric without a
+/// type is a counter if its name ends in `_total`, and a gauge otherwise.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong.
+/// The first error in the samples, types or help texts.
 pub fn body(
     samples: &[String],
     types: &[(String, Type)],
@@ -214,19 +214,20 @@ fn read(sample: &str) -> Result<Sample, SampleError> {
     if value.is_empty() {
         return Err(wrong("it has no value"));
     }
-    // What follows a blank would be the time of the sample.
+    // Text behind a blank would be a timestamp.
     if value.contains(char::is_whitespace) {
         return Err(wrong("its value has a blank"));
     }
     if series.is_empty() {
         return Err(wrong("it has no name"));
     }
-    // Shells make it easy to have a line feed in a value.
+    // A label value from a shell may hold a line feed, which the text format wants escaped.
     let line = format!("{} {value}", series.replace('\n', r"\n"));
     let arena = Bump::new();
     let text = format!("{line}\n");
     let body = parse(text.as_bytes(), Names::Utf8, &arena).map_err(|error| {
-        let reason = format!("{} (column {})", error.message, error.column);
+        let column = error.place.map_or(1, |(_, column)| column);
+        let reason = format!("{} (column {column})", error.message);
         SampleError::Text { sample: Excerpt::of(sample), reason }
     })?;
     let family = body.families.first().ok_or_else(|| wrong("it is a comment"))?;
@@ -242,7 +243,7 @@ fn read(sample: &str) -> Result<Sample, SampleError> {
     Ok(Sample { line, shown, name, labels })
 }
 
-/// Where the `=` is that stands between a series and its value.
+/// The position of the `=` between a series and its value.
 fn equals_sign(sample: &str) -> Result<usize, &'static str> {
     let (mut in_braces, mut in_quotes, mut is_escaped) = (false, false, false);
     for (at, byte) in sample.bytes().enumerate() {
@@ -264,7 +265,7 @@ fn equals_sign(sample: &str) -> Result<usize, &'static str> {
     })
 }
 
-/// A text in quotes, with them, that something begins with.
+/// The quoted string, quotes included, at the beginning of a text.
 fn quoted(text: &str) -> &str {
     let mut is_escaped = false;
     let end = text.bytes().skip(1).position(|byte| {
@@ -275,7 +276,7 @@ fn quoted(text: &str) -> &str {
     &text[..end.map_or(text.len(), |end| end + 2)]
 }
 
-/// The metric that a sample of this name belongs to, with its type.
+/// The metric that a sample of this name belongs to, and its type.
 fn metric_of(name: String, shown: String, types: &[(String, Type)]) -> (String, String, Type) {
     if let Some((_, kind)) = types.iter().find(|(typed, _)| *typed == name) {
         return (name, shown, *kind);

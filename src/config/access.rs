@@ -1,10 +1,9 @@
-//! Who may do what: the table `[access]`.
+//! Access control: the values of the table `[access]`.
 //!
-//! Users come from the web configuration file, tokens from here. Where the table says nothing, whoever is
-//! authenticated may do everything, and so may everyone where there is nobody to authenticate, as in the
-//! stock gateway. No error quotes a value.
+//! Users come from the web configuration file, tokens from here. Without this table every authenticated user may do
+//! everything, and if there are no users everybody may, as in the stock gateway. No error quotes a value, because it
+//! may be a secret.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -13,30 +12,14 @@ use serde::de::Deserializer;
 
 use super::list;
 
-/// The keys of the table.
-pub(super) const KEYS: [&str; 3] = ["users", "tokens", "anonymous"];
-
 /// The keys of a token.
 pub(super) const TOKEN_KEYS: [&str; 4] = ["name", "file", "sha256", "allow"];
-
-/// The table `[access]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table of settings")]
-pub struct Access {
-    /// What each user of the web configuration file may do. Once one is named here, those that are not may do
-    /// nothing; without any, all may do everything.
-    pub users: BTreeMap<String, Permissions>,
-    /// Bearer tokens.
-    pub tokens: Vec<Token>,
-    /// What may be done without a login; not set: everything where there are no users and tokens, else nothing.
-    pub anonymous: Option<Permissions>,
-}
 
 /// A bearer token, which comes in the header `Authorization: Bearer …`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "TokenTable")]
 pub struct Token {
-    /// What answers and the log call it.
+    /// Its name in answers and in the log.
     pub name: String,
     /// Where the token is known from.
     pub source: TokenSource,
@@ -44,10 +27,10 @@ pub struct Token {
     pub allow: Permissions,
 }
 
-/// Where a token is known from. It is never in the settings itself.
+/// How a token is given. The settings never hold the token itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenSource {
-    /// A file that holds the token, and is read again when it changes.
+    /// A file that holds the token. The gateway reads it again when it changes.
     File(PathBuf),
     /// The SHA-256 hash of the token.
     Sha256([u8; 32]),
@@ -95,7 +78,7 @@ fn hash_of(digits: &str) -> Option<[u8; 32]> {
     Some(hash)
 }
 
-/// One thing that somebody may or may not do.
+/// One kind of request that needs a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
     /// Push to groups.
@@ -172,7 +155,7 @@ impl<'de> Deserialize<'de> for Permissions {
 }
 
 fn named(name: &str) -> Result<Permission, String> {
-    // Without what was found, which may be a token or a password in the wrong place.
+    // The message does not quote the name: it may be a token or a password in the wrong place.
     ALL.into_iter().find(|permission| permission.name() == name).ok_or_else(|| {
         let known = ALL.map(|permission| format!("{:?}", permission.name())).join(" or ");
         format!("unknown permission, expected {known}")
@@ -182,6 +165,7 @@ fn named(name: &str) -> Result<Permission, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Access;
 
     fn access(text: &str) -> Result<Access, String> {
         toml::from_str(text).map_err(|error| error.message().to_owned())

@@ -1,6 +1,6 @@
-//! What addresses and paths mean: listen addresses, the route prefix, the path of the metrics.
+//! Parses listen addresses, the route prefix and the path of the metrics.
 //!
-//! Works on text alone; binding sockets is `http`'s business.
+//! Works on text alone; `http` binds the sockets.
 
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use thiserror::Error;
@@ -11,10 +11,10 @@ use crate::message::Excerpt;
 /// Paths of the gateway itself, below the route prefix, that no other path may take.
 const OWN_PATHS: [&str; 5] = ["/", "/status", "/-/healthy", "/-/ready", "/-/quit"];
 
-/// The beginnings of paths of the gateway itself that stand for any number of paths.
+/// Every path that begins with one of these is one of the gateway itself.
 const OWN_TREES: [&str; 2] = ["/static/", "/api/v1/"];
 
-/// Why a text is no listen address, in Go's words.
+/// Why a text is not a listen address, with Go's message.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("address {address}: {reason}")]
 pub struct AddressError {
@@ -22,7 +22,7 @@ pub struct AddressError {
     reason: &'static str,
 }
 
-/// Why the metrics cannot be served where they are asked for.
+/// Why the metrics can't be served at the configured path.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("path {path:?} {reason}")]
 pub struct TelemetryPathError {
@@ -34,7 +34,7 @@ pub struct TelemetryPathError {
 ///
 /// # Errors
 ///
-/// When there is no port, it is no number up to 65535, or the brackets do not match.
+/// If the port is missing or not a number up to 65535, or the brackets do not match.
 pub fn split_host_port(address: &str) -> Result<(&str, u16), AddressError> {
     let error = |reason| AddressError { address: Excerpt::of(address), reason };
     let (host, port) = if let Some(inner) = address.strip_prefix('[') {
@@ -64,13 +64,13 @@ pub(super) fn is_vsock(address: &str) -> bool {
     address.starts_with("vsock://")
 }
 
-/// Checks the form of a listen address; `vsock://` is for others to judge.
+/// Checks the form of a listen address. Accepts `vsock://`, which `layers` refuses with a message of its own.
 pub(super) fn check_listen_address(address: &str) -> Result<(), AddressError> {
     if is_vsock(address) { Ok(()) } else { split_host_port(address).map(|_| ()) }
 }
 
 /// The prefix of all routes, as the stock gateway computes it: `prefix`, or the path of the
-/// external URL where that is empty; `/` means none.
+/// external URL if `prefix` is empty; `/` means no prefix.
 pub(super) fn route_prefix(prefix: &str, external_url: &str) -> Result<String, UrlError> {
     let prefix = match prefix {
         "/" => return Ok(String::new()),
@@ -100,7 +100,7 @@ pub(super) fn join(prefix: &str, path: &str) -> String {
     format!("{root}{}", segments.join("/"))
 }
 
-/// Refuses a telemetry path for which the stock gateway panics at start, or serves no metrics.
+/// Refuses a telemetry path with which the stock gateway panics at start or serves no metrics.
 pub(super) fn check_telemetry_path(route_prefix: &str, path: &str) -> Result<(), TelemetryPathError> {
     let error = |reason| Err(TelemetryPathError { path: Excerpt::of(path), reason });
     let joined = join(route_prefix, path);
@@ -117,8 +117,8 @@ pub(super) fn check_telemetry_path(route_prefix: &str, path: &str) -> Result<(),
     Ok(())
 }
 
-/// For `#[serde(deserialize_with)]`: a list of listen addresses, or one text with commas, which
-/// is all that an environment variable can hold.
+/// For `#[serde(deserialize_with)]`: a list of listen addresses, or one text with commas, because
+/// an environment variable can't hold a list.
 pub(super) fn deserialize_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct List;
 
@@ -239,8 +239,8 @@ mod tests {
         }
     }
 
-    /// The first list is what makes the stock gateway 1.11.2 panic at start; `/api/v1/…` it takes
-    /// and then never serves.
+    /// The paths of the first list make the stock gateway 1.11.2 panic at start. It accepts `/api/v1/…` and then
+    /// never serves it.
     #[test]
     fn refuses_a_telemetry_path_that_is_taken() {
         for path in [

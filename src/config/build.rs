@@ -1,7 +1,7 @@
-//! What is known about this build, for `--version`, the log, the metrics and the API.
+//! Information about this build, for `--version`, the log, the metrics and the API.
 //!
-//! The build script finds it out: from `BUILD_REVISION`, `BUILD_BRANCH`, `BUILD_USER`, `BUILD_DATE` and
-//! `BUILD_RUST_VERSION` in the environment of cargo, or else from git. What it does not know is `unknown`.
+//! The build script takes it from `BUILD_REVISION`, `BUILD_BRANCH`, `BUILD_USER`, `BUILD_DATE` and
+//! `BUILD_RUST_VERSION` in the environment of cargo, or else from git. What neither has is `unknown`.
 
 use std::env::consts;
 
@@ -26,11 +26,11 @@ pub struct BuildInfo {
     pub os: &'static str,
     /// The processor, as Go names it.
     pub arch: &'static str,
-    /// The optional parts that are built in.
+    /// The optional features that are built in.
     pub tags: &'static str,
 }
 
-/// What is known about this build.
+/// Information about this build.
 #[must_use]
 pub fn build_info() -> BuildInfo {
     BuildInfo {

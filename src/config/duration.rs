@@ -1,7 +1,7 @@
-//! Durations as Go reads and writes them: `5m`, `1h30m`, `1.5h`, `300ms`, `0`; printed `5m0s`.
+//! Durations as Go reads and writes them: reads `5m`, `1h30m`, `1.5h`, `300ms`, `0`; prints `5m0s`.
 //!
-//! humantime is not used here: it refuses spellings that Go takes (`.5s`, `1.s`, `+5m`, the Greek
-//! `μs`, fractions below a nanosecond) and takes some that mean something else (`1M` is a month).
+//! The humantime crate does not fit: it refuses spellings that Go accepts (`.5s`, `1.s`, `+5m`, the Greek
+//! `μs`, fractions below a nanosecond) and accepts some with another meaning (`1M` is a month).
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const NANOS_PER_SECOND: u128 = 1_000_000_000;
 /// Go keeps a duration in a signed 64-bit count of nanoseconds.
 const MOST_NANOS: u128 = i64::MAX as u128;
 
-/// Why a text is no duration, in the words of Go's `time.ParseDuration`.
+/// Why a text is not a duration, with the message of Go's `time.ParseDuration`.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum DurationError {
     /// Not a sequence of numbers with units, or more than Go can hold.
@@ -33,16 +33,16 @@ pub enum DurationError {
         /// The whole duration as written.
         text: Excerpt,
     },
-    /// Go takes it, but no setting here can mean anything by it.
+    /// Go accepts negative durations, but no setting has a use for one.
     #[error("time: negative duration {0:?}")]
     Negative(Excerpt),
 }
 
-/// Reads a duration as Go does, but for negative ones, which are refused.
+/// Reads a duration as Go does, but refuses negative ones.
 ///
 /// # Errors
 ///
-/// When Go would refuse the text, or the duration is negative.
+/// If Go would refuse the text, or the duration is negative.
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
     parse_with(text, unit_nanos)
 }
@@ -156,7 +156,18 @@ pub fn format(duration: Duration) -> String {
     }
 }
 
-/// Hours and minutes only where they are needed, seconds always.
+/// The same without the zeros at the end: `5m`, `1h`.
+pub(super) fn format_briefly(duration: Duration) -> String {
+    let text = format(duration);
+    let without = |text: &'_ str, zero, unit| -> Option<usize> {
+        text.strip_suffix(zero).filter(|rest| rest.ends_with(unit)).map(str::len)
+    };
+    let end = without(&text, "0s", 'm').unwrap_or(text.len());
+    let end = without(&text[..end], "0m", 'h').unwrap_or(end);
+    text[..end].to_owned()
+}
+
+/// Hours and minutes only if they are needed, seconds always.
 fn clock(nanos: u128) -> String {
     let minutes = nanos / (60 * NANOS_PER_SECOND);
     let seconds = decimal(nanos % (60 * NANOS_PER_SECOND), NANOS_PER_SECOND);

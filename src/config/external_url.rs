@@ -1,4 +1,4 @@
-//! `--web.external-url`: what Go's `url.Parse` takes, refuses (in its words) and calls the path.
+//! `--web.external-url`, parsed as Go's `url.Parse` does, with its messages.
 //!
 //! The gateway uses only the path. The `url` crate reads URLs as browsers do and refuses the
 //! relative ones (`/pg`, `ex.com/pg`) that people give to the stock gateway.
@@ -8,7 +8,7 @@ use thiserror::Error;
 /// Why a text can't be the external URL.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum UrlError {
-    /// It is no URL, in the words of the stock gateway.
+    /// It is not a URL; the message is the stock gateway's.
     #[error("invalid URL: parse {url:?}: {reason}")]
     Malformed {
         /// The text.
@@ -16,7 +16,7 @@ pub enum UrlError {
         /// What is wrong with it.
         reason: String,
     },
-    /// It is no URL, and what looks like a password in it is not shown.
+    /// It is not a URL, and seems to hold a password, so the message does not show it.
     #[error("invalid URL: it is malformed, and not shown as it may hold a password")]
     Hidden,
     /// It has a user, and perhaps a password.
@@ -27,17 +27,17 @@ pub enum UrlError {
     UserInformation,
 }
 
-/// The percent-decoded path of `url`; empty where it has none.
+/// The percent-decoded path of `url`, empty if it has none.
 ///
 /// # Errors
 ///
-/// When Go's `url.Parse` would refuse `url`, or there is user information in it.
+/// If Go's `url.Parse` would refuse `url`, or there is user information in it.
 pub fn path(url: &str) -> Result<String, UrlError> {
     if has_user(url) {
         return Err(UrlError::UserInformation);
     }
     parse(url).map_err(|reason| {
-        // Where the text is malformed, nobody knows what the sign stands for.
+        // In a malformed URL what precedes the `@` may be a password.
         let may_hold_a_password = url.contains('@') || url.contains("%40");
         if may_hold_a_password {
             UrlError::Hidden
@@ -47,7 +47,7 @@ pub fn path(url: &str) -> Result<String, UrlError> {
     })
 }
 
-/// Whether there is user information, also where Go finds none, as in `user:password@host`.
+/// Whether there is user information, also in a form in which Go finds none, such as `user:password@host`.
 fn has_user(url: &str) -> bool {
     let text = url.split(['?', '#']).next().unwrap_or_default();
     let rest = split_scheme(text).map_or(text, |(_, rest)| rest);
@@ -63,7 +63,7 @@ fn parse(url: &str) -> Result<String, String> {
     let (url, fragment) = url.split_once('#').unwrap_or((url, ""));
     decode(fragment)?;
     let (scheme, rest) = split_scheme(url)?;
-    // An escape in the query is looked at only where the query is used.
+    // Go does not check escapes in the query when it parses a URL.
     let rest = rest.split_once('?').map_or(rest, |(before, _)| before);
     if !rest.starts_with('/') {
         if !scheme.is_empty() {
@@ -83,7 +83,7 @@ fn parse(url: &str) -> Result<String, String> {
     }
 }
 
-/// `scheme:rest`, or an empty scheme and the whole where there is none.
+/// Splits `scheme:rest`. Without a scheme, the scheme is empty and the rest is the whole.
 fn split_scheme(url: &str) -> Result<(&str, &str), String> {
     let end = url.find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c)));
     match end {
@@ -142,7 +142,7 @@ fn check_host(host: &str) -> Result<(), String> {
     }
 }
 
-/// Resolves percent escapes; bytes that are no UTF-8 afterwards become replacement characters.
+/// Resolves percent escapes. Bytes that are not UTF-8 afterwards become replacement characters.
 fn decode(text: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

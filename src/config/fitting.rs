@@ -1,21 +1,21 @@
-//! Limits that fit into the memory that there is, where they are not set.
+//! Defaults for limits that fit the memory which the system allows.
 
-use super::Config;
-use super::limits::{Limits, most};
-use super::memory::Allowance;
+use super::memory::{Allowance, Fitting};
+use super::settings::Config;
+use super::unlimited::most;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Less than this is not enough for all that the gateway does; it is then divided up like this much.
+/// The gateway needs this much. With less, the limits are those for this much.
 pub const LEAST_MEMORY: u64 = 48 * MIB;
 
-/// All limits are what they are without a limit of memory long before.
+/// With this much memory all limits have their usual defaults.
 const MOST_MEMORY: u64 = 1 << 50;
 
-/// What the manual says of each part, in bytes: a connection at worst; a sample of a push and a label of it; a push
-/// beside these, in sizes of its body; a scrape, beside a part of the store; an idempotency key.
+/// How much memory each thing needs in bytes, as the manual says: a connection at worst; a sample and a label of a
+/// push; the rest of a push, as a multiple of its body; a scrape, without its part of the store; an idempotency key.
 const CONNECTION_BYTES: u64 = 320 * KIB;
 const SAMPLE_BYTES: u64 = 1000;
 const LABEL_BYTES: u64 = 80;
@@ -23,97 +23,69 @@ const BODY_TIMES: u64 = 6;
 const SCRAPE_BYTES: u64 = 3 * MIB;
 const KEY_BYTES: u64 = 200;
 
-/// A push takes so many times its body at most, however many samples it may have.
+/// A push needs at most this many times its body, however many samples it may have.
 const MOST_BODY_TIMES: u64 = 100;
 
-/// What takes part of the store, in hundredths of it: itself; the order of its series while that is made; a scrape.
+/// What grows with the store, in hundredths of its size: the store itself; sorting its series; a scrape.
 const STORE_PARTS: u64 = 200;
 const ORDER_PARTS: u64 = 64;
 const SCRAPE_PARTS: u64 = 30;
 
-/// The program itself takes no more than this, and no more than [`BASE_PARTS`] of what there is.
+/// The program itself needs no more than this, and no more than [`BASE_PARTS`] of the memory.
 const BASE: u64 = 96 * MIB;
 
-/// In sixteenths. What the allocator has not given back yet depends on how much there was; and there are fewer threads.
+/// In sixteenths. With less memory the allocator holds less back, and there are fewer threads.
 const BASE_PARTS: u64 = 5;
 
-/// Each thread that serves has this much to itself.
-const WORKER_BYTES: u64 = 32 * MIB;
-
-/// Pushes that wait for the disk take no more than this.
+/// Pushes that wait for the disk need no more than this.
 const MOST_WAITING: u64 = 256 * MIB;
 
-/// The store gets a multiple of this.
+/// The size of the store is a multiple of this.
 const STEP: u64 = 64 * KIB;
 
-/// What the limits have to do with memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Parts {
-    store_bytes: u64,
-    connections: u64,
-    body_bytes_in_flight: u64,
-    scrapes_in_flight: u64,
-    samples_per_push: u64,
-    label_pairs_per_push: u64,
-    max_body_bytes: u64,
-    idempotency_keys: u64,
+/// Declares [`Parts`] by the settings that they are.
+macro_rules! parts {
+    ($($section:ident.$part:ident,)*) => {
+        /// The settings on which the use of memory depends.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        struct Parts {
+            $($part: u64,)*
+        }
+
+        /// The dotted keys of the parts, in their order.
+        const KEYS: &[&str] = &[$(concat!(stringify!($section), ".", stringify!($part)),)*];
+
+        impl Parts {
+            fn of(config: &Config) -> Parts {
+                Parts { $($part: config.$section.$part,)* }
+            }
+
+            fn values(self) -> [u64; KEYS.len()] {
+                [$(self.$part,)*]
+            }
+        }
+    };
 }
 
-/// The settings of these, in the same order.
-const KEYS: [&str; 8] = [
-    "limits.store_bytes",
-    "limits.connections",
-    "limits.body_bytes_in_flight",
-    "limits.scrapes_in_flight",
-    "limits.samples_per_push",
-    "limits.label_pairs_per_push",
-    "web.max_body_bytes",
-    "push.idempotency_keys",
-];
+parts! {
+    limits.store_bytes,
+    limits.connections,
+    limits.body_bytes_in_flight,
+    limits.scrapes_in_flight,
+    limits.samples_per_push,
+    limits.label_pairs_per_push,
+    web.max_body_bytes,
+    push.idempotency_keys,
+}
 
 impl Parts {
-    fn of(config: &Config) -> Parts {
-        let Limits {
-            store_bytes,
-            connections,
-            body_bytes_in_flight,
-            scrapes_in_flight,
-            samples_per_push,
-            label_pairs_per_push,
-            ..
-        } = config.limits;
-        Parts {
-            store_bytes,
-            connections,
-            body_bytes_in_flight,
-            scrapes_in_flight,
-            samples_per_push,
-            label_pairs_per_push,
-            max_body_bytes: config.web.max_body_bytes,
-            idempotency_keys: config.push.idempotency_keys,
-        }
-    }
-
-    fn values(self) -> [u64; 8] {
-        [
-            self.store_bytes,
-            self.connections,
-            self.body_bytes_in_flight,
-            self.scrapes_in_flight,
-            self.samples_per_push,
-            self.label_pairs_per_push,
-            self.max_body_bytes,
-            self.idempotency_keys,
-        ]
-    }
-
-    /// What so much memory is enough for, and no more than the defaults.
+    /// The limits for this much memory, in bytes; at most the usual defaults.
     fn fitting(memory: u64) -> Parts {
         let memory = memory.clamp(LEAST_MEMORY, MOST_MEMORY);
         let default = Parts::of(&Config::default());
         let scrapes = (memory / (128 * MIB)).clamp(3, 8).max(memory / (2 * GIB));
         let parts = Parts {
-            // None yet; 0 would be no limit.
+            // Not known yet, and 0 would be no limit.
             store_bytes: 1,
             connections: default.connections.min(memory / (3 * MIB)),
             body_bytes_in_flight: default.body_bytes_in_flight.min(memory / 16),
@@ -129,7 +101,7 @@ impl Parts {
         Parts { store_bytes: default.store_bytes.min(store_bytes), ..parts }
     }
 
-    /// What is taken at most where there is so much memory, as the manual adds it up, in bytes.
+    /// How much the gateway needs at most with these limits and this much memory, as the manual adds it up, in bytes.
     fn need(self, memory: u64) -> u64 {
         let [store, connections, bodies, scrapes, samples, labels, body, keys] = self.values().map(most);
         let base = BASE.min(memory / 16 * BASE_PARTS);
@@ -151,47 +123,22 @@ impl Parts {
         .fold(0, u64::saturating_add)
     }
 
-    /// What is taken for the store and of its size, in hundredths of it.
+    /// All that grows with the store, in hundredths of its size.
     fn store_parts(self) -> u64 {
         most(self.scrapes_in_flight).saturating_mul(SCRAPE_PARTS).saturating_add(STORE_PARTS + ORDER_PARTS)
     }
 }
 
-/// The settings that follow the memory, with what they are where they are not set and there is so much, in bytes.
+/// The settings that follow the memory, with their defaults for this much memory, in bytes.
 pub fn defaults(memory: u64) -> impl Iterator<Item = (&'static str, u64)> {
-    KEYS.into_iter().zip(Parts::fitting(memory).values())
+    KEYS.iter().copied().zip(Parts::fitting(memory).values())
 }
 
-/// How the limits came to be where the system limits the memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fitting {
-    /// What the system allows.
-    pub allowance: Allowance,
-    /// The settings that are not set, with what was chosen for them.
-    pub chosen: Vec<(&'static str, u64)>,
-    /// What the gateway takes at most with all its limits, in bytes.
-    pub need: u64,
-}
-
-impl Fitting {
-    /// Of the finished settings, where `is_set` says which of them were set.
-    pub(super) fn of(config: &Config, allowance: Allowance, is_set: impl Fn(&str) -> bool) -> Fitting {
-        let parts = Parts::of(config);
-        let chosen = KEYS.into_iter().zip(parts.values()).filter(|(key, _)| !is_set(key)).collect();
-        Fitting { chosen, need: parts.need(allowance.bytes), allowance }
-    }
-
-    /// How many threads may serve.
-    #[must_use]
-    pub fn workers(&self) -> usize {
-        usize::try_from(self.allowance.bytes / WORKER_BYTES).unwrap_or(usize::MAX).max(1)
-    }
-
-    /// The settings that were chosen, as they would be written.
-    #[must_use]
-    pub fn settings(&self) -> String {
-        self.chosen.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ")
-    }
+/// Which limits were chosen: those of `config` for which `is_set` is false.
+pub(super) fn chosen(config: &Config, allowance: Allowance, is_set: impl Fn(&str) -> bool) -> Fitting {
+    let parts = Parts::of(config);
+    let chosen = KEYS.iter().copied().zip(parts.values()).filter(|(key, _)| !is_set(key)).collect();
+    Fitting { chosen, need: parts.need(allowance.bytes), allowance }
 }
 
 #[cfg(test)]
@@ -248,7 +195,7 @@ mod tests {
         for (column, size) in head.iter().enumerate().filter(|(_, cell)| cell.ends_with("iB")) {
             let said: Vec<(String, u64)> =
                 rows.iter().map(|row| (row[1].clone(), row[column].parse().unwrap())).collect();
-            let values = KEYS.into_iter().map(str::to_owned).zip(Parts::fitting(memory(size)).values());
+            let values = KEYS.iter().map(|key| (*key).to_owned()).zip(Parts::fitting(memory(size)).values());
             assert_eq!(said, values.collect::<Vec<_>>(), "{size}");
         }
         assert_eq!(head.iter().filter(|cell| cell.ends_with("iB")).count(), 5);

@@ -1,22 +1,26 @@
 //! The command line: every flag of the stock gateway with its spelling and default, and our own.
 //!
-//! Turns arguments and environment into what the program is to do. Never prints and never exits;
-//! the shape of a command line is `grammar`'s business, the other sources are `layers`'.
+//! Turns arguments and environment into an [`Invocation`]. Never prints and never exits. `settings` declares the
+//! flags of settings, `grammar` splits the arguments, and `layers` reads the file and the environment.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use config::Value;
 use thiserror::Error;
 
 use super::address::{self, AddressError};
+use super::build::build_info;
+use super::choices::{LogFormat, LogLevel};
 use super::duration::{self, DurationError};
 use super::external_url::{self, UrlError};
+use super::flag::{Flag, Kind};
 use super::layers::{self, CONFIG_FILE_VARIABLE, Override};
 use super::memory::Allowance;
-use super::{Config, LogFormat, LogLevel, build_info};
-use grammar::{Flag, Given, Kind, Parsed};
+use super::settings::{self, Config, SettingFlag};
+use grammar::{Given, Parsed};
 
 pub use super::layers::ConfigError;
 pub use grammar::GrammarError;
@@ -31,122 +35,53 @@ const COMPLETION: &str = "completion-bash";
 const SCRIPT_BASH: &str = "completion-script-bash";
 const SCRIPT_ZSH: &str = "completion-script-zsh";
 const VERSION: &str = "version";
-const CONFIG_FILE: &str = "config.file";
+pub(super) const CONFIG_FILE: &str = "config.file";
 const CONFIG_CHECK: &str = "config.check";
+const SYSTEMD_SOCKET: &str = "web.systemd-socket";
 
-const fn switch(name: &'static str, key: &'static str, help: &'static str) -> Flag {
-    Flag { name, short: None, kind: Kind::Switch, key, default: "", help }
+/// A flag that is no setting.
+const fn program_flag(name: &'static str, kind: Kind, help: &'static str) -> Flag {
+    Flag { name, short: None, kind, key: "", default: String::new(), help }
 }
 
-const fn text(name: &'static str, key: &'static str, default: &'static str, help: &'static str) -> Flag {
-    Flag { name, short: None, kind: Kind::Text, key, default, help }
-}
+/// All flags, in the order of the help.
+static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
+    let switch = |name, help| program_flag(name, Kind::Switch, help);
+    let before = [
+        Flag {
+            short: Some('h'),
+            ..switch(HELP, "Show context-sensitive help (also try --help-long and --help-man).")
+        },
+        switch(HELP_LONG, ""),
+        switch(HELP_MAN, ""),
+        switch(COMPLETION, ""),
+        switch(SCRIPT_BASH, ""),
+        switch(SCRIPT_ZSH, ""),
+        program_flag(
+            CONFIG_FILE,
+            Kind::Text,
+            "TOML file with settings. The environment (TALLYGATE_...) goes over it, flags go over both.",
+        ),
+        switch(CONFIG_CHECK, "Check all settings, say whether they are valid, and exit."),
+    ];
+    let after = [switch(VERSION, "Show application version.")];
+    before.into_iter().chain(of_settings()).chain(after).collect()
+});
 
-/// In the order of the help.
-const FLAGS: &[Flag] = &[
-    Flag {
-        short: Some('h'),
-        ..switch(HELP, "", "Show context-sensitive help (also try --help-long and --help-man).")
-    },
-    switch(HELP_LONG, "", ""),
-    switch(HELP_MAN, "", ""),
-    switch(COMPLETION, "", ""),
-    switch(SCRIPT_BASH, "", ""),
-    switch(SCRIPT_ZSH, "", ""),
-    text(
-        CONFIG_FILE,
-        "",
-        "",
-        "TOML file with settings. The environment (TALLYGATE_...) goes over it, flags go over both.",
-    ),
-    switch(CONFIG_CHECK, "", "Check all settings, say whether they are valid, and exit."),
-    switch(
-        "web.systemd-socket",
-        "web.systemd_socket",
-        "Use systemd socket activation listeners instead of port listeners (Linux only).",
-    ),
-    Flag {
-        kind: Kind::Addresses,
-        ..text(
-            "web.listen-address",
-            "web.listen_address",
-            ":9091",
-            "Addresses on which to expose metrics and web interface. Repeatable for multiple addresses. \
-             Examples: `:9091` or `[::1]:9091` for http, `vsock://:9091` for vsock",
-        )
-    },
-    text(
-        "web.config.file",
-        "web.config_file",
-        "",
-        "Path to configuration file that can enable TLS or authentication. See: \
-         https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md",
-    ),
-    text("web.telemetry-path", "web.telemetry_path", "/metrics", "Path under which to expose metrics."),
-    Flag {
-        kind: Kind::Url,
-        ..text(
-            "web.external-url",
-            "web.external_url",
-            "",
-            "The URL under which the Pushgateway is externally reachable.",
-        )
-    },
-    text(
-        "web.route-prefix",
-        "web.route_prefix",
-        "",
-        "Prefix for the internal routes of web endpoints. Defaults to the path of --web.external-url.",
-    ),
-    switch("web.enable-lifecycle", "web.enable_lifecycle", "Enable shutdown via HTTP request."),
-    switch("web.enable-admin-api", "web.enable_admin_api", "Enable API endpoints for admin control actions."),
-    text(
-        "persistence.file",
-        "persistence.file",
-        "",
-        "File to persist metrics. If empty, metrics are only kept in memory. That of a stock Pushgateway is imported.",
-    ),
-    Flag {
-        kind: Kind::Duration,
-        ..text(
-            "persistence.interval",
-            "persistence.interval",
-            "5m",
-            "The minimum interval at which to write out the persistence file, with persistence.sync = \"interval\". \
-             By default every push is on disk before it is answered.",
-        )
-    },
-    switch(
-        "push.disable-consistency-check",
-        "push.disable_consistency_check",
-        "Answer pushes with 202 whatever the check of their consistency says. What fails it is still not stored.",
-    ),
-    switch(
-        "push.enable-utf8-names",
-        "push.enable_utf8_names",
-        "Allow UTF-8 characters in metric and label names.",
-    ),
-    switch(
-        "push.aggregate",
-        "aggregation.enabled",
-        "Add up counters and histograms across pushes. On by default; --no-push.aggregate makes every push \
-         replace, as the stock Pushgateway does.",
-    ),
-    Flag {
-        kind: Kind::LogLevel,
-        ..text(
-            "log.level",
-            "log.level",
-            "info",
-            "Only log messages with the given severity or above. One of: [debug, info, warn, error]",
-        )
-    },
-    Flag {
-        kind: Kind::LogFormat,
-        ..text("log.format", "log.format", "logfmt", "Output format of log messages. One of: [logfmt, json]")
-    },
-    switch(VERSION, "", "Show application version."),
-];
+/// The flags of settings, in the order of the settings. The exporter toolkit, from which the stock gateway has its
+/// listen addresses, shows the flag for systemd first.
+fn of_settings() -> Vec<Flag> {
+    let defaults = Config::default();
+    let mut flags: Vec<Flag> = settings::FLAGS
+        .iter()
+        .map(|&SettingFlag { name, kind, help, key, value }| {
+            let default = value(&defaults).as_default();
+            Flag { name, short: None, kind, key, default, help }
+        })
+        .collect();
+    flags.sort_by_key(|flag| flag.name != SYSTEMD_SOCKET);
+    flags
+}
 
 /// A flag as manual pages and completions show it.
 #[derive(Clone, Debug)]
@@ -157,38 +92,30 @@ pub struct Documented {
     pub short: Option<char>,
     /// What it does.
     pub help: &'static str,
-    /// What its value is called, if it has one.
+    /// The placeholder for its value, if it has one.
     pub value: Option<&'static str>,
-    /// The values that it may have, if these are few.
-    pub values: Vec<&'static str>,
-    /// The value that it has where it is not given.
+    /// The values to choose from; empty if any text may be one.
+    pub values: &'static [&'static str],
+    /// The value if the flag is not given.
     pub default: &'static str,
 }
 
 /// The flags that the help shows.
 pub fn documented() -> impl Iterator<Item = Documented> {
-    FLAGS.iter().filter(|flag| !flag.help.is_empty()).map(
-        |&Flag { name, short, kind, default, help, .. }| {
-            let value = match kind {
-                Kind::Switch => None,
-                Kind::Addresses => Some("ADDRESS"),
-                Kind::Url => Some("URL"),
-                Kind::Duration => Some("DURATION"),
-                Kind::LogLevel => Some("LEVEL"),
-                Kind::LogFormat => Some("FORMAT"),
-                Kind::Text if name.ends_with("file") => Some("FILE"),
-                Kind::Text => Some("PATH"),
-            };
-            let values = match kind {
-                Kind::LogLevel => [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error]
-                    .map(LogLevel::name)
-                    .to_vec(),
-                Kind::LogFormat => [LogFormat::Logfmt, LogFormat::Json].map(LogFormat::name).to_vec(),
-                _ => Vec::new(),
-            };
-            Documented { name, short, help, value, values, default }
-        },
-    )
+    FLAGS.iter().filter(|flag| !flag.help.is_empty()).map(|flag| {
+        let &Flag { name, short, kind, ref default, help, .. } = flag;
+        let value = match kind {
+            Kind::Switch => None,
+            Kind::Addresses => Some("ADDRESS"),
+            Kind::Url => Some("URL"),
+            Kind::Duration => Some("DURATION"),
+            Kind::LogLevel => Some("LEVEL"),
+            Kind::LogFormat => Some("FORMAT"),
+            Kind::Text if name.ends_with("file") => Some("FILE"),
+            Kind::Text => Some("PATH"),
+        };
+        Documented { name, short, help, value, values: kind.values(), default }
+    })
 }
 
 /// What the program is asked to do.
@@ -196,7 +123,7 @@ pub fn documented() -> impl Iterator<Item = Documented> {
 pub enum Invocation {
     /// Serve with these settings.
     Run(Box<Config>),
-    /// The settings are valid: if the files that they name are too, print this on stdout and exit with 0.
+    /// The settings are valid. Check the files that they name, then print this on stdout and exit with 0.
     Check {
         /// The settings.
         config: Box<Config>,
@@ -213,16 +140,16 @@ pub enum StartError {
     /// The command line is wrong.
     #[error("{program}: error: {cause}, try --help")]
     Usage {
-        /// What the program was called as.
+        /// The name by which the program was called.
         program: String,
         /// What is wrong.
         #[source]
         cause: UsageError,
     },
-    /// A setting is wrong, wherever it comes from.
+    /// A setting from a flag, the environment or the file is wrong.
     #[error("{program}: error: {cause}")]
     Config {
-        /// What the program was called as.
+        /// The name by which the program was called.
         program: String,
         /// What is wrong.
         #[source]
@@ -238,13 +165,13 @@ impl StartError {
     }
 }
 
-/// What is wrong with a command line, in the words of the stock gateway.
+/// What is wrong with a command line, with the messages of the stock gateway.
 #[derive(Debug, Error)]
 pub enum UsageError {
-    /// It has not the shape of a command line.
+    /// A flag is unknown, or lacks its value.
     #[error(transparent)]
     Grammar(#[from] GrammarError),
-    /// A flag that may be given once was given again.
+    /// A flag that may be given only once was given again.
     #[error("flag '{0}' cannot be repeated")]
     Repeated(&'static str),
     /// The value of `--log.level`.
@@ -272,7 +199,7 @@ pub enum UsageError {
 ///
 /// # Errors
 ///
-/// When the command line or any setting is wrong.
+/// If the command line or any setting is wrong.
 pub fn invocation(
     args: impl Iterator<Item = OsString>,
     env: impl Iterator<Item = (String, String)>,
@@ -290,7 +217,7 @@ pub fn invocation(
         .map(|argument| argument.into_string().map_err(UsageError::NotText))
         .collect::<Result<Vec<_>, _>>()
         .map_err(usage)?;
-    let Parsed { given, error } = grammar::parse(FLAGS, arguments.clone());
+    let Parsed { given, error } = grammar::parse(&FLAGS, arguments.clone());
     if let Some(text) = text_before_errors(&program, &given, &arguments) {
         return Ok(Invocation::Print(text));
     }
@@ -298,7 +225,7 @@ pub fn invocation(
         return Err(usage(error.into()));
     }
     if is_given(&given, HELP) {
-        return Ok(Invocation::Print(help::usage(&program, FLAGS)));
+        return Ok(Invocation::Print(help::usage(&program, &FLAGS)));
     }
     let overrides = overrides(&given).map_err(usage)?;
     let environment: HashMap<String, String> = env.collect();
@@ -312,19 +239,19 @@ pub fn invocation(
     }
 }
 
-/// The text of the first flag that kingpin obeys even where the rest of the command line is wrong.
+/// The output of the first flag that kingpin obeys even if the rest of the command line is wrong.
 fn text_before_errors(program: &str, given: &[Given], arguments: &[String]) -> Option<String> {
     if is_given(given, COMPLETION)
         && !given.iter().any(|flag| flag.flag.name == COMPLETION && flag.value == "false")
     {
         let words = arguments.iter().skip_while(|argument| *argument != "--completion-bash").skip(1);
         let words: Vec<String> = words.skip_while(|word| *word == "--").cloned().collect();
-        return Some(help::completion(FLAGS, &words));
+        return Some(help::completion(&FLAGS, &words));
     }
     given.iter().find_map(|given| match given.flag.name {
-        // Without commands the long help is the help.
-        HELP_LONG => Some(help::usage(program, FLAGS)),
-        HELP_MAN => Some(help::manual(program, FLAGS, &build_info())),
+        // The long help also shows commands, of which there are none.
+        HELP_LONG => Some(help::usage(program, &FLAGS)),
+        HELP_MAN => Some(help::manual(program, &FLAGS, &build_info())),
         SCRIPT_BASH => Some(help::bash_script(program)),
         SCRIPT_ZSH => Some(help::zsh_script(program)),
         VERSION => Some(help::version(&build_info())),

@@ -1,19 +1,19 @@
-//! Messages about settings that may hold a secret, without what was found in them.
+//! Keeps secrets out of messages about settings.
 //!
-//! A token or a password in the wrong place is still one, so nothing below `access` is quoted: the place says what
-//! is meant.
+//! A user may write a token or a password in the wrong place, so messages quote no value below `access`. The key is
+//! enough to find it.
 
-use super::access;
+use super::{access, settings};
 
-/// The table whose values are never shown.
+/// Messages show no value of this table.
 const TABLE: &str = "access";
 
-/// Whether the values of a dotted key are never shown; nor are they where the key is unknown.
+/// Whether messages must not show the value of a dotted key. An empty key is one that is not known.
 pub(super) fn is_hidden(key: &str) -> bool {
     key.is_empty() || key.strip_prefix(TABLE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// A hidden key as far as its names are known, since an unknown one may be a secret too.
+/// The part of a hidden key that consists of known names. An unknown name may be a secret itself.
 pub(super) fn known_part(key: &str) -> &str {
     if key.is_empty() {
         return key;
@@ -21,14 +21,14 @@ pub(super) fn known_part(key: &str) -> &str {
     let mut parts = key.split('.').skip(1);
     match (parts.next(), parts.next()) {
         (Some("tokens"), Some(name)) if !access::TOKEN_KEYS.contains(&name) => "access.tokens",
-        (Some(name), _) if access::KEYS.contains(&name) => key,
+        (Some(name), _) if settings::KEYS.contains(&&*format!("{TABLE}.{name}")) => key,
         _ => TABLE,
     }
 }
 
-/// A message of serde without the value that it quotes. Sentences of our own quote none.
+/// Removes the value that a message of serde quotes. Our own messages quote none.
 pub(super) fn without_value(message: &str) -> String {
-    // What is expected comes last, and no description of it has this word.
+    // The last "expected" is serde's, because no description of what is expected has this word.
     let (found, expected) = match message.rsplit_once(", expected ") {
         Some((found, expected)) => (found, format!(", expected {expected}")),
         None => (message, String::new()),

@@ -1,4 +1,4 @@
-//! Names of hosts in settings.
+//! Host names in settings.
 
 use std::fmt;
 
@@ -9,17 +9,17 @@ use super::list;
 /// A host as the `Host` header names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// The name or address in lower case, that of IPv6 in brackets.
+    /// The name or address in lower case; an IPv6 address is in brackets.
     name: String,
     /// `None` for any port.
     port: Option<u16>,
 }
 
-/// The ports that browsers leave out, as they follow from the scheme.
+/// The default ports of http and https, which browsers leave out.
 const DEFAULT_PORTS: [u16; 2] = [80, 443];
 
 impl Host {
-    /// Reads `name`, `name:port`, an address, or one of IPv6 in brackets; nothing else.
+    /// Reads a name, an IPv4 address or an IPv6 address in brackets, with or without a port.
     #[must_use]
     pub fn parse(text: &str) -> Option<Host> {
         let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
@@ -34,12 +34,12 @@ impl Host {
                     && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
             }
         };
-        // A name with a dot at its end is the same name.
+        // A name with a trailing dot is the same name.
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         (is_name && !name.is_empty()).then_some(Host { name, port })
     }
 
-    /// Whether this, from the settings, stands for the host of a request.
+    /// Whether this host from the settings allows the host of a request.
     #[must_use]
     pub fn allows(&self, host: &Host) -> bool {
         self.name == host.name

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
-/// Reads a list of `what`, each by `item`; or one text with commas, which is all that an environment variable can
-/// hold.
+/// Reads a list and each of its items with `item`; or one text with commas, because an environment variable can't hold a
+/// list. Errors say that `what` was expected.
 pub(super) fn deserialize<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     what: &'static str,

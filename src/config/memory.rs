@@ -6,26 +6,29 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 
-/// What is more is no limit: version 1 of control groups says so by a number near to 2^63.
+/// A larger number means no limit: version 1 of control groups has a number near 2^63 for that.
 const NO_LIMIT: u64 = 1 << 60;
 
-/// What the process may have, and who says so.
+/// The memory for each thread that serves.
+const WORKER_BYTES: u64 = 32 << 20;
+
+/// How much memory the process may have, and what limits it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// In bytes.
     pub bytes: u64,
-    /// Who says so.
+    /// What limits it.
     pub source: Source,
 }
 
-/// Who limits the memory of a process.
+/// What limits the memory of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A control group; the file that has the limit.
+    /// A control group, by the file that has the limit.
     ControlGroup(PathBuf),
-    /// The limit of the address space.
+    /// The resource limit of the address space.
     AddressSpace,
-    /// The limit of data.
+    /// The resource limit of the data segment.
     Data,
 }
 
@@ -39,7 +42,32 @@ impl fmt::Display for Source {
     }
 }
 
-/// What the system allows this process, if it says so: the least of all that it says.
+/// What was chosen for limits that are not set, because the system limits the memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fitting {
+    /// What the system allows.
+    pub allowance: Allowance,
+    /// The settings for which a value was chosen, with the values.
+    pub chosen: Vec<(&'static str, u64)>,
+    /// How much memory the gateway needs at most with all its limits, in bytes.
+    pub need: u64,
+}
+
+impl Fitting {
+    /// At most this many threads serve.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        usize::try_from(self.allowance.bytes / WORKER_BYTES).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// The chosen settings with their values, as they would stand in the file.
+    #[must_use]
+    pub fn settings(&self) -> String {
+        self.chosen.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The lowest limit of memory that the system sets for this process, if there is one.
 #[must_use]
 pub fn allowed() -> Option<Allowance> {
     let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
@@ -47,8 +75,8 @@ pub fn allowed() -> Option<Allowance> {
     let mapped = mapped(&read("status"));
     let limits = [
         least(&groups),
-        // They count what is mapped and not what is used: the stacks of threads, and what the allocator keeps for
-        // later. So half of it is for use.
+        // These limits count mapped memory, with the unused stacks of threads and what the allocator keeps for later.
+        // So half of it can be used.
         limit(Resource::As)
             .map(|bytes| Allowance { bytes: bytes.saturating_sub(mapped) / 2, source: Source::AddressSpace }),
         limit(Resource::Data).map(|bytes| Allowance { bytes: bytes / 2, source: Source::Data }),
@@ -60,25 +88,25 @@ fn limit(resource: Resource) -> Option<u64> {
     getrlimit(resource).current.filter(|bytes| *bytes < NO_LIMIT)
 }
 
-/// How much is mapped already, as `/proc/self/status` says.
+/// How much memory is mapped already, from `/proc/self/status`.
 fn mapped(status: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap_or_default();
     let kib: u64 = line.split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or(0);
     kib << 10
 }
 
-/// A control group that the process is in, and the tree that shows it.
+/// A control group of the process, and the hierarchy in which it is.
 #[derive(Debug, PartialEq, Eq)]
 struct ControlGroup {
-    /// Where the tree is mounted.
+    /// Where the hierarchy is mounted.
     tree: PathBuf,
     /// The group below it.
     folder: PathBuf,
-    /// The files with limits.
+    /// The names of the files with limits.
     files: &'static [&'static str],
 }
 
-/// The groups that limit memory, of `/proc/self/mountinfo` and `/proc/self/cgroup`.
+/// The groups that limit memory, from `/proc/self/mountinfo` and `/proc/self/cgroup`.
 fn control_groups(mounts: &str, groups: &str) -> Vec<ControlGroup> {
     let memberships = groups.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':');
@@ -89,7 +117,7 @@ fn control_groups(mounts: &str, groups: &str) -> Vec<ControlGroup> {
     memberships
         .filter_map(|(is_second, path)| {
             let (root, tree) = mounts.lines().find_map(|line| tree(line, is_second))?;
-            // In a container the path may be that of the host, of which the tree shows the end or nothing.
+            // In a container this may be the path on the host, while the mount shows only its end, or nothing of it.
             let below = Path::new(path).strip_prefix(&root).unwrap_or(Path::new(""));
             let files: &[&str] =
                 if is_second { &["memory.max", "memory.high"] } else { &["memory.limit_in_bytes"] };
@@ -98,8 +126,8 @@ fn control_groups(mounts: &str, groups: &str) -> Vec<ControlGroup> {
         .collect()
 }
 
-/// The root and the place of a tree of this version that administers memory, if this line of `/proc/self/mountinfo` is
-/// of one.
+/// The root and the mount point of a hierarchy of this version that controls memory, if this line of
+/// `/proc/self/mountinfo` is one.
 fn tree(line: &str, is_second: bool) -> Option<(PathBuf, PathBuf)> {
     let (mount, system) = line.split_once(" - ")?;
     let mut system = system.split(' ');
@@ -112,7 +140,7 @@ fn tree(line: &str, is_second: bool) -> Option<(PathBuf, PathBuf)> {
     fits.then(|| Some((fields.next()?.into(), fields.next()?.into())))?
 }
 
-/// The least limit of the groups and all that they are in.
+/// The lowest limit of the groups and their parents.
 fn least(groups: &[ControlGroup]) -> Option<Allowance> {
     let limits = groups.iter().flat_map(|group| {
         let folders = group.folder.ancestors().take_while(|folder| folder.starts_with(&group.tree));
@@ -122,7 +150,7 @@ fn least(groups: &[ControlGroup]) -> Option<Allowance> {
 }
 
 fn read_limit(file: &Path) -> Option<Allowance> {
-    // "max" is no number.
+    // No limit is written as "max".
     let bytes = fs::read_to_string(file).ok()?.trim().parse().ok().filter(|bytes| *bytes < NO_LIMIT)?;
     Some(Allowance { bytes, source: Source::ControlGroup(file.to_owned()) })
 }

@@ -1,4 +1,4 @@
-//! Regular files. A path may name anything: a FIFO would have its reader wait for ever, a device might never end.
+//! Opens and reads regular files only. Reading a FIFO may block for ever, and a device may never end.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read};
@@ -8,15 +8,15 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-/// How much of a file is read at most. One that is larger is none of those that are meant.
+/// Larger files are refused: no file that the gateway reads is as large.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Whether a link in the place of a file is followed.
+/// Whether a symbolic link is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
-    /// It stands for the file that it points to.
+    /// Opens the file that it points to.
     Followed,
-    /// It is no regular file.
+    /// Refuses it as not a regular file.
     Refused,
 }
 
@@ -24,25 +24,25 @@ pub enum Links {
 ///
 /// # Errors
 ///
-/// When it can't be opened, or is something else. Then it is not waited for, and not touched if that can be helped.
+/// If it can't be opened, or is not a regular file. Then it is not waited for, and usually not even opened.
 pub fn open(path: &Path, options: &mut OpenOptions, links: Links) -> io::Result<File> {
     let (there, no_links) = match links {
         Links::Followed => (fs::metadata(path)?, OFlags::empty()),
         Links::Refused => (fs::symlink_metadata(path)?, OFlags::NOFOLLOW),
     };
     check(&there)?;
-    // It may have become another one since.
+    // Another file may have taken its place since.
     let flags = (OFlags::NONBLOCK | no_links).bits().cast_signed();
     let file = options.custom_flags(flags).open(path)?;
     check(&file.metadata()?)?;
     Ok(file)
 }
 
-/// All of a regular file.
+/// Reads all of a regular file.
 ///
 /// # Errors
 ///
-/// As [`open`], and when it can't be read.
+/// As [`open`], and if it can't be read or is larger than 16 MiB.
 pub fn read(path: &Path, links: Links) -> io::Result<Vec<u8>> {
     read_all(open(path, OpenOptions::new().read(true), links)?)
 }
@@ -51,7 +51,7 @@ pub fn read(path: &Path, links: Links) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// When one of them can't be read.
+/// If one of them can't be read.
 pub fn are_same(first: (&Path, Links), second: (&Path, Links)) -> io::Result<bool> {
     let [mut first, mut second] = [
         BufReader::new(open(first.0, OpenOptions::new().read(true), first.1)?),
@@ -82,7 +82,7 @@ fn read_all(file: File) -> io::Result<Vec<u8>> {
 }
 
 fn text_of(bytes: Vec<u8>) -> io::Result<String> {
-    // In the words of the standard library.
+    // The message is the standard library's.
     String::from_utf8(bytes)
         .map_err(|_| io::Error::new(ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
 }
@@ -91,27 +91,27 @@ fn text_of(bytes: Vec<u8>) -> io::Result<String> {
 ///
 /// # Errors
 ///
-/// As [`read`], and when it is not UTF-8.
+/// As [`read`], and if it is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     text_of(read(path, Links::Followed)?)
 }
 
-/// The text in a file that is read once, at the start: that may be a FIFO, such as a shell makes for the output of a
+/// The text in a file that is read once, at the start. It may be a FIFO, such as a shell makes for the output of a
 /// command.
 ///
 /// # Errors
 ///
-/// When it can't be read, is not UTF-8, or does not end.
+/// If it can't be read, is not UTF-8, or is larger than 16 MiB.
 pub fn read_any_text(path: &Path) -> io::Result<String> {
     text_of(read_all(File::open(path)?)?)
 }
 
-/// Whether a file can be read by every user of the machine; not where that is not known.
+/// Whether every user of the machine can read a file. False if its mode is not known.
 pub fn is_public(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.mode() & 0o004 != 0)
 }
 
-/// Insists on a regular file.
+/// Fails unless the file is a regular one.
 fn check(file: &Metadata) -> io::Result<()> {
     let kind = file.file_type();
     let what = match kind {

@@ -1,8 +1,8 @@
 //! The web configuration file: TLS, users, headers and the rate limit, in the format of the Prometheus
 //! exporter toolkit.
 //!
-//! Owns what the file may say, and how an error says where it is. Files that it names are read by
-//! `http`. No error holds a value that may be secret.
+//! Parses the file; `http` reads the files that it names. Errors have line and column, and hold no value that may be
+//! secret.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +22,7 @@ mod error;
 mod hash;
 mod values;
 
-/// What a web configuration file says.
+/// The content of a web configuration file.
 #[derive(Clone, Debug, Default)]
 pub struct WebConfig {
     /// TLS, if it is on.
@@ -46,19 +46,19 @@ pub struct Tls {
     pub client_ca: Option<Pem>,
     /// Which certificate a client must show.
     pub client_auth: ClientAuth,
-    /// Where not empty: the client's certificate must be for one of these names.
+    /// If not empty, the client's certificate must be for one of these names.
     pub client_allowed_sans: Vec<String>,
     /// The oldest version.
     pub min_version: TlsVersion,
     /// The newest version.
     pub max_version: TlsVersion,
-    /// The suites of TLS 1.2 by name, empty for the usual ones; those of 1.3 are always on.
+    /// The cipher suites of TLS 1.2 by name, empty for the usual ones. Those of 1.3 are always on.
     pub cipher_suites: Vec<&'static str>,
     /// The curves, best first, empty for the usual ones.
     pub curves: Vec<Curve>,
 }
 
-/// Something in PEM.
+/// Certificates or a key in PEM.
 #[derive(Clone, Debug)]
 pub enum Pem {
     /// In the configuration itself.
@@ -67,16 +67,16 @@ pub enum Pem {
     File(PathBuf),
 }
 
-/// At most one request per interval, but for bursts.
+/// Allows one request per interval, and bursts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// The time in which one more request is allowed.
+    /// One more request is allowed each time this has passed.
     pub interval: Duration,
     /// How many requests may come at once.
     pub burst: u32,
 }
 
-/// A text that is never shown.
+/// A text that debug output does not show.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -100,7 +100,7 @@ impl WebConfig {
     ///
     /// # Errors
     ///
-    /// When it can't be read or says something wrong.
+    /// If it can't be read or is not valid.
     pub fn load(path: &Path) -> Result<WebConfig, WebConfigError> {
         let text = regular::read_text(path).map_err(|error| WebConfigError::unreadable(path, &error))?;
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -128,7 +128,7 @@ impl WebConfig {
         })
     }
 
-    /// The users whose logins take seconds each, with the cost of their hashes.
+    /// The users whose logins take several seconds, with the cost of their hashes.
     pub fn slow_users(&self) -> impl Iterator<Item = (&str, u32)> {
         self.users.iter().filter_map(|(name, hash)| Some((name.as_str(), hash::slow_cost(hash.expose())?)))
     }
@@ -180,7 +180,7 @@ struct TlsTable {
     curve_preferences: Option<Vec<Spanned<String>>>,
     min_version: Option<Spanned<String>>,
     max_version: Option<Spanned<String>>,
-    /// Without effect, as in Go since 1.17.
+    /// Has no effect, as in Go since 1.17.
     #[serde(rename = "prefer_server_cipher_suites")]
     _prefer_server_cipher_suites: Option<bool>,
     client_allowed_sans: Option<Vec<String>>,
@@ -189,7 +189,7 @@ struct TlsTable {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a mapping")]
 struct HttpTable {
-    /// Without effect: there is no HTTP/2.
+    /// Has no effect, because the gateway does not support HTTP/2.
     #[serde(rename = "http2")]
     _http2: Option<bool>,
     headers: Option<BTreeMap<String, Spanned<String>>>,
@@ -206,7 +206,7 @@ struct LimitTable {
 
 impl LimitTable {
     fn limit(self) -> Option<RateLimit> {
-        // Without tokens at all, nothing is ever allowed, as in the toolkit.
+        // A burst of 0 allows no request at all, as in the toolkit.
         let burst = u32::try_from(self.burst.max(0)).unwrap_or(u32::MAX);
         (!self.interval.is_zero()).then_some(RateLimit { interval: self.interval, burst })
     }
@@ -222,14 +222,14 @@ fn interval<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duratio
 }
 
 impl TlsTable {
-    /// The settings, if any of them turns TLS on.
+    /// The settings, if any of them enables TLS.
     fn settings(self, folder: &Path) -> Result<Option<Tls>, Problem> {
         for (key, file, instead) in [
             ("cert_file", &self.cert_file, "cert"),
             ("key_file", &self.key_file, "key"),
             ("client_ca_file", &self.client_ca_file, "client_ca"),
         ] {
-            // Errors about the file would show it.
+            // Somebody has put a key where its file belongs, and later errors would show it.
             if file.as_ref().is_some_and(|file| file.contains("-----BEGIN") || file.contains('\n')) {
                 return Err(Problem::somewhere(&format!(
                     "{key} has the text of a file, expected the name of one; put the text under {instead}"
@@ -302,18 +302,18 @@ impl TlsTable {
     }
 }
 
-/// A file goes over what is written in the configuration itself.
+/// A file takes precedence over PEM in the configuration itself.
 fn pem(file: Option<String>, inline: Option<Secret>, folder: &Path) -> Option<Pem> {
     let file = file.filter(|file| !file.is_empty()).map(|file| Pem::File(folder.join(file)));
     file.or_else(|| inline.filter(|text| !text.expose().is_empty()).map(Pem::Inline))
 }
 
-/// Whether the name of a user looks like a hash, or like a name and a password: no name has a colon.
+/// Whether the name of a user may be a hash, or a name with a password behind a colon.
 fn may_be_secret(name: &str) -> bool {
     name.starts_with('$') || name.contains(':')
 }
 
-/// What a name means, or where the name is that means nothing.
+/// The value that a name stands for. If it is unknown, the problem has its place.
 fn meaning<T>(name: &Spanned<String>, named: impl Fn(&str) -> Result<T, String>) -> Result<T, Problem> {
     named(&name.value).map_err(|error| Problem::at(&name.referenced, error))
 }
@@ -325,7 +325,7 @@ fn each<T>(
     names.unwrap_or_default().iter().map(|name| meaning(name, &named)).collect()
 }
 
-/// The headers that may be set, and their values where those are few.
+/// The headers that may be set, with their possible values if these are few.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Strict-Transport-Security", &[]),
     ("X-Content-Type-Options", &["nosniff"]),

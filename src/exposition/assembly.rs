@@ -8,12 +8,12 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use crate::exposition::lines_cost::line_parts;
+use crate::exposition::reading::Reading;
 use crate::model::body::{Body, Label, Value};
 use crate::model::count::Count;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::EmptyLabels;
-use crate::model::limits::PushLimits;
 use crate::model::summary::Quantile;
 
 /// What a sample is of its series.
@@ -43,11 +43,14 @@ pub(super) struct Assembly<'a> {
 }
 
 impl<'a> Assembly<'a> {
-    /// An empty body with room for what a text of `bytes` bytes typically holds, and for no more than `limits`
-    /// says.
-    pub(super) fn within(limits: PushLimits, empty_labels: EmptyLabels, bytes: usize) -> Assembly<'a> {
+    /// An empty body with room for the series and labels of `input`, which holds no more than `reading` says.
+    pub(super) fn of(input: &[u8], reading: &Reading) -> Assembly<'a> {
+        let (lines, labels) = line_parts(input, reading.limits);
+        // Lines that are shorter than most samples are mostly none.
+        let series = lines.min(input.len() / 16 + 8);
+        let body = Body::with_capacity(series, labels.min(input.len() / 8));
         Assembly {
-            body: Body::with_capacity_for(bytes).within(limits).with_empty_labels(empty_labels),
+            body: body.within(reading.limits).with_empty_labels(reading.empty_labels),
             composites: HashTable::new(),
             last_composite: None,
             hasher: RandomState::default(),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::exposition::writer::Labels;
+use crate::exposition::written::Labels;
 use crate::model::escaping::Escaping;
 use crate::model::labels::escape;
 use crate::model::name::is_legacy_metric_name;

@@ -1,6 +1,10 @@
 //! Which format and encoding a scrape gets.
 
+use super::{openmetrics, protobuf, text};
 use crate::model::escaping::Escaping;
+
+pub use super::openmetrics::OpenMetricsVersion;
+pub use super::text::TextVersion;
 
 /// The form of an exposition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,24 +26,6 @@ pub enum Syntax {
     Protobuf,
 }
 
-/// A version of the text format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TextVersion {
-    /// 0.0.4
-    V0_0_4,
-    /// 1.0.0, which is the same with names that may be quoted.
-    V1_0_0,
-}
-
-/// A version of OpenMetrics text. They are written alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenMetricsVersion {
-    /// 0.0.1
-    V0_0_1,
-    /// 1.0.0
-    V1_0_0,
-}
-
 /// The formats and compressions that are offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offers {
@@ -49,23 +35,21 @@ pub enum Offers {
     Stock,
 }
 
+impl Offers {
+    fn include(self, syntax: Syntax) -> bool {
+        self == Offers::All || matches!(syntax, TEXT | Syntax::Protobuf)
+    }
+}
+
 const TEXT: Syntax = Syntax::Text(TextVersion::V0_0_4);
 
 impl Format {
     /// The `Content-Type` of this format.
     pub fn content_type(self) -> String {
         let syntax = match self.syntax {
-            Syntax::Text(TextVersion::V0_0_4) => "text/plain; version=0.0.4; charset=utf-8",
-            Syntax::Text(TextVersion::V1_0_0) => "text/plain; version=1.0.0; charset=utf-8",
-            Syntax::OpenMetrics(OpenMetricsVersion::V0_0_1) => {
-                "application/openmetrics-text; version=0.0.1; charset=utf-8"
-            }
-            Syntax::OpenMetrics(OpenMetricsVersion::V1_0_0) => {
-                "application/openmetrics-text; version=1.0.0; charset=utf-8"
-            }
-            Syntax::Protobuf => {
-                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
-            }
+            Syntax::Text(version) => version.content_type(),
+            Syntax::OpenMetrics(version) => version.content_type(),
+            Syntax::Protobuf => protobuf::CONTENT_TYPE,
         };
         format!("{syntax}; escaping={}", self.escaping.name())
     }
@@ -117,23 +101,15 @@ impl<'a> Clause<'a> {
 
     fn syntax(&self, offers: Offers) -> Option<Syntax> {
         let version = self.parameter("version").unwrap_or_default();
-        match self.media_type {
-            "text/plain" => match version {
-                "" | "0.0.4" => Some(TEXT),
-                "1.0.0" if offers == Offers::All => Some(Syntax::Text(TextVersion::V1_0_0)),
-                _ => None,
-            },
-            "application/openmetrics-text" if offers == Offers::All => match version {
-                "" | "0.0.1" => Some(Syntax::OpenMetrics(OpenMetricsVersion::V0_0_1)),
-                "1.0.0" => Some(Syntax::OpenMetrics(OpenMetricsVersion::V1_0_0)),
-                _ => None,
-            },
-            "application/vnd.google.protobuf" => (self.parameter("proto")
-                == Some("io.prometheus.client.MetricFamily")
-                && self.parameter("encoding") == Some("delimited"))
-            .then_some(Syntax::Protobuf),
-            _ => None,
-        }
+        let syntax = match self.media_type {
+            text::MEDIA_TYPE => Syntax::Text(TextVersion::named(version)?),
+            openmetrics::MEDIA_TYPE => Syntax::OpenMetrics(OpenMetricsVersion::named(version)?),
+            protobuf::MEDIA_TYPE if protobuf::are_delimited_families(|name| self.parameter(name)) => {
+                Syntax::Protobuf
+            }
+            _ => return None,
+        };
+        offers.include(syntax).then_some(syntax)
     }
 }
 

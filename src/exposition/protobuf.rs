@@ -4,14 +4,18 @@
 //! schema is small and frozen, so it is read and written by hand: reading borrows from the body, and
 //! no message is built on the way.
 
+mod content_type;
+mod cost;
 mod natives;
 mod read;
 mod shape;
 mod wire;
 mod write;
 
-pub use natives::native_values;
-pub use read::{ParseError, parse, parse_within};
+pub(super) use content_type::{CONTENT_TYPE, MEDIA_TYPE, are_delimited_families, is_body};
+pub(super) use cost::cost;
+pub use read::parse;
+pub(super) use read::read;
 pub use shape::{Shape, shape};
 pub use write::ProtobufWriter;
 

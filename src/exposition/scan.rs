@@ -1,14 +1,20 @@
 //! Reading tokens.
 
+mod number;
+
 use std::borrow::Cow;
 
 use bumpalo::Bump;
 
 use crate::exposition::ending::{self, BYTE_ORDER_MARK};
+use crate::exposition::error::ParseError;
 use crate::message::{printable, quote, quote_byte};
 use crate::model::labels::{closing_quote, unescape};
 use crate::model::limits::{Limit, TooMuch};
 use crate::model::name::{LABEL_NAME_BYTES, METRIC_NAME_BYTES};
+use number::{MAX_SHORT_DECIMAL, ShortDecimal};
+
+pub(super) use number::parse_f64;
 
 /// A position in the body, and what stands there.
 ///
@@ -30,6 +36,21 @@ pub(super) struct Fault {
     pub(super) message: String,
     /// The body has more of something than it may.
     pub(super) limit: Option<Limit>,
+}
+
+impl Fault {
+    /// The body ends within a line.
+    #[cold]
+    pub(super) fn unfinished(input: &[u8]) -> Fault {
+        Fault { offset: input.len(), message: ending::UNFINISHED.to_owned(), limit: None }
+    }
+
+    /// What is wrong with `input` in the format of this name.
+    #[cold]
+    pub(super) fn in_body(self, input: &[u8], format: &'static str) -> ParseError {
+        let place = Some(ending::position(input, self.offset));
+        ParseError { format, place, limit: self.limit, message: self.message }
+    }
 }
 
 impl<'a> Cursor<'a> {
@@ -115,7 +136,7 @@ impl<'a> Cursor<'a> {
     /// The body ends within a line.
     #[cold]
     pub(super) fn unfinished(&self) -> Fault {
-        self.fault(self.input.len(), ending::UNFINISHED)
+        Fault::unfinished(self.input)
     }
 
     /// Moves to the start of the next line. The end of this one has been reached.
@@ -244,6 +265,30 @@ impl<'a> Cursor<'a> {
             && ahead.get(name.len()).is_none_or(|next| !METRIC_NAME_BYTES[usize::from(*next)]);
         self.at += if is_same { name.len() } else { 0 };
         is_same
+    }
+
+    /// Takes `name`, which is a bare label name, if it stands here with an equals sign behind it.
+    #[inline]
+    pub(super) fn take_label_name(&mut self, name: &str) -> bool {
+        let ahead = self.ahead();
+        let is_same = ahead.get(name.len()) == Some(&b'=') && ahead.starts_with(name.as_bytes());
+        self.at += if is_same { name.len() } else { 0 };
+        is_same
+    }
+
+    /// Takes a short decimal that is followed by a blank or a line feed, as most values are.
+    #[inline]
+    pub(super) fn take_short_decimal(&mut self) -> Option<f64> {
+        let mut decimal = ShortDecimal::default();
+        for (length, byte) in self.ahead().iter().enumerate().take(MAX_SHORT_DECIMAL + 1) {
+            if matches!(byte, b' ' | b'\n' | b'\t') {
+                let value = decimal.value()?;
+                self.at += length;
+                return Some(value);
+            }
+            decimal.add(*byte)?;
+        }
+        None
     }
 
     fn quoted_name(&mut self, what: &str) -> Result<&'a str, Fault> {
@@ -402,7 +447,11 @@ fn with_known_escapes(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The offset of the first quote, backslash or line feed, found eight bytes at a time.
+/// So many words of eight bytes of a label value are looked at one by one: for a short value that is faster than a
+/// search for bytes, which takes a while to begin.
+const SHORT_VALUE_WORDS: usize = 4;
+
+/// The offset of the first quote, backslash or line feed.
 #[inline]
 fn find_value_end(bytes: &[u8]) -> Option<usize> {
     const LOW: u64 = u64::from_le_bytes([1; 8]);
@@ -415,6 +464,10 @@ fn find_value_end(bytes: &[u8]) -> Option<usize> {
     };
     let (words, rest) = bytes.as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
+        if at == SHORT_VALUE_WORDS {
+            let read = SHORT_VALUE_WORDS * 8;
+            return memchr::memchr3(b'"', b'\\', b'\n', &bytes[read..]).map(|found| read + found);
+        }
         let word = u64::from_le_bytes(*word);
         let found = equals(word, b'"') | equals(word, b'\\') | equals(word, b'\n');
         if found != 0 {
@@ -423,94 +476,4 @@ fn find_value_end(bytes: &[u8]) -> Option<usize> {
     }
     let at = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | b'\n'))?;
     Some(words.len() * 8 + at)
-}
-
-/// Powers of ten that an `f64` holds exactly and that a short decimal can need.
-const POWERS_OF_TEN: [f64; 16] =
-    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-
-/// A number as `expfmt` reads it: Go's `ParseFloat` without hexadecimal and underscores.
-#[inline]
-pub(super) fn parse_f64(token: &[u8]) -> Option<f64> {
-    short_decimal(token).or_else(|| any_f64(token))
-}
-
-/// Up to 15 digits with an optional point. Both the digits and the power of ten are exact, so one
-/// division rounds correctly.
-#[inline]
-fn short_decimal(token: &[u8]) -> Option<f64> {
-    if token.len() > 16 {
-        return None;
-    }
-    let (mut digits, mut count, mut decimals) = (0u64, 0, 0);
-    let mut is_past_point = false;
-    for byte in token {
-        match byte {
-            b'0'..=b'9' => {
-                digits = digits * 10 + u64::from(byte - b'0');
-                count += 1;
-                decimals += usize::from(is_past_point);
-            }
-            b'.' if !is_past_point => is_past_point = true,
-            _ => return None,
-        }
-    }
-    match (count, decimals) {
-        (1..=15, 0) => Some(digits as f64),
-        (1..=15, _) => Some(digits as f64 / POWERS_OF_TEN[decimals]),
-        _ => None,
-    }
-}
-
-fn any_f64(token: &[u8]) -> Option<f64> {
-    let text = std::str::from_utf8(token).ok()?;
-    let value: f64 = text.parse().ok()?;
-    let digits = text.trim_start_matches(['+', '-']);
-    let is_word = !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    // Rust reads a signed NaN and rounds what is out of range to infinity; Go refuses both.
-    if (value.is_nan() && digits.len() < text.len()) || (value.is_infinite() && !is_word) {
-        return None;
-    }
-    Some(value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_that_go_reads() {
-        for (text, value) in [
-            ("+1", 1.0),
-            (".5", 0.5),
-            ("5.", 5.0),
-            ("1E3", 1000.0),
-            ("-0", -0.0),
-            ("123456789012345", 123456789012345.0),
-            ("4.9e-324", 5e-324),
-            ("1e-400", 0.0),
-            ("Infinity", f64::INFINITY),
-            ("-inf", f64::NEG_INFINITY),
-            ("+Inf", f64::INFINITY),
-        ] {
-            assert_eq!(parse_f64(text.as_bytes()), Some(value), "{text}");
-        }
-        assert!(parse_f64(b"nan").is_some_and(f64::is_nan));
-    }
-
-    #[test]
-    fn short_decimals_are_rounded_like_any_number() {
-        for text in ["0.1", "387.125", "0.30000000000000", "12345678.9012345", "5.", ".5"] {
-            assert_eq!(short_decimal(text.as_bytes()), text.parse().ok(), "{text}");
-        }
-        assert_eq!(short_decimal(b"."), None);
-    }
-
-    #[test]
-    fn numbers_that_go_refuses() {
-        for text in ["", "0x1F", "0x1p-2", "1_000", "1e999", "-NaN", "+nan", "1i", "--1", "1\r", "abc", "1e"]
-        {
-            assert_eq!(parse_f64(text.as_bytes()), None, "{text}");
-        }
-    }
 }

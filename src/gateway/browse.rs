@@ -15,7 +15,7 @@ use crate::store::group::GroupLabels;
 use crate::store::order::{Entry, Slot, sorted};
 use crate::store::piece::{PIECE_ROWS, Piece};
 use crate::store::times::Times;
-use crate::store::{FamilySeries, FamilySummary};
+use crate::store::{FamilySeries, FamilySummary, SeriesView};
 
 use words::own_labels;
 pub use words::{GroupWords, MAX_WORDS, SeriesWords, TooManyWords};
@@ -140,9 +140,10 @@ impl SeriesPage {
         &self.family.summary
     }
 
-    /// The series, in the order of a scrape: as pieces with a row.
-    pub fn rows(&self) -> impl Iterator<Item = (&Piece, usize)> {
-        self.positions.iter().filter_map(|&position| row_at(&self.family, position))
+    /// The series, in the order of a scrape.
+    pub fn series(&self) -> impl Iterator<Item = SeriesView<'_>> {
+        let rows = self.positions.iter().filter_map(|&position| row_at(&self.family, position));
+        rows.map(|(piece, row)| SeriesView::of(piece, row))
     }
 
     /// The labels of a series of the page without what all series of its group have.

@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::RandomState;
 
 use crate::exposition::openmetrics;
-use crate::gateway::scrape::Source;
+use crate::gateway::source::Source;
 use crate::model::escaping::Escaping;
 use crate::model::kind::{Form, Kind};
 use crate::model::time::can_be_start;

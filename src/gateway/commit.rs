@@ -8,7 +8,7 @@ use crate::gateway::clock::Clock;
 use crate::persistence::engine::{CommitError, Committed, Engine, Written};
 use crate::store::Store;
 use crate::store::difference::Difference;
-use crate::telemetry::persistence::Commits;
+use crate::telemetry::persistence::CommitMetrics;
 
 /// How long after a failure the disk is tried again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -72,7 +72,7 @@ pub(super) struct Committer {
     store: Arc<Store>,
     engine: Box<dyn Engine>,
     name: String,
-    metrics: Commits,
+    metrics: CommitMetrics,
     health: Arc<Health>,
     clock: Arc<Clock>,
     tried_at: Instant,
@@ -84,7 +84,7 @@ impl Committer {
         store: Arc<Store>,
         engine: Box<dyn Engine>,
         name: String,
-        metrics: Commits,
+        metrics: CommitMetrics,
         health: Arc<Health>,
         clock: Arc<Clock>,
     ) -> Committer {
@@ -130,7 +130,14 @@ impl Committer {
     /// Commits what has changed and is seen already.
     pub(super) fn commit_unsaved(&mut self) -> Result<(), CommitError> {
         let difference = self.store.take_unsaved();
-        self.commit(&difference, 0).map(|_| ())
+        match self.commit(&difference, 0)? {
+            Committed::Kept(_) => Ok(()),
+            Committed::Overtaken(established) => {
+                // What was seen can't be drafted again: what others have is joined with all that there is.
+                self.store.establish(established, self.clock.now());
+                self.recover()
+            }
+        }
     }
 
     /// Whether it is time to try again.
@@ -141,8 +148,12 @@ impl Committer {
     /// Brings what is kept in line with the store after a failure.
     pub(super) fn recover(&mut self) -> Result<(), CommitError> {
         self.tried_at = Instant::now();
-        let (state, since) = self.store.take_all();
-        match self.engine.recover(&state, &since, self.clock.latest()) {
+        let latest = self.clock.latest();
+        let recovered = self.engine.prepare_recovery().and_then(|()| {
+            let (state, since) = self.store.take_all();
+            self.health.writing(|| self.engine.recover(&state, &since, latest))
+        });
+        match recovered {
             Ok(written) => {
                 let took = self.tried_at.elapsed();
                 self.metrics.committed(0, written, took, self.engine.written());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::clashes::Clashes;
 use super::doubles::Doubles;
-use super::scrape::{CHUNK_BYTES, ReceiverGone, Source, TimeOf, seconds};
+use super::source::{CHUNK_BYTES, ReceiverGone, Source, TimeOf, seconds};
 use crate::exposition::writer::{Details, Full, Head, Labels, Writer};
 use crate::gateway::Gateway;
 use crate::model::count::Count;
@@ -125,7 +125,7 @@ pub(super) struct Exposure<'a, D> {
     pub(super) gateway: &'a Gateway,
     pub(super) snapshot: &'a Snapshot,
     pub(super) clashes: &'a Clashes<'a>,
-    /// See [`Exposition::lead_start`](super::scrape::Exposition::lead_start).
+    /// See [`Exposition::lead_start`](crate::gateway::scrape).
     pub(super) lead_start: Option<i64>,
     pub(super) part: Part,
     /// The samples that are written, where OpenMetrics can't show the type of the family.
@@ -205,7 +205,7 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
 
     /// What tells whether a series of this family is shown as it was before its first push.
     fn is_newborn(&self, family: &SnapshotFamily) -> impl Fn(Start) -> bool + use<D> {
-        let lead_start = self.lead_start.filter(|_| family.kind.adds(family.name()));
+        let lead_start = self.lead_start.filter(|_| family.adds());
         move |start: Start| {
             lead_start.is_some_and(|lead| start.accepted_nanos().is_some_and(|start| start > lead))
         }

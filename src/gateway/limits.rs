@@ -1,7 +1,7 @@
 //! The limits of pushes and of the store, as they are configured.
 
-use crate::config::Config;
-use crate::config::limits::{Limits, most};
+use crate::config::unlimited::most;
+use crate::config::{Config, Limits};
 use crate::model::limits::{MAX_TEXT_BYTES, PushLimits, StoreLimits};
 
 /// How much text the labels of a push may come to, as a multiple of the largest body: those of the group come

@@ -35,7 +35,7 @@ impl Failure {
     }
 }
 
-/// The answer to a request.
+/// The answer to a request; see [`Gateway::pushed`](super::Gateway::pushed) and [`Gateway::done`](super::Gateway::done).
 #[derive(Debug)]
 pub enum Pending {
     /// It is known.
@@ -55,7 +55,7 @@ impl Pending {
     }
 
     /// The answer, once it is known.
-    pub async fn wait(self) -> Result<Outcome, Failure> {
+    pub(super) async fn wait(self) -> Result<Outcome, Failure> {
         match self {
             Pending::Done(result) => result,
             Pending::Waiting(receiver) => received(receiver.await),
@@ -68,7 +68,7 @@ impl Pending {
     /// # Panics
     ///
     /// Within an asynchronous task.
-    pub fn wait_blocking(self) -> Result<Outcome, Failure> {
+    pub(super) fn wait_blocking(self) -> Result<Outcome, Failure> {
         match self {
             Pending::Done(result) => result,
             Pending::Waiting(receiver) => received(receiver.blocking_recv()),

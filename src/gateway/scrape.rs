@@ -8,20 +8,12 @@ use crate::exposition::writer::Writer;
 use crate::gateway::Gateway;
 use crate::gateway::clashes::Clashes;
 use crate::gateway::exposure::{Exposure, Part};
-use crate::model::kind::Kind;
+use crate::gateway::source::{CHUNK_CAPACITY, ReceiverGone, Source, TimeOf};
+use crate::model::merge::reconciled;
 use crate::model::time::Moment;
 use crate::store::order::{Entry, Order};
 use crate::store::snapshot::{GroupTimes, Slots, Snapshot, SnapshotFamily};
 use crate::telemetry;
-
-/// How much is written before it is handed on.
-pub(super) const CHUNK_BYTES: usize = 252 * 1024;
-
-/// The capacity of a chunk: what is written last before it is handed on is mostly short.
-pub const CHUNK_CAPACITY: usize = 256 * 1024;
-
-/// One of the times of a group, in nanoseconds since the epoch.
-pub(super) type TimeOf = fn(&GroupTimes) -> i64;
 
 /// The families that the gateway keeps for every group: name, help, and their value.
 const GROUP_FAMILIES: [(&str, &str, TimeOf); 2] = [
@@ -37,15 +29,6 @@ pub const PUSH_FAILURE_TIME_HELP: &str = "Last Unix time when changing this grou
 
 /// Under this name the order of the series of both [`GROUP_FAMILIES`] is kept, which is the same.
 const GROUP_ORDER: &str = "push_time_seconds";
-
-/// The receiver of an exposition has gone.
-#[derive(Debug)]
-pub struct ReceiverGone;
-
-/// Nanoseconds since the epoch as the seconds that a metric shows.
-pub fn seconds(nanos: i64) -> f64 {
-    nanos as f64 / 1e9
-}
 
 /// What the configuration says about scrapes, and what was shown before the start.
 #[derive(Debug)]
@@ -68,31 +51,6 @@ impl Exposition {
     fn lead_start(&self, now: Moment) -> Option<i64> {
         let lead = i64::try_from(self.zero_lead.as_nanos()).ok().filter(|lead| *lead > 0)?;
         Some(now.nanos.saturating_sub(lead).max(self.shown_until))
-    }
-}
-
-/// A family to be written, of whatever origin.
-pub(super) enum Source<'a> {
-    Pushed(&'a SnapshotFamily),
-    Own(&'a telemetry::Family),
-    Group(&'static str, &'static str, TimeOf),
-}
-
-impl Source<'_> {
-    pub(super) fn name(&self) -> &str {
-        match self {
-            Source::Pushed(family) => family.name(),
-            Source::Own(family) => &family.name,
-            Source::Group(name, _, _) => name,
-        }
-    }
-
-    pub(super) fn kind(&self) -> Kind {
-        match self {
-            Source::Pushed(family) => family.kind,
-            Source::Own(family) => family.kind,
-            Source::Group(..) => Kind::Gauge,
-        }
     }
 }
 
@@ -164,7 +122,7 @@ impl Gateway {
 /// the gateway did not show its `process_*`.
 fn goes_together(own: &telemetry::Family, snapshot: &Snapshot) -> bool {
     let pushed = snapshot.families.binary_search_by(|family| (**family.name()).cmp(&own.name));
-    pushed.ok().is_none_or(|at| own.kind.reconciled(&own.name, snapshot.families[at].kind).is_some())
+    pushed.ok().is_none_or(|at| reconciled(own.kind, &own.name, snapshot.families[at].kind).is_some())
 }
 
 impl Gateway {

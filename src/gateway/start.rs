@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::clock::Clock;
@@ -10,12 +10,13 @@ use super::commit::{Committer, Health};
 use super::interval::Interval;
 use super::writer::Writer;
 use super::{Gateway, Keeping, Rules, limits, scrape, stock};
-use crate::config::limits::most;
+use crate::config::unlimited::most;
 use crate::config::{Config, Sync};
-use crate::exposition::text;
+use crate::exposition::Names;
 use crate::persistence::redb::Redb;
 use crate::persistence::redb::disk::{Disk, Folder};
-use crate::persistence::redb::file::{self, Found, OpenError, Usage};
+use crate::persistence::redb::error::OpenError;
+use crate::persistence::redb::file::{self, Found, Usage};
 use crate::persistence::stock_file;
 use crate::progress::{Progress, Steps};
 use crate::store::{Store, Tracking};
@@ -110,12 +111,13 @@ impl Gateway {
             rules: Rules {
                 aggregate: config.aggregation.enabled,
                 put: config.push.put,
-                names: if config.push.enable_utf8_names { text::Names::Utf8 } else { text::Names::Legacy },
+                names: if config.push.enable_utf8_names { Names::Utf8 } else { Names::Legacy },
                 require_final_newline: config.push.require_final_newline,
             },
             limits: limits::of_push(&config.limits, config.web.max_body_bytes),
             keeping,
             health,
+            worker: OnceLock::new(),
         })
     }
 }
@@ -168,13 +170,13 @@ fn open(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock) -> R
     let progress = Progress::start();
     let steps = progress.steps();
     match file::find(&*disk)? {
-        Found::Nothing => Redb::create(disk, store, false, 0, usage, steps),
+        Found::Nothing => Redb::create(disk, &store.take_all().0, false, 0, usage, steps),
         Found::Empty => {
             tracing::warn!(
                 file = %config.persistence.file,
                 "the persistence file is empty, as one is that was cut short: the gateway begins without metrics"
             );
-            Redb::create(disk, store, true, 0, usage, steps)
+            Redb::create(disk, &store.take_all().0, true, 0, usage, steps)
         }
         Found::Own => {
             let mut file = Redb::open(disk, store, clock.now(), usage, steps)?;
@@ -194,7 +196,7 @@ fn drop_empty_labels(file: &mut Redb, store: &Store) -> Result<(), OpenError> {
     if groups == 0 {
         return Ok(());
     }
-    file.rewrite(store)
+    file.rewrite(&store.take_all().0)
         .map_err(|error| OpenError::Io { source: std::io::Error::other(error.to_string()) })?;
     tracing::info!(groups, "labels with empty values have been dropped: where values add up they are none");
     Ok(())
@@ -218,7 +220,7 @@ fn import(
         .map_err(|error| OpenError::Damaged(format!("as the file of a stock Pushgateway: {error}")))?;
     let left_out = stock::import(&file, store, clock.now(), config.aggregation.enabled, steps);
     let original = disk.keep()?;
-    let opened = Redb::create(disk, store, true, store.newest_push(), usage(config), steps)?;
+    let opened = Redb::create(disk, &store.take_all().0, true, store.newest_push(), usage(config), steps)?;
     for sentence in &left_out {
         tracing::warn!(what = %sentence, "left out of the stock gateway's file");
     }
@@ -244,7 +246,7 @@ pub fn export_stock(config: &Config) -> Result<Vec<u8>, StartError> {
         let store = Store::new(own_families(true), Tracking::Nothing, window, keys);
         let progress = Progress::start();
         let usage = Usage::new(0, most(config.limits.store_bytes));
-        drop(Redb::open(disk, &store, Clock::new().now(), usage, progress.steps())?);
+        Redb::open(disk, &store, Clock::new().now(), usage, progress.steps())?.leave();
         let groups = stock::export(&store.groups(), progress.steps());
         Ok(stock_file::write(&groups))
     };

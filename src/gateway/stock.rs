@@ -7,24 +7,24 @@ use std::collections::HashMap;
 use bumpalo::Bump;
 
 use super::exposure::write_row;
-use super::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP, seconds};
+use super::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP};
+use super::source::seconds;
 use crate::exposition::negotiation::{Format, Syntax};
-use crate::exposition::protobuf;
 use crate::exposition::writer::{Details, Head, Labels, Writer};
+use crate::exposition::{BodyFormat, Names, ParseError, Reading, protobuf};
 use crate::message::Excerpt;
 use crate::model::escaping::{Escaping, colliding_label};
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
 use crate::model::labels::{EmptyLabels, ShownLabels};
-use crate::model::limits::PushLimits;
 use crate::model::name::is_unusable_label_name;
 use crate::model::push::{GROUP_FAMILIES, Push};
-use crate::model::rules::Cause;
+use crate::model::refusal::Cause;
 use crate::model::time::Moment;
 use crate::persistence::stock_file::{StockFamily, StockFile, StockGroup};
 use crate::progress::Steps;
 use crate::store::family::Metadata;
-use crate::store::group::Semantics;
+use crate::store::semantics::Semantics;
 use crate::store::times::Times;
 use crate::store::{FamilyView, GroupView, Part, Rejection, Store, Transaction};
 
@@ -128,7 +128,7 @@ fn import_family(
 #[derive(Debug, thiserror::Error)]
 enum ImportError {
     #[error(transparent)]
-    Malformed(#[from] protobuf::ParseError),
+    Malformed(#[from] ParseError),
     #[error("{0}")]
     Refused(Cause),
     #[error(transparent)]
@@ -153,7 +153,8 @@ fn import_message(
 ) -> Result<(), ImportError> {
     let body = delimited(message);
     let arena = Bump::new();
-    let parsed = protobuf::parse_within(&body, PushLimits::NONE, EmptyLabels::of(aggregate), &arena)?;
+    let reading = Reading { empty_labels: EmptyLabels::of(aggregate), ..Reading::unlimited(Names::Utf8) };
+    let parsed = BodyFormat::Protobuf.parse(&body, &reading, &arena)?;
     let push = Push::prepare(&parsed, grouping, aggregate).map_err(Rejection::from)?;
     let semantics = if aggregate { Semantics::merging() } else { Semantics::replacing(false) };
     let grouping = Cow::Borrowed(grouping);

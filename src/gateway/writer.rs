@@ -13,10 +13,10 @@ use super::Failure;
 use super::clock::Clock;
 use super::commit::{Committer, FailOnPanic, RETRY_AFTER};
 use super::thread::WriterThread;
-use crate::config::limits::most;
+use crate::config::unlimited::most;
 use crate::persistence::engine::Committed;
 use crate::store::{Outcome, Store, Transaction};
-use crate::telemetry::persistence::Queue as QueueMetrics;
+use crate::telemetry::persistence::QueueMetrics;
 
 /// How many requests may wait.
 const MAX_QUEUED: usize = 8192;

@@ -14,7 +14,7 @@ pub(super) async fn wipe(state: &Arc<State>) -> HttpResponse {
     // A large store takes its time to be given back.
     let pending = web::block(move || wiped.gateway.wipe()).await;
     let result = match pending {
-        Ok(pending) => pending.wait().await,
+        Ok(pending) => state.gateway.done(pending).await,
         // The pool only fails while the server goes down.
         Err(_) => Err(Failure::Closing),
     };

@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 
-use crate::gateway::Failure;
+use crate::gateway::{Failure, PushError};
 use crate::message::{MESSAGE_BYTES, bounded};
 use crate::model::limits::Limit;
 use crate::store::{Outcome, Rejection};
@@ -40,17 +40,37 @@ pub(super) fn concluded(code: StatusCode, result: Result<Outcome, Failure>) -> H
     }
 }
 
-/// The answer to a request that was not applied, through no fault of its body.
-pub(super) fn failure(failure: &Failure) -> HttpResponse {
-    let code = match failure {
+/// The answer to a push that was not accepted; `hint` follows what is wrong.
+pub(super) fn unaccepted(error: &PushError, hint: &str) -> HttpResponse {
+    match error {
+        PushError::Failed(failed) => failure(failed),
+        unaccepted => self::error(status_of(unaccepted), format_args!("{unaccepted}{hint}")),
+    }
+}
+
+/// The answer to a request that was not applied.
+fn failure(failure: &Failure) -> HttpResponse {
+    match status_of_failure(failure) {
+        StatusCode::SERVICE_UNAVAILABLE => unavailable(failure),
+        code => error(code, failure),
+    }
+}
+
+/// Which status says what went wrong: the one table of that.
+fn status_of(error: &PushError) -> StatusCode {
+    match error {
+        PushError::Unreadable(_) | PushError::Refused { .. } => StatusCode::BAD_REQUEST,
+        PushError::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        PushError::Failed(failure) => status_of_failure(failure),
+    }
+}
+
+fn status_of_failure(failure: &Failure) -> StatusCode {
+    match failure {
         Failure::Rejected(Rejection::Refused(_)) => StatusCode::BAD_REQUEST,
         Failure::Rejected(Rejection::Full(_)) => StatusCode::TOO_MANY_REQUESTS,
         Failure::Rejected(Rejection::KeyReused) => StatusCode::UNPROCESSABLE_ENTITY,
         Failure::NotKept | Failure::QueueFull | Failure::Closing => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    match code {
-        StatusCode::SERVICE_UNAVAILABLE => unavailable(failure),
-        code => error(code, failure),
     }
 }
 

@@ -17,7 +17,8 @@ use serde::{Serialize, Serializer};
 use super::State;
 use super::stream;
 use crate::config::build_info;
-use crate::gateway::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP, seconds};
+use crate::gateway::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP};
+use crate::gateway::source::seconds;
 use crate::model::count::Count;
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;
@@ -26,8 +27,7 @@ use crate::model::native_histogram::{Includes, ShownBucket};
 use crate::model::number::format_f64_signed;
 use crate::model::summary::Summary;
 use crate::store::group::GroupLabels;
-use crate::store::piece::{Piece, RowValue};
-use crate::store::{FamilyView, GroupView};
+use crate::store::{FamilyView, GroupView, RowValue, SeriesView};
 pub(super) use groups::{group, groups, series};
 
 /// An answer with the headers that let a page of another origin read it.
@@ -132,12 +132,11 @@ struct Pushed<'a>(&'a FamilyView);
 impl Serialize for Pushed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let family = self.0;
-        let rows = |piece| (0..Piece::len(piece)).map(move |row| metric(piece, row, family.kind));
         let shown = Family {
             time_stamp: timestamp(family.pushed_at),
             kind: family.kind.upper_name(),
             help: family.metadata.help.as_deref().unwrap_or_default(),
-            metrics: Each(|| family.pieces.iter().flat_map(|piece| rows(&**piece))),
+            metrics: Each(|| family.series().map(|series| metric(series, family.kind))),
         };
         shown.serialize(serializer)
     }
@@ -240,9 +239,9 @@ fn own_members(group: &GroupView) -> [(&'static str, Member<'_>); 4] {
     ]
 }
 
-fn metric(piece: &Piece, row: usize, kind: Kind) -> Metric<'_> {
-    let labels = labels_of(piece.block(row));
-    match piece.value(row) {
+fn metric(series: SeriesView<'_>, kind: Kind) -> Metric<'_> {
+    let labels = labels_of(series.block);
+    match series.value {
         RowValue::Number(value) => Metric::Number { labels, value: format_f64_signed(value) },
         RowValue::Summary(summary) => summary_object(labels, summary),
         // The stock gateway shows nothing of a gauge histogram.

@@ -14,9 +14,9 @@ use flate2::bufread::MultiGzDecoder;
 use futures_core::Stream;
 use tokio::time::{Instant, timeout_at};
 
+use super::admission::{Quota, Share};
 use super::connection::{ReadingBody, Watch};
 use super::head::Expectation;
-use crate::telemetry::limits::{Quota, Share};
 
 /// Why a body was not read.
 #[derive(Debug, thiserror::Error)]
@@ -266,7 +266,7 @@ mod tests {
     }
 
     fn inflated(body: Vec<u8>, encoding: Encoding) -> Result<Vec<u8>, String> {
-        let quota = Telemetry::new(true).unwrap().limits().quota(Limit::BodyBytesInFlight, 1 << 20);
+        let quota = Quota::new(Limit::BodyBytesInFlight, 1 << 20, Telemetry::new(true).unwrap().limits());
         let mut share = quota.take(0).unwrap();
         inflate(body.into(), encoding, 100, &mut share)
             .map(|bytes| bytes.to_vec())

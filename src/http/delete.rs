@@ -23,6 +23,6 @@ async fn accept(state: &State, request: &HttpRequest, group: GroupPath<'_>) -> H
         Ok(key) => key,
         Err(error) => return answer::error(StatusCode::BAD_REQUEST, error),
     };
-    let deleted = state.gateway.delete(&grouping, key).wait().await;
-    answer::concluded(StatusCode::ACCEPTED, state.gateway.count_key(deleted))
+    let deleted = state.gateway.delete(&grouping, key);
+    answer::concluded(StatusCode::ACCEPTED, state.gateway.done(deleted).await)
 }

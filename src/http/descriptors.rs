@@ -10,7 +10,7 @@ use std::thread::available_parallelism;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
-use crate::config::limits::most;
+use crate::config::unlimited::most;
 
 /// What is open from the start where the system does not say: input, output and errors.
 const INHERITED: u64 = 3;

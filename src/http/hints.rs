@@ -11,10 +11,9 @@ use bumpalo::Bump;
 use super::body::{self, Encoding};
 use crate::exposition::negotiation::Offers;
 use crate::exposition::protobuf::{Shape, shape};
-use crate::exposition::{ending, openmetrics, text};
-use crate::gateway::{BodyFormat, Gateway, PushError};
+use crate::exposition::{BodyFormat, ParseError, Reading, ending};
+use crate::gateway::Gateway;
 use crate::message::quote;
-use crate::model::labels::EmptyLabels;
 
 const REMOTE_WRITE: &str = "this is a remote write request: remote_write belongs to a server that receives it, such as \
     a Prometheus with --web.enable-remote-write-receiver at /api/v1/write";
@@ -66,21 +65,9 @@ pub(super) struct Unread<'a> {
     /// As what it was read.
     pub(super) format: BodyFormat,
     /// What was wrong then.
-    pub(super) error: &'a PushError,
+    pub(super) error: &'a ParseError,
     /// The formats that the gateway reads.
     pub(super) offers: Offers,
-}
-
-impl Unread<'_> {
-    /// Whether the body ended too early for the parser.
-    fn is_unfinished(&self) -> bool {
-        let message = match self.error {
-            PushError::Text(error) => &error.message,
-            PushError::OpenMetrics(error) => &error.message,
-            _ => return false,
-        };
-        message == ending::UNFINISHED
-    }
 }
 
 /// What follows the error of the parser: nothing, or a semicolon, a blank and the hint.
@@ -272,7 +259,7 @@ fn of_lines(unread: &Unread<'_>, gateway: &Gateway) -> Option<&'static str> {
         return Some(CARRIAGE_RETURNS);
     }
     let is_cut_comment = ending::ends_in_comment(body);
-    if !is_cut_comment && gateway.requires_final_newline() && unread.is_unfinished() {
+    if !is_cut_comment && gateway.requires_final_newline() && unread.error.is_unfinished() {
         return Some(CUT_SAMPLE);
     }
     if memchr::memchr(b'\n', body).is_none() {
@@ -299,16 +286,11 @@ fn is_text_byte(byte: u8) -> bool {
 /// Another format in which the body would be read.
 fn of_format(unread: &Unread<'_>, gateway: &Gateway) -> Option<&'static str> {
     let Unread { body, format, offers, .. } = *unread;
-    let (names, limits) = (gateway.names(), gateway.push_limits());
-    let is_openmetrics = || {
-        has_marks_of_openmetrics(body)
-            && openmetrics::parse_within(body, names, limits, EmptyLabels::Kept, &Bump::new()).is_ok()
-    };
-    let is_text = || {
-        let arena = Bump::new();
-        text::parse_within(body, names, limits, EmptyLabels::Kept, &arena)
-            .is_ok_and(|body| !body.families.is_empty())
-    };
+    let reading = Reading { limits: gateway.push_limits(), ..Reading::unlimited(gateway.names()) };
+    let families_as =
+        |format: BodyFormat| format.parse(body, &reading, &Bump::new()).ok().map(|body| body.families.len());
+    let is_openmetrics = || has_marks_of_openmetrics(body) && families_as(BodyFormat::OpenMetrics).is_some();
+    let is_text = || families_as(BodyFormat::Text).is_some_and(|families| families > 0);
     match (format, offers) {
         (BodyFormat::Text | BodyFormat::Protobuf, Offers::All) if is_openmetrics() => Some(OPENMETRICS),
         (BodyFormat::Text, Offers::Stock) if is_openmetrics() => Some(OPENMETRICS_AS_TEXT),

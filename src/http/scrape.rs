@@ -12,7 +12,7 @@ use super::State;
 use super::stream;
 use crate::exposition::negotiation::{Compression, Format};
 use crate::gateway::Gateway;
-use crate::gateway::scrape::{CHUNK_CAPACITY, ReceiverGone};
+use crate::gateway::source::{CHUNK_CAPACITY, ReceiverGone};
 
 /// Scrapes of up to this many series are written where they were asked for: that takes less time
 /// than handing them to another thread and back.

@@ -4,7 +4,7 @@
 //! it, and encrypts it under the configuration of that moment, where actix-web binds a socket to one for good.
 
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,18 +19,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::MissedTickBehavior;
 
 use super::closing::Closing;
-use super::connection::{self, Watched};
+use super::connection::{self, Admitted, Watched};
 use super::{State, auth, dispatch, tls};
-use crate::config::limits::longest;
+use crate::config::unlimited::longest;
 
 /// How long a connection may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often the gateway looks whether the next scrape can be prepared.
 const PREPARE_INTERVAL: Duration = Duration::from_millis(250);
-
-/// A connection that was let in, and where it comes from.
-pub(super) type Admitted<S> = (Watched<S>, Option<SocketAddr>);
 
 /// Serves on these sockets, with TLS if that is configured, until the server is told to stop; requests in
 /// flight then have `shutdown_timeout` to end.

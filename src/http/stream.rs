@@ -13,11 +13,12 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Instant, timeout_at};
 
+use super::admission::Share;
 use super::{State, answer};
-use crate::config::limits::longest;
-use crate::gateway::scrape::ReceiverGone;
+use crate::config::unlimited::longest;
+use crate::gateway::source::ReceiverGone;
 use crate::model::limits::Limit;
-use crate::telemetry::limits::{Limits, Share};
+use crate::telemetry::limits::LimitMetrics;
 
 /// Chunks that wait for the client before the writer does.
 const QUEUED_CHUNKS: usize = 4;
@@ -94,7 +95,7 @@ struct Chunks {
     receiver: mpsc::Receiver<Bytes>,
     is_whole: Arc<AtomicBool>,
     is_late: Arc<AtomicBool>,
-    limits: Limits,
+    limits: LimitMetrics,
     _share: Arc<Share>,
 }
 

@@ -14,6 +14,8 @@ use crate::model::labels::EmptyLabels;
 use crate::model::limits::{Limit, PushLimits, TooMuch};
 use crate::model::name::is_unusable_label_name;
 use crate::model::native_histogram::Encoded;
+#[cfg(test)]
+use crate::model::native_histogram::{EncodedBuckets, Span};
 use crate::model::summary::Quantile;
 
 /// A parsed body.
@@ -189,14 +191,13 @@ fn follow<T>(items: &[Linked<T>], chain: Chain) -> impl Iterator<Item = (u32, &T
 }
 
 impl<'a> Body<'a> {
-    /// An empty body with room for what a text of `bytes` bytes typically holds.
-    pub fn with_capacity_for(bytes: usize) -> Body<'a> {
-        let samples = bytes / 48 + 8;
+    /// An empty body with room for so many series, and labels of them.
+    pub fn with_capacity(series: usize, labels: usize) -> Body<'a> {
         Body {
             families: Vec::with_capacity(8),
-            series: Vec::with_capacity(samples),
+            series: Vec::with_capacity(series),
             composites: Vec::new(),
-            labels: Vec::with_capacity(samples),
+            labels: Vec::with_capacity(labels),
             buckets: Vec::new(),
             quantiles: Vec::new(),
             natives: Vec::new(),
@@ -233,6 +234,37 @@ impl<'a> Body<'a> {
     /// The series of a family with their handles.
     pub fn handles_of(&self, family: &Family<'a>) -> impl Iterator<Item = (u32, &Series)> {
         follow(&self.series, family.series)
+    }
+
+    /// How much memory the body takes, in bytes.
+    #[cfg(test)]
+    pub(crate) fn size(&self) -> usize {
+        let native = |encoded: &Encoded| {
+            let of = |side: &EncodedBuckets| {
+                side.spans.capacity() * size_of::<Span>()
+                    + (side.deltas.capacity() + side.counts.capacity()) * 8
+            };
+            size_of::<Encoded>() + of(&encoded.negative) + of(&encoded.positive)
+        };
+        self.families.capacity() * size_of::<Family<'_>>()
+            + self.series.capacity() * size_of::<Linked<Series>>()
+            + self.composites.capacity() * size_of::<Composite>()
+            + self.labels.capacity() * size_of::<Label<'_>>()
+            + self.buckets.capacity() * size_of::<Linked<Bucket>>()
+            + self.quantiles.capacity() * size_of::<Linked<Quantile>>()
+            + self.natives.iter().map(native).sum::<usize>()
+            + self.exemplars.size()
+            + self.starts.size()
+    }
+
+    /// How many bytes the names and values of the labels of all series have.
+    pub fn label_bytes(&self) -> usize {
+        self.labels.iter().map(|label| label.name.len() + label.escaped_value.len()).sum()
+    }
+
+    /// How many labels all series and exemplars have.
+    pub fn label_count(&self) -> usize {
+        self.labels.len()
     }
 
     /// Says that nothing more will be added.

@@ -64,7 +64,8 @@ impl RunningCount {
         *self = self.plus(count.into());
     }
 
-    /// Both counts together.
+    /// Both counts together: the same whichever comes first. Whole numbers are added exactly, in any order, beyond
+    /// `u64` too; numbers with a fraction as precisely as [`Sum::merge`] does.
     pub fn plus(self, other: RunningCount) -> RunningCount {
         match (self, other) {
             (RunningCount::Int(a), RunningCount::Int(b)) if a.checked_add(b).is_some() => {
@@ -99,6 +100,8 @@ impl From<Count> for RunningCount {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::groupings::{choices, is_close, merged_anyhow};
+    use proptest::prelude::*;
 
     fn running(counts: &[Count]) -> Count {
         let mut total = RunningCount::ZERO;
@@ -130,5 +133,43 @@ mod tests {
         counts.extend([Count::Int(1); 1000]);
         assert_eq!(running(&counts), Count::Float(9_007_199_254_741_992.0));
         assert_eq!(running(&[Count::Float(1.7e308), Count::Float(1.7e308)]), Count::Float(f64::MAX));
+    }
+
+    fn plus(count: &mut RunningCount, other: &RunningCount) {
+        *count = count.plus(*other);
+    }
+
+    proptest! {
+        #[test]
+        fn whole_numbers_are_exact_in_any_grouping(
+            counts in prop::collection::vec(prop_oneof![0..100u64, any::<u64>()], 1..20),
+            choices in choices(),
+        ) {
+            let exact: u128 = counts.iter().map(|count| u128::from(*count)).sum();
+            let merged = merged_anyhow(counts.into_iter().map(RunningCount::Int).collect(), &choices, plus);
+            match u64::try_from(exact) {
+                Ok(exact) => prop_assert_eq!(merged, RunningCount::Int(exact)),
+                Err(_) => {
+                    let high = exact as f64;
+                    let low = (exact as i128 - high as i128) as f64;
+                    prop_assert_eq!(merged, RunningCount::Float(Sum::from_parts((high, low))));
+                }
+            }
+        }
+
+        #[test]
+        fn numbers_with_a_fraction_are_close_in_any_grouping(
+            counts in prop::collection::vec(
+                prop_oneof![any::<u64>().prop_map(Count::Int), (0.0..1e18f64).prop_map(Count::Float)], 1..20),
+            choices in choices(),
+        ) {
+            let merged = merged_anyhow(counts.iter().map(|count| (*count).into()).collect(), &choices, plus);
+            prop_assert!(is_close(merged.value().as_f64(), running(&counts).as_f64()));
+            prop_assert_eq!(merged.value().is_float(), running(&counts).is_float());
+            for pair in counts.windows(2) {
+                let (a, b) = (RunningCount::from(pair[0]), RunningCount::from(pair[1]));
+                prop_assert_eq!(a.plus(b), b.plus(a));
+            }
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! Exemplars: single observations that stand for many, such as one request with the id of its trace.
 
-use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
 use crate::model::by_series::BySeries;
@@ -48,7 +47,8 @@ impl Place {
     /// The order in which a series has its exemplars.
     fn order(&self, other: &Place) -> Ordering {
         match (self, other) {
-            (Place::Bucket(a), Place::Bucket(b)) => a.total_cmp(b),
+            // Bounds that are equal are the same bucket, such as 0 and -0.
+            (Place::Bucket(a), Place::Bucket(b)) => (a + 0.0).total_cmp(&(b + 0.0)),
             (a, b) => a.rank().cmp(&b.rank()),
         }
     }
@@ -72,28 +72,29 @@ impl Exemplars {
         self.set(series, pushed);
     }
 
-    /// Adds exemplars to those of a series. A value or bucket keeps its newest, a native histogram the
-    /// [`MAX_NATIVE`] newest. None counts as newer than `now`, in nanoseconds since the epoch: one from a
-    /// clock that is fast would stay for good.
+    /// Adds exemplars to those of a series: those of a push, or those that another state of the series has. A value or
+    /// bucket keeps its newest, a native histogram the [`MAX_NATIVE`] newest. No exemplar counts as newer than `now`,
+    /// in nanoseconds since the epoch: one from a clock that is fast would stay for good.
+    ///
+    /// Which exemplars a series has in the end depends neither on the order in which they are added nor on how they
+    /// are grouped, for the same `now`. Those of a native histogram are listed in the order in which they came.
     pub fn add(&mut self, series: u32, pushed: Vec<Placed>, now: i64) {
         let is_native = |placed: &Placed| placed.place == Place::Native;
         let (mut natives, mut others): (Vec<Placed>, Vec<Placed>) =
             self.of(series).cloned().partition(is_native);
-        let (pushed_natives, mut pushed): (Vec<Placed>, Vec<Placed>) =
+        let (mut pushed_natives, mut pushed): (Vec<Placed>, Vec<Placed>) =
             pushed.into_iter().partition(is_native);
-        keep_newest(&mut natives, now);
-        // What a client pushes again is no other one.
-        let is_new = |placed: &Placed| !natives.contains(placed);
-        let mut new: Vec<Placed> = pushed_natives.into_iter().filter(is_new).collect();
-        natives.append(&mut new);
-        keep_newest(&mut natives, now);
+        let kept = newest(&exemplars_of(&natives), &exemplars_of(&pushed_natives), now);
+        natives.append(&mut pushed_natives);
+        let mut at = 0..;
+        natives.retain(|_| at.next().is_some_and(|at| kept.contains(&at)));
 
         others.append(&mut pushed);
         others.sort_by(|a, b| a.place.order(&b.place));
         let mut all: Vec<Placed> = Vec::with_capacity(others.len() + natives.len());
         for placed in others {
             match all.last_mut().filter(|last| last.place == placed.place) {
-                Some(last) if last.observed_at(now) <= placed.observed_at(now) => *last = placed,
+                Some(last) if last.exemplar.age(&placed.exemplar, now).is_lt() => *last = placed,
                 Some(_) => {}
                 None => all.push(placed),
             }
@@ -103,21 +104,55 @@ impl Exemplars {
     }
 }
 
-impl Placed {
-    /// When it was observed, as far as that can be.
-    fn observed_at(&self, now: i64) -> Option<i64> {
-        self.exemplar.at.map(|at| at.min(now))
+impl Exemplar {
+    /// Orders exemplars from the oldest to the newest, so that only the same exemplar is equal. A time after `now`
+    /// counts as `now`, but as older than `now` itself. Of two of the same time the one with the larger value counts as
+    /// newer.
+    fn age(&self, other: &Exemplar, now: i64) -> Ordering {
+        let time = |exemplar: &Exemplar| (exemplar.at.map(|at| at.min(now)), Reverse(exemplar.at));
+        time(self)
+            .cmp(&time(other))
+            .then_with(|| self.value.total_cmp(&other.value))
+            .then_with(|| self.block.cmp(&other.block))
     }
 }
 
-/// Keeps the [`MAX_NATIVE`] newest, in their order.
-fn keep_newest(exemplars: &mut Vec<Placed>, now: i64) {
-    let Some(excess) = exemplars.len().checked_sub(MAX_NATIVE).filter(|excess| *excess > 0) else { return };
-    let mut by_age: Vec<usize> = (0..exemplars.len()).collect();
-    by_age.sort_by_key(|at| exemplars[*at].observed_at(now));
-    let gone: HashSet<usize> = by_age.into_iter().take(excess).collect();
-    let mut at = 0..;
-    exemplars.retain(|_| at.next().is_some_and(|at| !gone.contains(&at)));
+fn exemplars_of(placed: &[Placed]) -> Vec<&Exemplar> {
+    placed.iter().map(|placed| &*placed.exemplar).collect()
+}
+
+/// Where among the present exemplars of a native histogram and more the [`MAX_NATIVE`] newest are, in ascending order.
+///
+/// What a client pushes again is the same exemplar. Only within one push, or one state, a repeated one counts again.
+fn newest(present: &[&Exemplar], more: &[&Exemplar], now: i64) -> Vec<usize> {
+    struct Candidate<'a> {
+        at: usize,
+        exemplar: &'a Exemplar,
+        /// How many same ones come before it on its side.
+        copy: usize,
+    }
+    let mut all: Vec<Candidate<'_>> = Vec::with_capacity(present.len() + more.len());
+    for side in [present, more] {
+        let start = all.len();
+        all.extend((start..).zip(side).map(|(at, exemplar)| Candidate { at, exemplar, copy: 0 }));
+        let side = &mut all[start..];
+        side.sort_by(|a, b| b.exemplar.age(a.exemplar, now));
+        for at in 1..side.len() {
+            if side[at].exemplar.age(side[at - 1].exemplar, now).is_eq() {
+                side[at].copy = side[at - 1].copy + 1;
+            }
+        }
+    }
+    let order = |a: &Candidate<'_>, b: &Candidate<'_>| {
+        b.exemplar.age(a.exemplar, now).then_with(|| a.copy.cmp(&b.copy))
+    };
+    // Of equal ones the present one comes first, and stays.
+    all.sort_by(order);
+    all.dedup_by(|next, kept| order(next, kept).is_eq());
+    all.truncate(MAX_NATIVE);
+    let mut places: Vec<usize> = all.iter().map(|candidate| candidate.at).collect();
+    places.sort_unstable();
+    places
 }
 
 /// How many more exemplars a series has once these are added to those that are `present`; see
@@ -126,18 +161,14 @@ pub fn added(present: &[(u32, Placed)], pushed: impl Iterator<Item = (Place, Exe
     let start = present.partition_point(|(_, placed)| placed.place != Place::Native);
     let (others, natives) = present.split_at(start);
     let mut places: Vec<Place> = others.iter().map(|(_, placed)| placed.place).collect();
-    let mut kept = natives.len().min(MAX_NATIVE);
-    for (place, exemplar) in pushed {
-        match place {
-            Place::Native => {
-                kept += usize::from(natives.iter().all(|(_, placed)| *placed.exemplar != exemplar))
-            }
-            _ => places.push(place),
-        }
-    }
+    let (pushed_natives, pushed): (Vec<_>, Vec<_>) = pushed.partition(|(place, _)| *place == Place::Native);
+    places.extend(pushed.iter().map(|(place, _)| *place));
     places.sort_by(Place::order);
     places.dedup();
-    (places.len() + kept.min(MAX_NATIVE)) as i64 - present.len() as i64
+    let natives: Vec<&Exemplar> = natives.iter().map(|(_, placed)| &*placed.exemplar).collect();
+    let pushed_natives: Vec<&Exemplar> = pushed_natives.iter().map(|(_, exemplar)| exemplar).collect();
+    let kept = newest(&natives, &pushed_natives, i64::MAX).len();
+    (places.len() + kept) as i64 - present.len() as i64
 }
 
 /// The exemplar of a counter, among those of its series.
@@ -197,6 +228,8 @@ impl<'a> OfBuckets<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::groupings::{choices, merged_anyhow, merged_in_groups};
+    use proptest::prelude::*;
 
     fn placed(place: Place, value: f64, at: i64) -> Placed {
         Placed { place, exemplar: Arc::new(Exemplar { block: "{}".into(), value, at: Some(at) }) }
@@ -258,5 +291,105 @@ mod tests {
         assert_eq!(shown(true, &[5.0, 1.0, 3.0]), [Some(1.5), Some(0.5), None]);
         let bounds = [1.0, 2.0, 5.0, 7.0, f64::INFINITY];
         assert_eq!(shown(false, &bounds), [Some(0.5), Some(1.8), None, None, Some(9.0)]);
+    }
+
+    #[test]
+    fn what_is_pushed_again_takes_no_second_place() {
+        let mut all = Exemplars::default();
+        for _ in 0..3 {
+            all.add(0, vec![placed(Place::Native, f64::NAN, 1), placed(Place::Native, 2.0, 1)], 100);
+        }
+        assert_eq!(all.iter().len(), 2);
+        let again = || (Place::Native, placed(Place::Native, 5.0, 1).exemplar.as_ref().clone());
+        assert_eq!(added(all.slice(0), [again()].into_iter()), 1);
+        all.add(0, vec![placed(Place::Native, 5.0, 1)], 100);
+        assert_eq!((all.iter().len(), added(all.slice(0), [again()].into_iter())), (3, 0));
+    }
+
+    /// The time until which exemplars are no later than now.
+    const NOW: i64 = 6;
+
+    fn pushes() -> impl Strategy<Value = Vec<Vec<Placed>>> {
+        let places = vec![
+            Place::Value,
+            Place::Bucket(0.0),
+            Place::Bucket(-0.0),
+            Place::Bucket(f64::INFINITY),
+            Place::Native,
+            Place::Native,
+            Place::Native,
+            Place::Native,
+        ];
+        let values = prop::sample::select(vec![0.0, 1.0, f64::NAN]);
+        let blocks = prop::sample::select(vec!["{}", "{trace=\"1\"}"]);
+        let exemplar = (prop::sample::select(places), prop::option::of(0..9i64), values, blocks);
+        let exemplar = exemplar.prop_map(|(place, at, value, block)| Placed {
+            place,
+            exemplar: Arc::new(Exemplar { block: block.into(), value, at }),
+        });
+        prop::collection::vec(prop::collection::vec(exemplar, 0..8), 1..8)
+    }
+
+    fn state(push: &[Placed]) -> Exemplars {
+        let mut exemplars = Exemplars::default();
+        exemplars.add(0, push.to_vec(), NOW);
+        exemplars
+    }
+
+    fn merge(exemplars: &mut Exemplars, later: &Exemplars) {
+        exemplars.add(0, later.of(0).cloned().collect(), NOW);
+    }
+
+    fn texts<'a>(exemplars: impl Iterator<Item = &'a Placed>) -> Vec<String> {
+        let text = |placed: &Placed| format!("{placed:?}").replace("Bucket(-0.0)", "Bucket(0.0)");
+        exemplars.map(text).collect()
+    }
+
+    fn sorted(mut texts: Vec<String>) -> Vec<String> {
+        texts.sort();
+        texts
+    }
+
+    /// Which of all pushed exemplars stay: of each place, the newest. One is as often there as the push has it that
+    /// repeats it most.
+    fn kept(pushes: &[Vec<Placed>]) -> Vec<String> {
+        let mut all: Vec<(&Placed, String, usize)> = Vec::new();
+        for push in pushes {
+            let texts = texts(push.iter());
+            for (at, placed) in push.iter().enumerate() {
+                let copy = texts[..at].iter().filter(|text| **text == texts[at]).count();
+                all.push((placed, texts[at].clone(), copy));
+            }
+        }
+        all.sort_by(|a, b| b.0.exemplar.age(&a.0.exemplar, NOW).then(a.2.cmp(&b.2)));
+        let (mut kept, mut taken) = (Vec::new(), Vec::new());
+        for (placed, text, copy) in all {
+            let room = if placed.place == Place::Native { MAX_NATIVE } else { 1 };
+            let is_new = !kept.contains(&(text.clone(), copy));
+            if is_new && taken.iter().filter(|place| **place == placed.place).count() < room {
+                kept.push((text, copy));
+                taken.push(placed.place);
+            }
+        }
+        sorted(kept.into_iter().map(|(text, _)| text).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_and_grouping_keeps_the_same(pushes in pushes(), choices in choices()) {
+            let mut pushed = Exemplars::default();
+            for push in &pushes {
+                let more = push.iter().map(|placed| (placed.place, placed.exemplar.as_ref().clone()));
+                let (before, more) = (pushed.iter().len() as i64, added(pushed.slice(0), more));
+                pushed.add(0, push.clone(), NOW);
+                prop_assert_eq!(pushed.iter().len() as i64, before + more);
+            }
+            prop_assert_eq!(sorted(texts(pushed.of(0))), kept(&pushes));
+            let states: Vec<Exemplars> = pushes.iter().map(|push| state(push)).collect();
+            let grouped = merged_in_groups(states.clone(), &choices, merge);
+            prop_assert_eq!(texts(grouped.of(0)), texts(pushed.of(0)));
+            let anyhow = merged_anyhow(states, &choices, merge);
+            prop_assert_eq!(sorted(texts(anyhow.of(0))), kept(&pushes));
+        }
     }
 }

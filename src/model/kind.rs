@@ -86,17 +86,6 @@ impl Kind {
         }
     }
 
-    /// Whether pushes to a family of this kind and name add up rather than replace each other.
-    ///
-    /// An untyped `*_total` adds, because shell users write no `# TYPE` line for their counters.
-    pub fn adds(self, family_name: &str) -> bool {
-        match self {
-            Kind::Counter | Kind::Summary | Kind::Histogram => true,
-            Kind::Untyped => family_name.ends_with("_total"),
-            Kind::Gauge | Kind::GaugeHistogram | Kind::Info | Kind::StateSet => false,
-        }
-    }
-
     /// The type of a family of this type after a push of type `pushed`, where both are the same to the
     /// formats that are older than OpenMetrics. `None` where they are not.
     pub fn joined(self, pushed: Kind) -> Option<Kind> {
@@ -105,19 +94,6 @@ impl Kind {
         } else {
             // What not everyone calls an info or a state set is a plain gauge.
             (self.classic() == pushed.classic()).then_some(self.classic())
-        }
-    }
-
-    /// The same with untyped and typed standing for each other: shell users write no `# TYPE` line, other
-    /// clients of the same metric do. That needs values that are stored alike and meet alike. `None` where
-    /// the types conflict.
-    pub fn reconciled(self, family_name: &str, pushed: Kind) -> Option<Kind> {
-        let is_alike = self.form() == pushed.form() && self.adds(family_name) == pushed.adds(family_name);
-        match (self, pushed) {
-            (Kind::Untyped, typed) | (typed, Kind::Untyped) if typed != Kind::Untyped => {
-                is_alike.then_some(typed.classic())
-            }
-            _ => self.joined(pushed),
         }
     }
 

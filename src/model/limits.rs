@@ -1,93 +1,70 @@
-//! How much there may be of anything: what a push may hold, and what the store may.
+//! The limits of what a push and the store may hold.
 
-/// Everything that is limited. The name is that of the setting, and of the label of the metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
+/// Declares [`Limit`] with the setting of each.
+macro_rules! limits {
+    ($($(#[$about:meta])* $Limit:ident = $setting:literal,)*) => {
+        /// Everything that is limited.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Limit {
+            $($(#[$about])* $Limit,)*
+        }
+
+        impl Limit {
+            /// All of them, in the order of their positions.
+            pub const ALL: [Limit; [$(Limit::$Limit),*].len()] = [$(Limit::$Limit),*];
+
+            /// The dotted key of the setting.
+            pub fn setting(self) -> &'static str {
+                match self {
+                    $(Limit::$Limit => $setting,)*
+                }
+            }
+        }
+    };
+}
+
+limits! {
     /// Open connections.
-    Connections,
+    Connections = "limits.connections",
     /// Requests that are being answered.
-    RequestsInFlight,
+    RequestsInFlight = "limits.requests_in_flight",
     /// Scrapes and other large answers that are being sent.
-    ScrapesInFlight,
+    ScrapesInFlight = "limits.scrapes_in_flight",
     /// Bytes of large bodies that are being read and parsed.
-    BodyBytesInFlight,
+    BodyBytesInFlight = "limits.body_bytes_in_flight",
     /// The body of one push.
-    MaxBodyBytes,
+    MaxBodyBytes = "web.max_body_bytes",
     /// The time for the head of a request.
-    HeadTimeout,
+    HeadTimeout = "limits.head_timeout",
     /// The time for the body of a request.
-    BodyTimeout,
+    BodyTimeout = "limits.body_timeout",
     /// The time for reading an answer.
-    SendTimeout,
+    SendTimeout = "limits.send_timeout",
     /// Samples in one push.
-    SamplesPerPush,
+    SamplesPerPush = "limits.samples_per_push",
     /// Labels of all series in one push.
-    LabelPairsPerPush,
+    LabelPairsPerPush = "limits.label_pairs_per_push",
     /// The length of a metric or label name.
-    NameLength,
+    NameLength = "limits.name_length",
     /// The length of a label value.
-    LabelValueLength,
+    LabelValueLength = "limits.label_value_length",
     /// The labels of a group.
-    GroupingLabels,
+    GroupingLabels = "limits.grouping_labels",
     /// Series in all groups.
-    Series,
+    Series = "limits.series",
     /// Series in one group.
-    SeriesPerGroup,
+    SeriesPerGroup = "limits.series_per_group",
     /// Groups.
-    Groups,
+    Groups = "limits.groups",
     /// The size of everything that is kept.
-    StoreBytes,
+    StoreBytes = "limits.store_bytes",
 }
 
 impl Limit {
-    /// All of them, in the order of their positions.
-    pub const ALL: [Limit; 17] = [
-        Limit::Connections,
-        Limit::RequestsInFlight,
-        Limit::ScrapesInFlight,
-        Limit::BodyBytesInFlight,
-        Limit::MaxBodyBytes,
-        Limit::HeadTimeout,
-        Limit::BodyTimeout,
-        Limit::SendTimeout,
-        Limit::SamplesPerPush,
-        Limit::LabelPairsPerPush,
-        Limit::NameLength,
-        Limit::LabelValueLength,
-        Limit::GroupingLabels,
-        Limit::Series,
-        Limit::SeriesPerGroup,
-        Limit::Groups,
-        Limit::StoreBytes,
-    ];
-
-    /// The name of the limit.
+    /// The key of the setting without its table, which is also the value of the label `limit`.
     pub fn name(self) -> &'static str {
-        match self {
-            Limit::Connections => "connections",
-            Limit::RequestsInFlight => "requests_in_flight",
-            Limit::ScrapesInFlight => "scrapes_in_flight",
-            Limit::BodyBytesInFlight => "body_bytes_in_flight",
-            Limit::MaxBodyBytes => "max_body_bytes",
-            Limit::HeadTimeout => "head_timeout",
-            Limit::BodyTimeout => "body_timeout",
-            Limit::SendTimeout => "send_timeout",
-            Limit::SamplesPerPush => "samples_per_push",
-            Limit::LabelPairsPerPush => "label_pairs_per_push",
-            Limit::NameLength => "name_length",
-            Limit::LabelValueLength => "label_value_length",
-            Limit::GroupingLabels => "grouping_labels",
-            Limit::Series => "series",
-            Limit::SeriesPerGroup => "series_per_group",
-            Limit::Groups => "groups",
-            Limit::StoreBytes => "store_bytes",
-        }
-    }
-
-    /// The setting, with its table.
-    pub fn setting(self) -> String {
-        let table = if self == Limit::MaxBodyBytes { "web" } else { "limits" };
-        format!("{table}.{}", self.name())
+        let setting = self.setting();
+        setting.split_once('.').map_or(setting, |(_, key)| key)
     }
 }
 

@@ -3,51 +3,28 @@
 //! Turning a body into a push is a pure function of the body, the grouping and the configuration.
 //! A [`Push`] owns its data, so that it can wait in a queue.
 
+mod checks;
 mod created;
 mod labels;
 mod prepare;
 mod session;
-
-use std::num::NonZeroU32;
+pub mod value;
 
 pub use session::Session;
+pub use value::{NativeAt, Span, Value};
 
 use crate::model::by_series::BySeries;
-use crate::model::count::Count;
 use crate::model::exemplar::{self, Place};
 use crate::model::histogram::Bucket;
 use crate::model::kind::Kind;
+use crate::model::merge::Merge;
 use crate::model::native_histogram::NativeHistogram;
-use crate::model::rules::describe;
+use crate::model::refusal::describe;
 use crate::model::summary::Quantile;
 
 /// The names of the families that the gateway keeps for every group. Pushed families of these names
 /// are ignored.
 pub const GROUP_FAMILIES: [&str; 2] = ["push_time_seconds", "push_failure_time_seconds"];
-
-/// A range within one of the vectors of a [`Push`].
-#[derive(Clone, Copy, Debug)]
-pub struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    fn of<T>(self, items: &[T]) -> &[T] {
-        &items[self.start as usize..self.end as usize]
-    }
-}
-
-/// Where in a [`Push`] a native histogram is. Counted from 1, so that having none takes no room.
-#[derive(Clone, Copy, Debug)]
-pub struct NativeAt(NonZeroU32);
-
-impl NativeAt {
-    fn push(all: &mut Vec<NativeHistogram>, native: NativeHistogram) -> NativeAt {
-        all.push(native);
-        NativeAt(NonZeroU32::new(all.len() as u32).unwrap_or(NonZeroU32::MAX))
-    }
-}
 
 /// A checked push.
 #[derive(Debug)]
@@ -82,8 +59,8 @@ pub struct Family {
     name: Span,
     /// The type.
     pub kind: Kind,
-    /// Whether its values add to what is there.
-    pub adds: bool,
+    /// How its values meet what is there.
+    pub merge: Merge,
     help: Option<Span>,
     unit: Option<Span>,
     series: Span,
@@ -97,33 +74,6 @@ pub struct Series {
     pub value: Value,
     /// Where in a text body the series begins, in bytes.
     pub offset: Option<u32>,
-}
-
-/// The pushed value of one series.
-#[derive(Clone, Copy, Debug)]
-pub enum Value {
-    /// A counter, gauge or untyped value.
-    Number(f64),
-    /// A summary.
-    Summary {
-        /// The sum of the observations.
-        sum: f64,
-        /// The number of observations.
-        count: Count,
-        /// See [`Push::quantiles`].
-        quantiles: Span,
-    },
-    /// A histogram.
-    Histogram {
-        /// The sum of the observations.
-        sum: f64,
-        /// The number of observations.
-        total: Count,
-        /// See [`Push::buckets`].
-        buckets: Span,
-        /// See [`Push::native`].
-        native: Option<NativeAt>,
-    },
 }
 
 impl Push {
@@ -222,7 +172,7 @@ impl Push {
 
     /// The native part of a histogram.
     pub fn native(&self, at: Option<NativeAt>) -> Option<&NativeHistogram> {
-        self.natives.get(at?.0.get() as usize - 1)
+        at?.of(&self.natives)
     }
 
     /// The quantiles of a summary.

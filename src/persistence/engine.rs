@@ -33,6 +33,13 @@ pub trait Engine: std::fmt::Debug + Send {
     /// When it may not be kept. [`Engine::recover`] must succeed then before the next commit.
     fn commit(&mut self, difference: &Difference, latest: i64) -> Result<Committed, CommitError>;
 
+    /// Makes ready to recover, after a failure. Costs little where that is not possible yet.
+    ///
+    /// # Errors
+    ///
+    /// When it is not.
+    fn prepare_recovery(&mut self) -> Result<(), CommitError>;
+
     /// Brings what is kept in line with everything that there is, after a failure. `since` is what has changed since
     /// the commit that failed.
     ///
@@ -67,7 +74,7 @@ pub struct Written {
     pub bytes: u64,
 }
 
-/// Why a commit failed. Nothing of it counts.
+/// Why a commit failed. Whether it is kept all the same is in doubt.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct CommitError {

@@ -34,14 +34,9 @@ pub struct Kept {
 
 impl Kept {
     fn take(&mut self, difference: &Difference) {
-        for versions in &difference.groups {
-            if let Some(before) = &versions.before {
-                self.groups.remove(&before.epoch);
-            }
-            if let Some(after) = &versions.after {
-                self.groups.insert(after.epoch, after.clone());
-            }
-        }
+        self.groups.retain(|epoch, _| !difference.gone.contains(epoch));
+        let changed = difference.groups.iter().map(|versions| &versions.after);
+        self.groups.extend(changed.map(|group| (group.epoch, group.clone())));
         for (name, kind) in &difference.names {
             match kind {
                 Some(kind) => self.names.insert(name.clone(), *kind),
@@ -123,6 +118,10 @@ impl Engine for Memory {
         } else {
             Ok(Committed::Kept(Written::default()))
         }
+    }
+
+    fn prepare_recovery(&mut self) -> Result<(), CommitError> {
+        Ok(())
     }
 
     fn recover(&mut self, state: &State, _since: &Difference, latest: i64) -> Result<Written, CommitError> {

@@ -3,8 +3,11 @@
 mod batch;
 mod changes;
 pub mod disk;
+pub mod error;
 pub mod file;
+pub mod format;
 mod load;
+pub mod tables;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +19,9 @@ use crate::persistence::engine::{CommitError, Committed, Engine, Written};
 use crate::persistence::redb::batch::Batch;
 use crate::persistence::redb::changes::Layout;
 use crate::persistence::redb::disk::Disk;
-use crate::persistence::redb::file::{History, OpenError, StoreFile, Usage, WriteError};
+use crate::persistence::redb::error::{OpenError, WriteError};
+use crate::persistence::redb::file::{StoreFile, Usage};
+use crate::persistence::redb::tables::History;
 use crate::progress::Steps;
 use crate::store::Store;
 use crate::store::difference::{Difference, State};
@@ -48,8 +53,8 @@ struct Doubt {
 
 impl Doubt {
     fn add(&mut self, difference: &Difference) {
-        let versions = difference.groups.iter().flat_map(|group| [&group.before, &group.after]);
-        self.groups.extend(versions.flatten().map(|group| group.epoch));
+        self.groups.extend(&difference.gone);
+        self.groups.extend(difference.groups.iter().map(|group| group.after.epoch));
         self.names.extend(difference.names.iter().map(|(name, _)| name.clone()));
         let first = difference.keys.iter().map(|record| record.number).min();
         self.first_key = self.first_key.into_iter().chain(first).min();
@@ -79,7 +84,7 @@ impl Redb {
         Ok(Redb::of(file, layout))
     }
 
-    /// Writes what there is in the store to a new file and puts it in its place, `over` what is there. The latest
+    /// Writes everything that there is to a new file and puts it in its place, `over` what is there. The latest
     /// time in it is `latest`, in nanoseconds since the epoch.
     ///
     /// # Errors
@@ -87,14 +92,14 @@ impl Redb {
     /// When it can't be written. What was there before is left as it is then.
     pub fn create(
         disk: Box<dyn Disk>,
-        store: &Store,
+        state: &State,
         over: bool,
         latest: i64,
         usage: Usage,
         steps: &Arc<Steps>,
     ) -> Result<Redb, OpenError> {
         let (mut layout, mut batch) = (Layout::default(), Batch::default());
-        layout.state(&store.take_all().0, &mut batch);
+        layout.state(state, &mut batch);
         let file = StoreFile::create(disk, &batch, over, latest, usage, steps)?;
         Ok(Redb::of(file, layout))
     }
@@ -108,15 +113,22 @@ impl Redb {
         self.file.history()
     }
 
-    /// Writes everything that there is in the store to a new file and puts it in the place of this one.
+    /// Writes everything that there is to a new file and puts it in the place of this one.
     ///
     /// # Errors
     ///
     /// When it can't be written. The old one is still there then.
-    pub fn rewrite(&mut self, store: &Store) -> Result<(), CommitError> {
+    pub fn rewrite(&mut self, state: &State) -> Result<(), CommitError> {
         self.batch.clear();
-        self.layout.state(&store.take_all().0, &mut self.batch);
-        self.file.replace(&self.batch).map_err(|error| self.failed(error))
+        self.layout.state(state, &mut self.batch);
+        let replaced = self.file.replace(&self.batch).map_err(|error| self.failed(error));
+        self.batch.clear();
+        replaced
+    }
+
+    /// Closes the file as it is.
+    pub fn leave(mut self) {
+        self.file.close();
     }
 
     fn failed(&mut self, error: WriteError) -> CommitError {
@@ -134,29 +146,33 @@ impl Engine for Redb {
         self.batch.clear();
         self.layout.difference(difference, &mut self.batch);
         // What changes has its time in its group, or with its key; what goes takes its time along.
-        let goes = |before: u64, after: Option<u64>| after != Some(before);
-        let mut groups = difference.groups.iter();
-        if groups.any(|versions| {
-            let epoch =
-                |group: &Option<Arc<crate::store::group::Group>>| group.as_ref().map(|group| group.epoch);
-            epoch(&versions.before).is_some_and(|before| goes(before, epoch(&versions.after)))
-        }) {
+        if !difference.gone.is_empty() {
             self.batch.add_latest(latest, false);
         }
         match self.file.commit(&self.batch) {
             Ok(()) => Ok(Committed::Kept(self.written_now())),
             Err(error) => {
-                self.doubt.add(difference);
-                Err(self.failed(error))
+                let failed = self.failed(error);
+                self.doubt(difference);
+                Err(failed)
             }
         }
+    }
+
+    fn prepare_recovery(&mut self) -> Result<(), CommitError> {
+        if self.is_fatal {
+            return Ok(());
+        }
+        let reopened = self.file.reopen().map_err(|error| self.failed(error));
+        // One that can't be trusted is replaced.
+        if self.is_fatal { Ok(()) } else { reopened }
     }
 
     /// What commits that failed concerned is written whole: they may have reached the disk in part, or
     /// altogether. After a failed sync not even the rest of the file can be trusted (the system may
     /// have dropped what it could not write, and says so only once), so that a new one takes its place.
     fn recover(&mut self, state: &State, since: &Difference, latest: i64) -> Result<Written, CommitError> {
-        self.doubt.add(since);
+        self.doubt(since);
         self.is_fatal |= self.doubt.len() > 2 * state.groups.len() + MAX_DOUBT;
         self.batch.clear();
         let written = if self.is_fatal {
@@ -166,7 +182,7 @@ impl Engine for Redb {
         } else {
             self.write_doubtful(state);
             self.batch.add_latest(latest, false);
-            self.file.reopen().and_then(|()| self.file.commit(&self.batch))
+            self.file.commit(&self.batch)
         };
         written.map_err(|error| self.failed(error))?;
         self.doubt = Doubt::default();
@@ -192,10 +208,21 @@ impl Engine for Redb {
 }
 
 impl Redb {
+    /// Notes that what this concerns may be kept or not.
+    fn doubt(&mut self, difference: &Difference) {
+        if self.is_fatal {
+            // Everything is written anew.
+            self.doubt = Doubt::default();
+        } else {
+            self.doubt.add(difference);
+        }
+    }
+
     /// Fills the batch with everything that is in doubt, as it is.
     fn write_doubtful(&mut self, state: &State) {
         for epoch in &self.doubt.groups {
             self.batch.group_gone(*epoch);
+            self.layout.forget(*epoch);
         }
         for group in state.groups.iter().filter(|group| self.doubt.groups.contains(&group.epoch)) {
             self.layout.whole_group(group, &mut self.batch);

@@ -1,10 +1,10 @@
 //! The rows of the file, in the format of `postcard`. Everything here is part of the file format: a
 //! change of any of these types is a new [`super::file::FORMAT`].
 
-use std::collections::HashMap;
+mod read;
+
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use serde::ser::{Serialize, SerializeTuple, SerializeTupleVariant, Serializer};
 use serde::{Deserialize, Serialize as DeriveSerialize};
 use smallvec::SmallVec;
@@ -20,6 +20,8 @@ use crate::model::time::Start;
 use crate::store::family::Family;
 use crate::store::piece::{OwnedValue, Piece, Rows};
 use crate::store::times::Times;
+
+pub(super) use read::{Layouts, piece};
 
 /// The grouping labels of a group, sorted by name.
 #[derive(Debug, DeriveSerialize, Deserialize)]
@@ -325,24 +327,6 @@ fn exemplar_row((series, placed): (u32, &Placed)) -> ExemplarRow<&str> {
     ExemplarRow { series, place, block, value: *value, at: *at }
 }
 
-/// The exemplars of a piece with so many rows; none where one belongs to a row that is not there.
-fn exemplars(rows: Vec<ExemplarRow<Box<str>>>, len: usize) -> Option<Exemplars> {
-    let mut exemplars = Exemplars::default();
-    for ExemplarRow { series, place, block, value, at } in rows {
-        if series as usize >= len {
-            return None;
-        }
-        let place = match place {
-            PlaceRow::Value => Place::Value,
-            PlaceRow::Bucket(bound) => Place::Bucket(bound),
-            PlaceRow::Native => Place::Native,
-        };
-        exemplars.push(series, Placed { place, exemplar: Arc::new(Exemplar { block, value, at }) });
-    }
-    exemplars.sort();
-    Some(exemplars)
-}
-
 fn count_row(count: RunningCount) -> CountRow {
     match count {
         RunningCount::Int(n) => CountRow::Int(n),
@@ -353,28 +337,11 @@ fn count_row(count: RunningCount) -> CountRow {
     }
 }
 
-fn count(row: &CountRow) -> RunningCount {
-    match *row {
-        CountRow::Int(n) => RunningCount::Int(n),
-        CountRow::Float(x) => RunningCount::Float(Sum::new(x)),
-        CountRow::Sum(high, low) => RunningCount::Float(Sum::from_parts((high, low))),
-    }
-}
-
 fn summary_row(summary: &Summary) -> SummaryRow {
     SummaryRow {
         sum: summary.sum.parts(),
         count: count_row(summary.count),
         quantiles: summary.quantiles.iter().map(|q| (q.quantile, q.value)).collect(),
-    }
-}
-
-fn summary(row: SummaryRow) -> Summary {
-    let quantile = |(quantile, value): (f64, f64)| Quantile { quantile, value };
-    Summary {
-        sum: Sum::from_parts(row.sum),
-        count: count(&row.count),
-        quantiles: row.quantiles.into_iter().map(quantile).collect(),
     }
 }
 
@@ -412,114 +379,6 @@ fn native_row(native: &NativePart) -> NativeRow {
         }
     };
     NativeRow { is_alone: native.is_alone, schema, zero_threshold, thresholds_differ, absorbed, populations }
-}
-
-fn native_part(row: NativeRow) -> Option<NativePart> {
-    let NativeRow { is_alone, schema, zero_threshold, thresholds_differ, absorbed, populations } = row;
-    let populations = match populations {
-        PopulationsRow::Int(SparseRow { zero, positive, negative }) => {
-            Populations::Int(Sparse { zero, positive, negative })
-        }
-        PopulationsRow::Float(SparseRow { zero, positive, negative }) => {
-            Populations::Float(Sparse { zero, positive, negative })
-        }
-    };
-    let parts = Parts { schema, zero_threshold, thresholds_differ, absorbed, populations };
-    Some(NativePart { histogram: NativeHistogram::from_parts(parts)?, is_alone })
-}
-
-fn histogram(row: HistogramRow<CountsRow>, layouts: &[Arc<Layout>]) -> Option<Histogram> {
-    let part = |row: PartRow<CountsRow>| {
-        let layout = layouts.get(row.layout as usize)?.clone();
-        let (len, counts) = match row.counts {
-            CountsRow::Int(counts) => (counts.len(), Counts::Int(counts)),
-            CountsRow::Float(counts) => {
-                (counts.len(), Counts::Float(counts.into_iter().map(Sum::new).collect()))
-            }
-            CountsRow::Sum(counts) => {
-                (counts.len(), Counts::Float(counts.into_iter().map(Sum::from_parts).collect()))
-            }
-        };
-        (len == layout.bounds().len()).then_some(Part { layout, counts, total: count(&row.total) })
-    };
-    let parts: Option<Vec<Part>> = row.parts.into_iter().map(part).collect();
-    let native = match row.native {
-        Some(row) => Some(native_part(row)?),
-        None => None,
-    };
-    Some(Histogram::from_parts(parts?, Sum::from_parts(row.sum))?.with_native_part(native))
-}
-
-/// The bucket layouts that were read so far, so that series share them again.
-#[derive(Debug, Default)]
-pub(super) struct Layouts {
-    by_bounds: HashMap<Box<[u64]>, Arc<Layout>, RandomState>,
-}
-
-impl Layouts {
-    fn shared(&mut self, bounds: &[f64]) -> Arc<Layout> {
-        let bits: Box<[u64]> = bounds.iter().map(|bound| bound.to_bits()).collect();
-        self.by_bounds.entry(bits).or_insert_with(|| Arc::new(Layout::of(bounds.into()))).clone()
-    }
-}
-
-/// The piece that two rows describe; none where they contradict each other or themselves.
-pub(super) fn piece(labels: &LabelsRow<'_>, row: ValuesRow, layouts: &mut Layouts) -> Option<Piece> {
-    let piece = match row.values {
-        Values::Nothing => None,
-        Values::Numbers(sums, rest) => {
-            let mut sums: Vec<(f64, f64)> = sums.into_iter().map(|high| (high, 0.0)).collect();
-            for (at, low) in rest {
-                sums.get_mut(at as usize)?.1 = low;
-            }
-            let values = sums.into_iter().map(|parts| OwnedValue::Number(Sum::from_parts(parts)));
-            joined(Form::Number, labels, values)
-        }
-        Values::Summaries(values) => {
-            let values = values.into_iter().map(|row| OwnedValue::Summary(summary(row)));
-            joined(Form::Summary, labels, values)
-        }
-        Values::Histograms(bounds, values) => {
-            let layouts: Vec<Arc<Layout>> = bounds.iter().map(|bounds| layouts.shared(bounds)).collect();
-            let values: Option<Vec<OwnedValue>> =
-                values.into_iter().map(|row| histogram(row, &layouts).map(OwnedValue::Histogram)).collect();
-            joined(Form::Histogram, labels, values?.into_iter())
-        }
-    }?;
-    let exemplars = exemplars(row.exemplars, piece.len())?;
-    Some(piece.with_exemplars(exemplars))
-}
-
-fn joined(
-    form: Form,
-    labels: &LabelsRow<'_>,
-    values: impl ExactSizeIterator<Item = OwnedValue>,
-) -> Option<Piece> {
-    if labels.series.len() != values.len() || labels.series.is_empty() {
-        return None;
-    }
-    let mut blocks = String::new();
-    let mut rows: Vec<(std::ops::Range<usize>, Start)> = Vec::with_capacity(labels.series.len());
-    let mut before = 0..0usize;
-    let mut start = 0i64;
-    for series in &labels.series {
-        let from = blocks.len();
-        let prefix = before.start..before.start.checked_add(series.prefix as usize)?;
-        let suffix = before.end.checked_sub(series.suffix as usize)?..before.end;
-        // The parts of the block before must lie within it and not overlap.
-        if prefix.end > suffix.start || suffix.start < before.start {
-            return None;
-        }
-        blocks.get(prefix.clone()).and(blocks.get(suffix.clone()))?;
-        blocks.extend_from_within(prefix);
-        blocks.push_str(series.middle);
-        blocks.extend_from_within(suffix);
-        start = start.wrapping_add(series.start);
-        before = from..blocks.len();
-        rows.push((before.clone(), Start::from_code(start)));
-    }
-    let rows = rows.into_iter().zip(values);
-    Some(Piece::of(form, rows.map(|((block, start), value)| (&blocks[block], start, value))))
 }
 
 #[cfg(test)]

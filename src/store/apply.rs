@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::model::grouping::Grouping;
 use crate::model::labels::{has_empty_labels, without_empty_labels};
 use crate::model::push::Push;
-use crate::model::rules::Refusal;
+use crate::model::refusal::Refusal;
 use crate::model::time::Moment;
 use crate::store::check;
 use crate::store::definition::Shape;
 use crate::store::draft::Draft;
-use crate::store::group::{Group, GroupLabels, Plan, Restructuring, Semantics, plan_of_new_group, shape_of};
+use crate::store::group::{Group, GroupLabels, Plan, Restructuring, plan_of_new_group, shape_of};
 use crate::store::groups::Changed;
 use crate::store::idempotency::{Key, Known};
+use crate::store::selection::Selection;
+use crate::store::semantics::Semantics;
 use crate::store::space::{Handle, Space};
 use crate::store::structure::Structure;
 use crate::store::transaction::{Outcome, Part, Rejection, Transaction};
@@ -73,8 +75,9 @@ impl Store {
         key: Option<&Key>,
         mut space: Space<'_>,
     ) -> Result<Outcome, Rejection> {
-        let structure = self.lock();
-        let _drafting = Drafting::begin(&self.is_drafting);
+        let mut structure = self.lock();
+        let was_held_back = structure.definitions.hold_back(true);
+        let drafting = Drafting::begin(&self.is_drafting);
         let mut draft = self.draft_under(&structure);
         let is_draft = space.is_draft();
         let (result, mut structure) = {
@@ -104,9 +107,12 @@ impl Store {
                 }
             }
         }
+        structure.definitions.hold_back(was_held_back);
         if !is_draft {
-            structure.definitions.forget_retypings();
+            structure.definitions.show_retyped();
         }
+        // Before the structure is given back: the next transaction may draft then.
+        drop(drafting);
         drop(structure);
         drop(gone);
         result
@@ -131,17 +137,28 @@ impl Store {
         self.count(group, -1);
     }
 
-    /// Notes that a group that was published has gone, for the next commit.
+    /// Notes that a group that was published has gone.
     pub(super) fn note_gone(&self, changed: Changed, structure: &mut Structure) {
+        structure.deadlines.forget_group(&changed.version.labels.key);
+        // For the next commit.
         if self.tracking == Tracking::Unsaved {
-            structure.gone.extend(changed.before);
-            structure.gone_keys.extend(changed.keys);
+            structure.gone.extend(changed.before.map(|before| before.epoch));
+            structure.lone_keys.extend(changed.keys);
         }
     }
 
     /// The number of a key that is remembered from now on.
     fn number_of(&self, key: &Key, now: Moment) -> u64 {
         self.keys.remember(*key, now, self.tracking == Tracking::Drafts)
+    }
+
+    /// Changes a group, and counts what it has more or less then.
+    fn recount<T>(&self, group: &mut Group, change: impl FnOnce(&mut Group) -> T) -> T {
+        let (series, bytes) = (group.series() as i64, group.bytes() as i64);
+        let changed = change(group);
+        self.series_count.fetch_add(group.series() as i64 - series, Ordering::Relaxed);
+        self.bytes.fetch_add(group.bytes() as i64 - bytes, Ordering::Relaxed);
+        changed
     }
 
     /// Counts a group that has come.
@@ -197,13 +214,23 @@ impl<'a> Applying<'a, '_> {
                 }
             }
             Part::Delete { grouping } => self.locked(|this, structure| {
-                this.remove(grouping.key(), structure);
+                this.remove_if(grouping.key(), |_| true, structure);
+                this.remember(grouping.key(), structure);
+            }),
+            Part::Expire { grouping, seen } => self.locked(|this, structure| {
+                let is_quiet = |group: &Group| group.times.is_quiet_since(*seen);
+                this.remove_if(grouping.key(), is_quiet, structure);
+                this.remember(grouping.key(), structure);
+            }),
+            Part::DropSeries { grouping, which } => self.locked(|this, structure| {
+                this.remove_series(grouping.key(), which, structure);
                 this.remember(grouping.key(), structure);
             }),
             Part::Wipe => self.locked(|this, structure| {
                 for key in this.space.keys() {
-                    this.remove(&key, structure);
+                    this.remove_if(&key, |_| true, structure);
                 }
+                this.remember("", structure);
             }),
         }
         Ok(Outcome::Applied)
@@ -211,6 +238,7 @@ impl<'a> Applying<'a, '_> {
 
     /// Does something with the structure, which is locked for that if it is not yet.
     fn locked<T>(&mut self, change: impl FnOnce(&mut Self, &mut Structure) -> T) -> T {
+        self.space.note_structural();
         match self.structure.take() {
             Some(mut structure) => {
                 let done = change(self, &mut structure);
@@ -315,9 +343,9 @@ impl<'a> Applying<'a, '_> {
     fn remember(&mut self, group: &str, structure: &mut Structure) {
         let Some(key) = self.key else { return };
         let number = self.store.number_of(key, self.now);
-        let noted = self.space.hold(group, |mut handle| handle.note_key(number));
-        if noted.is_none() && self.store.tracking == Tracking::Unsaved {
-            structure.gone_keys.push(number);
+        let is_noted = self.space.hold(group, |mut handle| handle.note_key(number)).unwrap_or(false);
+        if !is_noted && self.store.tracking == Tracking::Unsaved {
+            structure.lone_keys.push(number);
         }
     }
 
@@ -375,14 +403,8 @@ impl<'a> Applying<'a, '_> {
             self.insert(group, structure);
             return outcome;
         }
-        let changed = self.space.hold(grouping.key(), |mut handle| {
-            let group = handle.edit();
-            let (series, bytes) = (group.series() as i64, group.bytes() as i64);
-            let outcome = apply(group);
-            store.series_count.fetch_add(group.series() as i64 - series, Ordering::Relaxed);
-            store.bytes.fetch_add(group.bytes() as i64 - bytes, Ordering::Relaxed);
-            outcome
-        });
+        let changed =
+            self.space.hold(grouping.key(), |mut handle| store.recount(handle.edit(), |group| apply(group)));
         changed.unwrap_or(Outcome::Applied)
     }
 
@@ -431,8 +453,26 @@ impl<'a> Applying<'a, '_> {
         }
     }
 
-    fn remove(&mut self, key: &str, structure: &mut Structure) {
-        if let Some(changed) = self.space.remove(key) {
+    /// Takes series out of a group, if it is there.
+    fn remove_series(&mut self, key: &str, which: &Selection, structure: &mut Structure) {
+        // Which series stand where does not change while the structure is held, so nobody who pushes values has to wait
+        // while they are looked for.
+        let gone = self.space.get(key).map_or_else(Vec::new, |group| which.positions_in(&group));
+        if gone.is_empty() {
+            return;
+        }
+        let store = self.store;
+        let mut with =
+            Restructuring { definitions: &mut structure.definitions, next_epoch: &mut structure.next_epoch };
+        self.space.hold(key, |mut handle| {
+            store.recount(handle.edit(), |group| group.remove_series(&gone, &mut with));
+        });
+        store.count_names(structure);
+    }
+
+    /// Takes out a group, if it is there and is to go.
+    fn remove_if(&mut self, key: &str, goes: impl FnOnce(&Group) -> bool, structure: &mut Structure) {
+        if let Some(changed) = self.space.remove_if(key, goes) {
             self.store.forget(&changed.version, structure);
             if !self.space.is_draft() {
                 self.store.note_gone(changed, structure);

@@ -11,13 +11,16 @@ use crate::model::escaping::Escaping;
 use crate::model::grouping::Grouping;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::{ShownLabels, pairs, without_empty_labels, write_pair};
+use crate::model::merge::reconciled;
 use crate::model::name::is_legacy_metric_name;
 use crate::model::push::{self, Push};
-use crate::model::rules::{Cause, Other, Refusal};
-use crate::store::definition::{Definitions, OtherShapes, Shape, check_suffixes};
-use crate::store::group::{FamilyRule, Group, Plan, Semantics, duplicate};
+use crate::model::refusal::{Cause, Other, Refusal};
+use crate::store::definition::{Definitions, OtherShapes, Shape};
+use crate::store::group::{Group, Plan, duplicate};
+use crate::store::semantics::{FamilyRule, Semantics};
 use crate::store::shown_names::ShownNames;
 use crate::store::spellings::Spellings;
+use crate::store::suffixes::check_suffixes;
 
 /// Checks the names and types of a push.
 ///
@@ -74,7 +77,7 @@ impl Names<'_> {
             return Ok(());
         }
         if let Some((kind, groups)) = live {
-            if semantics.reconciles && kind.reconciled(name, pushed.kind).is_some() {
+            if semantics.reconciles && reconciled(kind, name, pushed.kind).is_some() {
                 return Ok(());
             }
             let elsewhere = groups - u32::from(group.is_some_and(|group| group.family(name).is_some()));

@@ -2,7 +2,9 @@
 //!
 //! A name is defined by its first live family and free again when its last group has gone.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod entry;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -11,18 +13,17 @@ use foldhash::fast::RandomState;
 use crate::message::Excerpt;
 use crate::model::escaping::Escaping;
 use crate::model::histogram::Layout;
-use crate::model::kind::{Form, Kind};
-use crate::model::labels::{has_empty_labels, without_empty_labels};
+use crate::model::kind::Kind;
+use crate::model::merge::{Merge, reconciled};
 use crate::model::push::GROUP_FAMILIES;
-use crate::model::rules::{Cause, Other};
+use crate::model::refusal::{Cause, Other};
 use crate::store::Tracking;
-use crate::store::blocks::Blocks;
 use crate::store::shown_names::ShownNames;
 use crate::store::spellings::Spellings;
-use crate::store::texts::Texts;
+use crate::store::suffixes::check_suffixes;
+use entry::{Entry, Mixed, bytes_of, hold, note_change};
 
-/// What a live name takes beside what its families in the groups do, in bytes.
-const NAME_BYTES: u64 = 512;
+pub use entry::OtherShapes;
 
 /// How many bucket layouts of a family are kept for sharing.
 const SHARED_LAYOUTS: usize = 16;
@@ -32,11 +33,19 @@ const SHARED_LAYOUTS: usize = 16;
 pub struct Definition {
     name: Arc<str>,
     kind: AtomicU8,
+    merge: Merge,
 }
 
 impl Definition {
     fn new(name: Arc<str>, kind: Kind) -> Definition {
-        Definition { name, kind: AtomicU8::new(kind as u8) }
+        let merge = Merge::of(kind, &name);
+        Definition { name, kind: AtomicU8::new(kind as u8), merge }
+    }
+
+    /// How the values of the family meet where pushes are aggregated. Types that can take each other's place in a
+    /// definition have the same.
+    pub fn merge(&self) -> Merge {
+        self.merge
     }
 
     /// The metric name.
@@ -77,100 +86,6 @@ pub struct OwnFamily {
     pub is_shared: bool,
 }
 
-/// What [`Definitions`] knows about one name.
-#[derive(Debug)]
-struct Entry {
-    definition: Arc<Definition>,
-    /// The type, which a draft may have changed.
-    kind: Kind,
-    /// The keys of the groups that have the family, by their slots.
-    holders: Vec<Option<Arc<str>>>,
-    free_slots: BTreeSet<u32>,
-    /// The shape of these groups, unless they are mixed.
-    shape: Shape,
-    mixed: Option<Box<Mixed>>,
-    /// Help texts and units.
-    texts: Option<Box<Texts>>,
-    layouts: Vec<Arc<Layout>>,
-    /// Of series with empty labels.
-    spellings: Option<Box<Spellings>>,
-}
-
-/// What is known about a family once its groups have had more than one shape: only then can a series belong to two
-/// of them.
-#[derive(Debug, Default)]
-struct Mixed {
-    /// How many groups there are, by shape.
-    shapes: HashMap<Shape, u32, RandomState>,
-    /// Of all series.
-    blocks: Blocks,
-}
-
-impl Entry {
-    fn of(definition: Arc<Definition>, shape: &Shape) -> Entry {
-        Entry {
-            kind: definition.kind(),
-            definition,
-            holders: Vec::with_capacity(1),
-            free_slots: BTreeSet::new(),
-            shape: shape.clone(),
-            mixed: None,
-            texts: None,
-            layouts: Vec::new(),
-            spellings: None,
-        }
-    }
-
-    fn groups(&self) -> u32 {
-        (self.holders.len() - self.free_slots.len()) as u32
-    }
-
-    fn list<'b>(&mut self, group: &Arc<str>, blocks: impl Iterator<Item = &'b str>) {
-        for block in blocks {
-            if let Some(mixed) = &mut self.mixed {
-                mixed.blocks.add(block);
-            }
-            if has_empty_labels(block) {
-                self.spellings.get_or_insert_default().add(group, &without_empty_labels(block));
-            }
-        }
-    }
-
-    fn unlist<'b>(&mut self, group: &str, blocks: impl Iterator<Item = &'b str>) {
-        if let Some(mixed) = &mut self.mixed {
-            blocks.for_each(|block| mixed.blocks.remove(block));
-        }
-        if let Some(spellings) = &mut self.spellings {
-            spellings.remove(group);
-        }
-        self.spellings.take_if(|spellings| spellings.is_empty());
-    }
-}
-
-/// The groups of other shapes that have a family: one of them may hold a series that is new to a group.
-#[derive(Clone, Copy, Debug)]
-pub struct OtherShapes<'a> {
-    own: &'a Shape,
-    entry: &'a Entry,
-}
-
-impl<'a> OtherShapes<'a> {
-    /// Whether one of the groups may hold a series with this label block. Another group `holds_it`, or does not.
-    pub fn may_hold(self, block: &str, holds_it: impl FnOnce() -> bool) -> bool {
-        let Some(mixed) = &self.entry.mixed else { return true };
-        mixed.blocks.may_have_more_than(0, block)
-            && mixed.blocks.may_have_more_than(usize::from(holds_it()), block)
-    }
-
-    /// The shapes.
-    pub fn iter(self) -> impl Iterator<Item = &'a Shape> {
-        let OtherShapes { own, entry } = self;
-        let single = entry.mixed.is_none().then_some(&entry.shape);
-        let many = entry.mixed.iter().flat_map(|mixed| mixed.shapes.keys());
-        single.into_iter().chain(many).filter(move |shape| *shape != own)
-    }
-}
-
 /// All live definitions.
 #[derive(Debug, Default)]
 pub struct Definitions {
@@ -182,11 +97,13 @@ pub struct Definitions {
     shown: ShownNames,
     own: HashMap<String, OwnFamily, RandomState>,
     tracking: Tracking,
+    /// Whether types that change are shown later.
+    holds_back: bool,
     /// Names that came, went or changed their type since the last commit.
     changed: HashSet<Arc<str>, RandomState>,
     /// The types that other gateways have given to names.
     established: HashMap<Arc<str>, Kind, RandomState>,
-    /// The names that groups had when they went or changed their types, with those before.
+    /// The names that went or changed their types, with the types that they had.
     retypings: Vec<(Arc<str>, Kind)>,
 }
 
@@ -209,6 +126,7 @@ impl Definitions {
             shown: ShownNames::default(),
             own: own.into_iter().collect(),
             tracking,
+            holds_back: tracking == Tracking::Drafts,
             changed: HashSet::default(),
             established: HashMap::default(),
             retypings: Vec::new(),
@@ -278,7 +196,7 @@ impl Definitions {
         for (name, kind) in self.retypings.drain(from.min(self.retypings.len())..).rev() {
             if let Some(entry) = self.families.get_mut(&name) {
                 entry.kind = kind;
-                note_change(self.tracking, &mut self.changed, entry);
+                note_change(self.tracking, self.holds_back, &mut self.changed, entry);
             }
         }
     }
@@ -286,6 +204,20 @@ impl Definitions {
     /// No change of a type can be withdrawn any more.
     pub fn forget_retypings(&mut self) {
         self.retypings.clear();
+    }
+
+    /// Whether scrapes shall show no new types for the moment. Gives whether that was so.
+    pub fn hold_back(&mut self, holds_back: bool) -> bool {
+        std::mem::replace(&mut self.holds_back, holds_back)
+    }
+
+    /// Lets scrapes show the types that were held back.
+    pub fn show_retyped(&mut self) {
+        for (name, _) in std::mem::take(&mut self.retypings) {
+            if let Some(entry) = self.families.get(&name) {
+                entry.definition.show(entry.kind);
+            }
+        }
     }
 
     /// Nothing has changed since the last commit after all.
@@ -301,7 +233,7 @@ impl Definitions {
     /// The contradiction, in the words of the stock gateway where it has some.
     pub fn check_own(&self, name: &str, kind: Kind, reconciles: bool) -> Result<(), Cause> {
         let goes_together = |own: &OwnFamily| {
-            own.kind == kind.classic() || (reconciles && own.kind.reconciled(name, kind).is_some())
+            own.kind == kind.classic() || (reconciles && reconciled(own.kind, name, kind).is_some())
         };
         match self.own.get(name) {
             Some(own) if !own.is_shared => Err(Cause::Reserved { family: Excerpt::of(name) }),
@@ -322,8 +254,16 @@ impl Definitions {
         }
     }
 
-    /// Notes the type that another gateway has given to a name.
-    pub fn establish(&mut self, name: Arc<str>, kind: Kind) {
+    /// Notes the type that another gateway has given to a name; none if no other has the name any more.
+    pub fn establish(&mut self, name: Arc<str>, kind: Option<Kind>) {
+        let Some(kind) = kind else {
+            self.established.remove(&name);
+            return;
+        };
+        if let Some(entry) = self.families.get_mut(&name).filter(|entry| entry.kind.form() == kind.form()) {
+            entry.kind = kind;
+            entry.definition.show(kind);
+        }
         self.established.insert(name, kind);
     }
 
@@ -372,15 +312,15 @@ impl Definitions {
     /// are listed. `visit` calls back with the label blocks that the group with a key has of the family.
     pub fn expect_shape(&mut self, name: &str, shape: &Shape, visit: impl Fn(&str, &mut dyn FnMut(&str))) {
         let Some(entry) = self.families.get_mut(name) else { return };
-        if entry.mixed.is_some() || entry.shape == *shape {
+        if entry.mixed().is_some() || entry.shape == *shape {
             return;
         }
-        let mut mixed = Box::<Mixed>::default();
+        let mut mixed = Mixed::default();
         mixed.shapes.insert(entry.shape.clone(), entry.groups());
         for key in entry.holders.iter().flatten() {
             visit(key, &mut |block| mixed.blocks.add(block));
         }
-        entry.mixed = Some(mixed);
+        entry.rare.get_or_insert_default().mixed = Some(mixed);
     }
 
     /// Registers that one more group has the family.
@@ -392,17 +332,17 @@ impl Definitions {
                 self.bytes += bytes_of(name);
                 self.shown.add(&definition.name);
                 let entry = Entry::of(definition, group.shape);
-                note_change(self.tracking, &mut self.changed, &entry);
+                note_change(self.tracking, self.holds_back, &mut self.changed, &entry);
                 self.families.entry(entry.definition.name.clone()).or_insert(entry)
             }
         };
         if entry.kind != kind {
             self.retypings.push((entry.definition.name.clone(), entry.kind));
             entry.kind = kind;
-            note_change(self.tracking, &mut self.changed, entry);
+            note_change(self.tracking, self.holds_back, &mut self.changed, entry);
         }
         // The first ones, so that the last ones can be given up.
-        let slot = entry.free_slots.first().copied().unwrap_or(entry.holders.len() as u32);
+        let slot = entry.free_slots.first().unwrap_or(entry.holders.len() as u32);
         hold(entry, slot, group, &mut self.free_slots);
         Lease { definition: entry.definition.clone(), slot }
     }
@@ -424,7 +364,7 @@ impl Definitions {
                 self.families.entry(definition.name().clone()).or_insert(entry)
             }
         };
-        note_change(self.tracking, &mut self.changed, entry);
+        note_change(self.tracking, self.holds_back, &mut self.changed, entry);
         entry.definition = definition;
         hold(entry, slot, group, &mut self.free_slots);
         entry.list(group.key, blocks);
@@ -440,7 +380,7 @@ impl Definitions {
             }
             self.retypings.push((entry.definition.name.clone(), entry.kind));
             entry.kind = kind;
-            note_change(self.tracking, &mut self.changed, entry);
+            note_change(self.tracking, self.holds_back, &mut self.changed, entry);
         }
         Some(entry.definition.clone())
     }
@@ -457,11 +397,9 @@ impl Definitions {
         if let Some(holder) = entry.holders.get_mut(slot as usize).filter(|holder| holder.is_some()) {
             *holder = None;
             self.free_slots -= entry.free_slots.len();
-            entry.free_slots.insert(slot);
-            while entry.free_slots.last().is_some_and(|last| *last as usize + 1 == entry.holders.len()) {
-                entry.free_slots.pop_last();
-                entry.holders.pop();
-            }
+            entry.free_slots.extend([slot]);
+            let end = entry.free_slots.shorten(entry.holders.len() as u32);
+            entry.holders.truncate(end as usize);
             self.free_slots += entry.free_slots.len();
             if entry.holders.capacity() > 2 * entry.holders.len() {
                 entry.holders.shrink_to_fit();
@@ -469,7 +407,7 @@ impl Definitions {
         }
         if entry.groups() == 0 {
             self.retypings.push((entry.definition.name.clone(), entry.kind));
-            note_change(self.tracking, &mut self.changed, entry);
+            note_change(self.tracking, self.holds_back, &mut self.changed, entry);
             self.families.remove(name);
             // All slots were given up with the last one.
             self.bytes -= bytes_of(name);
@@ -477,7 +415,7 @@ impl Definitions {
             return;
         }
         entry.unlist(group.key, blocks);
-        if let Some(mixed) = &mut entry.mixed
+        if let Some(mixed) = entry.mixed_mut()
             && let Some(groups) = mixed.shapes.get_mut(group.shape)
         {
             *groups -= 1;
@@ -489,18 +427,18 @@ impl Definitions {
 
     /// The series of a family that have empty labels; none where there are none.
     pub fn spellings(&self, name: &str) -> Option<&Spellings> {
-        self.families.get(name)?.spellings.as_deref()
+        self.families.get(name)?.spellings()
     }
 
     /// The groups that have series with empty labels; those of several families come several times.
     pub fn groups_with_spellings(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.families.values().filter_map(|entry| entry.spellings.as_deref()).flat_map(Spellings::groups)
+        self.families.values().filter_map(Entry::spellings).flat_map(Spellings::groups)
     }
 
     /// Whether the series of a family are listed, some of them at least: then [`Definitions::list`] and
     /// [`Definitions::unlist`] must follow what changes.
     pub fn is_listed(&self, name: &str) -> bool {
-        self.families.get(name).is_some_and(|entry| entry.mixed.is_some() || entry.spellings.is_some())
+        self.families.get(name).is_some_and(|entry| entry.mixed().is_some() || entry.spellings().is_some())
     }
 
     /// Notes that a group has got series of the family with these label blocks.
@@ -520,90 +458,25 @@ impl Definitions {
     /// The shared copy of a help text or unit of this family.
     pub fn text(&mut self, name: &str, text: &str) -> Arc<str> {
         match self.families.get_mut(name) {
-            Some(entry) => entry.texts.get_or_insert_default().shared(text),
+            Some(entry) => entry.texts.shared(text),
             None => text.into(),
         }
     }
 
     /// Bucket layouts of this family that a new series may share.
     pub fn layouts(&self, name: &str) -> Vec<Arc<Layout>> {
-        self.families.get(name).map_or_else(Vec::new, |entry| entry.layouts.clone())
+        self.families
+            .get(name)
+            .and_then(|entry| entry.rare.as_ref())
+            .map_or_else(Vec::new, |rare| rare.layouts.clone())
     }
 
     /// Offers a bucket layout for sharing.
     pub fn share_layout(&mut self, name: &str, layout: &Arc<Layout>) {
-        if let Some(entry) = self.families.get_mut(name)
-            && entry.layouts.len() < SHARED_LAYOUTS
-            && !entry.layouts.iter().any(|known| Arc::ptr_eq(known, layout))
-        {
-            entry.layouts.push(layout.clone());
+        let Some(entry) = self.families.get_mut(name) else { return };
+        let layouts = &mut entry.rare.get_or_insert_default().layouts;
+        if layouts.len() < SHARED_LAYOUTS && !layouts.iter().any(|known| Arc::ptr_eq(known, layout)) {
+            layouts.push(layout.clone());
         }
     }
-}
-
-/// What a name takes.
-fn bytes_of(name: &str) -> u64 {
-    NAME_BYTES + name.len() as u64
-}
-
-/// Gives a group this slot of a family.
-fn hold(entry: &mut Entry, slot: u32, group: Holder<'_>, free_slots: &mut usize) {
-    *free_slots -= entry.free_slots.len();
-    while entry.holders.len() <= slot as usize {
-        entry.free_slots.insert(entry.holders.len() as u32);
-        entry.holders.push(None);
-    }
-    entry.free_slots.remove(&slot);
-    *free_slots += entry.free_slots.len();
-    entry.holders[slot as usize] = Some(group.key.clone());
-    if let Some(mixed) = &mut entry.mixed {
-        *mixed.shapes.entry(group.shape.clone()).or_default() += 1;
-    }
-}
-
-/// Notes that a name comes, goes or changes its type; scrapes show it at once where nothing is kept back for them.
-fn note_change(tracking: Tracking, changed: &mut HashSet<Arc<str>, RandomState>, entry: &Entry) {
-    if tracking != Tracking::Drafts {
-        entry.definition.show(entry.kind);
-    }
-    if tracking != Tracking::Nothing {
-        changed.insert(entry.definition.name.clone());
-    }
-}
-
-/// Whether samples of `name` would have the same names as those of another family, where `live`
-/// tells the type of a family (client_golang, `checkSuffixCollisions`).
-///
-/// # Errors
-///
-/// The collision, in the words of client_golang, and the name of the other family.
-pub fn check_suffixes(
-    name: &str,
-    kind: Kind,
-    live: impl Fn(&str) -> Option<Kind>,
-) -> Result<(), (Cause, String)> {
-    for suffix in ["_count", "_sum", "_bucket"] {
-        let Some(base) = name.strip_suffix(suffix).filter(|base| !base.is_empty()) else { continue };
-        if let Some(base_kind) = live(base)
-            && base_kind.sample_suffixes().contains(&suffix)
-        {
-            let (family, base_shown) = (Excerpt::of(name), Excerpt::of(base));
-            let cause =
-                Cause::SuffixOfComposite { family, base: base_shown, kind: composite_word(base_kind) };
-            return Err((cause, base.to_owned()));
-        }
-    }
-    for suffix in kind.sample_suffixes() {
-        let other = format!("{name}{suffix}");
-        if live(&other).is_some() {
-            let (family, other_shown) = (Excerpt::of(name), Excerpt::of(&other));
-            let cause = Cause::CompositeOverSuffix { family, kind: composite_word(kind), other: other_shown };
-            return Err((cause, other));
-        }
-    }
-    Ok(())
-}
-
-fn composite_word(kind: Kind) -> &'static str {
-    if kind.form() == Form::Summary { "summary" } else { "histogram" }
 }

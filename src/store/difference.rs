@@ -13,7 +13,9 @@ use crate::store::structure::Structure;
 /// What has changed since the last commit.
 #[derive(Debug, Default)]
 pub struct Difference {
-    /// The groups that differ.
+    /// The groups that have gone, by their epochs.
+    pub gone: Vec<u64>,
+    /// The groups that have come or changed.
     pub groups: Vec<Versions>,
     /// The metric names that came, went or changed their type, with the types that they have now.
     pub names: Vec<(Arc<str>, Option<Kind>)>,
@@ -23,38 +25,40 @@ pub struct Difference {
     pub first_key: Option<u64>,
 }
 
-/// Two versions of a group: that of the last commit, and the one of now. None where it was not there, or is not any more.
+/// Two versions of a group, both with the same epoch.
 #[derive(Clone, Debug)]
 pub struct Versions {
-    /// That of the last commit.
+    /// That of the last commit; none where the group was not there.
     pub before: Option<Arc<Group>>,
     /// The one of now.
-    pub after: Option<Arc<Group>>,
-}
-
-impl Versions {
-    /// Whether they are not the same.
-    pub fn differ(&self) -> bool {
-        match (&self.before, &self.after) {
-            (Some(before), Some(after)) => !Arc::ptr_eq(before, after),
-            (None, None) => false,
-            _ => true,
-        }
-    }
+    pub after: Arc<Group>,
 }
 
 impl Difference {
     /// Whether nothing has changed.
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.names.is_empty() && self.keys.is_empty() && self.first_key.is_none()
+        self.gone.is_empty()
+            && self.groups.is_empty()
+            && self.names.is_empty()
+            && self.keys.is_empty()
+            && self.first_key.is_none()
     }
 
-    fn add(&mut self, changed: Changed, numbers: &mut Vec<u64>) {
-        numbers.extend(changed.keys);
-        let versions = Versions { before: changed.before, after: Some(changed.version) };
-        if versions.differ() {
-            self.groups.push(versions);
+    /// Adds what differs between two versions that have the same key; none where it was not there, or is not any more.
+    pub(super) fn add(&mut self, before: Option<Arc<Group>>, after: Option<Arc<Group>>) {
+        let is_same = |before: &Arc<Group>| after.as_ref().is_some_and(|after| after.epoch == before.epoch);
+        let is_kept = before.as_ref().is_some_and(is_same);
+        self.gone.extend(before.as_ref().filter(|_| !is_kept).map(|before| before.epoch));
+        let Some(after) = after else { return };
+        let before = before.filter(|_| is_kept);
+        if before.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &after)) {
+            self.groups.push(Versions { before, after });
         }
+    }
+
+    fn add_changed(&mut self, changed: Changed, numbers: &mut Vec<u64>) {
+        numbers.extend(changed.keys);
+        self.add(changed.before, Some(changed.version));
     }
 }
 
@@ -74,8 +78,8 @@ pub struct State {
 /// What other gateways that share an engine have established.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Established {
-    /// The types of metric names.
-    pub names: Vec<(Arc<str>, Kind)>,
+    /// The types of metric names; none for one that no other has any more.
+    pub names: Vec<(Arc<str>, Option<Kind>)>,
     /// Idempotency keys of requests that were applied.
     pub keys: Vec<Key>,
 }
@@ -98,8 +102,8 @@ impl Store {
         let mut structure = self.hold();
         let mut difference = Difference::default();
         let mut numbers = self.take_structural(&mut structure, &mut difference);
-        self.groups.take_unsaved(|changed| difference.add(changed, &mut numbers));
-        difference.keys = self.records(numbers);
+        self.groups.take_unsaved(|changed| difference.add_changed(changed, &mut numbers));
+        difference.keys = self.keys.records(numbers);
         difference
     }
 
@@ -110,49 +114,37 @@ impl Store {
         let mut difference = Difference::default();
         let mut state = State {
             names: structure.definitions.all().map(|(name, kind)| (name.clone(), kind)).collect(),
-            first_key: self.keys.first(),
             ..State::default()
         };
         let mut numbers = self.take_structural(&mut structure, &mut difference);
+        state.first_key = structure.first_key;
         // Values go on changing. What has its key by now is seen below; what comes later is seen or not, and if it is,
         // its key waits with its group.
         let mut all: Vec<u64> = self.keys.from(0).iter().map(|record| record.number).collect();
         self.groups.take_all(|changed| {
             state.groups.push(changed.version.clone());
-            difference.add(changed, &mut numbers);
+            difference.add_changed(changed, &mut numbers);
         });
         all.extend(&numbers);
-        state.keys = self.records(all);
-        difference.keys = self.records(numbers);
+        state.keys = self.keys.records(all);
+        difference.keys = self.keys.records(numbers);
         (state, difference)
     }
 
     /// What has gone and what names mean. Gives the numbers of keys that came with what has gone.
     fn take_structural(&self, structure: &mut Structure, difference: &mut Difference) -> Vec<u64> {
-        let gone = std::mem::take(&mut structure.gone);
-        difference
-            .groups
-            .extend(gone.into_iter().map(|before| Versions { before: Some(before), after: None }));
+        difference.gone = std::mem::take(&mut structure.gone);
         let changed = structure.definitions.changed();
         difference.names.extend(changed.map(|(name, kind)| (name.clone(), kind)));
         structure.definitions.publish();
         difference.first_key = self.first_key_if_new(structure);
-        std::mem::take(&mut structure.gone_keys)
+        structure.first_key = difference.first_key.unwrap_or(structure.first_key);
+        std::mem::take(&mut structure.lone_keys)
     }
 
-    /// The number of the first key that is still remembered, if it is not what was told before.
-    pub(super) fn first_key_if_new(&self, structure: &mut Structure) -> Option<u64> {
+    /// The number of the first key that is still remembered, if the last commit left older ones.
+    pub(super) fn first_key_if_new(&self, structure: &Structure) -> Option<u64> {
         let first = self.keys.first();
-        (first != structure.first_key).then(|| {
-            structure.first_key = first;
-            first
-        })
-    }
-
-    /// The keys of these numbers that are still remembered.
-    fn records(&self, mut numbers: Vec<u64>) -> Vec<Record> {
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers.iter().filter_map(|number| self.keys.get(*number)).collect()
+        (first != structure.first_key).then_some(first)
     }
 }

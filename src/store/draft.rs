@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use foldhash::fast::RandomState;
 
-use crate::store::difference::{Difference, Versions};
+use crate::store::difference::Difference;
 use crate::store::family::Family;
 use crate::store::group::Group;
 use crate::store::structure::Structure;
@@ -26,6 +26,8 @@ pub struct Draft {
     first_key: u64,
     /// How many changes of types there were before it, see [`Definitions::retypings`](super::definition::Definitions::retypings).
     retypings: usize,
+    /// Whether groups, families or series come or go with it.
+    pub(super) is_structural: bool,
 }
 
 impl Store {
@@ -40,22 +42,23 @@ impl Store {
             groups: HashMap::default(),
             first_key: self.keys.next(),
             retypings: structure.definitions.retypings(),
+            is_structural: false,
         }
     }
 
     /// What a draft changes, for a commit.
     pub fn difference_of(&self, draft: &Draft) -> Difference {
-        let mut structure = self.hold();
-        let versions = draft
-            .groups
-            .iter()
-            .map(|(key, after)| Versions { before: self.groups.get(key), after: after.clone() });
-        Difference {
-            groups: versions.filter(Versions::differ).collect(),
+        let structure = self.hold();
+        let mut difference = Difference {
             names: structure.definitions.changed().map(|(name, kind)| (name.clone(), kind)).collect(),
             keys: self.keys.from(draft.first_key),
-            first_key: self.first_key_if_new(&mut structure),
+            first_key: self.first_key_if_new(&structure),
+            ..Difference::default()
+        };
+        for (key, after) in &draft.groups {
+            difference.add(self.groups.get(key), after.clone());
         }
+        difference
     }
 
     /// Makes a draft visible: scrapes see all of it or nothing.
@@ -70,6 +73,9 @@ impl Store {
     /// The same for who holds the structure. Gives the versions that are not published any more.
     pub(super) fn publish_locked(&self, draft: Draft, structure: &mut Structure) -> Vec<Arc<Group>> {
         let mut gone = Vec::new();
+        if draft.is_structural {
+            self.generation.fetch_add(1, Ordering::Relaxed);
+        }
         for (key, version) in draft.groups {
             match version {
                 Some(version) if self.groups.contains(&key) => gone.extend(self.groups.replace(version)),
@@ -83,15 +89,17 @@ impl Store {
         }
         if self.tracking == Tracking::Drafts {
             structure.definitions.publish();
+            structure.first_key = self.keys.first();
         }
-        self.generation.fetch_add(1, Ordering::Relaxed);
         gone
     }
 
     /// Drops a draft: what it changed counts no more.
     pub fn drop_draft(&self, draft: Draft) {
         let mut structure = self.lock();
+        let first_key = draft.first_key;
         self.withdraw(draft, &mut structure, |key| self.groups.get(key));
+        self.keys.forget_from(first_key);
         structure.definitions.forget_changes();
     }
 
@@ -133,7 +141,6 @@ impl Store {
         }
         structure.definitions.withdraw(draft.retypings);
         self.count_names(structure);
-        self.keys.forget_from(draft.first_key);
     }
 }
 

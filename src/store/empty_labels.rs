@@ -13,6 +13,7 @@ use crate::model::exemplar::{Exemplars, Placed};
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
 use crate::model::labels::{EmptyLabels, without_empty_labels};
+use crate::model::merge::Merge;
 use crate::model::time::Start;
 use crate::store::family::Metadata;
 use crate::store::group::GroupLabels;
@@ -135,7 +136,7 @@ impl JoinedFamily {
             self.metadata = family.metadata.clone();
         }
         self.pushed_at = self.pushed_at.max(family.pushed_at);
-        let adds = self.kind.adds(&family.name);
+        let adds = Merge::of(self.kind, &family.name) == Merge::Add;
         for piece in family.pieces.iter() {
             for at in 0..piece.len() {
                 let row = JoinedRow {

@@ -8,13 +8,15 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
+use crate::model::exemplar::Exemplars;
 use crate::model::histogram::Layout;
 use crate::model::kind::Kind;
+use crate::model::merge::Merge;
 use crate::model::push::{self, Push};
 use crate::model::time::Moment;
 use crate::store::definition::{Definition, Definitions, Lease};
 use crate::store::index::Index;
-use crate::store::piece::{Meeting, PIECE_ROWS, Piece, RowValue, told_start};
+use crate::store::piece::{PIECE_ROWS, Piece, RowValue, told_start};
 use crate::store::pieces::Pieces;
 use crate::store::states::{self, Set, States};
 
@@ -159,11 +161,11 @@ impl Family {
     }
 
     /// By how many bytes the series grow that are there, when pushed series meet them.
-    pub fn growth(&self, push: &Push, pushed: &push::Family, placement: &Placement, meeting: Meeting) -> i64 {
+    pub fn growth(&self, push: &Push, pushed: &push::Family, placement: &Placement, merge: Merge) -> i64 {
         let known = push.series(pushed).iter().zip(&placement.positions).filter(|(_, at)| **at != NEW);
         let growth = known.filter_map(|(one, &at)| {
             let piece = self.pieces.get(at as usize / PIECE_ROWS)?;
-            Some(piece.growth(at as usize % PIECE_ROWS, push, one, meeting))
+            Some(piece.growth(at as usize % PIECE_ROWS, push, one, merge))
         });
         growth.sum()
     }
@@ -242,25 +244,24 @@ impl Family {
         push: &Push,
         pushed: &push::Family,
         placement: &Placement,
-        meeting: Meeting,
+        merge: Merge,
         now: Moment,
         layouts: &[Arc<Layout>],
     ) {
         let series = push.series(pushed);
-        let mut rest = series.iter().zip(&placement.positions).peekable();
-        while let Some((one, &position)) = rest.next() {
-            if position == NEW {
-                continue;
+        let known = series.iter().zip(&placement.positions).filter(|(_, position)| **position != NEW);
+        let mut rest = known.map(|(one, position)| (*position as usize, one)).peekable();
+        while let Some((position, _)) = rest.peek() {
+            let number = position / PIECE_ROWS;
+            let of_piece = std::iter::from_fn(|| rest.next_if(|(at, _)| at / PIECE_ROWS == number));
+            let rows = of_piece.map(|(at, one)| (at % PIECE_ROWS, one));
+            match self.pieces.get_mut(number) {
+                Some(piece) => {
+                    let grown = piece.update(push, rows, merge, now);
+                    self.bytes = self.bytes.saturating_add_signed(grown);
+                }
+                None => rows.for_each(drop),
             }
-            let number = position as usize / PIECE_ROWS;
-            let Some(piece) = self.pieces.get_mut(number) else { continue };
-            let mut grown = piece.update(position as usize % PIECE_ROWS, push, one, meeting, now);
-            while let Some((one, position)) =
-                rest.next_if(|(_, p)| **p != NEW && **p as usize / PIECE_ROWS == number)
-            {
-                grown += piece.update(*position as usize % PIECE_ROWS, push, one, meeting, now);
-            }
-            self.bytes = self.bytes.saturating_add_signed(grown);
         }
         if pushed.kind == Kind::StateSet && series.len() < self.len as usize + placement.new {
             self.turn_off_absent_states(push, pushed);
@@ -272,7 +273,7 @@ impl Family {
                 .filter(|(_, position)| **position == NEW)
                 .map(|(one, _)| one)
                 .collect();
-            self.append(push, pushed, &fresh, meeting, now, layouts);
+            self.append(push, pushed, &fresh, merge, now, layouts);
         }
     }
 
@@ -287,7 +288,7 @@ impl Family {
         layouts: &[Arc<Layout>],
     ) {
         if self.is_identity(placement) && self.form_is(pushed) {
-            self.merge(push, pushed, placement, Meeting::Replace, now, layouts);
+            self.merge(push, pushed, placement, Merge::Last, now, layouts);
             self.restart(push, pushed);
             return;
         }
@@ -298,7 +299,36 @@ impl Family {
         self.states = None;
         self.epoch = epoch;
         let all: Vec<&push::Series> = push.series(pushed).iter().collect();
-        self.append(push, pushed, &all, Meeting::Replace, now, layouts);
+        self.append(push, pushed, &all, Merge::Last, now, layouts);
+    }
+
+    /// Takes out the series at these positions, which come in order. The positions of those behind them change, so
+    /// that the family gets this epoch.
+    pub fn remove(&mut self, positions: &[u32], epoch: u64) {
+        let Some(first) = positions.first() else { return };
+        // Full pieces before it stay as they are, and are shared with other versions.
+        let kept = *first as usize / PIECE_ROWS;
+        let mut gone = positions.iter().map(|position| *position as usize).peekable();
+        let moved = (kept * PIECE_ROWS..self.len as usize).filter(|at| gone.next_if_eq(at).is_none());
+        let moved: Vec<usize> = moved.collect();
+        let rebuilt = moved.chunks(PIECE_ROWS).map(|positions| self.piece_of(positions));
+        let pieces: Pieces = self.pieces.iter().take(kept).cloned().chain(rebuilt).collect();
+        self.epoch = epoch;
+        self.restore(pieces);
+    }
+
+    /// A piece of the series at these positions.
+    fn piece_of(&self, positions: &[usize]) -> Arc<Piece> {
+        let place = |at: &usize| Some((self.pieces.get(*at / PIECE_ROWS)?, *at % PIECE_ROWS));
+        let rows = || positions.iter().filter_map(place);
+        let mut exemplars = Exemplars::default();
+        for ((piece, at), row) in rows().zip(0..) {
+            exemplars.set(row, piece.exemplars(at).iter().map(|(_, placed)| placed.clone()).collect());
+        }
+        let form = self.definition.kind().form();
+        let form = self.pieces.first().map_or(form, |piece| piece.form());
+        let values = rows().map(|(piece, at)| (piece.block(at), piece.start(at), piece.owned(at)));
+        Arc::new(Piece::of(form, values).with_exemplars(exemplars))
     }
 
     /// Gives the series, which are those of the push in its order, the start times that it tells.
@@ -357,7 +387,7 @@ impl Family {
         push: &Push,
         pushed: &push::Family,
         mut fresh: &[&push::Series],
-        meeting: Meeting,
+        merge: Merge,
         now: Moment,
         layouts: &[Arc<Layout>],
     ) {
@@ -372,9 +402,8 @@ impl Family {
             }
             let (first, later) = fresh.split_at(fresh.len().min(PIECE_ROWS - used));
             if let Some(piece) = self.pieces.get_mut(self.len as usize / PIECE_ROWS) {
-                piece.reserve(first.len(), first.iter().map(|one| push.block(one).len()).sum());
                 let before = piece.len();
-                first.iter().for_each(|one| piece.append(push, one, meeting, now, layouts));
+                piece.append(push, first, merge, now, layouts);
                 self.bytes += (before..piece.len()).map(|at| piece.row_bytes(at)).sum::<u64>();
             }
             self.len += first.len() as u32;

@@ -1,134 +1,28 @@
 //! One group: its labels, its families, and how a push changes them.
 
+mod labels;
+mod removal;
+
 use std::hint::black_box;
 use std::sync::Arc;
 
-use crate::model::grouping::Grouping;
-use crate::model::kind::Kind;
-use crate::model::labels::{has_quoted_names, pairs};
+use crate::model::merge::Merge;
 use crate::model::push::{self, Push};
-use crate::model::rules::{Cause, Other, Refusal};
+use crate::model::refusal::{Cause, Other, Refusal};
 use crate::model::time::Moment;
-use crate::store::definition::{Definitions, Holder, Lease, Shape};
+use crate::store::definition::{Definitions, Lease};
 use crate::store::family::{Family, NEW, Placement, Positions, pushed_own_bytes};
-use crate::store::piece::Meeting;
+use crate::store::semantics::{Absent, FamilyRule, Semantics};
 use crate::store::sessions::Sessions;
 use crate::store::times::Times;
+
+pub use labels::{GroupLabels, shape_of};
 
 /// Families beyond these are read when they are needed: a push rarely has more.
 const WARMED_FAMILIES: usize = 16;
 
 /// Up to so many new families are put in their places one by one; more are sorted with all that are there.
 const MOST_INSERTED: usize = 4;
-
-/// How a family of a push meets the family of the same name in the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FamilyRule {
-    /// Series by series: values that add are added, others replaced; series not pushed stay.
-    Merge,
-    /// The pushed family takes the place of the old one.
-    Replace,
-}
-
-/// What becomes of the families of a group that a push does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Absent {
-    /// They stay.
-    Keep,
-    /// Those that add stay, the others go.
-    DropReplaced,
-    /// They go.
-    Drop,
-}
-
-/// How a push changes its group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Semantics {
-    /// For the families that add.
-    pub adding: FamilyRule,
-    /// For the other families.
-    pub replacing: FamilyRule,
-    /// For the families that the push does not have.
-    pub absent: Absent,
-    /// Whether untyped and typed values that are stored alike may stand for each other.
-    pub reconciles: bool,
-}
-
-impl Semantics {
-    /// What is pushed takes the place of what is there, family by family.
-    pub fn replacing(reconciles: bool) -> Semantics {
-        Semantics {
-            adding: FamilyRule::Replace,
-            replacing: FamilyRule::Replace,
-            absent: Absent::Keep,
-            reconciles,
-        }
-    }
-
-    /// What is pushed is merged with what is there, series by series.
-    pub fn merging() -> Semantics {
-        Semantics { adding: FamilyRule::Merge, replacing: FamilyRule::Merge, ..Semantics::replacing(true) }
-    }
-
-    /// How this family of a push meets the one that is there.
-    pub fn rule(&self, pushed: &push::Family) -> FamilyRule {
-        if pushed.adds { self.adding } else { self.replacing }
-    }
-
-    /// The type of a family after a push with this one; that of the push where types conflict.
-    fn kind_after(&self, live: Kind, name: &str, pushed: Kind) -> Kind {
-        let kind = if self.reconciles { live.reconciled(name, pushed) } else { live.joined(pushed) };
-        kind.unwrap_or(pushed)
-    }
-
-    /// Whether a family of the group that the push does not have goes.
-    pub fn drops(&self, family: &Family) -> bool {
-        match self.absent {
-            Absent::Keep => false,
-            Absent::DropReplaced => !family.definition.kind().adds(family.definition.name()),
-            Absent::Drop => true,
-        }
-    }
-}
-
-/// The labels of a group and what follows from them.
-#[derive(Debug)]
-pub struct GroupLabels {
-    /// The grouping labels, sorted by name.
-    pub labels: Vec<(Box<str>, Box<str>)>,
-    /// The identity of the group: its labels as a label block.
-    pub key: Arc<str>,
-    /// The label block of the group's own series.
-    pub series_block: Box<str>,
-    /// Whether any label name needs quotes.
-    pub has_quoted_names: bool,
-    /// The names of the grouping labels.
-    pub shape: Shape,
-}
-
-impl GroupLabels {
-    /// The labels of the group that this grouping names.
-    pub fn of(grouping: &Grouping<'_>) -> GroupLabels {
-        let labels = grouping.labels();
-        GroupLabels {
-            labels: labels.iter().map(|l| ((&*l.name).into(), (&*l.value).into())).collect(),
-            key: grouping.key().into(),
-            series_block: grouping.series_block().into(),
-            has_quoted_names: has_quoted_names(grouping.key()),
-            shape: shape_of(grouping),
-        }
-    }
-
-    /// The group as one that has a family.
-    pub fn holder(&self) -> Holder<'_> {
-        Holder { key: &self.key, shape: &self.shape }
-    }
-}
-
-/// The names of the labels in the key of a grouping.
-pub fn shape_of(grouping: &Grouping<'_>) -> Shape {
-    pairs(grouping.key()).map(|pair| Box::from(pair.name())).collect()
-}
 
 /// A group: one version of it.
 #[derive(Clone, Debug)]
@@ -243,8 +137,8 @@ impl Group {
     pub fn growth_of_values(&self, push: &Push, plan: &Plan, semantics: &Semantics) -> i64 {
         let growth = push.families().iter().zip(&plan.steps).filter_map(|(pushed, step)| {
             let family = self.families.get(step.family?)?;
-            let meeting = meeting(pushed, semantics.rule(pushed));
-            Some(family.growth(push, pushed, &step.placement, meeting))
+            let merge = merge_of(pushed, semantics.rule(pushed));
+            Some(family.growth(push, pushed, &step.placement, merge))
         });
         growth.sum()
     }
@@ -274,7 +168,8 @@ impl Group {
                 let after = definitions
                     .live(name)
                     .map_or(pushed.kind, |(live, _)| semantics.kind_after(live, name, pushed.kind));
-                kind.adds(name) != after.adds(name) || semantics.rule(pushed) == FamilyRule::Replace
+                Merge::of(kind, name) != Merge::of(after, name)
+                    || semantics.rule(pushed) == FamilyRule::Replace
             });
             match family {
                 Some(family) if is_replaced => {
@@ -286,8 +181,8 @@ impl Group {
                     series += step.placement.new as i64;
                     bytes += family.metadata.growth(push, pushed) + series_bytes(push, pushed, is_new);
                     if with_values {
-                        let meeting = meeting(pushed, semantics.rule(pushed));
-                        bytes += family.growth(push, pushed, &step.placement, meeting);
+                        let merge = merge_of(pushed, semantics.rule(pushed));
+                        bytes += family.growth(push, pushed, &step.placement, merge);
                     }
                 }
                 None => {
@@ -450,7 +345,7 @@ impl Group {
                 }
             };
             // What was pushed as the latest value is no sum to add to.
-            let is_retyped = live.is_some_and(|live| live.adds(name) != kind.adds(name));
+            let is_retyped = live.is_some_and(|live| Merge::of(live, name) != Merge::of(kind, name));
             let rule = if is_retyped { FamilyRule::Replace } else { semantics.rule(pushed) };
             let layouts = with.definitions.layouts(name);
             let is_replaced = rule == FamilyRule::Replace;
@@ -523,7 +418,7 @@ fn change(
 ) {
     match rule {
         FamilyRule::Merge => {
-            family.merge(push, pushed, placement, meeting(pushed, rule), now, layouts);
+            family.merge(push, pushed, placement, merge_of(pushed, rule), now, layouts);
         }
         FamilyRule::Replace => family.replace(push, pushed, placement, now, epoch, layouts),
     }
@@ -537,8 +432,8 @@ pub fn own_bytes(key: &str) -> u64 {
 }
 
 /// How the values of a pushed family meet those that are there.
-fn meeting(pushed: &push::Family, rule: FamilyRule) -> Meeting {
-    if pushed.adds && rule == FamilyRule::Merge { Meeting::Add } else { Meeting::Replace }
+fn merge_of(pushed: &push::Family, rule: FamilyRule) -> Merge {
+    if rule == FamilyRule::Merge { pushed.merge } else { Merge::Last }
 }
 
 /// What a pushed family comes to that is new, or takes the place of another.

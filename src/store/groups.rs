@@ -89,11 +89,12 @@ impl Held<'_> {
         }
     }
 
-    /// Notes the number of the idempotency key that came with a change.
-    pub(super) fn note_key(&mut self, number: u64) {
-        if let Some(unsaved) = &mut self.place.unsaved {
-            unsaved.keys.push(number);
-        }
+    /// Notes the number of the idempotency key that came with a change. False where the group is the same as at the last
+    /// commit.
+    pub(super) fn note_key(&mut self, number: u64) -> bool {
+        let Some(unsaved) = &mut self.place.unsaved else { return false };
+        unsaved.keys.push(number);
+        true
     }
 }
 
@@ -158,7 +159,13 @@ impl Groups {
 
     /// Takes a group out.
     pub(super) fn remove(&self, key: &str) -> Option<Changed> {
-        self.map.remove(key).map(|(_, mut place)| place.change())
+        self.remove_if(key, |_| true)
+    }
+
+    /// Takes a group out, if it is to go. Nobody changes it in between.
+    pub(super) fn remove_if(&self, key: &str, goes: impl FnOnce(&Group) -> bool) -> Option<Changed> {
+        let removed = self.map.remove_if(key, |_, place| goes(&place.version));
+        removed.map(|(_, mut place)| place.change())
     }
 
     /// Calls `each` with every group that has changed since the last commit. From then on it counts as committed.

@@ -172,9 +172,12 @@ impl Keys {
         self.lock().first()
     }
 
-    /// The key with this number, if it is still remembered.
-    pub fn get(&self, number: u64) -> Option<Record> {
-        self.lock().get(number).map(|known| known.record)
+    /// The keys with these numbers that are still remembered, in order.
+    pub fn records(&self, mut numbers: Vec<u64>) -> Vec<Record> {
+        numbers.sort_unstable();
+        numbers.dedup();
+        let remembered = self.lock();
+        numbers.iter().filter_map(|number| remembered.get(*number)).map(|known| known.record).collect()
     }
 
     /// The keys from this number on, in order.
@@ -320,6 +323,7 @@ mod tests {
         keys.restore(Record { number: 9, key: key(2), at: 6 }, at(6));
         assert_eq!((keys.first(), keys.next()), (7, 10));
         assert_eq!(keys.known(&key(1), at(7)), Known::Applied);
-        assert_eq!((keys.get(8), keys.get(9).map(|record| record.at)), (None, Some(6)));
+        let records = keys.records(vec![9, 8, 9]);
+        assert_eq!(records.iter().map(|record| record.at).collect::<Vec<_>>(), [6]);
     }
 }

@@ -9,8 +9,9 @@ use crate::model::limits::{Limit, StoreFull, StoreLimits};
 use crate::model::push::Push;
 use crate::store::Store;
 use crate::store::definition::Definitions;
-use crate::store::group::{Group, Plan, Semantics, growth_of_new_group, own_bytes};
+use crate::store::group::{Group, Plan, growth_of_new_group, own_bytes};
 use crate::store::piece::most_growth;
+use crate::store::semantics::Semantics;
 use crate::store::space::Space;
 
 impl Store {
@@ -103,7 +104,7 @@ mod tests {
     use crate::model::native_histogram::{Encoded, EncodedBuckets, Span};
     use crate::model::summary::Quantile;
     use crate::model::time::Moment;
-    use crate::store::group::{Absent, FamilyRule};
+    use crate::store::semantics::{Absent, FamilyRule};
     use crate::store::{Outcome, Part, Rejection, Tracking, Transaction};
 
     const TEXTS: [&str; 5] = ["0", "1", "2", "3", "a text that is longer than all the others"];
@@ -161,7 +162,7 @@ mod tests {
 
     fn push_of(sketch: &Sketch, grouping: &Grouping<'_>, aggregate: bool) -> Push {
         let names = ["c_total", "g", "s", "h", "gh", "any", "other"];
-        let mut body = Body::with_capacity_for(0);
+        let mut body = Body::with_capacity(1, 1);
         for (name, kind, help, series) in &sketch.families {
             let help = help.map(|at| TEXTS[at]);
             let at = body.families.len();

@@ -2,7 +2,7 @@
 
 use crate::model::labels::ShownLabels;
 use crate::model::push::Push;
-use crate::model::rules::{Cause, Other, Refusal};
+use crate::model::refusal::{Cause, Other, Refusal};
 use crate::store::Store;
 use crate::store::definition::Definitions;
 use crate::store::group::Group;

@@ -3,18 +3,21 @@
 //! A piece is the unit of copy on write. A scrape clones shared pointers to pieces; a push that
 //! changes a piece while a scrape holds it copies that piece and no more.
 
+mod value;
+
 use std::sync::Arc;
 
 use crate::model::exemplar::{self, Exemplars, Placed};
-use crate::model::histogram::{Bucket, Histogram, Layout, Pushed};
+use crate::model::histogram::{Histogram, Layout};
 use crate::model::kind::Form;
 use crate::model::labels::{has_quoted_names, simple_labels};
 use crate::model::limits::MAX_BLOCK_BYTES;
-use crate::model::native_histogram::NativeHistogram;
+use crate::model::merge::Merge;
 use crate::model::push::{Push, Series, Value};
 use crate::model::sum::Sum;
 use crate::model::summary::{Quantile, Summary};
 use crate::model::time::{Moment, Start};
+use crate::store::piece::value::FormValue;
 
 /// How many series a piece holds at most. Every piece of a family but the last is full.
 pub const PIECE_ROWS: usize = 32;
@@ -32,7 +35,7 @@ const EXEMPLAR_BYTES: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Piece {
     /// The label blocks of all rows, one after the other.
-    labels: String,
+    labels: Box<str>,
     rows: Rows,
     /// Whether any label name needs quotes.
     has_quoted_names: bool,
@@ -84,6 +87,13 @@ pub enum OwnedValue {
     Histogram(Histogram),
 }
 
+impl<V> Row<V> {
+    /// A row whose label block is the last in labels of this length.
+    fn new(value: V, start: Start, block: &str, label_end: usize) -> Row<V> {
+        Row { value, start, label_end: label_end as u32, simple_labels: simple_labels(block) }
+    }
+}
+
 impl OwnedValue {
     /// Adds the state of another series of the same type, whose latest push came later.
     pub fn merge(&mut self, later: &OwnedValue) {
@@ -97,48 +107,36 @@ impl OwnedValue {
     }
 }
 
-/// How a pushed value meets the one that is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meeting {
-    /// It is added.
-    Add,
-    /// It takes its place.
-    Replace,
+/// Does the same with the rows of any form.
+macro_rules! with_rows {
+    ($rows:expr, $name:ident => $do:expr) => {
+        match $rows {
+            Rows::Numbers($name) => $do,
+            Rows::Summaries($name) => $do,
+            Rows::Histograms($name) => $do,
+        }
+    };
 }
 
 impl Piece {
     /// An empty piece for rows of this form.
     pub fn new(form: Form) -> Piece {
-        Piece { labels: String::new(), rows: Rows::new(form), has_quoted_names: false, exemplars: None }
+        Piece { labels: Box::default(), rows: Rows::new(form), has_quoted_names: false, exemplars: None }
     }
 
     /// A piece of these label blocks and rows. Every row must have its own block, and all values the
     /// same form.
     pub fn of<'a>(form: Form, rows: impl IntoIterator<Item = (&'a str, Start, OwnedValue)>) -> Piece {
-        let mut piece = Piece::new(form);
+        let (mut piece, mut labels) = (Piece::new(form), String::new());
         for (block, start, value) in rows {
-            piece.labels.push_str(block);
-            piece.has_quoted_names |= has_quoted_names(block);
-            let (label_end, simple_labels) = (piece.labels.len() as u32, simple_labels(block));
-            match (&mut piece.rows, value) {
-                (Rows::Numbers(rows), OwnedValue::Number(value)) => {
-                    rows.push(Row { value, start, label_end, simple_labels })
-                }
-                (Rows::Summaries(rows), OwnedValue::Summary(value)) => {
-                    rows.push(Row { value, start, label_end, simple_labels });
-                }
-                (Rows::Histograms(rows), OwnedValue::Histogram(value)) => {
-                    rows.push(Row { value, start, label_end, simple_labels });
-                }
-                _ => piece.labels.truncate(piece.labels.len() - block.len()),
-            }
+            with_rows!(&mut piece.rows, rows => if let Some(value) = FormValue::from_owned(value) {
+                labels.push_str(block);
+                piece.has_quoted_names |= has_quoted_names(block);
+                rows.push(Row::new(value, start, block, labels.len()));
+            });
         }
-        piece.labels.shrink_to_fit();
-        match &mut piece.rows {
-            Rows::Numbers(rows) => rows.shrink_to_fit(),
-            Rows::Summaries(rows) => rows.shrink_to_fit(),
-            Rows::Histograms(rows) => rows.shrink_to_fit(),
-        }
+        piece.labels = labels.into();
+        with_rows!(&mut piece.rows, rows => rows.shrink_to_fit());
         piece
     }
 
@@ -149,11 +147,7 @@ impl Piece {
 
     /// When the series of a row began.
     pub fn start(&self, at: usize) -> Start {
-        match &self.rows {
-            Rows::Numbers(rows) => rows[at].start,
-            Rows::Summaries(rows) => rows[at].start,
-            Rows::Histograms(rows) => rows[at].start,
-        }
+        with_rows!(&self.rows, rows => rows[at].start)
     }
 
     /// The exemplars of all rows, by row.
@@ -163,7 +157,7 @@ impl Piece {
 
     /// The exemplars of a row.
     pub fn exemplars(&self, at: usize) -> &[(u32, Placed)] {
-        self.exemplars.as_ref().map_or(&[], |exemplars| exemplars.slice(at as u32))
+        exemplars_of(&self.exemplars, at)
     }
 
     /// The same piece with these exemplars.
@@ -174,11 +168,7 @@ impl Piece {
 
     /// How many rows there are.
     pub fn len(&self) -> usize {
-        match &self.rows {
-            Rows::Numbers(rows) => rows.len(),
-            Rows::Summaries(rows) => rows.len(),
-            Rows::Histograms(rows) => rows.len(),
-        }
+        with_rows!(&self.rows, rows => rows.len())
     }
 
     /// Whether there is no row.
@@ -207,206 +197,78 @@ impl Piece {
 
     /// The label block of a row.
     pub fn block(&self, at: usize) -> &str {
-        match &self.rows {
-            Rows::Numbers(rows) => block_in(&self.labels, rows, at),
-            Rows::Summaries(rows) => block_in(&self.labels, rows, at),
-            Rows::Histograms(rows) => block_in(&self.labels, rows, at),
-        }
+        with_rows!(&self.rows, rows => block_in(&self.labels, rows, at))
     }
 
     /// The size of a row in bytes, roughly: as the limit of the store counts it. Bucket bounds count in
     /// every series that has them, although series share those that are the same.
     pub fn row_bytes(&self, at: usize) -> u64 {
-        (ROW_BYTES + self.block(at).len() + self.growing_bytes(at)) as u64
-    }
-
-    /// The part of [`Piece::row_bytes`] that grows with what is pushed.
-    fn growing_bytes(&self, at: usize) -> usize {
-        let value = match &self.rows {
-            Rows::Numbers(_) => 0,
-            Rows::Summaries(rows) => size_of_val(&*rows[at].value.quantiles),
-            Rows::Histograms(rows) => rows[at].value.size(),
-        };
-        value + self.exemplars(at).len() * EXEMPLAR_BYTES
-    }
-
-    /// Whether rows can grow when a push without exemplars is added.
-    fn has_growing_values(&self) -> bool {
-        !matches!(self.rows, Rows::Numbers(_))
+        let value = with_rows!(&self.rows, rows => rows[at].value.growing_bytes());
+        (ROW_BYTES + self.block(at).len() + value + self.exemplars(at).len() * EXEMPLAR_BYTES) as u64
     }
 
     /// How many labels a row has, if they are simple ones; see [`simple_labels`].
     pub fn simple_labels(&self, at: usize) -> u16 {
-        match &self.rows {
-            Rows::Numbers(rows) => rows[at].simple_labels,
-            Rows::Summaries(rows) => rows[at].simple_labels,
-            Rows::Histograms(rows) => rows[at].simple_labels,
-        }
+        with_rows!(&self.rows, rows => rows[at].simple_labels)
     }
 
     /// The value of a row.
+    #[inline]
     pub fn value(&self, at: usize) -> RowValue<'_> {
-        match &self.rows {
-            Rows::Numbers(rows) => RowValue::Number(rows[at].value.value()),
-            Rows::Summaries(rows) => RowValue::Summary(&rows[at].value),
-            Rows::Histograms(rows) => RowValue::Histogram(&rows[at].value),
-        }
+        with_rows!(&self.rows, rows => rows[at].value.seen())
     }
 
     /// The value of a row, with all that there is to it.
     pub fn owned(&self, at: usize) -> OwnedValue {
-        match &self.rows {
-            Rows::Numbers(rows) => OwnedValue::Number(rows[at].value),
-            Rows::Summaries(rows) => OwnedValue::Summary(rows[at].value.clone()),
-            Rows::Histograms(rows) => OwnedValue::Histogram(rows[at].value.clone()),
-        }
+        with_rows!(&self.rows, rows => rows[at].value.owned())
     }
 
-    /// Makes room for `more` rows with `label_bytes` of label blocks, and no more than that: most
-    /// families never grow again.
-    pub fn reserve(&mut self, more: usize, label_bytes: usize) {
-        self.labels.reserve_exact(label_bytes);
-        match &mut self.rows {
-            Rows::Numbers(rows) => rows.reserve_exact(more),
-            Rows::Summaries(rows) => rows.reserve_exact(more),
-            Rows::Histograms(rows) => rows.reserve_exact(more),
-        }
-    }
-
-    /// Adds a row for a pushed series. `known` are bucket layouts that it may share.
+    /// Adds a row for each of some pushed series. `known` are bucket layouts that they may share.
     pub fn append(
         &mut self,
         push: &Push,
-        series: &Series,
-        meeting: Meeting,
+        series: &[&Series],
+        merge: Merge,
         now: Moment,
         known: &[Arc<Layout>],
     ) {
-        let block = push.block(series);
-        let start = match meeting {
-            Meeting::Add => Start::accepted(now.nanos),
-            Meeting::Replace => told_start(push, series),
-        };
-        self.labels.push_str(block);
-        self.has_quoted_names |= has_quoted_names(block);
-        let (label_end, simple_labels) = (self.labels.len() as u32, simple_labels(block));
-        match (&mut self.rows, series.value) {
-            (Rows::Numbers(rows), Value::Number(value)) => {
-                rows.push(Row { value: Sum::new(value), start, label_end, simple_labels });
-            }
-            (Rows::Summaries(rows), Value::Summary { sum, count, quantiles }) => {
-                let value = Summary::new(sum, count, push.quantiles(quantiles));
-                rows.push(Row { value, start, label_end, simple_labels });
-            }
-            (Rows::Histograms(rows), Value::Histogram { sum, total, buckets, native }) => {
-                let (buckets, native) = (push.buckets(buckets), push.native(native));
-                let pushed = Pushed { buckets, native, sum, total };
-                let neighbour = rows.last().map(|row| row.value.layout().clone());
-                let value = Histogram::new(pushed, neighbour.iter().chain(known));
-                rows.push(Row { value, start, label_end, simple_labels });
-            }
-            // The form of a family and of its pushed series is checked before.
-            _ => {
-                self.labels.truncate(self.labels.len() - push.block(series).len());
-                return;
-            }
-        }
-        self.add_exemplars(self.len() - 1, push, series, meeting, now);
-    }
-
-    /// Adds the exemplars of a pushed series to those of a row.
-    #[inline]
-    fn add_exemplars(&mut self, at: usize, push: &Push, series: &Series, meeting: Meeting, now: Moment) {
-        let pushed = push.exemplars(series).map(|(place, mut exemplar)| {
-            if meeting == Meeting::Add {
-                // Which is the newest must be known, and Prometheus would take it for a new one at every
-                // scrape.
-                exemplar.at.get_or_insert(now.nanos);
-            }
-            Placed { place, exemplar: Arc::new(exemplar) }
-        });
-        let mut pushed = pushed.peekable();
-        if pushed.peek().is_none() && (meeting == Meeting::Add || self.exemplars.is_none()) {
-            return;
-        }
-        let exemplars = self.exemplars.get_or_insert_default();
-        match meeting {
-            Meeting::Add => exemplars.add(at as u32, pushed.collect(), now.nanos),
-            Meeting::Replace => exemplars.replace(at as u32, pushed.collect()),
-        }
-        if exemplars.is_empty() {
-            self.exemplars = None;
+        // No more room than they need: most families never grow again.
+        let mut labels = String::from(std::mem::take(&mut self.labels));
+        labels.reserve_exact(series.iter().map(|one| push.block(one).len()).sum());
+        let first = self.len();
+        with_rows!(&mut self.rows, rows => append(rows, &mut labels, push, series, merge, now, known));
+        self.labels = labels.into();
+        for (at, one) in (first..).zip(series) {
+            self.has_quoted_names |= has_quoted_names(push.block(one));
+            add_exemplars(&mut self.exemplars, at, push, one, merge, now);
         }
     }
 
     /// By how many bytes [`Piece::update`] with a pushed series makes its row grow.
-    pub fn growth(&self, at: usize, push: &Push, series: &Series, meeting: Meeting) -> i64 {
-        let values = match (&self.rows, series.value) {
-            (Rows::Summaries(rows), Value::Summary { quantiles, .. }) => {
-                size_of_val(push.quantiles(quantiles)) as i64 - size_of_val(&*rows[at].value.quantiles) as i64
-            }
-            (Rows::Histograms(rows), Value::Histogram { sum, total, buckets, native }) => {
-                let (buckets, native) = (push.buckets(buckets), push.native(native));
-                let histogram = &rows[at].value;
-                match meeting {
-                    Meeting::Add => histogram.growth(Pushed { buckets, native, sum, total }),
-                    Meeting::Replace => pushed_size(buckets, native) as i64 - histogram.size() as i64,
-                }
-            }
-            _ => 0,
-        };
+    pub fn growth(&self, at: usize, push: &Push, series: &Series, merge: Merge) -> i64 {
+        let value = with_rows!(&self.rows, rows => growth(&rows[at].value, push, series, merge));
         if self.exemplars.is_none() && !push.has_exemplars() {
-            return values;
+            return value;
         }
         let present = self.exemplars(at);
-        let exemplars = match meeting {
-            Meeting::Add => exemplar::added(present, push.exemplars(series)),
-            Meeting::Replace => push.exemplars(series).count() as i64 - present.len() as i64,
+        let exemplars = match merge {
+            Merge::Add => exemplar::added(present, push.exemplars(series)),
+            Merge::Last => push.exemplars(series).count() as i64 - present.len() as i64,
         };
-        values + exemplars * EXEMPLAR_BYTES as i64
+        value + exemplars * EXEMPLAR_BYTES as i64
     }
 
-    /// Lets a pushed series meet the row that it belongs to. Gives by how many bytes it grows.
+    /// Lets pushed series meet the rows that they belong to. Gives by how many bytes these grow.
     #[inline]
-    pub fn update(&mut self, at: usize, push: &Push, series: &Series, meeting: Meeting, now: Moment) -> i64 {
-        // Numbers don't grow, but for their exemplars.
-        if !self.has_growing_values() && self.exemplars.is_none() && !push.has_exemplars() {
-            self.meet(at, push, series, meeting, now);
-            return 0;
-        }
-        let before = self.growing_bytes(at);
-        self.meet(at, push, series, meeting, now);
-        self.growing_bytes(at) as i64 - before as i64
-    }
-
-    #[inline]
-    fn meet(&mut self, at: usize, push: &Push, series: &Series, meeting: Meeting, now: Moment) {
-        self.add_exemplars(at, push, series, meeting, now);
-        match (&mut self.rows, series.value) {
-            (Rows::Numbers(rows), Value::Number(value)) => match meeting {
-                Meeting::Add => rows[at].value.add(value),
-                Meeting::Replace => rows[at].value = Sum::new(value),
-            },
-            (Rows::Summaries(rows), Value::Summary { sum, count, quantiles }) => {
-                let quantiles = push.quantiles(quantiles);
-                match meeting {
-                    Meeting::Add => rows[at].value.merge(sum, count, quantiles),
-                    Meeting::Replace => rows[at].value = Summary::new(sum, count, quantiles),
-                }
-            }
-            (Rows::Histograms(rows), Value::Histogram { sum, total, buckets, native }) => {
-                let (buckets, native) = (push.buckets(buckets), push.native(native));
-                let pushed = Pushed { buckets, native, sum, total };
-                let histogram = &mut rows[at].value;
-                match meeting {
-                    Meeting::Add => histogram.merge(pushed),
-                    Meeting::Replace => {
-                        *histogram = Histogram::new(pushed, [&histogram.layout().clone()]);
-                    }
-                }
-            }
-            _ => {}
-        }
+    pub fn update<'a>(
+        &mut self,
+        push: &Push,
+        series: impl Iterator<Item = (usize, &'a Series)>,
+        merge: Merge,
+        now: Moment,
+    ) -> i64 {
+        let exemplars = &mut self.exemplars;
+        with_rows!(&mut self.rows, rows => update(rows, exemplars, push, series, merge, now))
     }
 
     /// Sets the value of a number.
@@ -418,11 +280,99 @@ impl Piece {
 
     /// Gives a row another start.
     pub fn set_start(&mut self, at: usize, start: Start) {
-        match &mut self.rows {
-            Rows::Numbers(rows) => rows[at].start = start,
-            Rows::Summaries(rows) => rows[at].start = start,
-            Rows::Histograms(rows) => rows[at].start = start,
+        with_rows!(&mut self.rows, rows => rows[at].start = start);
+    }
+}
+
+/// Adds a row for each of some pushed series, whose form was checked before.
+fn append<V: FormValue>(
+    rows: &mut Vec<Row<V>>,
+    labels: &mut String,
+    push: &Push,
+    series: &[&Series],
+    merge: Merge,
+    now: Moment,
+    known: &[Arc<Layout>],
+) {
+    rows.reserve_exact(series.len());
+    for one in series {
+        let Some(pushed) = V::pushed(push, one) else { continue };
+        let block = push.block(one);
+        let start = match merge {
+            Merge::Add => Start::accepted(now.nanos),
+            Merge::Last => told_start(push, one),
+        };
+        labels.push_str(block);
+        let value = V::first(pushed, rows.last().map(|row| &row.value), known);
+        rows.push(Row::new(value, start, block, labels.len()));
+    }
+}
+
+/// Lets pushed series meet these rows. Gives by how many bytes they grow, with their exemplars.
+#[inline]
+fn update<'a, V: FormValue>(
+    rows: &mut [Row<V>],
+    exemplars: &mut Option<Box<Exemplars>>,
+    push: &Push,
+    series: impl Iterator<Item = (usize, &'a Series)>,
+    merge: Merge,
+    now: Moment,
+) -> i64 {
+    let has_exemplars = exemplars.is_some() || push.has_exemplars();
+    let mut grown = 0;
+    for (at, one) in series {
+        let Some(pushed) = V::pushed(push, one) else { continue };
+        let value = &mut rows[at].value;
+        let before = value.growing_bytes();
+        value.meet(pushed, merge);
+        grown += value.growing_bytes() as i64 - before as i64;
+        if has_exemplars {
+            let before = exemplars_of(exemplars, at).len() as i64;
+            add_exemplars(exemplars, at, push, one, merge, now);
+            let more = exemplars_of(exemplars, at).len() as i64 - before;
+            grown += more * EXEMPLAR_BYTES as i64;
         }
+    }
+    grown
+}
+
+fn growth<V: FormValue>(value: &V, push: &Push, series: &Series, merge: Merge) -> i64 {
+    V::pushed(push, series).map_or(0, |pushed| value.growth(pushed, merge))
+}
+
+fn exemplars_of(exemplars: &Option<Box<Exemplars>>, at: usize) -> &[(u32, Placed)] {
+    exemplars.as_ref().map_or(&[], |exemplars| exemplars.slice(at as u32))
+}
+
+/// Adds the exemplars of a pushed series to those of a row.
+#[inline]
+fn add_exemplars(
+    all: &mut Option<Box<Exemplars>>,
+    at: usize,
+    push: &Push,
+    series: &Series,
+    merge: Merge,
+    now: Moment,
+) {
+    let pushed = push.exemplars(series).map(|(place, mut exemplar)| {
+        if merge == Merge::Add {
+            // Which is the newest must be known, and Prometheus would take it for a new one at every
+            // scrape.
+            exemplar.at.get_or_insert(now.nanos);
+        }
+        Placed { place, exemplar: Arc::new(exemplar) }
+    });
+    let mut pushed = pushed.peekable();
+    if pushed.peek().is_none() && (merge == Merge::Add || all.is_none()) {
+        return;
+    }
+    let exemplars = all.get_or_insert_default();
+    match merge {
+        Merge::Add => exemplars.add(at as u32, pushed.collect(), now.nanos),
+        Merge::Last => exemplars.replace(at as u32, pushed.collect()),
+    }
+    if exemplars.is_empty() {
+        *all = None;
     }
 }
 
@@ -430,15 +380,12 @@ impl Piece {
 pub fn pushed_bytes(push: &Push, series: &Series) -> usize {
     let value = match series.value {
         Value::Number(_) => 0,
-        Value::Summary { quantiles, .. } => size_of_val(push.quantiles(quantiles)),
-        Value::Histogram { buckets, native, .. } => pushed_size(push.buckets(buckets), push.native(native)),
+        Value::Summary { .. } => Summary::pushed(push, series).map_or(0, Summary::size_of),
+        Value::Histogram { .. } => {
+            Histogram::pushed(push, series).map_or(0, <Histogram as FormValue>::size_of)
+        }
     };
     ROW_BYTES + push.block(series).len() + value + push.exemplars(series).count() * EXEMPLAR_BYTES
-}
-
-/// What [`Histogram::size`] of these buckets will be.
-fn pushed_size(buckets: &[Bucket], native: Option<&NativeHistogram>) -> usize {
-    Histogram::size_of(buckets.len()) + native.map_or(0, NativeHistogram::size)
 }
 
 /// By how many bytes a push makes series grow at most that are there. Quickly told, from how much of everything

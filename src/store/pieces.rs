@@ -25,8 +25,11 @@ enum Held {
     None,
     /// Most families have one.
     One(Arc<Piece>),
-    Many(Vec<Arc<Chunk>>),
+    Many(Box<Chunks>),
 }
+
+/// A vector on the heap: very many families have no use for it.
+type Chunks = SmallVec<[Arc<Chunk>; 2]>;
 
 impl Pieces {
     /// How many pieces there are.
@@ -80,7 +83,8 @@ impl Pieces {
             Held::None => self.0 = Held::One(piece),
             Held::One(_) => {
                 let Held::One(first) = std::mem::take(&mut self.0) else { return };
-                self.0 = Held::Many(vec![Arc::new(Chunk::from_iter([first, piece]))]);
+                let chunk = Arc::new(Chunk::from_iter([first, piece]));
+                self.0 = Held::Many(Box::new(Chunks::from_iter([chunk])));
             }
             Held::Many(chunks) => match chunks.last_mut().filter(|chunk| chunk.len() < CHUNK_PIECES) {
                 Some(chunk) => Arc::make_mut(chunk).push(piece),

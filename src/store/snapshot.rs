@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use crate::model::kind::Kind;
+use crate::model::merge::Merge;
 use crate::store::definition::Definition;
 use crate::store::group::{Group, GroupLabels};
 use crate::store::order::{Entry, Extent};
@@ -30,15 +31,15 @@ pub struct SnapshotFamily {
     definition: Arc<Definition>,
     /// The type.
     pub kind: Kind,
-    help: Told,
-    unit: Told,
+    help: SharedText,
+    unit: SharedText,
     members: Slots<Pieces>,
 }
 
 /// A text that groups may tell differently: the one of the smallest group key, so that it is the same in
 /// every snapshot.
 #[derive(Debug, Default)]
-struct Told(Option<Box<Known>>);
+struct SharedText(Option<Box<Known>>);
 
 #[derive(Debug)]
 struct Known {
@@ -46,7 +47,7 @@ struct Known {
     text: Arc<str>,
 }
 
-impl Told {
+impl SharedText {
     fn add(&mut self, group: &Arc<str>, text: Option<&Arc<str>>) {
         let Some(text) = text else { return };
         match &mut self.0 {
@@ -130,6 +131,11 @@ impl SnapshotFamily {
         self.definition.name()
     }
 
+    /// Whether the values add up where pushes are aggregated.
+    pub fn adds(&self) -> bool {
+        self.definition.merge() == Merge::Add
+    }
+
     /// The help text: of the groups that have one, that of the smallest key.
     pub fn help(&self) -> Option<&str> {
         self.help.get()
@@ -186,8 +192,8 @@ impl Snapshot {
                     families.push(SnapshotFamily {
                         definition: family.definition.clone(),
                         kind: family.definition.kind(),
-                        help: Told::default(),
-                        unit: Told::default(),
+                        help: SharedText::default(),
+                        unit: SharedText::default(),
                         members: Slots::default(),
                     });
                     families.len() - 1

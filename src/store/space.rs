@@ -50,11 +50,12 @@ impl Handle<'_> {
         matches!(self, Handle::Published(_)) && store.is_drafting.load(Ordering::SeqCst)
     }
 
-    /// Notes the number of the idempotency key that came with a change. All that come with a draft are committed with
-    /// it.
-    pub(super) fn note_key(&mut self, number: u64) {
-        if let Handle::Published(held) = self {
-            held.note_key(number);
+    /// Notes the number of the idempotency key that came with a change. False where the group has not changed. All keys
+    /// that come with a draft are committed with it.
+    pub(super) fn note_key(&mut self, number: u64) -> bool {
+        match self {
+            Handle::Published(held) => held.note_key(number),
+            Handle::Drafted(_) => true,
         }
     }
 }
@@ -86,12 +87,20 @@ impl<'a> Space<'a> {
         match &mut self.draft {
             Some(own) => {
                 let mut replaced = Vec::new();
+                own.is_structural |= draft.is_structural;
                 for (key, version) in draft.groups {
                     replaced.extend(own.groups.insert(key, version).flatten());
                 }
                 replaced
             }
             None => store.publish_locked(draft, structure),
+        }
+    }
+
+    /// Notes that groups, families or series come or go, for who looks at published ones.
+    pub(super) fn note_structural(&mut self) {
+        if let Some(draft) = &mut self.draft {
+            draft.is_structural = true;
         }
     }
 
@@ -157,13 +166,13 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// Takes a group out. Gives it, with what is to be committed of that.
-    pub(super) fn remove(&mut self, key: &str) -> Option<Changed> {
-        let Some(draft) = &mut self.draft else { return self.groups.remove(key) };
+    /// Takes a group out, if it is to go. Gives it, with what is to be committed of that.
+    pub(super) fn remove_if(&mut self, key: &str, goes: impl FnOnce(&Group) -> bool) -> Option<Changed> {
+        let Some(draft) = &mut self.draft else { return self.groups.remove_if(key, goes) };
         let version = match draft.groups.get_mut(key) {
-            Some(drafted) => drafted.take()?,
+            Some(drafted) => drafted.take_if(|group| goes(group))?,
             None => {
-                let under = below(self.groups, self.under, key)?;
+                let under = below(self.groups, self.under, key).filter(|group| goes(group))?;
                 draft.groups.insert(under.labels.key.clone(), None);
                 under
             }

@@ -1,11 +1,9 @@
 //! What only changes when labels, names or types do.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use crate::store::Tracking;
+use crate::store::deadlines::Deadlines;
 use crate::store::definition::{Definitions, OwnFamily};
-use crate::store::group::Group;
+use crate::store::free_slots::FreeSlots;
 use crate::store::spellings::Spellings;
 
 /// What only changes when labels, names or types do. Who changes these holds its lock throughout.
@@ -16,11 +14,13 @@ pub(super) struct Structure {
     pub(super) spelled: Spellings,
     pub(super) next_epoch: u64,
     next_slot: u32,
-    free_slots: BTreeSet<u32>,
-    /// The groups that have gone since the last commit and were there before.
-    pub(super) gone: Vec<Arc<Group>>,
-    /// The numbers of idempotency keys that came since with groups that have gone.
-    pub(super) gone_keys: Vec<u64>,
+    free_slots: FreeSlots,
+    /// The epochs of the groups that have gone since the last commit and were there before.
+    pub(super) gone: Vec<u64>,
+    /// The numbers of idempotency keys that came since with groups that have gone, or changed nothing.
+    pub(super) lone_keys: Vec<u64>,
+    /// When published groups and series of them may be over.
+    pub(super) deadlines: Deadlines,
     /// The oldest idempotency key that the last commit left.
     pub(super) first_key: u64,
 }
@@ -33,9 +33,10 @@ impl Structure {
             spelled: Spellings::default(),
             next_epoch: 0,
             next_slot: 0,
-            free_slots: BTreeSet::new(),
+            free_slots: FreeSlots::default(),
             gone: Vec::new(),
-            gone_keys: Vec::new(),
+            lone_keys: Vec::new(),
+            deadlines: Deadlines::default(),
             first_key: 0,
         }
     }
@@ -51,25 +52,28 @@ impl Structure {
     }
 
     pub(super) fn slot(&mut self) -> u32 {
-        self.free_slots.pop_first().unwrap_or_else(|| {
-            self.next_slot += 1;
-            self.next_slot - 1
-        })
+        match self.free_slots.first() {
+            Some(slot) => {
+                self.free_slots.remove(slot);
+                slot
+            }
+            None => {
+                self.next_slot += 1;
+                self.next_slot - 1
+            }
+        }
     }
 
     /// Takes a slot that a group had before.
     pub(super) fn take_slot(&mut self, slot: u32) {
         self.free_slots.extend(self.next_slot..=slot);
         self.next_slot = self.next_slot.max(slot + 1);
-        self.free_slots.remove(&slot);
+        self.free_slots.remove(slot);
     }
 
     /// Gives up the slot of a group.
     pub(super) fn free_slot(&mut self, slot: u32) {
-        self.free_slots.insert(slot);
-        while self.free_slots.last().is_some_and(|last| last + 1 == self.next_slot) {
-            self.free_slots.pop_last();
-            self.next_slot -= 1;
-        }
+        self.free_slots.extend([slot]);
+        self.next_slot = self.free_slots.shorten(self.next_slot);
     }
 }

@@ -11,7 +11,16 @@ const MIN_TEXTS: usize = 16;
 /// The texts of one metric name. Groups mostly agree on one; where they don't, each is found at once all the
 /// same.
 #[derive(Debug, Default)]
-pub(super) struct Texts {
+pub(super) enum Texts {
+    #[default]
+    None,
+    One(Arc<str>),
+    Many(Box<Many>),
+}
+
+/// Many texts.
+#[derive(Debug, Default)]
+pub(super) struct Many {
     all: HashSet<Arc<str>, RandomState>,
     /// How many there are when they are looked through the next time.
     cleaned_at: usize,
@@ -20,6 +29,28 @@ pub(super) struct Texts {
 impl Texts {
     /// The shared copy of a text.
     pub(super) fn shared(&mut self, text: &str) -> Arc<str> {
+        match self {
+            Texts::None => {}
+            Texts::One(known) if **known == *text => return known.clone(),
+            Texts::One(known) => {
+                let all = [known.clone()].into_iter().collect();
+                *self = Texts::Many(Box::new(Many { all, cleaned_at: 0 }));
+            }
+            Texts::Many(_) => {}
+        }
+        match self {
+            Texts::Many(many) => many.shared(text),
+            Texts::None | Texts::One(_) => {
+                let text: Arc<str> = text.into();
+                *self = Texts::One(text.clone());
+                text
+            }
+        }
+    }
+}
+
+impl Many {
+    fn shared(&mut self, text: &str) -> Arc<str> {
         if let Some(known) = self.all.get(text) {
             return known.clone();
         }
@@ -49,6 +80,7 @@ mod tests {
         for n in 100..10_000 {
             texts.shared(&n.to_string());
         }
+        let Texts::Many(texts) = texts else { panic!("there are many") };
         assert!(texts.all.len() <= 2 * 100 + MIN_TEXTS, "{}", texts.all.len());
         assert!(kept.iter().all(|text| texts.all.contains(text)));
     }

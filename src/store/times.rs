@@ -22,6 +22,17 @@ impl Times {
         self.pushes += other.pushes;
     }
 
+    /// Since when nothing was pushed: the latest accepted push, or when the group came.
+    pub fn quiet_since(&self) -> i64 {
+        self.pushed_at.max(self.created_at)
+    }
+
+    /// Whether no push was accepted since the group had these times. Neither a refused push counts nor, among pushes that
+    /// come at the same moment, the order of their times.
+    pub fn is_quiet_since(&self, seen: Times) -> bool {
+        (self.created_at, self.pushed_at, self.pushes) == (seen.created_at, seen.pushed_at, seen.pushes)
+    }
+
     /// Whether the latest push that could be parsed was accepted.
     pub fn last_push_successful(&self) -> bool {
         self.failed_at <= self.pushed_at

@@ -7,9 +7,11 @@ use smallvec::{SmallVec, smallvec};
 use crate::model::grouping::Grouping;
 use crate::model::limits::StoreFull;
 use crate::model::push::Push;
-use crate::model::rules::Refusal;
-use crate::store::group::Semantics;
+use crate::model::refusal::Refusal;
 use crate::store::idempotency::Key;
+use crate::store::selection::Selection;
+use crate::store::semantics::Semantics;
+use crate::store::times::Times;
 
 /// Everything that one request changes. It is applied whole, or not at all.
 #[derive(Debug)]
@@ -43,6 +45,20 @@ pub enum Part<'a> {
         /// The group.
         grouping: Cow<'a, Grouping<'a>>,
     },
+    /// Some series of a group go, one by one, as far as they are there. The group stays.
+    DropSeries {
+        /// The group.
+        grouping: Cow<'a, Grouping<'a>>,
+        /// The series.
+        which: Selection,
+    },
+    /// A group goes if nothing was pushed to it since somebody looked: what comes in between is not lost.
+    Expire {
+        /// The group.
+        grouping: Cow<'a, Grouping<'a>>,
+        /// The times that the group had then.
+        seen: Times,
+    },
     /// All groups go.
     Wipe,
 }
@@ -51,9 +67,11 @@ impl<'a> Part<'a> {
     /// The group that it is about, if it is about one.
     pub fn grouping(&self) -> Option<&Grouping<'a>> {
         match self {
-            Part::Push { grouping, .. } | Part::Failed { grouping } | Part::Delete { grouping } => {
-                Some(grouping)
-            }
+            Part::Push { grouping, .. }
+            | Part::Failed { grouping }
+            | Part::Delete { grouping }
+            | Part::DropSeries { grouping, .. }
+            | Part::Expire { grouping, .. } => Some(grouping),
             Part::Wipe => None,
         }
     }
@@ -70,9 +88,13 @@ impl<'a> Transaction<'a> {
         Transaction { key, ..self }
     }
 
-    /// How much memory the pushes take, in bytes.
+    /// How much memory the pushes and lists of series take, in bytes.
     pub fn size(&self) -> usize {
-        let size = |part: &Part<'_>| if let Part::Push { push, .. } = part { push.size() } else { 0 };
+        let size = |part: &Part<'_>| match part {
+            Part::Push { push, .. } => push.size(),
+            Part::DropSeries { which, .. } => which.size(),
+            _ => 0,
+        };
         self.parts.iter().map(size).sum()
     }
 
@@ -85,6 +107,8 @@ impl<'a> Transaction<'a> {
             }
             Part::Failed { grouping } => Part::Failed { grouping: owned(grouping) },
             Part::Delete { grouping } => Part::Delete { grouping: owned(grouping) },
+            Part::DropSeries { grouping, which } => Part::DropSeries { grouping: owned(grouping), which },
+            Part::Expire { grouping, seen } => Part::Expire { grouping: owned(grouping), seen },
             Part::Wipe => Part::Wipe,
         });
         Transaction { parts: parts.collect(), key: self.key }

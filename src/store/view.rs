@@ -7,6 +7,7 @@ use crate::store::Store;
 use crate::store::family::{Family, Metadata};
 use crate::store::group::{Group, GroupLabels};
 use crate::store::order::Extent;
+use crate::store::piece::{Piece, RowValue};
 use crate::store::pieces::Pieces;
 use crate::store::times::Times;
 
@@ -38,6 +39,30 @@ pub struct FamilyView {
     pub pushed_at: i64,
     /// The series; all pieces but the last are full.
     pub pieces: Pieces,
+}
+
+/// A series as the API and the page show it.
+#[derive(Clone, Copy, Debug)]
+pub struct SeriesView<'a> {
+    /// The label block.
+    pub block: &'a str,
+    /// The value.
+    pub value: RowValue<'a>,
+}
+
+impl<'a> SeriesView<'a> {
+    /// The series of a row.
+    pub fn of(piece: &'a Piece, row: usize) -> SeriesView<'a> {
+        SeriesView { block: piece.block(row), value: piece.value(row) }
+    }
+}
+
+impl FamilyView {
+    /// The series, in the order in which they arrived.
+    pub fn series(&self) -> impl Iterator<Item = SeriesView<'_>> {
+        let rows = |piece: &Arc<Piece>| 0..piece.len();
+        self.pieces.iter().flat_map(move |piece| rows(piece).map(move |row| SeriesView::of(piece, row)))
+    }
 }
 
 /// A published group where it lies.
@@ -79,7 +104,7 @@ pub struct FamilySeries {
 }
 
 impl<'a> GroupAt<'a> {
-    fn new(group: &'a Group) -> GroupAt<'a> {
+    pub(super) fn new(group: &'a Group) -> GroupAt<'a> {
         GroupAt { group, times: group.times }
     }
 

@@ -1,4 +1,4 @@
-//! What a `prometheus` registry gathers, in the form that the exposition writes.
+//! Converts what a `prometheus` registry gathers to the form that the exposition writes.
 
 use prometheus::Registry;
 use prometheus::proto::{Metric, MetricType};

@@ -1,7 +1,6 @@
-//! `process_*`, from Linux' `/proc`, as client_golang's process collector has them.
+//! The metrics `process_*` from Linux' `/proc`, as in client_golang's process collector.
 //!
-//! The collector of the `prometheus` crate cuts CPU time to whole seconds. Where `/proc` is missing
-//! the metrics are too.
+//! The collector of the `prometheus` crate cuts CPU time to whole seconds. Without `/proc` there are no such metrics.
 
 use std::fs;
 use std::sync::{Mutex, PoisonError};
@@ -11,49 +10,117 @@ use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType};
 
 use crate::model::kind::Kind;
 
-/// What `/proc` counts CPU time in: a hundredth of a second on every Linux (`USER_HZ`).
+/// `/proc` counts CPU time in hundredths of a second on every Linux (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The families of this collector.
-pub(super) const FAMILIES: [(&str, Kind); 9] = [
-    ("process_cpu_seconds_total", Kind::Counter),
-    ("process_max_fds", Kind::Gauge),
-    ("process_network_receive_bytes_total", Kind::Counter),
-    ("process_network_transmit_bytes_total", Kind::Counter),
-    ("process_open_fds", Kind::Gauge),
-    ("process_resident_memory_bytes", Kind::Gauge),
-    ("process_start_time_seconds", Kind::Gauge),
-    ("process_virtual_memory_bytes", Kind::Gauge),
-    ("process_virtual_memory_max_bytes", Kind::Gauge),
+/// A metric of the process.
+struct ProcessMetric {
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    value: fn(&ProcFiles) -> Option<f64>,
+}
+
+/// The metrics, by name.
+const METRICS: [ProcessMetric; 9] = [
+    ProcessMetric {
+        name: "process_cpu_seconds_total",
+        kind: Kind::Counter,
+        help: "Total user and system CPU time spent in seconds.",
+        value: |files| cpu_seconds(&files.stat),
+    },
+    ProcessMetric {
+        name: "process_max_fds",
+        kind: Kind::Gauge,
+        help: "Maximum number of open file descriptors.",
+        value: |files| limit(&files.limits, "Max open files"),
+    },
+    ProcessMetric {
+        name: "process_network_receive_bytes_total",
+        kind: Kind::Counter,
+        help: "Number of bytes received by the process over the network.",
+        value: |files| octets(&files.network, "InOctets"),
+    },
+    ProcessMetric {
+        name: "process_network_transmit_bytes_total",
+        kind: Kind::Counter,
+        help: "Number of bytes sent by the process over the network.",
+        value: |files| octets(&files.network, "OutOctets"),
+    },
+    ProcessMetric {
+        name: "process_open_fds",
+        kind: Kind::Gauge,
+        help: "Number of open file descriptors.",
+        value: |_| fs::read_dir("/proc/self/fd").ok().map(|fds| fds.count() as f64),
+    },
+    ProcessMetric {
+        name: "process_resident_memory_bytes",
+        kind: Kind::Gauge,
+        help: "Resident memory size in bytes.",
+        value: |files| memory(&files.status, "VmRSS:"),
+    },
+    ProcessMetric {
+        name: "process_start_time_seconds",
+        kind: Kind::Gauge,
+        help: "Start time of the process since unix epoch in seconds.",
+        value: |files| start_time(&files.stat),
+    },
+    ProcessMetric {
+        name: "process_virtual_memory_bytes",
+        kind: Kind::Gauge,
+        help: "Virtual memory size in bytes.",
+        value: |files| memory(&files.status, "VmSize:"),
+    },
+    ProcessMetric {
+        name: "process_virtual_memory_max_bytes",
+        kind: Kind::Gauge,
+        help: "Maximum amount of virtual memory available in bytes.",
+        value: |files| limit(&files.limits, "Max address space"),
+    },
 ];
 
-const HELPS: [&str; FAMILIES.len()] = [
-    "Total user and system CPU time spent in seconds.",
-    "Maximum number of open file descriptors.",
-    "Number of bytes received by the process over the network.",
-    "Number of bytes sent by the process over the network.",
-    "Number of open file descriptors.",
-    "Resident memory size in bytes.",
-    "Start time of the process since unix epoch in seconds.",
-    "Virtual memory size in bytes.",
-    "Maximum amount of virtual memory available in bytes.",
-];
+/// The names and types of the metrics.
+pub(super) fn families() -> impl Iterator<Item = (&'static str, Kind)> {
+    METRICS.iter().map(|metric| (metric.name, metric.kind))
+}
 
-/// Reads `/proc` when it is asked.
+/// The files of `/proc/self` that metrics are read from, empty if they can't be read.
+struct ProcFiles {
+    stat: String,
+    limits: String,
+    network: String,
+    status: String,
+}
+
+impl ProcFiles {
+    fn read() -> ProcFiles {
+        let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+        ProcFiles {
+            stat: read("stat"),
+            limits: read("limits"),
+            network: read("net/netstat"),
+            status: read("status"),
+        }
+    }
+}
+
+/// Reads `/proc` at each scrape.
 #[derive(Debug)]
 pub(super) struct ProcessCollector {
     descs: Vec<Desc>,
-    /// However many ask, one file is open at a time.
+    /// Simultaneous scrapes read one after the other, so that they don't add to the open files together.
     turn: Mutex<()>,
 }
 
 impl ProcessCollector {
     pub(super) fn new() -> prometheus::Result<ProcessCollector> {
-        let desc = |(name, help): (&(&str, Kind), &str)| {
-            Desc::new(name.0.to_owned(), help.to_owned(), Vec::new(), Default::default())
+        let desc = |metric: &ProcessMetric| {
+            Desc::new(metric.name.to_owned(), metric.help.to_owned(), Vec::new(), Default::default())
         };
-        let descs = FAMILIES.iter().zip(HELPS).map(desc).collect::<Result<_, _>>()?;
-        Ok(ProcessCollector { descs, turn: Mutex::default() })
+        Ok(ProcessCollector {
+            descs: METRICS.iter().map(desc).collect::<Result<_, _>>()?,
+            turn: Mutex::default(),
+        })
     }
 }
 
@@ -64,49 +131,35 @@ impl Collector for ProcessCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-        let network = fs::read_to_string("/proc/self/net/netstat").unwrap_or_default();
-        let values = [
-            cpu_seconds(&stat),
-            limit(&limits, "Max open files"),
-            octets(&network, "InOctets"),
-            octets(&network, "OutOctets"),
-            fs::read_dir("/proc/self/fd").ok().map(|fds| fds.count() as f64),
-            memory("VmRSS:"),
-            start_time(&stat),
-            memory("VmSize:"),
-            limit(&limits, "Max address space"),
-        ];
-        let families = FAMILIES.iter().zip(HELPS).zip(values);
-        families.filter_map(|(((name, kind), help), value)| Some(family(name, *kind, help, value?))).collect()
+        let files = ProcFiles::read();
+        METRICS.iter().filter_map(|metric| Some(family(metric, (metric.value)(&files)?))).collect()
     }
 }
 
-fn family(name: &str, kind: Kind, help: &str, value: f64) -> MetricFamily {
-    let mut metric = Metric::default();
-    let field_type = if kind == Kind::Counter {
+fn family(metric: &ProcessMetric, value: f64) -> MetricFamily {
+    let mut sample = Metric::default();
+    let field_type = if metric.kind == Kind::Counter {
         let mut counter = Counter::default();
         counter.set_value(value);
-        metric.set_counter(counter);
+        sample.set_counter(counter);
         MetricType::COUNTER
     } else {
         let mut gauge = Gauge::default();
         gauge.set_value(value);
-        metric.set_gauge(gauge);
+        sample.set_gauge(gauge);
         MetricType::GAUGE
     };
     let mut family = MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
+    family.set_name(metric.name.to_owned());
+    family.set_help(metric.help.to_owned());
     family.set_field_type(field_type);
-    family.set_metric(vec![metric]);
+    family.set_metric(vec![sample]);
     family
 }
 
 /// A field of `/proc/PID/stat`, numbered from 1 as in proc(5).
 fn stat_field(stat: &str, number: usize) -> Option<f64> {
-    // The second field is the name of the program in parentheses and may hold anything.
+    // The second field is the program's name in parentheses, which may itself hold blanks and parentheses.
     let (_, after) = stat.rsplit_once(')')?;
     after.split_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
@@ -121,20 +174,19 @@ fn start_time(stat: &str) -> Option<f64> {
     Some(boot + stat_field(stat, 22)? / TICKS_PER_SECOND)
 }
 
-/// A line of `/proc/self/status` that gives kibibytes.
-fn memory(name: &str) -> Option<f64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+/// A line of `/proc/self/status` that gives kibibytes, in bytes.
+fn memory(status: &str, name: &str) -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().trim_end_matches("kB").trim().parse::<f64>().ok().map(|kib| kib * 1024.0)
 }
 
-/// The soft limit of a line of `/proc/self/limits`; unlimited counts as the largest 64-bit number.
+/// The soft limit of a line of `/proc/self/limits`. For no limit, the largest 64-bit number.
 fn limit(limits: &str, name: &str) -> Option<f64> {
     let soft = limits.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?;
     if soft == "unlimited" { Some(u64::MAX as f64) } else { soft.parse().ok() }
 }
 
-/// A counter of the `IpExt` lines of `/proc/self/net/netstat`: one names the columns, the next has
+/// A counter of the `IpExt` lines of `/proc/self/net/netstat`. The first line names the columns, the second has
 /// the values.
 fn octets(netstat: &str, column: &str) -> Option<f64> {
     let mut lines = netstat.lines().filter_map(|line| line.strip_prefix("IpExt: "));

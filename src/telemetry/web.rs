@@ -1,47 +1,53 @@
-//! Metrics of TLS and logins.
+//! Metrics of TLS, logins and the web configuration file.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::core::Collector;
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge};
 
-use crate::model::kind::Kind;
+use super::declare::metrics;
 
-/// The families that are declared here.
-pub(super) const FAMILIES: [(&str, Kind); 4] = [
-    ("tallygate_web_config_last_reload_successful", Kind::Gauge),
-    ("tallygate_web_config_last_reload_success_timestamp_seconds", Kind::Gauge),
-    ("tallygate_denied_requests_total", Kind::Counter),
-    ("tallygate_tls_handshake_failures_total", Kind::Counter),
-];
-
-/// Metrics of TLS, logins and the web configuration file.
-#[derive(Clone, Debug)]
-pub struct Web {
-    is_current: IntGauge,
-    read_at: Gauge,
-    denied: IntCounterVec,
-    handshake_failures: IntCounter,
+metrics! {
+    /// Metrics of TLS, logins and the web configuration file.
+    pub struct WebMetrics {
+        is_current: IntGauge = "tallygate_web_config_last_reload_successful",
+            "Whether the web configuration file and the files that it names, as they are now, are in force.";
+        read_at: Gauge = "tallygate_web_config_last_reload_success_timestamp_seconds",
+            "When the web configuration that is in force was read, 0 if there is none.";
+        denied: IntCounterVec by ["reason"] = "tallygate_denied_requests_total",
+            "Requests that were turned away: without a valid login, without the permission, from another site, for \
+             another host, or while there were too many.";
+        handshake_failures: IntCounter = "tallygate_tls_handshake_failures_total",
+            "Connections that ended before they were encrypted.";
+    }
 }
 
-/// Why a request was turned away before anything was done with it.
+/// Why a request was turned away before it was handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// 401: it has no login, or a wrong one.
+    /// 401: its login is missing or wrong.
     Unauthorized,
-    /// 403: its login may not do that.
+    /// 403: its login lacks the permission.
     Forbidden,
-    /// 403: a browser says that another site is behind it.
+    /// 403: according to the browser it comes from another site.
     OtherSite,
-    /// 421: it is for a host under which the gateway does not answer.
+    /// 421: it is for a host that is not among the allowed ones.
     OtherHost,
     /// 503: too many logins wait to be checked.
     Busy,
-    /// 429: there were too many.
+    /// 429: it exceeded the rate limit.
     RateLimited,
 }
 
 impl Denial {
+    const ALL: [Denial; 6] = [
+        Denial::Unauthorized,
+        Denial::Forbidden,
+        Denial::OtherSite,
+        Denial::OtherHost,
+        Denial::Busy,
+        Denial::RateLimited,
+    ];
+
     fn reason(self) -> &'static str {
         match self {
             Denial::Unauthorized => "unauthorized",
@@ -54,62 +60,23 @@ impl Denial {
     }
 }
 
-impl Web {
-    pub(super) fn new() -> prometheus::Result<Web> {
-        let denied = IntCounterVec::new(
-            Opts::new(
-                "tallygate_denied_requests_total",
-                "Requests that were turned away: without a valid login, without the permission, from another site, for another host, or while there were too many.",
-            ),
-            &["reason"],
-        )?;
-        let denials = [
-            Denial::Unauthorized,
-            Denial::Forbidden,
-            Denial::OtherSite,
-            Denial::OtherHost,
-            Denial::Busy,
-            Denial::RateLimited,
-        ];
-        for denial in denials {
-            denied.with_label_values(&[denial.reason()]);
+impl WebMetrics {
+    /// Shows every reason from the start. Without a web configuration file, nothing is wrong with it.
+    pub(super) fn prepare(&self) {
+        self.is_current.set(1);
+        for denial in Denial::ALL {
+            self.denied.with_label_values(&[denial.reason()]);
         }
-        let is_current = IntGauge::new(
-            "tallygate_web_config_last_reload_successful",
-            "Whether the web configuration file and the files that it names, as they are now, are in force.",
-        )?;
-        is_current.set(1);
-        Ok(Web {
-            is_current,
-            read_at: Gauge::new(
-                "tallygate_web_config_last_reload_success_timestamp_seconds",
-                "When the web configuration that is in force was read, 0 if there is none.",
-            )?,
-            denied,
-            handshake_failures: IntCounter::new(
-                "tallygate_tls_handshake_failures_total",
-                "Connections that ended before they were encrypted.",
-            )?,
-        })
     }
 
-    pub(super) fn collectors(&self) -> [Box<dyn Collector>; 4] {
-        [
-            Box::new(self.is_current.clone()),
-            Box::new(self.read_at.clone()),
-            Box::new(self.denied.clone()),
-            Box::new(self.handshake_failures.clone()),
-        ]
-    }
-
-    /// Notes that the web configuration was read and is in force.
+    /// Sets that the web configuration was read and is in force.
     pub fn config_read(&self) {
         self.is_current.set(1);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.read_at.set(now.as_secs_f64());
     }
 
-    /// Notes that the web configuration changed to something that can't be used.
+    /// Sets that the web configuration has changed and can't be used.
     pub fn config_refused(&self) {
         self.is_current.set(0);
     }

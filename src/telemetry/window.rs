@@ -10,19 +10,24 @@ use hdrhistogram::Histogram;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, MetricFamily, MetricType};
 
+use super::declare::{Declaration, Declared};
+use crate::model::kind::Kind;
+
 const WINDOWS: usize = 5;
 const WINDOW: Duration = Duration::from_secs(120);
 const QUANTILES: [f64; 3] = [0.1, 0.5, 0.9];
 const SIGNIFICANT_DIGITS: u8 = 2;
 
+/// The methods of a push, as values of the label `method`.
+pub(super) const PUSH_METHODS: [&str; 2] = ["post", "put"];
+
 /// A summary for each method of a push.
 #[derive(Clone, Debug)]
 pub(super) struct SummaryVec {
     desc: Desc,
-    help: &'static str,
     /// What one recorded unit is worth in the unit of the metric.
     unit: f64,
-    by_method: Arc<[Mutex<Option<Summary>>; super::PUSH_METHODS.len()]>,
+    by_method: Arc<[Mutex<Option<Summary>>; PUSH_METHODS.len()]>,
 }
 
 #[derive(Debug)]
@@ -34,13 +39,20 @@ struct Summary {
     sum: u64,
 }
 
-impl SummaryVec {
-    pub(super) fn new(name: &str, help: &'static str, unit: f64) -> prometheus::Result<SummaryVec> {
-        let desc =
-            Desc::new(name.to_owned(), help.to_owned(), vec!["method".to_owned()], Default::default())?;
-        Ok(SummaryVec { desc, help, unit, by_method: Arc::default() })
-    }
+impl Declared for SummaryVec {
+    const KIND: Kind = Kind::Summary;
+    /// What one recorded unit is worth in the unit of the metric.
+    type Shape = f64;
 
+    fn declared(declaration: &Declaration, unit: f64) -> prometheus::Result<SummaryVec> {
+        let &Declaration { name, help, labels } = declaration;
+        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+        let desc = Desc::new(name.to_owned(), help.to_owned(), labels, Default::default())?;
+        Ok(SummaryVec { desc, unit, by_method: Arc::default() })
+    }
+}
+
+impl SummaryVec {
     /// Records an observation for the method at this position.
     pub(super) fn observe(&self, method: usize, units: u64) {
         let mut summary = self.by_method[method].lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,7 +68,7 @@ impl SummaryVec {
 
 impl Summary {
     fn new(now: Instant) -> Option<Summary> {
-        // Up to 2^40: eighteen minutes in nanoseconds, a terabyte in bytes; beyond it saturates.
+        // The largest value is 2^40: eighteen minutes in nanoseconds, a terabyte in bytes. Larger ones count as that.
         let window = || Histogram::new_with_max(1 << 40, SIGNIFICANT_DIGITS);
         let windows = [window().ok()?, window().ok()?, window().ok()?, window().ok()?, window().ok()?];
         Some(Summary { windows, current: 0, current_since: now, count: 0, sum: 0 })
@@ -100,15 +112,18 @@ impl Collector for SummaryVec {
     fn collect(&self) -> Vec<MetricFamily> {
         let mut family = MetricFamily::default();
         family.set_name(self.desc.fq_name.clone());
-        family.set_help(self.help.to_owned());
+        family.set_help(self.desc.help.clone());
         family.set_field_type(MetricType::SUMMARY);
         let mut metrics = Vec::new();
-        for (method, summary) in super::PUSH_METHODS.iter().zip(&*self.by_method) {
+        for (method, summary) in PUSH_METHODS.iter().zip(&*self.by_method) {
             let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(summary) = &mut *summary else { continue };
-            let mut label = proto::LabelPair::default();
-            label.set_name("method".to_owned());
-            label.set_value((*method).to_owned());
+            let label = self.desc.variable_labels.iter().map(|name| {
+                let mut label = proto::LabelPair::default();
+                label.set_name(name.clone());
+                label.set_value((*method).to_owned());
+                label
+            });
             let mut value = proto::Summary::default();
             value.set_sample_count(summary.count);
             value.set_sample_sum(summary.sum as f64 * self.unit);
@@ -120,7 +135,7 @@ impl Collector for SummaryVec {
             });
             value.set_quantile(quantiles.collect());
             let mut metric = proto::Metric::default();
-            metric.set_label(vec![label]);
+            metric.set_label(label.collect());
             metric.set_summary(value);
             metrics.push(metric);
         }

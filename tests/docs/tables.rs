@@ -177,6 +177,39 @@ fn the_metrics_are_those_of_the_program() {
     assert_eq!(documented, program, "the table of docs/metrics.md beside a scrape");
 }
 
+/// The labels of every family of the gateway's own in a scrape, without those that are part of its type.
+fn labels(scrape: &str) -> BTreeSet<(String, String)> {
+    let mut family = "";
+    let mut found = BTreeSet::new();
+    for line in scrape.lines() {
+        if let Some((name, _)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            family = name;
+        } else if let Some((_, labels)) = line.split_once('{') {
+            let names = labels.split("=\"").filter_map(|text| text.rsplit(['{', ',', '"']).next());
+            let names = names.filter(|name| !name.is_empty() && !name.starts_with(['}', ' ']));
+            let own = names.filter(|name| !["le", "quantile"].contains(name));
+            found.extend(own.map(|name| (family.to_owned(), name.to_owned())));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_labels_of_metrics_are_documented() {
+    let scrape = scrape_with_everything();
+    let is_own = |family: &str| family.starts_with("pushgateway_") || family.starts_with("tallygate_");
+    let page = Page::read("docs/metrics.md");
+    let rows = &page.table(&["Metric", "Type"]).rows;
+    for (family, label) in labels(&scrape).iter().filter(|(family, _)| is_own(family)) {
+        let row = rows.iter().find(|row| code_in(&row[0]).contains(family)).expect(family);
+        assert!(
+            code_in(&row[2]).contains(label),
+            "docs/metrics.md does not name the label {label} of {family}"
+        );
+    }
+    assert!(labels(&scrape).contains(&("tallygate_pushes_total".to_owned(), "result".to_owned())));
+}
+
 /// The values of a label in a family of which every series is there from the start.
 fn values(scrape: &str, family: &str, label: &str) -> BTreeSet<String> {
     let start = format!("{family}{{{label}=\"");

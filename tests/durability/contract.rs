@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bumpalo::Bump;
@@ -18,8 +19,10 @@ use tallygate::persistence::redb::Redb;
 use tallygate::persistence::redb::file::Usage;
 use tallygate::progress::Progress;
 use tallygate::store::difference::Established;
-use tallygate::store::group::{Absent, FamilyRule, Semantics};
 use tallygate::store::idempotency::Key;
+use tallygate::store::selection::{Selection, SeriesName};
+use tallygate::store::semantics::{Absent, FamilyRule, Semantics};
+use tallygate::store::times::Times;
 use tallygate::store::{Outcome, Part, Rejection, Store, Tracking, Transaction};
 
 use crate::support::disk::{Done, Kind, Operation, SimulatedDisk};
@@ -30,9 +33,26 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Debug)]
 enum Step {
-    Push { group: usize, is_put: bool, body: String },
+    Push {
+        group: usize,
+        is_put: bool,
+        body: String,
+    },
     Failed(usize),
     Delete(usize),
+    /// The group goes if it was not pushed to since a look at it, before which others may have pushed.
+    Expire {
+        group: usize,
+        is_late: bool,
+        seen: Times,
+    },
+    /// Of the series of a group go those that [`is_in`] this share. They are listed, or told by a condition.
+    DropSeries {
+        group: usize,
+        share: u8,
+        is_listed: bool,
+        listed: Vec<(Arc<str>, String)>,
+    },
     Wipe,
 }
 
@@ -68,16 +88,71 @@ impl Request {
             }
             Step::Failed(group) => Part::Failed { grouping: Cow::Owned(grouping(*group)) },
             Step::Delete(group) => Part::Delete { grouping: Cow::Owned(grouping(*group)) },
+            Step::Expire { group, seen, .. } => {
+                Part::Expire { grouping: Cow::Owned(grouping(*group)), seen: *seen }
+            }
+            Step::DropSeries { group, share, is_listed, listed } => {
+                let (grouping, share) = (Cow::Owned(grouping(*group)), *share);
+                let name = |(family, block): &(Arc<str>, String)| {
+                    Arc::new(SeriesName { family: family.clone(), block: block.as_str().into() })
+                };
+                let which = if *is_listed {
+                    Selection::Listed(listed.iter().map(name).collect())
+                } else {
+                    Selection::matching(move |family, block| is_in(share, family, block))
+                };
+                Part::DropSeries { grouping, which }
+            }
             Step::Wipe => Part::Wipe,
         };
         let key = self.key.map(|key| Key { id: key.into(), fingerprint: self.fingerprint() });
         Transaction { parts: self.steps.iter().map(part).collect(), key }
     }
 
+    /// The same as who has seen this store would ask for it.
+    fn seen(mut self, store: &Store) -> Request {
+        for step in &mut self.steps {
+            match step {
+                Step::Expire { group, is_late, seen } => {
+                    let group = store.group(grouping(*group).key());
+                    *seen = group.map_or(Times::default(), |group| group.times);
+                    seen.pushes -= u64::from(*is_late && seen.pushes > 0);
+                }
+                Step::DropSeries { group, share, listed, is_listed: true } => {
+                    let families =
+                        store.group(grouping(*group).key()).into_iter().flat_map(|group| group.families);
+                    for family in families {
+                        let blocks = family.series().map(|series| series.block);
+                        let blocks = blocks.filter(|block| is_in(*share, &family.name, block));
+                        listed.extend(blocks.map(|block| (family.name.clone(), block.to_owned())));
+                    }
+                    // Neither order nor repetition matters, nor what is not there.
+                    listed.reverse();
+                    listed.extend(listed.first().cloned());
+                    listed.push(("c_total".into(), "{none=\"1\"}".to_owned()));
+                }
+                _ => {}
+            }
+        }
+        self
+    }
+
     fn fingerprint(&self) -> u128 {
         format!("{:?}", self.steps)
             .bytes()
             .fold(7, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
+    }
+}
+
+/// Whether a series is in a share of all: 0 is everything, others leave some.
+fn is_in(share: u8, family: &str, block: &str) -> bool {
+    let sum = |text: &str| text.bytes().map(usize::from).sum::<usize>();
+    match share {
+        0 => true,
+        // Only those of some families, all or some of them.
+        1 => sum(family).is_multiple_of(2),
+        2 => sum(family).is_multiple_of(2) && sum(block).is_multiple_of(3),
+        _ => !sum(block).is_multiple_of(usize::from(share)),
     }
 }
 
@@ -138,6 +213,11 @@ fn requests() -> impl Strategy<Value = Request> {
             .prop_map(|(group, is_put, body)| Step::Push { group, is_put, body }),
         1 => (0..4usize).prop_map(Step::Failed),
         2 => (0..4usize).prop_map(Step::Delete),
+        2 => (0..4usize, prop::bool::weighted(0.3))
+            .prop_map(|(group, is_late)| Step::Expire { group, is_late, seen: Times::default() }),
+        3 => (0..4usize, 0..8u8, any::<bool>()).prop_map(|(group, share, is_listed)| {
+            Step::DropSeries { group, share, is_listed, listed: Vec::new() }
+        }),
         1 => Just(Step::Wipe),
     ];
     let steps =
@@ -267,7 +347,7 @@ impl Subject for OfRedb {
         let progress = Progress::start();
         let usage = Usage::new(0, 1 << 20);
         let disk = Box::new(self.0.clone());
-        Box::new(Redb::create(disk, store, false, 0, usage, progress.steps()).unwrap())
+        Box::new(Redb::create(disk, &store.take_all().0, false, 0, usage, progress.steps()).unwrap())
     }
 
     fn disturb(&self, trouble: Trouble) {
@@ -307,8 +387,10 @@ fn restart(
 
 fn recover(engine: &mut dyn Engine, store: &Store) {
     let recovered = (0..100).any(|_| {
-        let (state, since) = store.take_all();
-        engine.recover(&state, &since, 0).is_ok()
+        engine.prepare_recovery().is_ok() && {
+            let (state, since) = store.take_all();
+            engine.recover(&state, &since, 0).is_ok()
+        }
     });
     assert!(recovered, "the engine does not recover");
 }
@@ -323,7 +405,8 @@ fn check_drafts(mut subject: impl Subject, batches: &[Batch]) {
         let mut with_batch = log.clone();
         for request in &batch.requests {
             now += 10;
-            with_batch.push((request.clone(), Moment::at(now)));
+            let request = request.clone().seen(&given(&with_batch).0);
+            with_batch.push((request, Moment::at(now)));
         }
         let expected = given(&with_batch).1.split_off(log.len());
         if let Some(trouble) = batch.trouble {
@@ -389,6 +472,7 @@ fn check_unsaved(mut subject: impl Subject, batches: &[Batch]) {
         let saved = log.len();
         for request in &batch.requests {
             now += 10;
+            let request = request.clone().seen(&store);
             log.push((request.clone(), Moment::at(now)));
             let given_now = answer(store.submit(&request.transaction(), Moment::at(now)));
             assert_eq!(Some(&given_now), given(&log).1.last());
@@ -444,7 +528,7 @@ fn what_others_have_established_is_checked_against() {
         key,
     };
     let (typed, keyed) = (request("# TYPE g gauge\ng 1\n", None), request("c_total 1\n", Some(1)));
-    let names = vec![("g".into(), tallygate::model::kind::Kind::Counter)];
+    let names = vec![("g".into(), Some(tallygate::model::kind::Kind::Counter))];
     let key = keyed.transaction().key.unwrap();
     memory.expect([Fate::Overtaken(Established { names, keys: vec![key] })]);
     let draft = |store: &Store| {
@@ -465,4 +549,69 @@ fn what_others_have_established_is_checked_against() {
     assert!(matches!(engine.commit(&store.difference_of(&second), 5), Ok(Committed::Kept(_))));
     store.publish(second);
     assert_eq!(store.series_count(), 0);
+}
+
+fn one(group: usize, body: &str) -> Request {
+    Request { steps: vec![Step::Push { group, is_put: false, body: body.to_owned() }], key: None }
+}
+
+#[test]
+fn an_established_type_counts_for_a_name_that_is_there() {
+    let store = store(Tracking::Drafts);
+    let mut draft = store.draft();
+    store.submit_to(&mut draft, &one(0, "g_total 1\n").transaction(), Moment::at(5)).unwrap();
+    store.publish(draft);
+    let names = |kind| Established { names: vec![("g_total".into(), kind)], keys: Vec::new() };
+    let counter = one(0, "# TYPE g_total counter\ng_total 1\n").transaction();
+    let push = || {
+        let mut draft = store.draft();
+        let answer = store.submit_to(&mut draft, &counter, Moment::at(7));
+        store.drop_draft(draft);
+        answer
+    };
+    store.establish(names(Some(tallygate::model::kind::Kind::Gauge)), Moment::at(6));
+    assert!(matches!(push(), Err(Rejection::Refused(_))));
+    store.establish(names(None), Moment::at(8));
+    assert!(matches!(push(), Err(Rejection::Refused(_))), "this gateway has it as a gauge now");
+}
+
+#[test]
+fn keys_that_are_forgotten_are_told_until_that_is_kept() {
+    let store = Store::new([], Tracking::Drafts, HOUR, 2);
+    let mut draft = store.draft();
+    for key in 0..3 {
+        let request = Request { key: Some(key), ..one(0, "c_total 1\n") };
+        store.submit_to(&mut draft, &request.transaction(), Moment::at(5)).unwrap();
+    }
+    store.publish(draft);
+    store.keys().trim(Moment::at(6));
+    for _ in 0..2 {
+        let draft = store.draft();
+        assert_eq!(store.difference_of(&draft).first_key, Some(1));
+        store.drop_draft(draft);
+    }
+    store.publish(store.draft());
+    assert_eq!(store.difference_of(&store.draft()).first_key, None);
+}
+
+#[test]
+fn a_wipe_with_a_key_counts_once() {
+    let store = store(Tracking::Nothing);
+    let wipe = Request { steps: vec![Step::Wipe], key: Some(1) }.transaction();
+    assert_eq!(store.submit(&wipe, Moment::at(5)), Ok(Outcome::Applied));
+    assert_eq!(store.submit(&wipe, Moment::at(6)), Ok(Outcome::Replayed));
+}
+
+#[test]
+fn values_alone_do_not_make_the_next_scrape_sort() {
+    let store = store(Tracking::Drafts);
+    let push = |now| {
+        let mut draft = store.draft();
+        store.submit_to(&mut draft, &one(0, "c_total 1\n").transaction(), Moment::at(now)).unwrap();
+        store.publish(draft);
+    };
+    push(1);
+    let before = store.generation();
+    push(2);
+    assert_eq!(store.generation(), before);
 }

@@ -21,7 +21,7 @@ use tallygate::config::{Config, Sync};
 use tallygate::exposition::negotiation::{Format, Offers};
 use tallygate::gateway::{BodyFormat, Failure, Gateway, Method, Pending, PushError, PushRequest, StartError};
 use tallygate::model::grouping::{Grouping, GroupingLabel};
-use tallygate::persistence::redb::file::OpenError;
+use tallygate::persistence::redb::error::OpenError;
 use tallygate::store::{Outcome, Rejection};
 
 use crate::support::disk::{Done, Fault, Kind, Operation, SimulatedDisk};
@@ -105,8 +105,8 @@ impl Request {
                     Ok(outcome) => Ok(outcome),
                 }
             }
-            What::Delete => gateway.delete(&grouping, key).wait_blocking(),
-            What::Wipe => gateway.wipe().wait_blocking(),
+            What::Delete => gateway.done_blocking(gateway.delete(&grouping, key)),
+            What::Wipe => gateway.done_blocking(gateway.wipe()),
         };
         match result {
             Ok(Outcome::Applied | Outcome::Repeating { .. }) => Answer::Applied,
@@ -596,7 +596,7 @@ fn what_waits_for_a_disk_that_hangs_is_bounded_and_kept_when_it_goes_on() {
     assert_eq!(counter(&shown(&gateway), "c_total"), 0, "seen but not kept");
     disk.release();
     let count = waiting.len() as u64;
-    waiting.into_iter().for_each(|pending| assert_eq!(pending.wait_blocking(), Ok(Outcome::Applied)));
+    waiting.into_iter().for_each(|pending| assert_eq!(gateway.done_blocking(pending), Ok(Outcome::Applied)));
     assert_eq!(counter(&shown(&gateway), "c_total"), count);
     assert!(gateway.push_blocking(&push).is_ok());
 }

@@ -170,7 +170,7 @@ proptest! {
             let job = GroupingLabel { name: "job".into(), value: "j".into() };
             let grouping = Grouping::new(group.iter().map(label).chain([job]).collect());
             if action == 2 {
-                prop_assert!(gateway.delete(&grouping, None).wait_blocking().is_ok());
+                prop_assert!(gateway.done_blocking(gateway.delete(&grouping, None)).is_ok());
                 groups.remove(&group);
                 continue;
             }

@@ -1,48 +1,48 @@
-//! How a request fails.
+//! Why a request of a command has failed.
 
 use ureq::http::StatusCode;
 
 use crate::cli::Exit;
 
-/// Why a request was not done, as one sentence.
+/// Why a request has failed, as one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The gateway has answered, and would answer the same again.
+    /// The gateway has refused the request, and would refuse it again.
     #[error("{url}: {status}{}{}", said(.reason), advice(*.status))]
     Refused {
         /// Where the gateway is.
         url: String,
         /// The status of the answer.
         status: StatusCode,
-        /// What the answer says.
+        /// The first line of the answer.
         reason: String,
     },
-    /// It was not done, or can be sent again whether it was or not.
+    /// The request was not applied, or is harmless to repeat.
     #[error("{url}: {reason}{}", after(*.attempts))]
     Unavailable {
         /// Where the gateway is.
         url: String,
-        /// The latest trouble.
+        /// The latest error.
         reason: String,
         /// How often the gateway was tried.
         attempts: u32,
     },
-    /// A push may have been counted or not. Another with another key may be counted twice.
+    /// It is not known whether the push was counted. If it is pushed with another key, it may count twice.
     #[error("{url}: {reason}{}; the push may have been counted or not{}", after(*.attempts), why(*.is_forgotten))]
     Unclear {
         /// Where the gateway is.
         url: String,
-        /// The latest trouble.
+        /// The latest error.
         reason: String,
         /// How often the gateway was tried.
         attempts: u32,
-        /// Whether it was not sent again since the gateway does not remember its key.
+        /// Whether the request was not repeated because the gateway does not remember its key.
         is_forgotten: bool,
     },
 }
 
 impl Failure {
-    /// The exit code of a command that ends with this.
+    /// The exit code of a command that fails with this.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
@@ -53,7 +53,7 @@ impl Failure {
     }
 }
 
-/// What an answer says, behind its status.
+/// The text of an answer, as it follows the status in a message.
 pub(in crate::cli) fn said(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }

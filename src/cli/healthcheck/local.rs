@@ -1,7 +1,7 @@
-//! One question to a gateway on this machine, whose settings are known.
+//! Sends one request to a gateway on this machine, whose settings are known.
 //!
-//! Its certificate is for the names under which others reach it, so it is not compared with a name here: it has to be
-//! the one in the settings.
+//! The gateway's certificate is for the names by which others reach it. So it is not checked against a name here, but
+//! must be the one in the settings.
 
 use std::fmt::{self, Debug};
 use std::fs;
@@ -38,7 +38,7 @@ pub(super) struct Local {
     tls: Option<Arc<ClientConfig>>,
 }
 
-/// What it has answered.
+/// The gateway's answer.
 pub(super) struct Answer {
     pub(super) status: u16,
     /// The first line of the body.
@@ -62,7 +62,7 @@ impl Local {
         Ok(Local { address, host, prefix: web.route_prefix.clone(), tls })
     }
 
-    /// The URL that it is asked at.
+    /// The URL of the gateway.
     pub(super) fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}{}", self.address, self.prefix)
@@ -107,12 +107,12 @@ impl Local {
     }
 }
 
-/// Whether the gateway has refused a connection for want of a client certificate.
+/// Whether the gateway has refused the connection because of the client certificate.
 fn wants_certificate(error: &io::Error) -> bool {
     matches!(tls_error(error), Some(Error::AlertReceived(alert)) if is_about_client(*alert))
 }
 
-/// Where a listen address is reached from here. That of all addresses is reached at the one of this machine.
+/// The address at which a listen address is reached from this machine: localhost if it is that of all interfaces.
 fn address_of(listen_address: &str) -> Option<SocketAddr> {
     let (host, port) = split_host_port(listen_address).ok()?;
     let host = if host.is_empty() { "0.0.0.0" } else { host };
@@ -122,17 +122,17 @@ fn address_of(listen_address: &str) -> Option<SocketAddr> {
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
-    // The system would pick one for the gateway.
+    // With port 0 the system picks one that is not known here.
     (port != 0).then_some(address)
 }
 
-/// What comes back until the gateway closes the connection, or there is enough for a message.
+/// Sends a request and reads the answer until the gateway closes the connection, or there is enough for a message.
 fn converse(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Vec<u8>> {
     stream.write_all(request)?;
     stream.flush()?;
     let mut answer = Vec::new();
     match stream.take(MESSAGE_BYTES as u64).read_to_end(&mut answer) {
-        // As when a connection ends without the end of its encryption.
+        // An error after the answer does not matter, such as a TLS connection that is closed without notice.
         Err(error) if answer.is_empty() => Err(error),
         _ => Ok(answer),
     }
@@ -143,7 +143,7 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
-/// A connection whose every read and write ends at the same time.
+/// A connection with one deadline for all reads and writes.
 struct Bounded {
     stream: TcpStream,
     deadline: Instant,
@@ -186,7 +186,7 @@ fn client_config(certificate: &Pem) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config))
 }
 
-/// Takes this certificate and no other.
+/// Accepts this certificate and no other.
 struct Known {
     certificate: CertificateDer<'static>,
     provider: Arc<CryptoProvider>,

@@ -1,4 +1,4 @@
-//! A program that is run: its signals, its time and its end.
+//! Runs a program: forwards signals, limits its time and says how it ended.
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,13 +22,13 @@ use crate::message::Excerpt;
 /// The variable that names the file for metrics of the program.
 const FILE_VARIABLE: &str = "TALLYGATE_METRICS_FILE";
 
-/// Exit codes as shells and `timeout` have them.
+/// Exit codes of shells and of `timeout`.
 const TIMED_OUT: u8 = 124;
 const NOT_RUNNABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 const OF_SIGNAL: i32 = 128;
 
-/// Signals that the program gets in the place of this one, those that ask for an end first.
+/// Signals that are forwarded to the program, those that ask it to stop first.
 const FORWARDED: [Signal; 9] = [
     Signal::TERM,
     Signal::INT,
@@ -41,15 +41,15 @@ const FORWARDED: [Signal; 9] = [
     Signal::WINCH,
 ];
 
-/// These come from keys, too. Then the program has got them already.
+/// Signals that a terminal sends to the whole foreground group, and so to the program itself.
 const OF_KEYS: [Signal; 3] = [Signal::INT, Signal::QUIT, Signal::WINCH];
 
-/// These ask for an end.
+/// Signals that ask a program to stop.
 const STOPS: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
 
 /// How long a program may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct TimeLimits {
     pub(super) time: Option<Duration>,
     pub(super) kill_after: Duration,
 }
@@ -62,15 +62,15 @@ pub(super) struct End {
     pub(super) result: Outcome,
     pub(super) started: SystemTime,
     pub(super) took: Duration,
-    /// Of the program and all that it waited for.
+    /// Processor time of the program and of all children that it waited for.
     pub(super) cpu: Duration,
-    /// The most memory that one of these had, in bytes.
+    /// The maximum resident size of one of these processes, in bytes.
     pub(super) max_rss: u64,
-    /// Why it was not run.
+    /// Why it was not started.
     pub(super) error: Option<String>,
 }
 
-/// What became of a run.
+/// The result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Success,
@@ -78,24 +78,24 @@ pub(super) enum Outcome {
     Timeout,
 }
 
-/// Signals on their way to a program.
+/// A run of a program, with the signals that it forwards.
 #[derive(Debug)]
 pub(super) struct Run {
     signals: Vec<(Signal, unix::Signal)>,
-    /// Whether this is what the keys of a terminal are for.
+    /// Whether this process is in the foreground of a terminal.
     is_in_foreground: bool,
 }
 
 impl Run {
-    /// From here on signals are kept for the program.
+    /// Begins to catch signals for the program.
     pub(super) fn new() -> Run {
-        // Ends of programs would not be told to one that ignores them, as its parent may have had it do. Once there is
-        // a handler it does not, whether anybody listens or not.
+        // The parent may have set SIGCHLD to be ignored, and then nobody learns that the program has ended. Installing a
+        // handler ends that, even if it is dropped.
         drop(unix::signal(SignalKind::child()));
         let ignored = ignored(&fs::read_to_string("/proc/self/status").unwrap_or_default());
         let signals = FORWARDED.into_iter().filter(|signal| ignored & (1 << (signal.as_raw() - 1)) == 0);
         let signals = signals
-            // What is ignored, as under nohup, stays so for the program.
+            // A signal that is ignored, as under nohup, stays ignored for the program.
             .filter_map(|signal| Some((signal, unix::signal(SignalKind::from_raw(signal.as_raw())).ok()?)))
             .collect();
         let foreground = fs::File::open("/dev/tty").ok().and_then(|terminal| tcgetpgrp(terminal).ok());
@@ -103,7 +103,12 @@ impl Run {
     }
 
     /// Runs a program until it ends.
-    pub(super) async fn program(&mut self, program: &[OsString], file: Option<&Path>, limits: Limits) -> End {
+    pub(super) async fn program(
+        &mut self,
+        program: &[OsString],
+        file: Option<&Path>,
+        limits: TimeLimits,
+    ) -> End {
         let (started, begun) = (SystemTime::now(), Instant::now());
         let status = match self.start(program, file) {
             Ok(child) => self.wait(child, limits).await,
@@ -127,7 +132,7 @@ impl Run {
             started,
             took,
             cpu: usage.map_or(Duration::ZERO, |usage| time(usage.user_time()) + time(usage.system_time())),
-            // The system says it in KiB.
+            // The system reports KiB.
             max_rss: usage.map_or(0, |usage| usage.max_rss().unsigned_abs() << 10),
             error,
         }
@@ -142,7 +147,8 @@ impl Run {
             None => _ = command.env_remove(FILE_VARIABLE),
         }
         if !self.is_in_foreground {
-            // All that it starts can then be ended with it. In the foreground the terminal knows one group only.
+            // In a process group of its own, the program can be stopped with all its children. In the foreground it must
+            // stay in the group that the terminal sends signals to.
             std::os::unix::process::CommandExt::process_group(&mut command, 0);
         }
         tokio::process::Command::from(command).spawn().map_err(|error| {
@@ -155,9 +161,13 @@ impl Run {
         })
     }
 
-    /// Waits for the end, and says whether it came because the time was up.
-    async fn wait(&mut self, mut child: Child, limits: Limits) -> Result<(ExitStatus, bool), (u8, String)> {
-        // Nobody else waits for it, so that the number is not another's before it is known to have ended.
+    /// Waits for the program to end. Returns its status and whether its time was up.
+    async fn wait(
+        &mut self,
+        mut child: Child,
+        limits: TimeLimits,
+    ) -> Result<(ExitStatus, bool), (u8, String)> {
+        // The number belongs to the program until its status was fetched, which nobody else does.
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let mut deadline = limits.time.map(|time| Deadline::now() + time);
         let mut is_up = false;
@@ -185,7 +195,7 @@ impl Run {
         }
     }
 
-    /// Sends a signal to the program, and to all that it has started where that is in a group of its own.
+    /// Sends a signal to the program, or to its process group if it has one of its own.
     fn send(&self, pid: Pid, signal: Signal) {
         let _ =
             if self.is_in_foreground { kill_process(pid, signal) } else { kill_process_group(pid, signal) };
@@ -204,8 +214,8 @@ impl Run {
         .await
     }
 
-    /// Waits for a signal that asks for an end.
-    pub(super) async fn told_to_stop(&mut self) {
+    /// Waits for a signal that asks to stop.
+    pub(super) async fn stop_signal(&mut self) {
         while !STOPS.contains(&self.next().await) {}
     }
 }
@@ -222,7 +232,7 @@ fn code(status: ExitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }
 
-/// The signals that the process ignores, as `/proc/self/status` says, the first as the lowest bit.
+/// The signals that the process ignores, from `/proc/self/status`. The lowest bit is signal 1.
 fn ignored(status: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
     u64::from_str_radix(line.trim(), 16).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! The file in which a program leaves metrics of its own.
+//! The file to which a program writes metrics of its own.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -10,29 +10,29 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::regular::{self, Links};
 
-/// More than any script writes, and as much as a gateway takes.
+/// A file may be as large as the largest body that a gateway accepts by default.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// A file for metrics, gone when they were taken if it is a temporary one.
+/// A file for metrics. A temporary one is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct MetricsFile {
     path: PathBuf,
     is_temporary: bool,
 }
 
-/// What a program has added.
+/// The metrics that a program has added.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Added {
     pub(super) text: String,
-    /// It is OpenMetrics, and has its end.
+    /// Whether the text is OpenMetrics, with `# EOF`.
     pub(super) is_openmetrics: bool,
 }
 
 impl Added {
-    /// This and what else is pushed, as one body.
+    /// The command's own metrics and these, as one body.
     pub(super) fn behind(&self, own: &str) -> String {
         match self.is_openmetrics {
-            // A counter is announced without its ending there.
+            // In OpenMetrics the TYPE and HELP of a counter lack `_total`.
             true => format!(
                 "{}{}",
                 own.replace("runs_total counter\n", "runs counter\n").replace("runs_total Runs", "runs Runs"),
@@ -44,11 +44,11 @@ impl Added {
 }
 
 impl MetricsFile {
-    /// An empty file: this one, or else a temporary one that nobody else can read.
+    /// Creates an empty file at this path, or else a temporary one that nobody else can read.
     pub(super) fn new(path: Option<&Path>) -> io::Result<MetricsFile> {
         if let Some(path) = path {
             let named = |error: io::Error| io::Error::other(format!("{}: {error}", path.display()));
-            // The program may stand in another folder.
+            // The program may change its working directory.
             let path = std::path::absolute(path).map_err(named)?;
             OpenOptions::new().write(true).create(true).truncate(true).open(&path).map_err(named)?;
             return Ok(MetricsFile { path, is_temporary: false });
@@ -68,7 +68,7 @@ impl MetricsFile {
         &self.path
     }
 
-    /// What is in it.
+    /// Reads the metrics.
     pub(super) fn take(self) -> Added {
         let read = || {
             let file = regular::open(&self.path, OpenOptions::new().read(true), Links::Followed)?;
@@ -104,9 +104,9 @@ fn read(file: File) -> io::Result<String> {
     Ok(text)
 }
 
-/// Lines in any order as a body: those of a metric together, of a series only the last, and with a type where there is
-/// none: what ends in `_total` is a counter, anything else a gauge. What can't be read is left as it is, for the
-/// gateway to say what is wrong with it.
+/// Arranges lines in any order as a body. The lines of a metric come together, and of each series only the last stays. A
+/// metric without a type is a counter if its name ends in `_total`, else a gauge. Lines that can't be read stay as they
+/// are, so that the gateway says what is wrong with them.
 fn arranged(text: &str) -> Added {
     if text.lines().any(|line| line.trim_end() == "# EOF") {
         return Added { text: text.to_owned(), is_openmetrics: true };
@@ -139,7 +139,7 @@ fn arranged(text: &str) -> Added {
 enum Line<'a> {
     Type(&'a str),
     Help(&'a str),
-    /// A sample; its metric, and that with its labels.
+    /// A sample, with the name of the metric alone and with its labels.
     Sample {
         name: &'a str,
         series: &'a str,
@@ -154,7 +154,7 @@ impl<'a> Line<'a> {
             return match (words.next(), words.next()) {
                 (Some("TYPE"), Some(name)) => Line::Type(name),
                 (Some("HELP"), Some(name)) => Line::Help(name),
-                // Nobody misses it.
+                // A comment, or a TYPE or HELP without a name. Its place does not matter.
                 _ => Line::Other,
             };
         }
@@ -185,10 +185,10 @@ fn series(line: &str, name_ends: usize) -> &str {
     line
 }
 
-/// The family of a sample: of a histogram or summary that is announced, its parts are.
-fn family_of<'a>(name: &'a str, announced: &HashMap<&'a str, usize>) -> &'a str {
+/// The family of a sample. A name with `_bucket`, `_sum` or `_count` belongs to a family that came before.
+fn family_of<'a>(name: &'a str, known: &HashMap<&'a str, usize>) -> &'a str {
     let whole = ["_bucket", "_sum", "_count"].into_iter().find_map(|part| name.strip_suffix(part));
-    whole.filter(|whole| announced.contains_key(whole)).unwrap_or(name)
+    whole.filter(|whole| known.contains_key(whole)).unwrap_or(name)
 }
 
 #[derive(Default)]

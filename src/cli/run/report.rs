@@ -1,4 +1,4 @@
-//! What the gateway is told of a run.
+//! The metrics of a run.
 
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,12 +16,12 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Of a run that begins now, whose metrics have names with this prefix.
+    /// For a run that begins now. The names of its metrics begin with this prefix.
     pub(super) fn new(prefix: String) -> Report {
         Report { prefix, begun: SystemTime::now() }
     }
 
-    /// That it has begun.
+    /// The body of the push at the start.
     pub(super) fn at_the_start(&self) -> String {
         let mut text = String::new();
         self.running(&mut text, true);
@@ -34,7 +34,7 @@ impl Report {
         text
     }
 
-    /// How it has ended.
+    /// The body of the push at the end.
     pub(super) fn at_the_end(&self, end: &End, was_announced: bool) -> String {
         let mut text = String::new();
         if was_announced {
@@ -79,7 +79,7 @@ impl Report {
         _ = writeln!(text, "# HELP {prefix}{name} {help}\n# TYPE {prefix}{name} {kind}");
     }
 
-    /// All results are there from the first run on, so that increases of each are seen.
+    /// Every result has a series from the first run on, so that `increase()` sees the first one of each.
     fn runs(&self, text: &mut String, result: Outcome) {
         self.head(text, "runs_total", "Runs of the job by result.", "counter");
         for (name, outcome) in

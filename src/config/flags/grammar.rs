@@ -1,48 +1,18 @@
-//! The shape of a command line as kingpin, the stock gateway's flag library, reads it.
+//! Splits a command line into flags as kingpin, the stock gateway's flag library, does.
 //!
-//! Knows how flags are spelt, negated, given values and read from `@file`s; what a value means is
-//! for `flags` to say. clap cannot speak this grammar (no `--no-…` that counts as a repetition, no
-//! `@file`s, other messages), so it is not used.
+//! Knows how flags are spelt, negated, given values and read from `@file`s; `flags` checks the values. clap can't read
+//! this grammar (no `--no-…` that counts as a repetition, no `@file`s, other messages), so it is not used.
 
 use std::collections::VecDeque;
 use std::path::Path;
 
 use thiserror::Error;
 
+use crate::config::flag::{Flag, Kind};
 use crate::config::regular;
 
-/// `@file`s may name further files; more than this many means that they go in circles.
+/// An `@file` may name further ones. More than this many means that they name each other.
 const MOST_FILES: usize = 100;
-
-/// What kind of value a flag takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// None: it is there, or there as `--no-…`.
-    Switch,
-    Text,
-    /// Text, and the flag may be repeated.
-    Addresses,
-    Url,
-    Duration,
-    LogLevel,
-    LogFormat,
-}
-
-/// One flag of the command line.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Flag {
-    /// The long name without dashes.
-    pub(super) name: &'static str,
-    /// The letter of the short form.
-    pub(super) short: Option<char>,
-    pub(super) kind: Kind,
-    /// The dotted key of the setting, empty for flags that are none.
-    pub(super) key: &'static str,
-    /// The default as the help shows it.
-    pub(super) default: &'static str,
-    /// What it is for; flags without a text are not shown.
-    pub(super) help: &'static str,
-}
 
 /// A flag that was given, with its value; switches have `true` or `false`.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,16 +21,16 @@ pub(super) struct Given {
     pub(super) value: String,
 }
 
-/// Why a command line has not the shape that it should have, in kingpin's words.
+/// Why a command line can't be split into flags, with kingpin's messages.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum GrammarError {
-    /// No flag, and there are no positional arguments.
+    /// A positional argument; there are none.
     #[error("unexpected {0}")]
     Unexpected(String),
-    /// `--name` that is no flag.
+    /// `--name` is not a flag.
     #[error("unknown long flag '--{0}'")]
     UnknownLong(String),
-    /// `-x` that is no flag.
+    /// `-x` is not a flag.
     #[error("unknown short flag '-{0}'")]
     UnknownShort(String),
     /// A flag that needs a value and has none.
@@ -69,15 +39,15 @@ pub enum GrammarError {
     /// `@` alone.
     #[error("expected @ file to expand arguments from")]
     ExpectedFile,
-    /// `@file` that cannot be read.
+    /// `@file` can't be read.
     #[error("failed to read arguments file {0:?}: {1}")]
     UnreadableFile(String, String),
-    /// `@file`s in a circle.
+    /// `@file`s name each other.
     #[error("more than {MOST_FILES} arguments files, do they name each other?")]
     TooManyFiles,
 }
 
-/// What could be read of a command line: the flags up to the first error, and the error.
+/// The flags up to the first error, and the error.
 #[derive(Debug, Default)]
 pub(super) struct Parsed {
     pub(super) given: Vec<Given>,
@@ -133,7 +103,7 @@ enum Word {
 /// Arguments taken apart, one word at a time.
 struct Words {
     rest: VecDeque<String>,
-    /// What stood behind the `=` of the last long flag.
+    /// The value behind the `=` of the last long flag.
     attached: Option<String>,
     /// After `--` everything is a value.
     only_values: bool,
@@ -181,7 +151,7 @@ impl Words {
         }
     }
 
-    /// Puts the lines of a file in the place of its name; lines that begin with `#` are comments.
+    /// Replaces the name of a file by its lines. Lines that begin with `#` are comments.
     fn expand(&mut self, path: &str) -> Result<(), GrammarError> {
         if path.is_empty() {
             return Err(GrammarError::ExpectedFile);
@@ -204,10 +174,24 @@ mod tests {
     use super::*;
 
     const TABLE: &[Flag] = &[
-        Flag { name: "help", short: Some('h'), kind: Kind::Switch, key: "", default: "", help: "x" },
-        Flag { name: "on", short: None, kind: Kind::Switch, key: "", default: "", help: "x" },
-        Flag { name: "file", short: None, kind: Kind::Text, key: "", default: "", help: "x" },
-        Flag { name: "listen", short: None, kind: Kind::Addresses, key: "", default: "", help: "x" },
+        Flag {
+            name: "help",
+            short: Some('h'),
+            kind: Kind::Switch,
+            key: "",
+            default: String::new(),
+            help: "x",
+        },
+        Flag { name: "on", short: None, kind: Kind::Switch, key: "", default: String::new(), help: "x" },
+        Flag { name: "file", short: None, kind: Kind::Text, key: "", default: String::new(), help: "x" },
+        Flag {
+            name: "listen",
+            short: None,
+            kind: Kind::Addresses,
+            key: "",
+            default: String::new(),
+            help: "x",
+        },
     ];
 
     fn read(arguments: &[&str]) -> (Vec<String>, Option<String>) {

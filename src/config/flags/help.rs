@@ -1,13 +1,13 @@
 //! What the program prints about itself: help, manual page, completion, version.
 
-use super::grammar::{Flag, Kind};
-use crate::config::{BuildInfo, LogFormat, LogLevel};
+use crate::config::build::BuildInfo;
+use crate::config::flag::{Flag, Kind};
 
 const WIDTH: usize = 80;
 const INDENT: usize = 2;
 const GAP: usize = 2;
 
-/// A name longer than this has a line of its own and does not push the texts to the right.
+/// A name longer than this gets a line of its own, so that the help texts can stand further left.
 const LONGEST_NAME: usize = 29;
 
 const ABOUT: &str = concat!(env!("CARGO_PKG_DESCRIPTION"), ".");
@@ -87,7 +87,7 @@ pub(super) fn manual(program: &str, flags: &[Flag], build: &BuildInfo) -> String
     text
 }
 
-/// The answer to `--completion-bash`: what may stand in the place of the last of `words`.
+/// The answer to `--completion-bash`: possible completions of the last of `words`.
 pub(super) fn completion(flags: &[Flag], words: &[String]) -> String {
     let (before, last) = match words {
         [.., before, last] => (before.as_str(), last.as_str()),
@@ -95,17 +95,13 @@ pub(super) fn completion(flags: &[Flag], words: &[String]) -> String {
         [] => ("", ""),
     };
     let name = last.strip_prefix("--").or_else(|| before.strip_prefix("--")).unwrap_or_default();
-    let choices: Vec<String> = match flags.iter().find(|flag| flag.name == name).map(|flag| flag.kind) {
-        Some(Kind::LogLevel) => [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error]
-            .map(|level| level.name().to_owned())
-            .into(),
-        Some(Kind::LogFormat) => {
-            [LogFormat::Logfmt, LogFormat::Json].map(|format| format.name().to_owned()).into()
-        }
+    let kind = flags.iter().find(|flag| flag.name == name).map(|flag| flag.kind);
+    let choices: Vec<String> = match kind {
         Some(Kind::Switch) | None if last.is_empty() || last.starts_with('-') => {
             flags.iter().filter(|flag| !flag.help.is_empty()).map(|flag| format!("--{}", flag.name)).collect()
         }
-        _ => Vec::new(),
+        Some(kind) => kind.values().iter().map(|value| (*value).to_owned()).collect(),
+        None => Vec::new(),
     };
     choices.join("\n") + "\n"
 }

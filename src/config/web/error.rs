@@ -1,19 +1,19 @@
-//! What is wrong with a web configuration file, and where, without showing what may be secret.
+//! Errors of a web configuration file, with their place and without values that may be secret.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_saphyr::{Error, Location};
 
-/// Why a web configuration file cannot be used.
+/// Why a web configuration file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WebConfigError {
-    /// The file cannot be read.
+    /// The file can't be read.
     #[error("web config file {path:?}: {reason}")]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said, in Go's words where it has some.
+        /// The system's error, with Go's message if Go has one.
         reason: String,
     },
     /// The file says something wrong.
@@ -53,7 +53,7 @@ pub fn system_reason(error: &std::io::Error) -> String {
     }
 }
 
-/// A place in the file; nothing where it is unknown.
+/// A place in the file, `None` if it is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position(Option<(u64, u64)>);
 
@@ -100,7 +100,7 @@ impl From<Error> for Problem {
     }
 }
 
-/// What the parser found, but for the value that it found: that may be a hash or a key.
+/// The parser's message without the value that it found, which may be a hash or a key.
 fn message(error: &Error) -> String {
     match error {
         Error::SerdeUnknownField { field, expected, .. } => {
@@ -124,7 +124,7 @@ fn message(error: &Error) -> String {
         Error::DuplicateMappingKey { .. } => "key already set in map".to_owned(),
         Error::NonFiniteFloat { .. } | Error::QuotingRequired { .. } => "invalid value".to_owned(),
         Error::Message { msg, .. } => msg.clone(),
-        // The rest of the messages are about the form and hold nothing of the content.
+        // All other messages are about the form and quote nothing from the file.
         other => {
             let text = other.to_string();
             text.lines().next().unwrap_or("malformed YAML").to_owned()

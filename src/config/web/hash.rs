@@ -1,28 +1,28 @@
-//! Which texts are bcrypt hashes.
+//! Checks bcrypt hashes.
 
-/// The length of a hash without a character that some tools leave out, which Go accepts.
+/// Go accepts hashes without the last character, which some tools leave out. A whole hash has 60.
 const SHORTEST: usize = 59;
 
-/// Logins take longer than a second each beyond this cost: one more doubles the time.
+/// With a higher cost, a login takes longer than a second. Each step doubles the time.
 const SLOW: u32 = 14;
 
-/// Beyond this one they take a quarter of a minute and more, longer than a scrape waits. As they are checked one at a
-/// time, nobody else could log in.
+/// With a higher cost, a login takes 15 seconds and more, longer than a scrape waits. Logins are checked one at a time,
+/// so nobody else could log in meanwhile.
 const HIGHEST: u32 = 17;
 
-/// The cost of a hash whose check takes seconds.
+/// The cost of a hash if its check takes longer than a second.
 pub(super) fn slow_cost(hash: &str) -> Option<u32> {
     let cost = hash.parse::<bcrypt::HashParts>().ok()?.get_cost();
     (cost > SLOW).then_some(cost)
 }
 
-/// About how many seconds the check of a hash of this cost takes.
+/// Roughly how many seconds it takes to check a hash of this cost.
 pub fn seconds(cost: u32) -> u64 {
     1 << cost.saturating_sub(SLOW).min(63)
 }
 
-/// Checks a hash as Go's bcrypt does, and with its words, and then whether it can be verified against.
-/// Never says what the text is: it may be a password by mistake.
+/// Checks a hash as Go's bcrypt does, with its messages, and then whether our bcrypt can verify it.
+/// Errors never quote the text: it may be a password by mistake.
 pub(super) fn check(hash: &str) -> Result<(), String> {
     if hash.len() < SHORTEST {
         return Err("crypto/bcrypt: hashedSecret too short to be a bcrypted password".to_owned());

@@ -1,4 +1,4 @@
-//! The names of versions, suites, curves and policies of TLS, and which of them there are here.
+//! The names of TLS versions, cipher suites, curves and client policies, and which of them are supported.
 
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +22,7 @@ impl TlsVersion {
     }
 }
 
-/// Which certificate a client must show, in the words of Go.
+/// Which certificate a client must show, with Go's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAuth {
     /// `NoClientCert`: none is asked for.
@@ -31,7 +31,7 @@ pub enum ClientAuth {
     Request,
     /// `RequireAnyClientCert`: there must be one, any will do.
     RequireAny,
-    /// `VerifyClientCertIfGiven`: where there is one, an authority must have issued it.
+    /// `VerifyClientCertIfGiven`: if there is one, an authority must have issued it.
     VerifyIfGiven,
     /// `RequireAndVerifyClientCert`: there must be one that an authority has issued.
     RequireAndVerify,
@@ -81,7 +81,7 @@ impl Curve {
     }
 }
 
-/// The suites of Go's `tls.CipherSuites` that there are here, for TLS 1.2 and 1.3.
+/// The supported suites of Go's `tls.CipherSuites`, for TLS 1.2 and 1.3.
 pub const CIPHERS: [&str; 9] = [
     "TLS_AES_128_GCM_SHA256",
     "TLS_AES_256_GCM_SHA384",
@@ -94,7 +94,7 @@ pub const CIPHERS: [&str; 9] = [
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
 ];
 
-/// Those of Go that there are not.
+/// The suites of Go that are not supported.
 const MISSING_CIPHERS: [&str; 4] = [
     "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
     "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",

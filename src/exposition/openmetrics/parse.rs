@@ -4,36 +4,28 @@
 //! comma, the body may begin with a byte order mark, and it may lack the `# EOF`. The Go client's pusher sends none,
 //! and that a body is whole HTTP tells.
 
+mod value;
+
 use bumpalo::Bump;
 
 use super::family::{Current, Sample, Seen, SeriesStart};
-use super::name::kind_of;
+use super::name::{self, kind_of};
 use super::number::parse_time;
 use crate::exposition::assembly::{Assembly, Member, Role, duplicate_label};
-use crate::exposition::ending::{self, position};
+use crate::exposition::ending;
+use crate::exposition::error::ParseError;
+use crate::exposition::label_names::LabelNames;
+use crate::exposition::reading::{Names, Reading};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
-use crate::exposition::text::Names;
 use crate::message::{quote, quote_byte};
 use crate::model::body::{Body, Label};
 use crate::model::exemplar::Place;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{EmptyLabels, quote_value};
-use crate::model::limits::{Limit, PushLimits};
+use crate::model::labels::quote_value;
 use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
 
-/// Why a body in OpenMetrics can't be parsed.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("OpenMetrics parsing error in line {line}: {message} (column {column})")]
-pub struct ParseError {
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in bytes, from 1.
-    pub column: usize,
-    /// The limit that the body is over, if that is what is wrong.
-    pub limit: Option<Limit>,
-    /// What is wrong.
-    pub message: String,
-}
+/// What messages call the format.
+const FORMAT: &str = "OpenMetrics";
 
 /// Parses a body in OpenMetrics text. Texts that differ from what the body has, such as a quoted name with
 /// escapes, are put into `arena`.
@@ -42,57 +34,45 @@ pub struct ParseError {
 ///
 /// The first fault in the order of the body; nothing of a faulty body is returned.
 pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<'a>, ParseError> {
-    parse_within(input, names, PushLimits::NONE, EmptyLabels::Kept, arena)
+    read(input, &Reading::unlimited(names), arena)
 }
 
-/// The same for a body that may hold no more than `limits` says, and where labels with empty values are
-/// `empty_labels`.
+/// The same for a body that is read in another way.
 ///
 /// # Errors
 ///
 /// As [`parse`], and what there is too much of.
-pub fn parse_within<'a>(
+pub(in crate::exposition) fn read<'a>(
     input: &'a [u8],
-    names: Names,
-    limits: PushLimits,
-    empty_labels: EmptyLabels,
+    reading: &Reading,
     arena: &'a Bump,
 ) -> Result<Body<'a>, ParseError> {
     let mut parser = Parser {
         input,
         arena,
-        names,
-        assembly: Assembly::within(limits, empty_labels, input.len()),
+        names: reading.names,
+        assembly: Assembly::of(input, reading),
         seen: Seen::default(),
         current: Current::new(""),
         last: None,
+        label_names: LabelNames::default(),
     };
-    match parser.lines() {
-        Ok(()) => {
-            parser.current.settle_starts(&mut parser.assembly.body);
-            let mut body = parser.assembly.body;
-            body.families.retain(|family| !family.series.is_empty());
-            body.finish();
-            Ok(body)
-        }
-        Err(fault) => {
-            let (line, column) = position(input, fault.offset);
-            Err(ParseError { line, column, limit: fault.limit, message: fault.message })
-        }
-    }
+    let read = parser.lines();
+    let read = read.and_then(|()| if reading.require_final_newline { check_end(input) } else { Ok(()) });
+    read.map_err(|fault| fault.in_body(input, FORMAT))?;
+    parser.current.settle_starts(&mut parser.assembly.body);
+    let mut body = parser.assembly.body;
+    body.families.retain(|family| !family.series.is_empty());
+    body.finish();
+    Ok(body)
 }
 
 /// Refuses a body whose last line has no line feed, unless it is `# EOF`.
-///
-/// # Errors
-///
-/// Where the body ends.
-pub fn check_final_line_feed(input: &[u8]) -> Result<(), ParseError> {
+fn check_end(input: &[u8]) -> Result<(), Fault> {
     if ending::unfinished_line(input).is_none() || ending::ends_in_eof(input) {
         return Ok(());
     }
-    let (line, column) = position(input, input.len());
-    Err(ParseError { line, column, limit: None, message: ending::UNFINISHED.to_owned() })
+    Err(Fault::unfinished(input))
 }
 
 /// What a line of metadata says beside one before.
@@ -128,6 +108,7 @@ struct Parser<'a> {
     current: Current<'a>,
     /// The name of the last sample, its family and what it was for: most lines have the same.
     last: Option<(&'a str, usize, Sample)>,
+    label_names: LabelNames<'a>,
 }
 
 impl<'a> Parser<'a> {
@@ -203,7 +184,7 @@ impl<'a> Parser<'a> {
                 let word = line.words();
                 let kind = kind_of(word)
                     .ok_or_else(|| line.fault(at, format!("unknown metric type {}", quote(word))))?;
-                let type_name = |kind| quote(super::Form { name, kind }.type_name().as_bytes());
+                let type_name = |kind| quote(name::Form { name, kind }.type_name().as_bytes());
                 Again::of(&mut self.current.kind, kind, type_name)
             }
             b"UNIT" => {
@@ -304,7 +285,7 @@ impl<'a> Parser<'a> {
                 let (kind, suffixes) = (self.current.kind(), self.current.suffixes());
                 let message = format!(
                     "a sample of the {} {} needs one of these suffixes: {suffixes}",
-                    super::Form { name, kind }.type_name(),
+                    name::Form { name, kind }.type_name(),
                     quote(name.as_bytes())
                 );
                 return Err(line.fault(at, message));
@@ -338,8 +319,21 @@ impl<'a> Parser<'a> {
         };
         let (start, mark) = (line.at, self.assembly.body.label_mark());
         let mut member = Member::None;
+        self.label_names.begin();
         while line.peek() != b'}' {
-            let (label, value_at) = self.label(line)?;
+            let name = if !special.is_empty() && line.take_label_name(special) {
+                special
+            } else if let Some(name) = self.label_names.take(line) {
+                name
+            } else {
+                let at = line.at;
+                let name = self.label_name(line)?;
+                if name != special {
+                    self.label_names.add(name, self.input[at] != b'"');
+                }
+                name
+            };
+            let (label, value_at) = self.label(line, name)?;
             if label.name == special {
                 let Some(number) = parse_f64(label.escaped_value.as_bytes()) else {
                     let value = quote_value(label.escaped_value);
@@ -356,16 +350,17 @@ impl<'a> Parser<'a> {
             }
         }
         line.at += 1;
-        self.check_labels(line, start, mark)?;
+        if self.label_names.may_repeat() {
+            self.check_labels(line, start, mark)?;
+        }
         if self.assembly.body.has_labels_to_drop() {
             self.assembly.body.drop_empty_labels(mark);
         }
         Ok(member)
     }
 
-    /// One label and the comma behind it; also where its value stands.
-    #[inline]
-    fn label(&mut self, line: &mut Cursor<'a>) -> Result<(Label<'a>, usize), Fault> {
+    /// A label name up to the equals sign.
+    fn label_name(&self, line: &mut Cursor<'a>) -> Result<&'a str, Fault> {
         let name_at = line.at;
         let name = line.label_name()?;
         if name.is_empty() {
@@ -383,6 +378,13 @@ impl<'a> Parser<'a> {
             let found = quote_byte(line.peek());
             return Err(line.fault(line.at, format!("expected '=' after label name, found {found}")));
         }
+        Ok(name)
+    }
+
+    /// The label of this name, of which the equals sign comes next, and the comma behind it; also where its value
+    /// stands.
+    #[inline]
+    fn label(&mut self, line: &mut Cursor<'a>, name: &'a str) -> Result<(Label<'a>, usize), Fault> {
         line.at += 1;
         let value_at = line.at;
         let escaped_value = line.openmetrics_label_value()?;
@@ -405,132 +407,6 @@ impl<'a> Parser<'a> {
             Some(name) => Err(line.fault(at, format!("duplicate label {}", quote(name.as_bytes())))),
             None => Ok(()),
         }
-    }
-
-    /// The value, an optional timestamp, an optional exemplar.
-    #[inline]
-    fn value(
-        &mut self,
-        line: &mut Cursor<'a>,
-        start: usize,
-        (family, sample): (usize, Sample),
-        mark: usize,
-        member: Member,
-    ) -> Result<(), Fault> {
-        self.blank(line)?;
-        self.assembly.body.count_sample().map_err(|much| line.too_much(start, much))?;
-        let value_at = line.at;
-        let token = line.token();
-        let number = |line: &Cursor<'a>| {
-            parse_f64(token).ok_or_else(|| {
-                line.fault(value_at, format!("expected a number as value, got {}", quote(token)))
-            })
-        };
-        let role = match sample {
-            Sample::Value(role) => role,
-            Sample::Created => {
-                number(line)?;
-                let nanos = parse_time(token)
-                    .ok_or_else(|| line.fault(value_at, format!("invalid start time {}", quote(token))))?;
-                let has_timestamp = self.timestamp(line)?;
-                return self.start(family, mark, start, nanos, has_timestamp);
-            }
-        };
-        let value = number(line)?;
-        let kind = self.assembly.kind(family);
-        self.check(line, (start, value_at), kind, (mark, member), role, value)?;
-        let handle = self.assembly.record(start, (family, role), mark, member, value).map_err(|what| {
-            let name = quote(self.current.name.as_bytes());
-            line.fault(value_at, format!("negative {what} for histogram {name}"))
-        })?;
-        if line.is_blank_to_end_of_line() {
-            return Ok(());
-        }
-        if self.timestamp(line)? {
-            self.assembly.body.series_mut(handle).has_timestamp = true;
-        }
-        if line.is_blank_to_end_of_line() {
-            return Ok(());
-        }
-        let place = match (kind, role, member) {
-            (Kind::Counter, _, _) => Some(Place::Value),
-            (Kind::Histogram | Kind::GaugeHistogram, Role::Plain, Member::Bound(bound)) => {
-                Some(Place::Bucket(bound))
-            }
-            _ => None,
-        };
-        self.exemplar(line, handle, place)
-    }
-
-    /// Whether a timestamp stands here; it is read then.
-    fn timestamp(&mut self, line: &mut Cursor<'a>) -> Result<bool, Fault> {
-        if line.is_at(b" # ") || line.is_blank_to_end_of_line() {
-            return Ok(false);
-        }
-        self.blank(line)?;
-        let at = line.at;
-        let token = line.token();
-        match parse_time(token) {
-            Some(_) => Ok(true),
-            None => Err(line.fault(at, format!("expected a timestamp, got {}", quote(token)))),
-        }
-    }
-
-    /// ` # {labels} value timestamp`
-    fn exemplar(&mut self, line: &mut Cursor<'a>, handle: u32, place: Option<Place>) -> Result<(), Fault> {
-        let start = line.at + 1;
-        if !line.is_at(b" # {") {
-            return Err(line.fault(start, "expected an exemplar or the end of the line"));
-        }
-        let Some(place) = place else {
-            return Err(line.fault(start, "only counters and the buckets of histograms have exemplars"));
-        };
-        line.at += 4;
-        let mark = self.assembly.body.label_mark();
-        while line.peek() != b'}' {
-            let (label, at) = self.label(line)?;
-            self.assembly.body.push_label(label).map_err(|much| line.too_much(at, much))?;
-        }
-        line.at += 1;
-        self.check_labels(line, start, mark)?;
-        self.blank(line)?;
-        let value_at = line.at;
-        let token = line.token();
-        let value = parse_f64(token).ok_or_else(|| {
-            line.fault(value_at, format!("expected a number as value of the exemplar, got {}", quote(token)))
-        })?;
-        let mut at = None;
-        if !line.is_blank_to_end_of_line() {
-            self.blank(line)?;
-            let time_at = line.at;
-            let token = line.token();
-            let time = parse_time(token)
-                .ok_or_else(|| line.fault(time_at, format!("expected a timestamp, got {}", quote(token))))?;
-            at = Some(time);
-        }
-        self.assembly.body.push_exemplar(handle, place, mark, value, at);
-        Ok(())
-    }
-
-    /// Notes when the series with the labels since `mark` began.
-    fn start(
-        &mut self,
-        family: usize,
-        mark: usize,
-        start: usize,
-        nanos: i64,
-        has_timestamp: bool,
-    ) -> Result<(), Fault> {
-        if self.assembly.kind(family).form() == Form::Number {
-            let labels = self.assembly.body.labels_since(mark).to_vec();
-            self.assembly.body.drop_labels(mark);
-            self.current.starts.push(SeriesStart { labels, nanos, has_timestamp });
-            return Ok(());
-        }
-        let handle = self.assembly.composite(family, mark, start);
-        self.assembly.body.push_start(handle, nanos);
-        self.assembly.body.series_mut(handle).has_timestamp |= has_timestamp;
-        Ok(())
     }
 
     /// What only some types demand of a sample.

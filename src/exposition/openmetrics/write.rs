@@ -4,7 +4,7 @@ use super::name::{Form, form, plain_form};
 use super::number::{mark_float, write_count, write_float, write_time};
 use super::values::can_be_exemplar;
 use crate::exposition::line::Lines;
-use crate::exposition::writer::{Details, Full, Head, Labels};
+use crate::exposition::written::{Details, Full, Head, Labels};
 use crate::model::count::Count;
 use crate::model::escaping::Escaping;
 use crate::model::exemplar::{Exemplar, OfBuckets, of_value};

@@ -1,10 +1,11 @@
 //! How much the native histograms of a body hold, told before anything of it is kept.
 
 use super::wire::{Field, WireError, delimited, fields};
+use crate::model::kind::{Form, Kind};
 
 /// How many spans, differences and counts the native histograms of a body have at most. A packed byte can be a whole
 /// difference. A message within which there is a fault may be one that is not parsed: what is behind it counts.
-pub fn native_values(body: &[u8]) -> usize {
+pub(super) fn native_values(body: &[u8]) -> usize {
     let mut values = 0;
     let mut rest = body;
     while !rest.is_empty()
@@ -15,7 +16,22 @@ pub fn native_values(body: &[u8]) -> usize {
     values
 }
 
+/// Whether the metrics of a family are histograms: those of other types are not read as such.
+fn has_histograms(family: &[u8]) -> bool {
+    let mut kind = None;
+    let _ = fields(family, |number, content| {
+        if let (3, Field::Varint(value)) = (number, content) {
+            kind = Kind::from_protobuf(value as i32);
+        }
+        Ok::<(), WireError>(())
+    });
+    kind.is_some_and(|kind| kind.form() == Form::Histogram)
+}
+
 fn count(family: &[u8], values: &mut usize) {
+    if !has_histograms(family) {
+        return;
+    }
     within(family, 4, |metric| {
         within(metric, 7, |histogram| {
             let _ = fields(histogram, |number, content| {
@@ -58,15 +74,18 @@ mod tests {
             field(14, &[0; 8]),
             field(3, &[0x08, 1]),
         ];
-        let family = field(4, &field(7, &histogram.concat()));
+        let metric = field(4, &field(7, &histogram.concat()));
+        let family = [&metric[..], &[3 << 3, 4]].concat();
         let body = [&[family.len() as u8][..], &family].concat();
         assert_eq!(native_values(&body), 1 + 4 + 2 + 1 + 1 + 1);
         assert_eq!(native_values(&body.repeat(3)), 30);
         assert_eq!(native_values(&[&body[..], &[200, 1]].concat()), 10);
-        // A counter with a field that only histograms have, and that is not read.
-        let fault = field(4, &field(7, &[0xff]));
-        let counter = [&[fault.len() as u8][..], &fault].concat();
-        assert_eq!(native_values(&[&counter[..], &body].concat()), 10);
+        // Counters with a field that only histograms have, and that is not read.
+        for histogram in [&[0xff][..], &histogram.concat()] {
+            let counter = field(4, &field(7, histogram));
+            let counter = [&[counter.len() as u8][..], &counter].concat();
+            assert_eq!(native_values(&[&counter[..], &body].concat()), 10);
+        }
         assert_eq!(native_values(&[]), 0);
     }
 }

@@ -6,20 +6,22 @@ use bumpalo::Bump;
 
 use super::wire::{Field, WireError, delimited, fields, varint, zigzag};
 use crate::exposition::assembly::duplicate_label;
+use crate::exposition::error::ParseError;
+use crate::exposition::reading::{Names, Reading};
 use crate::message::quote;
 use crate::model::body::{self, Body, Label, Value};
 use crate::model::count::Count;
 use crate::model::exemplar::Place;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{EmptyLabels, escape};
-use crate::model::limits::{Limit, PushLimits, TooMuch};
+use crate::model::labels::escape;
+use crate::model::limits::{Limit, TooMuch};
 use crate::model::native_histogram::{Encoded, Span};
 use crate::model::summary::Quantile;
 
 /// Why a protobuf body can't be parsed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ParseError {
+enum Cause {
     /// The body ends within a message.
     #[error("unexpected EOF")]
     Truncated,
@@ -58,52 +60,59 @@ pub enum ParseError {
     },
 }
 
-impl From<TooMuch> for ParseError {
-    fn from(TooMuch(limit): TooMuch) -> ParseError {
-        ParseError::TooMuch(limit)
+impl From<TooMuch> for Cause {
+    fn from(TooMuch(limit): TooMuch) -> Cause {
+        Cause::TooMuch(limit)
     }
 }
 
-impl From<WireError> for ParseError {
-    fn from(error: WireError) -> ParseError {
+impl From<WireError> for Cause {
+    fn from(error: WireError) -> Cause {
         match error {
-            WireError::Overflow => ParseError::Overflow,
-            WireError::Truncated | WireError::Invalid => ParseError::Invalid,
+            WireError::Overflow => Cause::Overflow,
+            WireError::Truncated | WireError::Invalid => Cause::Invalid,
         }
     }
 }
 
 /// Parses a body of delimited `MetricFamily` messages. Label values that need escapes are put into
-/// `arena`. Of families with the same name the last one
-/// counts, as at the stock gateway.
+/// `arena`. Of families with the same name the last one counts, as at the stock gateway.
 ///
 /// # Errors
 ///
 /// The first fault; nothing of a faulty body is returned.
 pub fn parse<'a>(input: &'a [u8], arena: &'a Bump) -> Result<Body<'a>, ParseError> {
-    parse_within(input, PushLimits::NONE, EmptyLabels::Kept, arena)
+    read(input, &Reading::unlimited(Names::Utf8), arena)
 }
 
-/// The same for a body that may hold no more than `limits` says, and where labels with empty values are
-/// `empty_labels`.
+/// The same for a body that is read in another way.
 ///
 /// # Errors
 ///
 /// As [`parse`], and what there is too much of.
-pub fn parse_within<'a>(
+pub(in crate::exposition) fn read<'a>(
     input: &'a [u8],
-    limits: PushLimits,
-    empty_labels: EmptyLabels,
+    reading: &Reading,
     arena: &'a Bump,
 ) -> Result<Body<'a>, ParseError> {
-    let body = Body::with_capacity_for(input.len()).within(limits).with_empty_labels(empty_labels);
+    families(input, reading, arena).map_err(|cause| {
+        let limit = if let Cause::TooMuch(limit) = cause { Some(limit) } else { None };
+        ParseError { format: "protobuf", place: None, limit, message: cause.to_string() }
+    })
+}
+
+fn families<'a>(input: &'a [u8], reading: &Reading, arena: &'a Bump) -> Result<Body<'a>, Cause> {
+    // A series with a label takes about as many bytes.
+    let room = input.len() / 48 + 8;
+    let body = Body::with_capacity(room, room);
+    let body = body.within(reading.limits).with_empty_labels(reading.empty_labels);
     let mut reader = Reader { body, arena, number: 0 };
     let mut rest = input;
     while !rest.is_empty() {
         reader.number += 1;
         // Only the end of the body within a message is an early end; within a message it is nonsense.
         let message = delimited(&mut rest).map_err(|error| match error {
-            WireError::Truncated => ParseError::Truncated,
+            WireError::Truncated => Cause::Truncated,
             other => other.into(),
         })?;
         reader.family(message)?;
@@ -124,8 +133,8 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn text(&self, bytes: &'a [u8], what: &'static str) -> Result<&'a str, ParseError> {
-        std::str::from_utf8(bytes).map_err(|_| ParseError::NotUtf8 {
+    fn text(&self, bytes: &'a [u8], what: &'static str) -> Result<&'a str, Cause> {
+        std::str::from_utf8(bytes).map_err(|_| Cause::NotUtf8 {
             family: self.number,
             what,
             text: quote(bytes),
@@ -139,7 +148,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn family(&mut self, message: &'a [u8]) -> Result<(), ParseError> {
+    fn family(&mut self, message: &'a [u8]) -> Result<(), Cause> {
         let mut name = "";
         let (mut help, mut unit) = (None, None);
         let mut number = 0;
@@ -151,13 +160,13 @@ impl<'a> Reader<'a> {
                 5 => unit = Some(self.text(content.bytes()?, "the unit")?),
                 _ => {}
             }
-            Ok::<(), ParseError>(())
+            Ok::<(), Cause>(())
         })?;
         if name.is_empty() {
-            return Err(ParseError::NoName { family: self.number });
+            return Err(Cause::NoName { family: self.number });
         }
         let kind = Kind::from_protobuf(number)
-            .ok_or_else(|| ParseError::UnknownType { name: quote(name.as_bytes()), number })?;
+            .ok_or_else(|| Cause::UnknownType { name: quote(name.as_bytes()), number })?;
         let at = self.body.families.len();
         let unit = unit.filter(|unit| !unit.is_empty());
         self.body.check_families()?;
@@ -170,7 +179,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn metric(&mut self, message: &'a [u8], family: usize, kind: Kind) -> Result<(), ParseError> {
+    fn metric(&mut self, message: &'a [u8], family: usize, kind: Kind) -> Result<(), Cause> {
         self.body.count_sample()?;
         let mark = self.body.label_mark();
         let member_field = match kind {
@@ -189,7 +198,7 @@ impl<'a> Reader<'a> {
                 _ if field == member_field => member = Some(content.bytes()?),
                 _ => {}
             }
-            Ok::<(), ParseError>(())
+            Ok::<(), Cause>(())
         })?;
         // A label that comes twice is refused later.
         if self.body.has_labels_to_drop() && duplicate_label(self.body.labels_since(mark)).is_none() {
@@ -205,13 +214,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn number(
-        &mut self,
-        message: &'a [u8],
-        family: usize,
-        mark: usize,
-        kind: Kind,
-    ) -> Result<u32, ParseError> {
+    fn number(&mut self, message: &'a [u8], family: usize, mark: usize, kind: Kind) -> Result<u32, Cause> {
         let mut value = 0.0;
         let (mut exemplar, mut start) = (None, None);
         fields(message, |field, content| {
@@ -221,7 +224,7 @@ impl<'a> Reader<'a> {
                 3 if kind == Kind::Counter => start = Some(timestamp(content)?),
                 _ => {}
             }
-            Ok::<(), ParseError>(())
+            Ok::<(), Cause>(())
         })?;
         let handle = self.body.push_series(family, mark, Value::Number(value), None);
         if let Some(exemplar) = exemplar {
@@ -237,7 +240,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn exemplar(&mut self, content: Field<'a>, handle: u32, place: Place) -> Result<(), ParseError> {
+    fn exemplar(&mut self, content: Field<'a>, handle: u32, place: Place) -> Result<(), Cause> {
         self.body.count_sample()?;
         let mark = self.body.label_mark();
         let (mut value, mut at) = (0.0, None);
@@ -248,13 +251,13 @@ impl<'a> Reader<'a> {
                 3 => at = Some(timestamp(content)?),
                 _ => {}
             }
-            Ok::<(), ParseError>(())
+            Ok::<(), Cause>(())
         })?;
         self.body.push_exemplar(handle, place, mark, value, at);
         Ok(())
     }
 
-    fn label(&mut self, message: &'a [u8]) -> Result<(), ParseError> {
+    fn label(&mut self, message: &'a [u8]) -> Result<(), Cause> {
         let (mut name, mut value) = ("", "");
         fields(message, |field, content| {
             match field {
@@ -262,13 +265,13 @@ impl<'a> Reader<'a> {
                 2 => value = self.text(content.bytes()?, "a label value")?,
                 _ => {}
             }
-            Ok::<(), ParseError>(())
+            Ok::<(), Cause>(())
         })?;
         self.body.push_label(Label { name, escaped_value: self.keep(escape(value)) })?;
         Ok(())
     }
 
-    fn summary(&mut self, message: &'a [u8], family: usize, mark: usize) -> Result<u32, ParseError> {
+    fn summary(&mut self, message: &'a [u8], family: usize, mark: usize) -> Result<u32, Cause> {
         let handle = self.body.push_composite(family, mark, None);
         let (mut new_sum, mut new_count, mut start) = (None, None, None);
         fields(message, |field, content| {
@@ -283,7 +286,7 @@ impl<'a> Reader<'a> {
                 4 => start = Some(timestamp(content)?),
                 _ => {}
             }
-            Ok::<(), ParseError>(())
+            Ok::<(), Cause>(())
         })?;
         self.start(handle, start);
         if let Some(composite) = self.body.composite_mut(handle) {
@@ -292,7 +295,7 @@ impl<'a> Reader<'a> {
         Ok(handle)
     }
 
-    fn histogram(&mut self, message: &'a [u8], family: usize, mark: usize) -> Result<u32, ParseError> {
+    fn histogram(&mut self, message: &'a [u8], family: usize, mark: usize) -> Result<u32, Cause> {
         let handle = self.body.push_composite(family, mark, None);
         let (mut new_sum, mut integer, mut float, mut start) = (None, None, None, None);
         let mut native = Encoded::default();
@@ -314,7 +317,7 @@ impl<'a> Reader<'a> {
                 16 => self.exemplar(content, handle, Place::Native)?,
                 _ => {}
             }
-            Ok::<(), ParseError>(())
+            Ok::<(), Cause>(())
         })?;
         self.start(handle, start);
         if native.is_native() {
@@ -326,12 +329,7 @@ impl<'a> Reader<'a> {
         Ok(handle)
     }
     /// Reads a field that only native histograms have.
-    fn native_field(
-        &mut self,
-        native: &mut Encoded,
-        field: u64,
-        content: Field<'_>,
-    ) -> Result<(), ParseError> {
+    fn native_field(&mut self, native: &mut Encoded, field: u64, content: Field<'_>) -> Result<(), Cause> {
         match field {
             5 => native.schema = zigzag(content.varint()?) as i32,
             6 => native.zero_threshold = content.double()?,
@@ -348,14 +346,14 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn span(&mut self, content: Field<'_>, into: &mut Vec<Span>) -> Result<(), ParseError> {
+    fn span(&mut self, content: Field<'_>, into: &mut Vec<Span>) -> Result<(), Cause> {
         self.body.count_sample()?;
         into.push(span(content)?);
         Ok(())
     }
 
     /// One value of a repeated field, or several that are packed into one.
-    fn signed_varints(&mut self, content: Field<'_>, into: &mut Vec<i64>) -> Result<(), ParseError> {
+    fn signed_varints(&mut self, content: Field<'_>, into: &mut Vec<i64>) -> Result<(), Cause> {
         let Field::Bytes(mut packed) = content else {
             self.body.count_sample()?;
             into.push(zigzag(content.varint()?));
@@ -369,7 +367,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The same for doubles.
-    fn packed_doubles(&mut self, content: Field<'_>, into: &mut Vec<f64>) -> Result<(), ParseError> {
+    fn packed_doubles(&mut self, content: Field<'_>, into: &mut Vec<f64>) -> Result<(), Cause> {
         let Field::Bytes(packed) = content else {
             self.body.count_sample()?;
             into.push(content.double()?);
@@ -377,7 +375,7 @@ impl<'a> Reader<'a> {
         };
         let (doubles, rest) = packed.as_chunks();
         if !rest.is_empty() {
-            return Err(ParseError::Invalid);
+            return Err(Cause::Invalid);
         }
         for bytes in doubles {
             self.body.count_sample()?;
@@ -397,7 +395,7 @@ fn count_of(integer: Option<u64>, float: Option<f64>) -> Option<Count> {
 }
 
 /// A bucket, and its exemplar.
-fn bucket(content: Field<'_>) -> Result<(Bucket, Option<Field<'_>>), ParseError> {
+fn bucket(content: Field<'_>) -> Result<(Bucket, Option<Field<'_>>), Cause> {
     let (mut integer, mut float, mut bound, mut exemplar) = (None, None, 0.0, None);
     fields(content.bytes()?, |field, content| {
         match field {
@@ -407,7 +405,7 @@ fn bucket(content: Field<'_>) -> Result<(Bucket, Option<Field<'_>>), ParseError>
             4 => float = Some(content.double()?),
             _ => {}
         }
-        Ok::<(), ParseError>(())
+        Ok::<(), Cause>(())
     })?;
     Ok((Bucket { bound, count: count_of(integer, float).unwrap_or(Count::ZERO) }, exemplar))
 }
@@ -439,7 +437,7 @@ fn span(content: Field<'_>) -> Result<Span, WireError> {
     Ok(span)
 }
 
-fn doubles(content: Field<'_>, first: u64, second: u64) -> Result<(f64, f64), ParseError> {
+fn doubles(content: Field<'_>, first: u64, second: u64) -> Result<(f64, f64), Cause> {
     let (mut a, mut b) = (0.0, 0.0);
     fields(content.bytes()?, |field, content| {
         if field == first {
@@ -447,7 +445,7 @@ fn doubles(content: Field<'_>, first: u64, second: u64) -> Result<(f64, f64), Pa
         } else if field == second {
             b = content.double()?;
         }
-        Ok::<(), ParseError>(())
+        Ok::<(), Cause>(())
     })?;
     Ok((a, b))
 }

@@ -6,7 +6,7 @@
 
 use super::wire::{put_double, put_message, put_sint, put_string, put_uint, put_varint, varint_bytes};
 use crate::exposition::openmetrics::form;
-use crate::exposition::writer::{Details, Head, Labels};
+use crate::exposition::written::{Details, Head, Labels};
 use crate::model::count::Count;
 use crate::model::escaping::Escaping;
 use crate::model::exemplar::{Exemplar, OfBuckets, of_native, of_value};

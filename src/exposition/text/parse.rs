@@ -6,39 +6,22 @@
 
 use bumpalo::Bump;
 
+use super::kinds::{kind_of, word_of};
 use super::targets::{Target, Targets};
 use crate::exposition::assembly::{Assembly, Member, duplicate_label};
-use crate::exposition::ending::{self, position};
+use crate::exposition::ending;
+use crate::exposition::error::ParseError;
+use crate::exposition::label_names::LabelNames;
+use crate::exposition::reading::{Names, Reading};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
 use crate::message::{quote, quote_byte};
 use crate::model::body::{Body, Label};
-use crate::model::kind::{Form, Kind};
-use crate::model::labels::{EmptyLabels, quote_value, unescape};
-use crate::model::limits::{Limit, PushLimits};
+use crate::model::kind::Form;
+use crate::model::labels::{quote_value, unescape};
 use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
 
-/// Which metric and label names a push may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
-    /// `[a-zA-Z_:][a-zA-Z0-9_:]*`, the default.
-    Legacy,
-    /// Any UTF-8 (`--push.enable-utf8-names`).
-    Utf8,
-}
-
-/// Why a text body can't be parsed.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("text format parsing error in line {line}: {message} (column {column})")]
-pub struct ParseError {
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in bytes, from 1.
-    pub column: usize,
-    /// The limit that the body is over, if that is what is wrong.
-    pub limit: Option<Limit>,
-    /// What is wrong, in the words of the stock gateway.
-    pub message: String,
-}
+/// What messages call the format.
+const FORMAT: &str = "text format";
 
 /// Parses a body in the text format. Texts that differ from what the body has, such as a quoted name
 /// with escapes, are put into `arena`.
@@ -47,48 +30,35 @@ pub struct ParseError {
 ///
 /// The first fault in the order of the body; nothing of a faulty body is returned.
 pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<'a>, ParseError> {
-    parse_within(input, names, PushLimits::NONE, EmptyLabels::Kept, arena)
+    read(input, &Reading::unlimited(names), arena)
 }
 
-/// The same for a body that may hold no more than `limits` says, and where labels with empty values are
-/// `empty_labels`.
+/// The same for a body that is read in another way.
 ///
 /// # Errors
 ///
 /// As [`parse`], and what there is too much of.
-pub fn parse_within<'a>(
+pub(in crate::exposition) fn read<'a>(
     input: &'a [u8],
-    names: Names,
-    limits: PushLimits,
-    empty_labels: EmptyLabels,
+    reading: &Reading,
     arena: &'a Bump,
 ) -> Result<Body<'a>, ParseError> {
-    let mut parser = Parser::new(input, names, limits, empty_labels, arena);
-    match parser.lines() {
-        Ok(()) => {
-            let mut body = parser.assembly.body;
-            body.families.retain(|family| !family.series.is_empty());
-            Ok(body)
-        }
-        Err(fault) => {
-            let (line, column) = position(input, fault.offset);
-            Err(ParseError { line, column, limit: fault.limit, message: fault.message })
-        }
-    }
+    let mut parser = Parser::new(input, reading, arena);
+    let read = parser.lines();
+    let read = read.and_then(|()| if reading.require_final_newline { check_end(input) } else { Ok(()) });
+    read.map_err(|fault| fault.in_body(input, FORMAT))?;
+    let mut body = parser.assembly.body;
+    body.families.retain(|family| !family.series.is_empty());
+    Ok(body)
 }
 
 /// Refuses a body whose last line has no line feed, as the stock gateway does.
-///
-/// # Errors
-///
-/// Where the body ends.
-pub fn check_final_line_feed(input: &[u8]) -> Result<(), ParseError> {
+fn check_end(input: &[u8]) -> Result<(), Fault> {
     // The stock gateway takes blanks at the end.
     if ending::unfinished_line(input).is_none_or(|line| ending::trim_blanks_end(line).is_empty()) {
         return Ok(());
     }
-    let (line, column) = position(input, input.len());
-    Err(ParseError { line, column, limit: None, message: ending::UNFINISHED.to_owned() })
+    Err(Fault::unfinished(input))
 }
 
 /// Where the metric name of a sample stands.
@@ -107,18 +77,20 @@ struct Parser<'a> {
     names: Names,
     assembly: Assembly<'a>,
     targets: Targets<'a>,
+    label_names: LabelNames<'a>,
 }
 
 impl<'a> Parser<'a> {
-    fn new(
-        input: &'a [u8],
-        names: Names,
-        limits: PushLimits,
-        empty_labels: EmptyLabels,
-        arena: &'a Bump,
-    ) -> Parser<'a> {
-        let assembly = Assembly::within(limits, empty_labels, input.len());
-        Parser { input, arena, names, assembly, targets: Targets::new() }
+    fn new(input: &'a [u8], reading: &Reading, arena: &'a Bump) -> Parser<'a> {
+        let assembly = Assembly::of(input, reading);
+        Parser {
+            input,
+            arena,
+            names: reading.names,
+            assembly,
+            targets: Targets::new(),
+            label_names: LabelNames::default(),
+        }
     }
 
     fn lines(&mut self) -> Result<(), Fault> {
@@ -300,7 +272,13 @@ impl<'a> Parser<'a> {
     ) -> Result<(), Fault> {
         let mark = self.assembly.body.label_mark();
         let form = self.assembly.kind(target.family).form();
+        let special = match form {
+            Form::Histogram => "le",
+            Form::Summary => "quantile",
+            Form::Number => "",
+        };
         let mut member = Member::None;
+        self.label_names.begin();
         loop {
             line.skip_blanks();
             if line.peek() == b'}' {
@@ -308,47 +286,30 @@ impl<'a> Parser<'a> {
                 break;
             }
             let name_at = line.at;
-            let name = line.label_name()?;
-            line.skip_blanks();
-            if line.peek() != b'=' && !name.is_empty() {
-                match name_place {
-                    NamePlace::BeforeBraces => {}
-                    NamePlace::InBraces => {
-                        name_place = NamePlace::Read;
-                        line.at += usize::from(line.peek() == b',');
-                        continue;
-                    }
-                    NamePlace::Read => {
-                        let metric = quote(self.name(target).as_bytes());
-                        return Err(line.fault(name_at, format!("multiple metric names for metric {metric}")));
-                    }
-                }
-                let found = quote_byte(line.peek());
-                return Err(line.fault(line.at, format!("expected '=' after label name, found {found}")));
-            }
-            self.check_label_name(line, name_at, name, target)?;
+            let name = if form != Form::Number && line.take_label_name(special) {
+                special
+            } else if let Some(name) = self.label_names.take(line) {
+                name
+            } else if let Some(name) = self.label_name(line, target, special, &mut name_place)? {
+                name
+            } else {
+                continue;
+            };
             line.at += 1;
             line.skip_blanks();
             let value_at = line.at;
             let value = line.label_value()?;
-            let special = match form {
-                Form::Histogram if name == "le" => Some("le"),
-                Form::Summary if name == "quantile" => Some("quantile"),
-                _ => None,
-            };
-            match special {
-                None => {
-                    let label = Label { name, escaped_value: value };
-                    self.assembly.body.push_label(label).map_err(|much| line.too_much(name_at, much))?;
-                }
-                Some(label) => {
-                    let Some(number) = parse_f64(value.as_bytes()) else {
-                        let value = quote_value(value);
-                        let message = format!("expected float as value for '{label}' label, got {value}");
-                        return Err(line.fault(value_at, message));
-                    };
-                    member = if label == "le" { Member::Bound(number) } else { Member::Quantile(number) };
-                }
+            if form == Form::Number || name != special {
+                let label = Label { name, escaped_value: value };
+                self.assembly.body.push_label(label).map_err(|much| line.too_much(name_at, much))?;
+            } else {
+                let Some(number) = parse_f64(value.as_bytes()) else {
+                    let value = quote_value(value);
+                    let message = format!("expected float as value for '{special}' label, got {value}");
+                    return Err(line.fault(value_at, message));
+                };
+                member =
+                    if form == Form::Histogram { Member::Bound(number) } else { Member::Quantile(number) };
             }
             line.skip_blanks();
             match line.peek() {
@@ -360,12 +321,48 @@ impl<'a> Parser<'a> {
                 }
             }
         }
-        self.check_duplicate_labels(line, start, target, mark)?;
+        if self.label_names.may_repeat() {
+            self.check_duplicate_labels(line, start, target, mark)?;
+        }
         if self.assembly.body.has_labels_to_drop() {
             self.assembly.body.drop_empty_labels(mark);
         }
         line.skip_blanks();
         self.value(line, start, target, mark, member)
+    }
+
+    /// A label name that is not that of the line before, up to the equals sign; none where it is the metric name.
+    fn label_name(
+        &mut self,
+        line: &mut Cursor<'a>,
+        target: Target,
+        special: &str,
+        name_place: &mut NamePlace,
+    ) -> Result<Option<&'a str>, Fault> {
+        let name_at = line.at;
+        let name = line.label_name()?;
+        line.skip_blanks();
+        if line.peek() != b'=' && !name.is_empty() {
+            match name_place {
+                NamePlace::BeforeBraces => {}
+                NamePlace::InBraces => {
+                    *name_place = NamePlace::Read;
+                    line.at += usize::from(line.peek() == b',');
+                    return Ok(None);
+                }
+                NamePlace::Read => {
+                    let metric = quote(self.name(target).as_bytes());
+                    return Err(line.fault(name_at, format!("multiple metric names for metric {metric}")));
+                }
+            }
+            let found = quote_byte(line.peek());
+            return Err(line.fault(line.at, format!("expected '=' after label name, found {found}")));
+        }
+        self.check_label_name(line, name_at, name, target)?;
+        if name != special {
+            self.label_names.add(name, self.input[name_at] != b'"');
+        }
+        Ok(Some(name))
     }
 
     /// The value, an optional timestamp, and the end of the line.
@@ -379,10 +376,9 @@ impl<'a> Parser<'a> {
         member: Member,
     ) -> Result<(), Fault> {
         self.assembly.body.count_sample().map_err(|much| line.too_much(start, much))?;
-        let value_at = line.at;
-        let token = line.token();
-        let Some(value) = parse_f64(token) else {
-            return Err(line.fault(value_at, format!("expected float as value, got {}", quote(token))));
+        let value = match line.take_short_decimal() {
+            Some(value) => value,
+            None => self.any_value(line)?,
         };
         let handle = self.assembly.record(start, (target.family, target.role), mark, member, value).map_err(
             |what| {
@@ -408,6 +404,13 @@ impl<'a> Parser<'a> {
         }
         self.assembly.body.series_mut(handle).has_timestamp = true;
         Ok(())
+    }
+
+    fn any_value(&self, line: &mut Cursor<'a>) -> Result<f64, Fault> {
+        let at = line.at;
+        let token = line.token();
+        parse_f64(token)
+            .ok_or_else(|| line.fault(at, format!("expected float as value, got {}", quote(token))))
     }
 
     /// The name of the family that a target is in.
@@ -469,31 +472,4 @@ fn is_name(written: &[u8], name: &str) -> bool {
         Some(quoted) => std::str::from_utf8(quoted).is_ok_and(|quoted| unescape(quoted) == name),
         None => written == name.as_bytes(),
     }
-}
-
-/// The word for a type in a TYPE line.
-fn word_of(kind: Kind) -> &'static str {
-    KINDS.iter().find(|(_, known)| *known == kind).map_or("untyped", |(word, _)| *word)
-}
-
-/// The types, and what a TYPE line calls them.
-const KINDS: [(&str, Kind); 7] = [
-    ("counter", Kind::Counter),
-    ("gauge", Kind::Gauge),
-    ("summary", Kind::Summary),
-    ("untyped", Kind::Untyped),
-    ("histogram", Kind::Histogram),
-    ("gaugehistogram", Kind::GaugeHistogram),
-    ("gauge_histogram", Kind::GaugeHistogram),
-];
-
-/// The type that a TYPE line names; upper and lower case are the same.
-fn kind_of(word: &[u8]) -> Option<Kind> {
-    match word {
-        b"counter" => return Some(Kind::Counter),
-        b"gauge" => return Some(Kind::Gauge),
-        b"histogram" => return Some(Kind::Histogram),
-        _ => {}
-    }
-    KINDS.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word)).map(|(_, kind)| *kind)
 }

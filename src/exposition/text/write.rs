@@ -1,7 +1,7 @@
 //! Writing the text format as `expfmt.MetricFamilyToText` does.
 
 use crate::exposition::line::Lines;
-use crate::exposition::writer::{Full, Head, Labels};
+use crate::exposition::written::{Full, Head, Labels};
 use crate::model::escaping::Escaping;
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;

@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 use super::json::{Each, send_json, to_json, to_short_json};
 use super::query::{self, BadParameter, SeriesQuery};
 use super::{Success, count_text, json, timestamp, with_cors};
-use crate::exposition::text::Names;
+use crate::exposition::Names;
 use crate::gateway::browse::{Asker, GroupPage, GroupSummary, Missing, SeriesPage};
 use crate::http::connection::Watch;
 use crate::http::path::decode;
@@ -25,9 +25,8 @@ use crate::model::histogram::Histogram;
 use crate::model::name::is_legacy_label_name;
 use crate::model::native_histogram::NativeHistogram;
 use crate::model::number::format_f64_signed;
-use crate::store::FamilySummary;
 use crate::store::group::GroupLabels;
-use crate::store::piece::{Piece, RowValue};
+use crate::store::{FamilySummary, RowValue, SeriesView};
 
 /// Larger answers are sent while they are written.
 const SMALL: usize = 64 * 1024;
@@ -195,7 +194,7 @@ impl Serialize for FoundSeries {
         let shown = SeriesList {
             family: Family::of(page.family()),
             matching: page.matching,
-            series: Each(|| page.rows().map(|(piece, row)| Series::of(page, piece, row))),
+            series: Each(|| page.series().map(|series| Series::of(page, series))),
         };
         shown.serialize(serializer)
     }
@@ -352,9 +351,9 @@ impl<'a> Family<'a> {
 }
 
 impl<'a> Series<'a> {
-    fn of(page: &'a SeriesPage, piece: &'a Piece, row: usize) -> Series<'a> {
-        let labels = page.labels_of(piece.block(row)).map(|pair| (pair.name(), pair.value())).collect();
-        match piece.value(row) {
+    fn of(page: &'a SeriesPage, series: SeriesView<'a>) -> Series<'a> {
+        let labels = page.labels_of(series.block).map(|pair| (pair.name(), pair.value())).collect();
+        match series.value {
             RowValue::Number(value) => Series::Number { labels, value: format_f64_signed(value) },
             RowValue::Summary(summary) => {
                 let quantiles = summary.quantiles.iter();

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use actix_web::web::Bytes;
 use serde::{Serialize, Serializer};
 
-use crate::gateway::scrape::ReceiverGone;
+use crate::gateway::source::ReceiverGone;
 use crate::http::stream;
 
 /// How much is written before it is sent.

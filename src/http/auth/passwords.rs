@@ -232,7 +232,7 @@ mod tests {
         assert!(passwords.waiting.lock().unwrap().is_empty());
     }
 
-    #[actix_web::test]
+    #[tokio::test]
     async fn the_same_work_is_done_for_users_and_for_nobody() {
         let passwords = Passwords::new().unwrap();
         let hash = serde_json::from_str(&format!("{:?}", bcrypt::hash("right", 4).unwrap())).unwrap();

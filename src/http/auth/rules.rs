@@ -15,10 +15,10 @@ use super::limiter::Limiter;
 use super::login::Identity;
 use super::reload::Watched;
 use super::restart::NeedsRestart;
-use crate::config::Config;
-use crate::config::access::{Access, Permission, Permissions, TokenSource};
+use crate::config::access::{Permission, Permissions, TokenSource};
 use crate::config::regular::{self, Links};
 use crate::config::web::{ClientAuth, RateLimit, WebConfig, WebConfigError, seconds, system_reason};
+use crate::config::{Access, Config};
 use crate::http::tls::{self, TlsError};
 
 /// A token may have no fewer characters: unlike passwords, tokens are checked as fast as they come.
@@ -87,7 +87,7 @@ impl Sources {
     /// Reads all files while `old` rules are in force, which some changes would open to too many.
     pub(super) fn read_after(&self, old: &Rules) -> Result<Rules, LoadError> {
         let rules = self.read()?;
-        match NeedsRestart::between(old, &rules) {
+        match needs_restart(old, &rules) {
             Some(change) => {
                 Err(LoadError::NeedsRestart { path: self.web_config.clone().unwrap_or_default(), change })
             }
@@ -318,5 +318,31 @@ impl Rules {
             // What is nowhere is not for those who may only ask for health.
             None => !is_anonymous || (may_something && permissions != Permissions::HEALTH),
         }
+    }
+}
+
+/// Whether the way from `old` to `new` rules needs a restart.
+fn needs_restart(old: &Rules, new: &Rules) -> Option<NeedsRestart> {
+    if old.tls.is_some() != new.tls.is_some() {
+        Some(NeedsRestart::Tls)
+    } else if old.has_users() && !new.has_users() {
+        Some(NeedsRestart::Users)
+    } else if strictness(new.client_auth) < strictness(old.client_auth) {
+        Some(NeedsRestart::ClientAuth)
+    } else if old.rate_limit().is_some() && new.rate_limit().is_none() {
+        Some(NeedsRestart::RateLimit)
+    } else if old.names_clients && !new.names_clients {
+        Some(NeedsRestart::ClientNames)
+    } else {
+        None
+    }
+}
+
+/// More keeps more clients out. Those who may leave their certificate out are kept out by nothing.
+fn strictness(auth: ClientAuth) -> u8 {
+    match auth {
+        ClientAuth::None | ClientAuth::Request | ClientAuth::VerifyIfGiven => 0,
+        ClientAuth::RequireAny => 1,
+        ClientAuth::RequireAndVerify => 2,
     }
 }

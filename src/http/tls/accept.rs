@@ -10,11 +10,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::config::limits::longest;
+use crate::config::unlimited::longest;
 use crate::gateway::Client;
 use crate::http::State;
+use crate::http::connection::Admitted;
 use crate::http::connection::{Watched, turn_away};
-use crate::http::serve::Admitted;
 
 /// The first byte of a handshake.
 const HANDSHAKE_RECORD: u8 = 22;

@@ -4,8 +4,9 @@
 use std::ops::{AddAssign, RangeInclusive};
 
 use super::bounds::{KNOWN_SCHEMAS, SCHEMAS, indexes, reduced};
+use super::populations::Populations;
 use super::sparse::{Buckets, Sparse};
-use super::{NativeHistogram, Populations};
+use super::state::NativeHistogram;
 use crate::model::count::Count;
 
 /// Empty buckets between two others that are written out rather than left to a new span, as

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::bounds::bound;
 use super::*;
+use crate::model::count::Count;
+use crate::model::groupings;
 
 fn span(offset: i32, length: u32) -> Span {
     Span { offset, length }
@@ -354,15 +357,34 @@ fn pushes() -> impl Strategy<Value = Vec<(Client, Vec<f64>)>> {
     prop::collection::vec((client(), prop::collection::vec(value, 0..12)), 1..7)
 }
 
-/// Merges in an order and in groups that `choices` decide.
-fn merged_anyhow(mut all: Vec<NativeHistogram>, choices: &[prop::sample::Index]) -> NativeHistogram {
-    let mut choices = choices.iter().cycle();
-    while all.len() > 1 {
-        let one = all.swap_remove(choices.next().unwrap().index(all.len()));
-        let at = choices.next().unwrap().index(all.len());
-        all[at].merge(&one);
-    }
-    all.remove(0)
+fn merged_anyhow(all: Vec<NativeHistogram>, choices: &[prop::sample::Index]) -> NativeHistogram {
+    groupings::merged_anyhow(all, choices, NativeHistogram::merge)
+}
+
+/// Many observations of all sizes, by clients with different zero buckets: more than a histogram has buckets.
+fn wide_pushes() -> impl Strategy<Value = Vec<(Client, Vec<f64>)>> {
+    let value = (-1000.0..1000.0f64, any::<bool>())
+        .prop_map(|(octaves, is_negative)| if is_negative { -octaves.exp2() } else { octaves.exp2() });
+    let threshold = prop_oneof![Just(0.0), (-900.0..900.0f64).prop_map(f64::exp2)];
+    let client =
+        (-4i32..=8, threshold).prop_map(|(schema, zero_threshold)| Client { schema, zero_threshold });
+    prop::collection::vec((client, prop::collection::vec(value, 0..200)), 2..7)
+}
+
+/// What a client sends, as it is kept.
+fn kept(client: Client, values: &[f64]) -> NativeHistogram {
+    let mut kept = observed(client, values);
+    kept.limit(MAX_BUCKETS);
+    kept
+}
+
+/// The same observations as floats, each weighted with a fraction.
+fn weighted(histogram: &NativeHistogram) -> NativeHistogram {
+    let populations = match histogram.parts().populations {
+        Populations::Int(sparse) => Populations::Float(sparse.map(|count| count as f64 * 0.1)),
+        floats => floats,
+    };
+    NativeHistogram::from_parts(Parts { populations, ..histogram.parts() }).unwrap()
 }
 
 /// Whether Prometheus, which saw `before`, takes `after` for a histogram that began anew.
@@ -482,5 +504,43 @@ proptest! {
             prop_assert!(twice.population().as_f64() >= histogram.population().as_f64());
             prop_assert!(NativeHistogram::from_parts(twice.parts()).is_some());
         }
+    }
+
+    #[test]
+    fn it_does_not_matter_which_histogram_comes_first(pushes in wide_pushes(), floats in any::<[bool; 2]>()) {
+        let state = |at: usize| {
+            let whole = kept(pushes[at].0, &pushes[at].1);
+            if floats[at] { weighted(&whole) } else { whole }
+        };
+        prop_assert_eq!(merged(&[state(0), state(1)]), merged(&[state(1), state(0)]));
+    }
+
+    #[test]
+    fn beyond_the_cap_each_grouping_counts_as_one_client_would(
+        pushes in wide_pushes(),
+        choices in groupings::choices(),
+    ) {
+        let all: Vec<f64> = pushes.iter().flat_map(|(_, values)| values.iter().copied()).collect();
+        let parts: Vec<_> = pushes.iter().map(|(client, values)| kept(*client, values)).collect();
+        let merged = merged_anyhow(parts, &choices);
+        prop_assert!(merged.populations.bucket_count() <= MAX_BUCKETS);
+        prop_assert_eq!(merged.population(), Count::Int(all.len() as u64));
+        let client = Client { schema: merged.schema(), zero_threshold: merged.zero_threshold() };
+        let (zero, positive, negative) = counted(client, &all);
+        prop_assert_eq!(merged.parts().populations, Populations::Int(Sparse { zero, positive, negative }));
+    }
+
+    #[test]
+    fn floats_are_close_in_any_grouping(pushes in pushes(), choices in groupings::choices()) {
+        let parts: Vec<_> = pushes.iter().map(|(client, values)| weighted(&observed(*client, values))).collect();
+        let (one, other) = (merged(&parts), merged_anyhow(parts.clone(), &choices));
+        prop_assert_eq!((one.schema(), one.zero_threshold()), (other.schema(), other.zero_threshold()));
+        prop_assert_eq!(one.populations.indexes(), other.populations.indexes());
+        let all = |histogram: &NativeHistogram| {
+            histogram.populations.to_float().populations().collect::<Vec<f64>>()
+        };
+        // Each of the additions, of which there is at most one for each observation, rounds once.
+        let is_close = |(a, b): (&f64, &f64)| (a - b).abs() <= a.max(*b) * f64::EPSILON * 84.0;
+        prop_assert!(all(&one).iter().zip(&all(&other)).all(is_close));
     }
 }

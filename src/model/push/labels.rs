@@ -13,7 +13,7 @@ use crate::model::grouping::Grouping;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::{INSTANCE, escape, write_pair};
 use crate::model::name::is_unusable_label_name;
-use crate::model::rules::Cause;
+use crate::model::refusal::Cause;
 
 /// The grouping labels, written once per push.
 pub(super) struct ForcedLabels<'g> {
@@ -144,7 +144,7 @@ impl<'a> Template<'a> {
     pub(super) fn fits(&self, kind: Kind, labels: &[Label<'a>]) -> bool {
         self.form == Some(kind.form())
             && self.names.len() == labels.len()
-            && self.names.iter().zip(labels).all(|(name, label)| *name == label.name)
+            && self.names.iter().zip(labels).all(|(name, label)| is_same(name, label.name))
     }
 
     /// Writes the block of a series with these labels, which fit.
@@ -158,6 +158,12 @@ impl<'a> Template<'a> {
         }
         out.extend_from_slice(&self.text[from..]);
     }
+}
+
+/// Whether two texts are the same. A parser mostly gives out the same text again.
+#[inline]
+fn is_same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && (std::ptr::eq(a.as_ptr(), b.as_ptr()) || a == b)
 }
 
 /// What is wrong with the labels of a series.

@@ -1,5 +1,6 @@
 //! From a body to a push: label forcing, and the checks of what would spoil a sum.
 
+use super::checks::{ValueFault, check_histogram, check_parts, shown_twice, stock_count, whole_count};
 use super::created::Created;
 use super::labels::{ForcedLabels, Template};
 use super::session::{Session, process_start};
@@ -14,9 +15,10 @@ use crate::model::grouping::Grouping;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::{escape_count, has_empty_labels, quote_value, write_block};
-use crate::model::limits::{MAX_BLOCK_BYTES, MAX_SERIES_PARTS, PushLimits};
-use crate::model::native_histogram::{Fault, MAX_BUCKETS, NativeHistogram};
-use crate::model::rules::{Cause, Refusal, describe, describe_labels};
+use crate::model::limits::{MAX_BLOCK_BYTES, PushLimits};
+use crate::model::merge::Merge;
+use crate::model::native_histogram::{MAX_BUCKETS, NativeHistogram};
+use crate::model::refusal::{Cause, Refusal, describe, describe_labels};
 use crate::model::summary::Quantile;
 
 impl Push {
@@ -45,22 +47,23 @@ impl Push {
         limits: PushLimits,
     ) -> Result<Push, Refusal> {
         let count = body.series_count();
+        let forced = ForcedLabels::of(grouping);
+        if count.saturating_mul(forced.len()) > limits.text {
+            return Err(Refusal::of(Cause::TooMuchText { limit: limits.text }));
+        }
         let mut builder = Builder {
             body,
             aggregate,
             limits,
             longest_value: u32::try_from(limits.label_value_length).unwrap_or(u32::MAX),
-            forced: ForcedLabels::of(grouping),
-            text: Vec::with_capacity(count * 64 + 256),
+            text: Vec::with_capacity(text_bytes(body, forced.len())),
+            forced,
             buckets: Vec::new(),
             quantiles: Vec::new(),
             natives: Vec::new(),
             exemplars: BySeries::default(),
             template: Template::default(),
         };
-        if count.saturating_mul(builder.forced.len()) > limits.text {
-            return Err(Refusal::of(Cause::TooMuchText { limit: limits.text }));
-        }
         let created = if aggregate { Created::of(body) } else { Created::default() };
         let mut starts = BySeries::default();
         let mut families = Vec::with_capacity(body.families.len());
@@ -83,11 +86,11 @@ impl Push {
                 return Err(Refusal::at(offset, too_long("a metric name", family.name, limits.name_length)));
             }
             let kind = family.kind.unwrap_or(Kind::Untyped);
-            let adds = aggregate && kind.adds(family.name);
+            let merge = if aggregate { Merge::of(kind, family.name) } else { Merge::Last };
             let first = series.len();
             for (handle, pushed) in body.handles_of(family) {
                 let block = builder.block(family.name, kind, pushed)?;
-                let value = builder.value(kind, adds, pushed).map_err(|fault| {
+                let value = builder.value(kind, merge, pushed).map_err(|fault| {
                     let metric = builder.describe(family.name, kind, block, pushed);
                     Refusal::at(pushed.offset, fault.cause(metric))
                 })?;
@@ -105,7 +108,7 @@ impl Push {
             families.push(Family {
                 name: text(family.name),
                 kind,
-                adds,
+                merge,
                 help: family.help.map(&mut text),
                 unit: family.unit.map(&mut text),
                 series: Span { start: first as u32, end: series.len() as u32 },
@@ -142,13 +145,24 @@ impl Push {
 impl Push {
     /// All values together that add up.
     fn added(&self) -> f64 {
-        let adding = self.families.iter().filter(|family| family.adds);
+        let adding = self.families.iter().filter(|family| family.merge == Merge::Add);
         let value = |series: &Series| match series.value {
             Value::Number(value) => value,
             Value::Summary { count, .. } | Value::Histogram { total: count, .. } => count.as_f64(),
         };
         adding.flat_map(|family| self.series(family)).map(value).sum()
     }
+}
+
+/// How much room the names, help texts and label blocks of a push need, in bytes, where each series gets `forced`
+/// bytes of labels of its group.
+fn text_bytes(body: &Body<'_>, forced: usize) -> usize {
+    // A label has `=""` and a comma, and a block the braces. Names that need quotes are few.
+    let blocks = body.label_bytes() + body.label_count() * 4 + body.series_count() * (forced + 3);
+    let length = |text: Option<&str>| text.map_or(0, str::len);
+    let families = body.families.iter();
+    blocks
+        + families.map(|family| family.name.len() + length(family.help) + length(family.unit)).sum::<usize>()
 }
 
 fn too_long(what: &'static str, name: &str, most: usize) -> Cause {
@@ -159,55 +173,6 @@ fn span_of<T>(items: &mut Vec<T>, fill: impl FnOnce(&mut Vec<T>)) -> Span {
     let start = items.len() as u32;
     fill(items);
     Span { start, end: items.len() as u32 }
-}
-
-/// What is wrong with a value; the metric's description is added when the push is refused.
-enum ValueFault {
-    Counter(f64),
-    Sum,
-    Count(Count),
-    Bound,
-    DuplicateBound(f64),
-    DuplicateQuantile(f64),
-    Falling(f64),
-    CountDiffers {
-        count: Count,
-        bucket: Count,
-    },
-    NoCount,
-    Native(Fault),
-    ExemplarLabels(usize),
-    ExemplarLabel(Excerpt),
-    ExemplarValue(Excerpt),
-    /// The value is not of the kind of its family.
-    NotA(Kind),
-    /// Its parts come more than once.
-    Repeated,
-    /// There are so many of them.
-    TooMany(usize),
-}
-
-impl ValueFault {
-    fn cause(self, metric: String) -> Cause {
-        match self {
-            ValueFault::Counter(value) => Cause::CounterValue { metric, value },
-            ValueFault::Sum => Cause::SumNotANumber { metric },
-            ValueFault::Count(count) => Cause::CountValue { metric, count },
-            ValueFault::Bound => Cause::BoundNotANumber { metric },
-            ValueFault::DuplicateBound(bound) => Cause::DuplicateBound { metric, bound },
-            ValueFault::DuplicateQuantile(quantile) => Cause::DuplicateQuantile { metric, quantile },
-            ValueFault::Falling(bound) => Cause::FallingCounts { metric, bound },
-            ValueFault::CountDiffers { count, bucket } => Cause::CountDiffers { metric, count, bucket },
-            ValueFault::NoCount => Cause::NoCount { metric },
-            ValueFault::Native(fault) => Cause::NativeHistogram { metric, fault },
-            ValueFault::ExemplarLabels(chars) => Cause::ExemplarTooLong { metric, chars },
-            ValueFault::ExemplarLabel(label) => Cause::ExemplarLabel { metric, label },
-            ValueFault::ExemplarValue(label) => Cause::ExemplarValue { metric, label },
-            ValueFault::NotA(kind) => Cause::KindConflict { metric, kind },
-            ValueFault::Repeated => Cause::DuplicateSeries { metric },
-            ValueFault::TooMany(count) => Cause::TooManyParts { metric, count },
-        }
-    }
 }
 
 struct Builder<'b, 'a> {
@@ -319,8 +284,8 @@ impl<'a> Builder<'_, 'a> {
     }
 
     /// Checks a value and copies its buckets or quantiles.
-    fn value(&mut self, kind: Kind, adds: bool, series: &body::Series) -> Result<Value, ValueFault> {
-        let body = self.body;
+    fn value(&mut self, kind: Kind, merge: Merge, series: &body::Series) -> Result<Value, ValueFault> {
+        let (body, adds) = (self.body, merge == Merge::Add);
         if let body::Value::Composite(number) = series.value
             && body.composite(number).is_repeated
         {
@@ -422,78 +387,5 @@ impl<'a> Builder<'_, 'a> {
                 Value::Summary { sum, count, quantiles: none }
             }
         }
-    }
-}
-
-/// The count of a summary without its fraction, as the stock gateway stores it.
-fn whole_count(count: Count) -> Count {
-    Count::from_f64(match count {
-        Count::Int(_) => return count,
-        Count::Float(value) => value.trunc(),
-    })
-}
-
-/// What Go makes of a float that fits no `uint64` (on amd64).
-fn stock_count(count: Count) -> Count {
-    match count {
-        Count::Float(value) if value > i64::MIN as f64 && value < 0.0 => Count::Int(value as i64 as u64),
-        Count::Float(_) => Count::Int(1 << 63),
-        int => int,
-    }
-}
-
-/// Checks how many buckets or quantiles a series has.
-fn check_parts(count: usize) -> Result<(), ValueFault> {
-    if count > MAX_SERIES_PARTS { Err(ValueFault::TooMany(count)) } else { Ok(()) }
-}
-
-/// One of these bounds or quantiles that a scrape would show twice: as text, 0 and -0 are the same, and so are
-/// all that are no numbers.
-fn shown_twice(numbers: impl Iterator<Item = f64> + Clone) -> Option<f64> {
-    if numbers.clone().is_sorted_by(|a, b| a < b) {
-        return None;
-    }
-    let mut numbers: Vec<f64> =
-        numbers.map(|number| if number.is_nan() { f64::NAN } else { number + 0.0 }).collect();
-    numbers.sort_unstable_by(f64::total_cmp);
-    numbers.windows(2).find(|pair| pair[0].to_bits() == pair[1].to_bits()).map(|pair| pair[0])
-}
-
-/// Sorts the buckets of a histogram that adds and checks that it is one. Returns its count.
-fn check_histogram(buckets: &mut [Bucket], sum: f64, count: Option<Count>) -> Result<Count, ValueFault> {
-    if sum.is_nan() {
-        return Err(ValueFault::Sum);
-    }
-    if buckets.iter().any(|b| b.bound.is_nan()) {
-        return Err(ValueFault::Bound);
-    }
-    if let Some(bad) =
-        buckets.iter().map(|b| b.count).chain(count).find(|c| !(c.as_f64() >= 0.0 && c.as_f64().is_finite()))
-    {
-        return Err(ValueFault::Count(bad));
-    }
-    if !buckets.is_sorted_by(|a, b| a.bound < b.bound) {
-        buckets.sort_by(|a, b| a.bound.total_cmp(&b.bound));
-    }
-    for pair in buckets.windows(2) {
-        if pair[0].bound == pair[1].bound {
-            return Err(ValueFault::DuplicateBound(pair[1].bound));
-        }
-        if pair[0].count.as_f64() > pair[1].count.as_f64() {
-            return Err(ValueFault::Falling(pair[1].bound));
-        }
-    }
-    let Some(last) = buckets.last() else {
-        return Ok(count.unwrap_or(Count::ZERO));
-    };
-    let is_inf = last.bound == f64::INFINITY;
-    match count {
-        Some(count) if is_inf && count.as_f64() != last.count.as_f64() => {
-            Err(ValueFault::CountDiffers { count, bucket: last.count })
-        }
-        Some(count) if count.as_f64() < last.count.as_f64() => Err(ValueFault::Falling(f64::INFINITY)),
-        Some(count) => Ok(count),
-        None if is_inf => Ok(last.count),
-        None => Err(ValueFault::NoCount),
     }
 }

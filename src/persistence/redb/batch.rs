@@ -87,6 +87,7 @@ impl Batch {
         self.bytes.clear();
         // One huge batch must not hold its memory for good.
         self.bytes.shrink_to(1 << 20);
+        self.steps.shrink_to(1 << 14);
     }
 
     pub(super) fn bytes(&self, range: &Range<usize>) -> &[u8] {

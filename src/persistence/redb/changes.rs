@@ -41,8 +41,15 @@ impl Layout {
 
     /// Adds everything that differs.
     pub(super) fn difference(&mut self, difference: &Difference, batch: &mut Batch) {
-        for versions in &difference.groups {
-            self.group(versions, batch);
+        for epoch in &difference.gone {
+            batch.group_gone(*epoch);
+            self.forget(*epoch);
+        }
+        for Versions { before, after } in &difference.groups {
+            match before {
+                Some(before) => self.changed_group(before, after, batch),
+                None => self.whole_group(after, batch),
+            }
         }
         for (name, kind) in &difference.names {
             batch.kind(name, *kind);
@@ -57,6 +64,7 @@ impl Layout {
 
     /// Adds everything that there is.
     pub(super) fn state(&mut self, state: &State, batch: &mut Batch) {
+        self.large.clear();
         for group in &state.groups {
             self.whole_group(group, batch);
         }
@@ -68,27 +76,18 @@ impl Layout {
         }
     }
 
-    /// Adds what differs between two versions of a group.
-    fn group(&mut self, Versions { before, after }: &Versions, batch: &mut Batch) {
-        let is_same = |before: &&Arc<Group>| after.as_ref().is_some_and(|after| after.epoch == before.epoch);
-        if let Some(gone) = before.as_ref().filter(|before| !is_same(before)) {
-            batch.group_gone(gone.epoch);
-            self.large.remove(&gone.epoch);
-        }
-        let Some(after) = after else { return };
-        match before.as_ref().filter(is_same) {
-            Some(before) => self.changed_group(before, after, batch),
-            None => self.whole_group(after, batch),
-        }
+    /// The group has gone.
+    pub(super) fn forget(&mut self, epoch: u64) {
+        self.large.remove(&epoch);
     }
 
+    /// Adds what differs between two versions of a group.
     fn changed_group(&mut self, before: &Group, after: &Group, batch: &mut Batch) {
         let epoch = after.epoch;
         let was_small = !self.large.contains(&epoch);
         let is_small = self.is_small(after);
-        for family in before.families() {
-            let has_gone = |now: &Family| now.number != family.number;
-            if after.family(family.definition.name()).is_none_or(has_gone) {
+        for (family, now) in changed_families(after, before) {
+            if now.is_none() {
                 batch.family_gone(epoch, family.number);
             }
         }
@@ -144,22 +143,25 @@ impl Layout {
     }
 }
 
-/// The families that are not the same in both versions of a group, with those that they were before. Both are sorted
-/// by name.
+/// The families of a version of a group that are not the same in another, each with what it is there. Both are sorted by
+/// name.
 fn changed_families<'a>(
-    before: &'a Group,
-    after: &'a Group,
+    other: &'a Group,
+    group: &'a Group,
 ) -> impl Iterator<Item = (&'a Family, Option<&'a Family>)> {
-    let mut earlier = before.families().iter().peekable();
-    after.families().iter().filter_map(move |family| {
-        let name = family.definition.name();
-        while earlier.next_if(|earlier| earlier.definition.name() < name).is_some() {}
-        let earlier = earlier.next_if(|earlier| earlier.definition.name() == name);
-        if earlier.is_some_and(|earlier| Arc::ptr_eq(earlier, family)) {
+    let mut others = other.families().iter().peekable();
+    group.families().iter().filter_map(move |family| {
+        if others.next_if(|other| Arc::ptr_eq(other, family)).is_some() {
             return None;
         }
-        let earlier = earlier.filter(|earlier| earlier.number == family.number);
-        Some((&**family, earlier.map(|earlier| &**earlier)))
+        let name = family.definition.name();
+        while others.next_if(|other| other.definition.name() < name).is_some() {}
+        let other = others.next_if(|other| other.definition.name() == name);
+        if other.is_some_and(|other| Arc::ptr_eq(other, family)) {
+            return None;
+        }
+        let other = other.filter(|other| other.number == family.number);
+        Some((&**family, other.map(|other| &**other)))
     })
 }
 

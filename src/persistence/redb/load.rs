@@ -12,7 +12,7 @@ use crate::model::kind::Kind;
 use crate::model::time::Moment;
 use crate::persistence::redb::batch::{FAMILY_NAME, RowKey, row_key_parts};
 use crate::persistence::redb::changes::Layout;
-use crate::persistence::redb::file::{KEYS, KINDS, NAMES, VALUES};
+use crate::persistence::redb::tables::{KEYS, KINDS, NAMES, VALUES};
 use crate::persistence::row::{
     self, FamilyRow, GroupRow, GroupValuesRow, KeyRow, LabelsRow, Layouts, ValuesRow,
 };

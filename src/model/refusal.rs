@@ -12,7 +12,7 @@ use crate::model::labels::{MoreLabels, Pair, SHOWN_LABELS_BYTES, ShownLabels, pa
 use crate::model::limits::{Limit, MAX_BLOCK_BYTES, MAX_SERIES_PARTS};
 use crate::model::native_histogram::Fault;
 use crate::model::number::format_f64;
-use crate::model::push::Value;
+use crate::model::push::value::Value;
 
 /// How many clashes of a push are told, and how long that may be, in bytes.
 const MAX_CLASHES: usize = 20;

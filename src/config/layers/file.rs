@@ -1,0 +1,83 @@
+//! Reads the TOML file, and finds the line and column of an error.
+
+use std::ops::Range;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, Problem};
+use crate::config::settings::Config;
+use crate::config::{hidden, regular};
+
+/// The text of the file, after a check that it holds settings and nothing else.
+pub(super) fn read_strictly(path: &str) -> Result<String, ConfigError> {
+    let text = regular::read_any_text(Path::new(path))
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    match toml::from_str::<Config>(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(located(path, &text, &error)),
+    }
+}
+
+fn located(path: &str, text: &str, error: &toml::de::Error) -> ConfigError {
+    let span = error.span().unwrap_or_default();
+    let table = DeTable::parse(text).ok();
+    let key = table.and_then(|table| key_at(table.get_ref(), &span)).unwrap_or_default();
+    let message = error.message().replace('\n', ", ");
+    if hidden::is_hidden(&key) {
+        let key = hidden::known_part(&key).to_owned();
+        return file_error(path, text, span.start, key, hidden::without_value(&message));
+    }
+    file_error(path, text, span.start, key, message)
+}
+
+/// The error for a problem: with line and column if the file has the setting.
+pub(super) fn placed(path: &str, text: &str, problem: Problem) -> ConfigError {
+    let table = DeTable::parse(text).ok();
+    match table.and_then(|table| value_position(table.get_ref(), problem.key)) {
+        Some(position) => file_error(path, text, position, problem.key.to_owned(), problem.message),
+        None => ConfigError::Setting(problem),
+    }
+}
+
+fn file_error(path: &str, text: &str, position: usize, key: String, message: String) -> ConfigError {
+    let before = text.get(..position).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |position| position + 1);
+    ConfigError::File {
+        path: path.to_owned(),
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+        key,
+        message,
+    }
+}
+
+/// Where the value of a dotted key begins.
+fn value_position(table: &DeTable<'_>, key: &str) -> Option<usize> {
+    let (first, rest) = key.split_once('.').unwrap_or((key, ""));
+    let (_, value) = table.iter().find(|(name, _)| name.get_ref() == first)?;
+    match value.get_ref() {
+        DeValue::Table(inner) => value_position(inner, rest),
+        _ => Some(value.span().start),
+    }
+}
+
+/// The dotted key whose name or value is at `span`, down to the deepest table.
+fn key_at(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
+    table.iter().find_map(|(key, value)| {
+        let inner = match value.get_ref() {
+            DeValue::Table(inner) => key_at(inner, span),
+            DeValue::Array(items) => items.iter().find_map(|item| match item.get_ref() {
+                DeValue::Table(inner) => key_at(inner, span),
+                _ => None,
+            }),
+            _ => None,
+        };
+        let here = || [key.span(), value.span()].iter().any(|own| own.contains(&span.start));
+        match inner {
+            Some(rest) => Some(format!("{}.{rest}", key.get_ref())),
+            None if here() => Some(key.get_ref().to_string()),
+            None => None,
+        }
+    })
+}

@@ -1,0 +1,136 @@
+//! What becomes of requests: waited for, counted and logged in one place.
+
+use super::{Failure, Gateway, Pending, Place, PushError, PushRequest};
+use crate::exposition::ending;
+use crate::model::labels::ShownLabels;
+use crate::model::refusal::Refusal;
+use crate::store::{Outcome, Rejection};
+
+impl Gateway {
+    /// What becomes of a push, once that is known.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it. Nothing has changed then but, for a push that was refused, the time of
+    /// the group's last failure.
+    pub async fn pushed(&self, push: &PushRequest<'_>, pending: Pending) -> Result<Outcome, PushError> {
+        self.conclude(push, pending.wait().await)
+    }
+
+    /// What becomes of another request, once that is known.
+    ///
+    /// # Errors
+    ///
+    /// Why it changed nothing.
+    pub async fn done(&self, pending: Pending) -> Result<Outcome, Failure> {
+        self.count_key(pending.wait().await)
+    }
+
+    /// The same, on a thread that may wait.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    ///
+    /// # Panics
+    ///
+    /// Within an asynchronous task.
+    pub fn done_blocking(&self, pending: Pending) -> Result<Outcome, Failure> {
+        self.count_key(pending.wait_blocking())
+    }
+
+    /// Takes a push and waits for what becomes of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::push`] and [`Gateway::pushed`].
+    ///
+    /// # Panics
+    ///
+    /// Within an asynchronous task.
+    pub fn push_blocking(&self, push: &PushRequest<'_>) -> Result<Outcome, PushError> {
+        let pending = self.push(push)?;
+        self.conclude(push, pending.wait_blocking())
+    }
+
+    /// Counts and logs what became of a push, and says why it was not accepted.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it. Nothing has changed then but, for a push that was refused, the time of
+    /// the group's last failure.
+    fn conclude(
+        &self,
+        push: &PushRequest<'_>,
+        result: Result<Outcome, Failure>,
+    ) -> Result<Outcome, PushError> {
+        match self.count_key(result) {
+            Ok(outcome) => {
+                if outcome != Outcome::Replayed {
+                    self.telemetry.push_accepted();
+                }
+                if let Outcome::Repeating { is_new } = outcome {
+                    self.running_totals(push, is_new);
+                }
+                Ok(outcome)
+            }
+            Err(Failure::Rejected(Rejection::Refused(refusal))) => Err(self.refused(push, *refusal)),
+            Err(failure) => {
+                if let Failure::Rejected(Rejection::Full(full)) = &failure {
+                    self.telemetry.limits().hit(full.limit);
+                }
+                self.telemetry.push_refused(failure.reason());
+                tracing::debug!(
+                    method = push.method.name(),
+                    source = %push.client,
+                    group = %ShownLabels::of(push.grouping.key()),
+                    err = %failure,
+                    "push not applied"
+                );
+                Err(PushError::Failed(failure))
+            }
+        }
+    }
+
+    /// Counts replays and mistaken keys.
+    fn count_key(&self, result: Result<Outcome, Failure>) -> Result<Outcome, Failure> {
+        match &result {
+            Ok(Outcome::Replayed) => self.telemetry.replayed(),
+            Err(Failure::Rejected(Rejection::KeyReused)) => self.telemetry.key_reused(),
+            _ => {}
+        }
+        result
+    }
+
+    /// Counts a push that seems to repeat what its process had pushed before, and says so once for each group.
+    #[cold]
+    fn running_totals(&self, push: &PushRequest<'_>, is_new: bool) {
+        self.telemetry.running_totals_suspected();
+        if is_new {
+            tracing::warn!(
+                method = push.method.name(),
+                source = %push.client,
+                group = %ShownLabels::of(push.grouping.key()),
+                "two pushes with the same start time, and counters that did not fall: if the process pushes all that \
+                 it has counted so far, its totals are added again and again; let it push with PUT, or only what is new"
+            );
+        }
+    }
+
+    #[cold]
+    fn refused(&self, push: &PushRequest<'_>, refusal: Refusal) -> PushError {
+        let place = refusal.offset.map(|offset| ending::position(push.body, offset as usize));
+        self.telemetry.push_refused(refusal.cause.reason());
+        if let Some(limit) = refusal.cause.limit() {
+            self.telemetry.limits().hit(limit);
+        }
+        tracing::error!(
+            method = push.method.name(),
+            source = %push.client,
+            group = %ShownLabels::of(push.grouping.key()),
+            err = %refusal.sentence(Place(place)),
+            "pushed metrics are invalid or inconsistent with existing metrics"
+        );
+        PushError::Refused { refusal: Box::new(refusal), place }
+    }
+}

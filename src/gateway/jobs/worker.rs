@@ -1,0 +1,111 @@
+//! The thread that runs jobs.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::{Job, Jobs};
+use crate::gateway::Gateway;
+
+/// The clock of the system is looked at this often while something is to be done later: it may be set.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// The running thread.
+#[derive(Debug)]
+pub(in crate::gateway) struct Worker {
+    signal: Arc<Signal>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct Signal {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    is_awake: bool,
+    is_closed: bool,
+}
+
+impl Worker {
+    /// Starts it. It ends with the gateway, or when it is stopped.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread to give.
+    pub(in crate::gateway) fn start(gateway: Weak<Gateway>, jobs: Vec<Job>) -> io::Result<Worker> {
+        let signal = Arc::new(Signal::default());
+        let theirs = signal.clone();
+        let run = move || theirs.run(&gateway, Jobs::new(jobs));
+        let thread = thread::Builder::new().name("jobs".to_owned()).spawn(run)?;
+        Ok(Worker { signal, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Says that something may be due earlier than it was.
+    pub(in crate::gateway) fn wake(&self) {
+        self.signal.change(|state| state.is_awake = true);
+    }
+
+    /// Lets the job that runs end, and waits for that.
+    pub(in crate::gateway) fn stop(&self) {
+        self.signal.change(|state| state.is_closed = true);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The last one to let go of the gateway may be the thread itself.
+        let thread = thread.filter(|thread| thread.thread().id() != thread::current().id());
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that runs jobs has failed");
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.signal.change(|state| state.is_closed = true);
+    }
+}
+
+impl Signal {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.changed.notify_one();
+    }
+
+    fn run(&self, gateway: &Weak<Gateway>, mut jobs: Jobs) {
+        loop {
+            let Some(gateway) = gateway.upgrade() else { return };
+            jobs.run_due(&gateway, gateway.clock.now());
+            let wait = jobs.wait(&gateway, gateway.clock.now());
+            drop(gateway);
+            if self.is_closed_after(wait.map(|wait| wait.min(LONGEST_WAIT))) {
+                return;
+            }
+        }
+    }
+
+    /// Waits so long at most, or until it is told to go on or to end.
+    fn is_closed_after(&self, wait: Option<Duration>) -> bool {
+        let until = wait.map(|wait| Instant::now() + wait);
+        let mut state = self.lock();
+        while !state.is_closed && !state.is_awake {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            state = match left {
+                Some(left) => {
+                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        state.is_awake = false;
+        state.is_closed
+    }
+}

@@ -1,0 +1,362 @@
+//! What is known about each connection, and when it has to end.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::config::Limits;
+use crate::config::unlimited::longest;
+use crate::gateway::Client;
+use crate::gateway::browse::Asker;
+use crate::http::State;
+use crate::http::asking::Asking;
+use crate::http::head::{Expectation, Heads, Looked};
+use crate::http::refusal::{self, DRAIN_TIMEOUT, Refusing};
+use crate::model::limits::Limit;
+
+/// What is known about a connection. Times are those of [`ConnectionMonitor::now`], 0 for none.
+#[derive(Debug)]
+pub(in crate::http) struct Watch {
+    /// Since when the head of a request has been on its way.
+    pub(super) head_since: Cell<u64>,
+    /// Since when the client has not read what waits for it.
+    pub(super) blocked_since: Cell<u64>,
+    /// Whether something was to be read meanwhile.
+    pub(super) has_read_waiting: Cell<bool>,
+    /// Requests that are being answered.
+    pub(super) answering: Cell<u32>,
+    /// Whether the body of the one that is being answered is being read.
+    pub(super) is_reading_body: Cell<bool>,
+    /// Whether the client waits to be asked for that body.
+    pub(super) asking: Asking,
+    /// When the last of them was answered.
+    pub(super) answered_at: Cell<u64>,
+    /// Whether the client has been told that the connection ends, and may be waiting for that.
+    pub(super) is_closing: Cell<bool>,
+    /// Whether the connection ends with the answer, although more of the request may come.
+    pub(super) is_ending: Cell<bool>,
+    /// Whether the client has closed the connection, or its side of it, as far as that was seen.
+    pub(super) is_closed: Cell<bool>,
+    /// Who waits for an answer that need not be made for nobody.
+    pub(super) asker: RefCell<Option<Asker>>,
+    pub(super) close_reason: Cell<Option<CloseReason>>,
+    pub(super) is_told: Cell<bool>,
+    pub(super) waker: RefCell<Option<Waker>>,
+    pub(super) heads: RefCell<Heads>,
+    /// The other end.
+    pub(super) client: Client,
+    pub(super) monitor: Rc<ConnectionMonitor>,
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CloseReason {
+    /// The head of a request did not come in time.
+    SlowHead,
+    /// An answer was not read in time.
+    SlowReading,
+    /// Nothing is to be expected any more.
+    Over,
+}
+
+/// Lasts while a request is being answered.
+#[derive(Debug)]
+pub(in crate::http) struct Answering(Rc<Watch>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answering.set(self.0.answering.get() - 1);
+        self.0.answered_at.set(self.0.monitor.now.get());
+        self.0.read_on();
+        if self.0.is_ending.get() && self.0.answering.get() == 0 {
+            self.0.close_reason.set(self.0.close_reason.get().or(Some(CloseReason::Over)));
+            self.0.wake();
+        }
+    }
+}
+
+/// Lasts while an answer is being made that need not be made once the client has gone.
+#[derive(Debug)]
+pub(in crate::http) struct Attended {
+    watch: Rc<Watch>,
+    pub(super) asker: Asker,
+}
+
+impl Attended {
+    /// Who waits for the answer.
+    pub(in crate::http) fn asker(&self) -> &Asker {
+        &self.asker
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        self.asker.leave();
+        self.watch.asker.replace(None);
+    }
+}
+
+/// Lasts while the body of a request is being read.
+#[derive(Debug)]
+pub(in crate::http) struct ReadingBody(Rc<Watch>);
+
+impl Drop for ReadingBody {
+    fn drop(&mut self) {
+        self.0.is_reading_body.set(false);
+    }
+}
+
+impl Watch {
+    /// Begins with a new connection.
+    pub(super) fn begin(state: &Arc<State>, peer: Option<SocketAddr>) -> Rc<Watch> {
+        let monitor = monitor(state);
+        let watch = Rc::new(Watch {
+            head_since: Cell::new(monitor.now.get()),
+            blocked_since: Cell::new(0),
+            has_read_waiting: Cell::new(false),
+            answering: Cell::new(0),
+            is_reading_body: Cell::new(false),
+            asking: Asking::default(),
+            answered_at: Cell::new(0),
+            is_closing: Cell::new(false),
+            is_ending: Cell::new(false),
+            is_closed: Cell::new(false),
+            asker: RefCell::default(),
+            close_reason: Cell::new(None),
+            is_told: Cell::new(false),
+            waker: RefCell::default(),
+            heads: RefCell::default(),
+            client: Client::from(peer),
+            monitor: monitor.clone(),
+        });
+        monitor.connections.borrow_mut().push(Rc::downgrade(&watch));
+        watch
+    }
+
+    /// A request has come whole, or its head has, and is answered from now on.
+    pub(in crate::http) fn answering(self: &Rc<Watch>) -> Answering {
+        self.answering.set(self.answering.get() + 1);
+        self.head_since.set(0);
+        let expectation = SPARE_HEAD.with_borrow_mut(|spare| self.heads.borrow_mut().understood(spare));
+        self.asking.begin(expectation);
+        Answering(self.clone())
+    }
+
+    /// The answer that is being made is of no use a moment after the client has closed the connection.
+    pub(in crate::http) fn attended(self: &Rc<Watch>) -> Attended {
+        let asker = Asker::default();
+        self.asker.replace(Some(asker.clone()));
+        Attended { watch: self.clone(), asker }
+    }
+
+    /// What the client expects before it sends the body of the request that is being answered.
+    pub(in crate::http) fn expectation(&self) -> Expectation {
+        self.asking.expectation()
+    }
+
+    /// The body of the request that is being answered has begun to come, although the client was not asked for it.
+    pub(in crate::http) fn body_has_come(&self) {
+        self.asking.body_has_come();
+    }
+
+    /// More of the body of the request that is being answered is to come. A client that waits for that is asked for it.
+    pub(in crate::http) fn reading_body(self: &Rc<Watch>) -> ReadingBody {
+        self.is_reading_body.set(true);
+        if self.asking.body_is_wanted() {
+            self.wake();
+        }
+        self.read_on();
+        ReadingBody(self.clone())
+    }
+
+    /// Whether nothing is read at the moment: a client that does not read gets no chance to send requests whose answers
+    /// pile up, and requests behind one that is being answered wait in the buffers of the system. actix would take in
+    /// as many as 16, with heads of 128 KiB each.
+    pub(super) fn holds_reading_up(&self) -> bool {
+        self.blocked_since.get() != 0 || (self.answering.get() != 0 && !self.is_reading_body.get())
+    }
+
+    /// Reads what was held up, if it was, and nothing holds it up any more.
+    pub(super) fn read_on(&self) {
+        if self.has_read_waiting.get() && !self.holds_reading_up() {
+            self.has_read_waiting.set(false);
+            self.wake();
+        }
+    }
+
+    /// The answer in the place of these bytes, if actix refuses with them what it does not understand.
+    pub(super) fn refusal(&self, bytes: &[u8]) -> Option<Box<Refusing>> {
+        let heads = self.heads.borrow();
+        let head = heads.refused()?;
+        let (at, status) = refusal::find(bytes)?;
+        let reason = refusal::reason(status, head);
+        tracing::debug!(source = %self.client, err = reason, "request can't be read");
+        let answer = [&bytes[..at], &refusal::answer(status, &reason)].concat();
+        Some(Box::new(Refusing::new(answer)))
+    }
+
+    /// Ends the connection with the answer that is being given. actix waits for the rest of a body that comes in
+    /// chunks.
+    pub(in crate::http) fn end(&self) {
+        self.is_ending.set(true);
+    }
+
+    /// Ends the connection soon after the answer that is being given, which says so. A client that sends the body of
+    /// its request nonetheless has a moment for it, so that it can read the answer.
+    pub(in crate::http) fn end_soon(&self) {
+        self.is_closing.set(true);
+    }
+
+    fn judge(&self, now: u64, times: &Times) {
+        if let Some(asker) = &*self.asker.borrow() {
+            // One that has only closed its own side gets what is answered soon.
+            if self.is_closed.get() {
+                asker.leave();
+            } else {
+                // Nothing is read meanwhile, so that nothing else tells.
+                self.wake();
+            }
+        }
+        let is_over = |since: u64, longest: u64| since != 0 && now.saturating_sub(since) >= longest;
+        let is_waiting = self.answering.get() == 0 && self.blocked_since.get() == 0;
+        let (close_reason, limit) = if is_over(self.blocked_since.get(), times.send) {
+            (CloseReason::SlowReading, Some(Limit::SendTimeout))
+        } else if is_waiting && self.is_closing.get() {
+            // What is read now is a body that nobody wants.
+            if !is_over(self.answered_at.get(), times.close) {
+                return;
+            }
+            (CloseReason::Over, None)
+        } else if is_waiting && is_over(self.head_since.get(), times.head) {
+            (CloseReason::SlowHead, Some(Limit::HeadTimeout))
+        } else if is_waiting && self.head_since.get() == 0 && is_over(self.answered_at.get(), times.idle) {
+            (CloseReason::Over, None)
+        } else {
+            return;
+        };
+        if self.close_reason.replace(Some(close_reason)).is_none()
+            && let Some(limit) = limit
+        {
+            self.monitor.state.gateway.telemetry().limits().hit(limit);
+            tracing::debug!(source = %self.client, limit = limit.setting(), "the client is too slow");
+        }
+        self.wake();
+    }
+
+    /// Notes that something was read, which begins a head if nothing is being answered.
+    pub(super) fn something_came(&self) {
+        if self.answering.get() == 0 && self.head_since.get() == 0 {
+            self.head_since.set(self.monitor.now.get());
+        }
+    }
+
+    pub(super) fn look(&self, bytes: &[u8]) -> Looked {
+        SPARE_HEAD.with_borrow_mut(|spare| self.heads.borrow_mut().read(bytes, spare))
+    }
+
+    pub(super) fn wake(&self) {
+        let waker = self.waker.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn wait(&self, context: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if waker.as_ref().is_none_or(|known| !known.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+    }
+}
+
+/// Looks after the connections of one thread.
+#[derive(Debug)]
+pub(super) struct ConnectionMonitor {
+    /// Milliseconds, from 1 on; as exact as the ticks.
+    now: Cell<u64>,
+    connections: RefCell<Vec<Weak<Watch>>>,
+    state: Arc<State>,
+}
+
+impl ConnectionMonitor {
+    /// The time, in milliseconds.
+    pub(super) fn now(&self) -> u64 {
+        self.now.get()
+    }
+}
+
+/// How long what may take, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    head: u64,
+    send: u64,
+    idle: u64,
+    close: u64,
+}
+
+/// How much later than actix idle connections are closed here: it does not see all of them.
+const IDLE_SLACK: Duration = Duration::from_secs(1);
+
+impl Times {
+    fn of(limits: &Limits) -> Times {
+        let millis = |time| u64::try_from(longest(time).as_millis()).unwrap_or(u64::MAX);
+        Times {
+            head: millis(limits.head_timeout),
+            send: millis(limits.send_timeout),
+            idle: millis(longest(limits.idle_timeout) + IDLE_SLACK),
+            close: millis(DRAIN_TIMEOUT),
+        }
+    }
+
+    /// How exact times have to be.
+    fn tick(self) -> Duration {
+        Duration::from_millis((self.head.min(self.send) / 8).clamp(10, 500))
+    }
+}
+
+thread_local! {
+    static MONITOR: RefCell<Option<Rc<ConnectionMonitor>>> = const { RefCell::new(None) };
+
+    /// Memory for the next head that is read.
+    static SPARE_HEAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The monitor of this thread, which begins with the first connection.
+fn monitor(state: &Arc<State>) -> Rc<ConnectionMonitor> {
+    MONITOR.with_borrow_mut(|monitor| {
+        let begin = || {
+            let monitor = Rc::new(ConnectionMonitor {
+                now: Cell::new(1),
+                connections: RefCell::default(),
+                state: state.clone(),
+            });
+            actix_web::rt::spawn(watch(monitor.clone()));
+            monitor
+        };
+        monitor.get_or_insert_with(begin).clone()
+    })
+}
+
+async fn watch(monitor: Rc<ConnectionMonitor>) {
+    let times = Times::of(&monitor.state.limits);
+    let began = Instant::now();
+    let mut ticks = tokio::time::interval(times.tick());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
+        monitor.now.set(now);
+        let judged =
+            |watch: &Weak<Watch>| watch.upgrade().inspect(|watch| watch.judge(now, &times)).is_some();
+        let mut connections = monitor.connections.borrow_mut();
+        connections.retain(judged);
+        if connections.capacity() > 4 * connections.len() + 1024 {
+            connections.shrink_to_fit();
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What a histogram has counted with one layout.
+
+use std::sync::Arc;
+
+use super::layout::{Bucket, Layout};
+use crate::model::count::{Count, RunningCount};
+use crate::model::sum::Sum;
+
+/// Cumulative counts of one layout: integers while they can be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Counts {
+    /// Whole numbers.
+    Int(Box<[u64]>),
+    /// Numbers with a fraction, or beyond `u64`; all of them, so that none rounds otherwise than its neighbour.
+    Float(Box<[Sum]>),
+}
+
+impl Counts {
+    pub(super) fn new(buckets: &[Bucket]) -> Counts {
+        Counts::of(buckets.iter().map(|bucket| bucket.count.into()))
+    }
+
+    pub(super) fn of(counts: impl Iterator<Item = RunningCount> + Clone) -> Counts {
+        let whole = |count| if let RunningCount::Int(n) = count { Some(n) } else { None };
+        match counts.clone().map(whole).collect() {
+            Some(whole) => Counts::Int(whole),
+            None => Counts::Float(counts.map(RunningCount::to_sum).collect()),
+        }
+    }
+
+    pub(super) fn get(&self, at: usize) -> RunningCount {
+        match self {
+            Counts::Int(counts) => RunningCount::Int(counts[at]),
+            Counts::Float(counts) => RunningCount::Float(counts[at]),
+        }
+    }
+
+    /// Adds pushed buckets of the same layout.
+    pub(super) fn add(&mut self, buckets: &[Bucket]) {
+        if let Counts::Int(counts) = self {
+            let fits = counts.iter().zip(buckets).all(|(have, bucket)| match bucket.count {
+                Count::Int(n) => have.checked_add(n).is_some(),
+                Count::Float(_) => false,
+            });
+            if !fits {
+                *self = Counts::Float(counts.iter().map(|n| Sum::of_integer(*n)).collect());
+            }
+        }
+        match self {
+            Counts::Int(counts) => {
+                for (have, bucket) in counts.iter_mut().zip(buckets) {
+                    if let Count::Int(n) = bucket.count {
+                        *have += n;
+                    }
+                }
+            }
+            Counts::Float(counts) => {
+                for (have, bucket) in counts.iter_mut().zip(buckets) {
+                    have.merge(RunningCount::from(bucket.count).to_sum());
+                }
+            }
+        }
+    }
+
+    /// Adds counts of the same layout.
+    fn merge(&mut self, other: &Counts) {
+        if let (Counts::Int(counts), Counts::Int(more)) = (&mut *self, other)
+            && counts.iter().zip(more).all(|(have, n)| have.checked_add(*n).is_some())
+        {
+            counts.iter_mut().zip(more).for_each(|(have, n)| *have += n);
+            return;
+        }
+        let counts = (0..self.len()).map(|at| self.get(at).plus(other.get(at)).to_sum());
+        *self = Counts::Float(counts.collect());
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Counts::Int(counts) => counts.len(),
+            Counts::Float(counts) => counts.len(),
+        }
+    }
+}
+
+/// What was pushed with one layout.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The bounds.
+    pub layout: Arc<Layout>,
+    /// A count for each bound.
+    pub counts: Counts,
+    /// All observations that came with this layout, those above the last bound included.
+    pub total: RunningCount,
+}
+
+impl Part {
+    /// How many buckets it has.
+    pub(super) fn len(&self) -> usize {
+        self.layout.bounds().len()
+    }
+
+    /// Adds another part with the same layout.
+    pub(super) fn add(&mut self, other: &Part) {
+        self.counts.merge(&other.counts);
+        self.total = self.total.plus(other.total);
+    }
+
+    /// Returns how many observations are known to be at most a bound: the count at this layout's largest bound that is
+    /// not above it. Must be called with ascending bounds.
+    pub(super) fn at_most(&self) -> impl FnMut(f64) -> RunningCount {
+        let mut below = 0;
+        move |bound| {
+            if bound == f64::INFINITY {
+                return self.total;
+            }
+            below += self.layout.bounds()[below..].iter().take_while(|own| **own <= bound).count();
+            below.checked_sub(1).map_or(RunningCount::ZERO, |last| self.counts.get(last))
+        }
+    }
+
+    /// Adds what another part has counted to the buckets of this one.
+    pub(super) fn take_in(&mut self, other: &Part) {
+        let mut at_most = other.at_most();
+        let counts = self.layout.bounds().iter().enumerate();
+        let counts: Vec<RunningCount> =
+            counts.map(|(at, bound)| self.counts.get(at).plus(at_most(*bound))).collect();
+        self.counts = Counts::of(counts.into_iter());
+        self.total = self.total.plus(other.total);
+    }
+}

@@ -1,0 +1,155 @@
+//! Rows read back: the piece that they describe, unless they contradict themselves.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::*;
+
+/// The exemplars of a piece with so many rows; none where one belongs to a row that is not there.
+fn exemplars(rows: Vec<ExemplarRow<Box<str>>>, len: usize) -> Option<Exemplars> {
+    let mut exemplars = Exemplars::default();
+    for ExemplarRow { series, place, block, value, at } in rows {
+        if series as usize >= len {
+            return None;
+        }
+        let place = match place {
+            PlaceRow::Value => Place::Value,
+            PlaceRow::Bucket(bound) => Place::Bucket(bound),
+            PlaceRow::Native => Place::Native,
+        };
+        exemplars.push(series, Placed { place, exemplar: Arc::new(Exemplar { block, value, at }) });
+    }
+    exemplars.sort();
+    Some(exemplars)
+}
+
+fn count(row: &CountRow) -> RunningCount {
+    match *row {
+        CountRow::Int(n) => RunningCount::Int(n),
+        CountRow::Float(x) => RunningCount::Float(Sum::new(x)),
+        CountRow::Sum(high, low) => RunningCount::Float(Sum::from_parts((high, low))),
+    }
+}
+
+fn summary(row: SummaryRow) -> Summary {
+    let quantile = |(quantile, value): (f64, f64)| Quantile { quantile, value };
+    Summary {
+        sum: Sum::from_parts(row.sum),
+        count: count(&row.count),
+        quantiles: row.quantiles.into_iter().map(quantile).collect(),
+    }
+}
+
+fn native_part(row: NativeRow) -> Option<NativePart> {
+    let NativeRow { is_alone, schema, zero_threshold, thresholds_differ, absorbed, populations } = row;
+    let populations = match populations {
+        PopulationsRow::Int(SparseRow { zero, positive, negative }) => {
+            Populations::Int(Sparse { zero, positive, negative })
+        }
+        PopulationsRow::Float(SparseRow { zero, positive, negative }) => {
+            Populations::Float(Sparse { zero, positive, negative })
+        }
+    };
+    let parts = Parts { schema, zero_threshold, thresholds_differ, absorbed, populations };
+    Some(NativePart { histogram: NativeHistogram::from_parts(parts)?, is_alone })
+}
+
+fn histogram(row: HistogramRow<CountsRow>, layouts: &[Arc<Layout>]) -> Option<Histogram> {
+    let part = |row: PartRow<CountsRow>| {
+        let layout = layouts.get(row.layout as usize)?.clone();
+        let (len, counts) = match row.counts {
+            CountsRow::Int(counts) => (counts.len(), Counts::Int(counts)),
+            CountsRow::Float(counts) => {
+                (counts.len(), Counts::Float(counts.into_iter().map(Sum::new).collect()))
+            }
+            CountsRow::Sum(counts) => {
+                (counts.len(), Counts::Float(counts.into_iter().map(Sum::from_parts).collect()))
+            }
+        };
+        (len == layout.bounds().len()).then_some(Part { layout, counts, total: count(&row.total) })
+    };
+    let parts: Option<Vec<Part>> = row.parts.into_iter().map(part).collect();
+    let native = match row.native {
+        Some(row) => Some(native_part(row)?),
+        None => None,
+    };
+    Some(Histogram::from_parts(parts?, Sum::from_parts(row.sum))?.with_native_part(native))
+}
+
+/// The bucket layouts that were read so far, so that series share them again.
+#[derive(Debug, Default)]
+pub(in crate::persistence) struct Layouts {
+    by_bounds: HashMap<Box<[u64]>, Arc<Layout>, RandomState>,
+}
+
+impl Layouts {
+    fn shared(&mut self, bounds: &[f64]) -> Arc<Layout> {
+        let bits: Box<[u64]> = bounds.iter().map(|bound| bound.to_bits()).collect();
+        self.by_bounds.entry(bits).or_insert_with(|| Arc::new(Layout::of(bounds.into()))).clone()
+    }
+}
+
+/// The piece that two rows describe; none where they contradict each other or themselves.
+pub(in crate::persistence) fn piece(
+    labels: &LabelsRow<'_>,
+    row: ValuesRow,
+    layouts: &mut Layouts,
+) -> Option<Piece> {
+    let piece = match row.values {
+        Values::Nothing => None,
+        Values::Numbers(sums, rest) => {
+            let mut sums: Vec<(f64, f64)> = sums.into_iter().map(|high| (high, 0.0)).collect();
+            for (at, low) in rest {
+                sums.get_mut(at as usize)?.1 = low;
+            }
+            let values = sums.into_iter().map(|parts| OwnedValue::Number(Sum::from_parts(parts)));
+            joined(Form::Number, labels, values)
+        }
+        Values::Summaries(values) => {
+            let values = values.into_iter().map(|row| OwnedValue::Summary(summary(row)));
+            joined(Form::Summary, labels, values)
+        }
+        Values::Histograms(bounds, values) => {
+            let layouts: Vec<Arc<Layout>> = bounds.iter().map(|bounds| layouts.shared(bounds)).collect();
+            let values: Option<Vec<OwnedValue>> =
+                values.into_iter().map(|row| histogram(row, &layouts).map(OwnedValue::Histogram)).collect();
+            joined(Form::Histogram, labels, values?.into_iter())
+        }
+    }?;
+    let exemplars = exemplars(row.exemplars, piece.len())?;
+    Some(piece.with_exemplars(exemplars))
+}
+
+fn joined(
+    form: Form,
+    labels: &LabelsRow<'_>,
+    values: impl ExactSizeIterator<Item = OwnedValue>,
+) -> Option<Piece> {
+    if labels.series.len() != values.len() || labels.series.is_empty() {
+        return None;
+    }
+    let mut blocks = String::new();
+    let mut rows: Vec<(std::ops::Range<usize>, Start)> = Vec::with_capacity(labels.series.len());
+    let mut before = 0..0usize;
+    let mut start = 0i64;
+    for series in &labels.series {
+        let from = blocks.len();
+        let prefix = before.start..before.start.checked_add(series.prefix as usize)?;
+        let suffix = before.end.checked_sub(series.suffix as usize)?..before.end;
+        // The parts of the block before must lie within it and not overlap.
+        if prefix.end > suffix.start || suffix.start < before.start {
+            return None;
+        }
+        blocks.get(prefix.clone()).and(blocks.get(suffix.clone()))?;
+        blocks.extend_from_within(prefix);
+        blocks.push_str(series.middle);
+        blocks.extend_from_within(suffix);
+        start = start.wrapping_add(series.start);
+        before = from..blocks.len();
+        rows.push((before.clone(), Start::from_code(start)));
+    }
+    let rows = rows.into_iter().zip(values);
+    Some(Piece::of(form, rows.map(|((block, start), value)| (&blocks[block], start, value))))
+}

@@ -1,0 +1,100 @@
+//! Which series of a group something is about.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::store::family::Family;
+use crate::store::group::Group;
+
+/// A series of a group by its names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesName {
+    /// The metric name.
+    pub family: Arc<str>,
+    /// The label block.
+    pub block: Box<str>,
+}
+
+/// Tells by metric name and label block whether a series is meant.
+pub type Matches = dyn Fn(&str, &str) -> bool + Send + Sync;
+
+/// Some series of a group.
+#[derive(Clone)]
+pub enum Selection {
+    /// These, as far as they are there.
+    Listed(Vec<Arc<SeriesName>>),
+    /// Those for which this is true.
+    Matching(Arc<Matches>),
+}
+
+impl Selection {
+    /// The series of which this is true: it is called with metric name and label block.
+    pub fn matching(matches: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Selection {
+        Selection::Matching(Arc::new(matches))
+    }
+
+    /// How much memory it takes, in bytes.
+    pub fn size(&self) -> usize {
+        match self {
+            Selection::Listed(series) => {
+                let size = |series: &Arc<SeriesName>| size_of::<SeriesName>() + series.block.len();
+                series.iter().map(size).sum()
+            }
+            Selection::Matching(_) => size_of::<Selection>(),
+        }
+    }
+
+    /// The families of a group that have such series, and the positions of these in them, in order.
+    pub(super) fn positions_in(&self, group: &Group) -> Vec<Selected> {
+        match self {
+            Selection::Listed(series) => listed(series, group),
+            Selection::Matching(matches) => {
+                let families = group.families().iter();
+                families.filter_map(|family| Selected::of(family, matching(family, matches))).collect()
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Selection::Listed(series) => f.debug_tuple("Listed").field(series).finish(),
+            Selection::Matching(_) => f.write_str("Matching"),
+        }
+    }
+}
+
+/// Some series of one family.
+#[derive(Debug)]
+pub(super) struct Selected {
+    /// The metric name.
+    pub(super) family: Arc<str>,
+    /// Their positions, in order. There is one at least.
+    pub(super) positions: Vec<u32>,
+}
+
+impl Selected {
+    fn of(family: &Family, positions: Vec<u32>) -> Option<Selected> {
+        let family = family.definition.name().clone();
+        (!positions.is_empty()).then_some(Selected { family, positions })
+    }
+}
+
+fn matching(family: &Family, matches: &Arc<Matches>) -> Vec<u32> {
+    let name = family.definition.name();
+    (0..).zip(family.blocks_from(0)).filter(|(_, block)| matches(name, block)).map(|(at, _)| at).collect()
+}
+
+fn listed(series: &[Arc<SeriesName>], group: &Group) -> Vec<Selected> {
+    let mut series: Vec<&SeriesName> = series.iter().map(|series| &**series).collect();
+    series.sort_unstable();
+    let of_family = |series: &[&SeriesName]| {
+        let family = group.family(&series.first()?.family)?;
+        let mut positions: Vec<u32> = series.iter().filter_map(|series| family.find(&series.block)).collect();
+        positions.sort_unstable();
+        positions.dedup();
+        Selected::of(family, positions)
+    };
+    series.chunk_by(|a, b| a.family == b.family).filter_map(of_family).collect()
+}
