@@ -64,7 +64,7 @@ pub struct Gateway {
     prepared: scrape::Prepared,
     /// Lists of groups that take memory for most of them.
     deep_lists: browse::OneByOne,
-    keeping: Keeping,
+    durability: Durability,
     health: Arc<Health>,
     /// Where there are jobs.
     worker: OnceLock<Worker>,
@@ -72,7 +72,7 @@ pub struct Gateway {
 
 /// When changes go to disk.
 #[derive(Debug)]
-enum Keeping {
+enum Durability {
     /// Never.
     Memory,
     /// Before they are seen and answered.
@@ -277,14 +277,14 @@ impl Gateway {
 
     /// Takes a transaction, whose client waits with so many bytes of its own.
     fn submit(&self, transaction: Transaction<'_>, held: usize) -> Pending {
-        match &self.keeping {
-            Keeping::Before(writer) => Pending::of(writer.submit(transaction.into_static(), held)),
-            Keeping::After(interval) => {
+        match &self.durability {
+            Durability::Before(writer) => Pending::of(writer.submit(transaction.into_static(), held)),
+            Durability::After(interval) => {
                 let result = self.store.submit(&transaction, self.clock.now());
                 interval.touch();
                 Pending::Done(result.map_err(Failure::from))
             }
-            Keeping::Memory => {
+            Durability::Memory => {
                 Pending::Done(self.store.submit(&transaction, self.clock.now()).map_err(Failure::from))
             }
         }
@@ -324,13 +324,13 @@ impl Gateway {
         if let Some(worker) = self.worker.get() {
             worker.stop();
         }
-        match &self.keeping {
-            Keeping::Memory => true,
-            Keeping::Before(writer) => {
+        match &self.durability {
+            Durability::Memory => true,
+            Durability::Before(writer) => {
                 writer.close();
                 true
             }
-            Keeping::After(interval) => interval.close(),
+            Durability::After(interval) => interval.close(),
         }
     }
 

@@ -62,7 +62,7 @@ use auth::Guard;
 use connection::{Answering, Watch};
 pub use descriptors::{Descriptors, TooFew};
 use head::Expectation;
-use notify::Pulses;
+use notify::Heartbeats;
 use push::GroupPath;
 use route::{Endpoint, Route, Routes};
 pub use serve::serve;
@@ -94,7 +94,7 @@ pub struct State {
     /// Who may do what; nothing where everybody may do everything.
     guard: Option<Guard>,
     /// Who has to live for the gateway to serve.
-    pulses: Arc<Pulses>,
+    heartbeats: Arc<Heartbeats>,
     limits: Limits,
     connections: Quota,
     requests: Quota,
@@ -131,7 +131,7 @@ impl State {
             descriptors,
             gateway,
             guard,
-            pulses: Arc::default(),
+            heartbeats: Arc::default(),
             routes: Routes {
                 prefix: config.web.route_prefix.clone(),
                 metrics_path: config.web.metrics_path(),
@@ -164,8 +164,8 @@ impl State {
     }
 
     /// The signs of life of what serves.
-    pub fn pulses(&self) -> &Arc<Pulses> {
-        &self.pulses
+    pub fn heartbeats(&self) -> &Arc<Heartbeats> {
+        &self.heartbeats
     }
 
     /// Has the web configuration read again at once; false where there is none.

@@ -169,7 +169,7 @@ async fn serve(
     repeats.limit();
     actix_web::rt::spawn(tell_repeats(repeats.clone()));
     let server = http::serve(state.clone(), listeners, longest(config.web.shutdown_timeout))?;
-    actix_web::rt::spawn(notify::keep_informed(state.pulses().clone()));
+    actix_web::rt::spawn(notify::keep_informed(state.heartbeats().clone()));
     actix_web::rt::spawn(stop_when_asked(state.clone(), server.handle(), stops, repeats.clone()));
     actix_web::rt::spawn(reload_when_asked(state.clone(), hangups));
     server.await?;
@@ -273,7 +273,7 @@ async fn stop_when_asked(state: Arc<State>, server: ServerHandle, mut stops: Sto
             tracing::warn!("received termination request via web service, exiting gracefully...");
         }
     }
-    state.pulses().stop();
+    state.heartbeats().stop();
     let stopping = server.stop(true);
     let stopped = async {
         stopping.await;

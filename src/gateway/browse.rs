@@ -3,7 +3,7 @@
 //! What is asked for is found by a look at all groups or at all series of the family; only what is on the
 //! page is copied. The look ends where nobody waits for what it finds.
 
-mod words;
+mod filter;
 
 use std::cmp::Ordering;
 use std::sync::atomic::{AtomicBool, Ordering as Memory};
@@ -17,8 +17,8 @@ use crate::store::piece::{PIECE_ROWS, Piece};
 use crate::store::times::Times;
 use crate::store::{FamilySeries, FamilySummary, SeriesView};
 
-use words::own_labels;
-pub use words::{GroupWords, MAX_WORDS, SeriesWords, TooManyWords};
+use filter::own_labels;
+pub use filter::{GroupFilter, MAX_WORDS, SeriesFilter, TooManyWords};
 
 /// Up to this many series are sorted for one page; the order of more is kept, as for scrapes.
 const SORTED_AT_ONCE: usize = 2048;
@@ -30,7 +30,7 @@ const GROUPS_AT_ONCE: usize = 8192;
 #[derive(Debug)]
 pub struct GroupQuery {
     /// What they must match.
-    pub words: GroupWords,
+    pub words: GroupFilter,
     /// What they are sorted by. Groups that are alike in it are sorted by key.
     pub sort: GroupSort,
     /// Whether the largest come first.
@@ -249,7 +249,7 @@ impl Gateway {
         &self,
         key: &str,
         family: &str,
-        words: &SeriesWords,
+        words: &SeriesFilter,
         window: Window,
         asker: &Asker,
     ) -> Result<SeriesPage, Missing> {
@@ -314,7 +314,7 @@ struct Matching {
 }
 
 impl Matching {
-    fn of(family: &FamilySeries, words: &SeriesWords, asker: &Asker) -> Result<Matching, Missing> {
+    fn of(family: &FamilySeries, words: &SeriesFilter, asker: &Asker) -> Result<Matching, Missing> {
         let len = family.extent.len;
         let mut matching = Matching { bits: vec![0; (len as usize).div_ceil(64)], count: 0 };
         let mut matcher = words.matcher(&family.group);

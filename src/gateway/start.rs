@@ -9,7 +9,7 @@ use super::clock::Clock;
 use super::commit::{Committer, Health};
 use super::interval::Interval;
 use super::writer::Writer;
-use super::{Gateway, Keeping, Rules, limits, scrape, stock};
+use super::{Durability, Gateway, Rules, limits, scrape, stock};
 use crate::config::unlimited::most;
 use crate::config::{Config, Sync};
 use crate::exposition::Names;
@@ -74,8 +74,8 @@ impl Gateway {
         let health = Arc::new(Health::default());
         let clock = Arc::new(Clock::new());
         let mut shown_until = 0;
-        let keeping = if tracking == Tracking::Nothing {
-            Keeping::Memory
+        let durability = if tracking == Tracking::Nothing {
+            Durability::Memory
         } else {
             let file = open_file(config, disk, &store, &clock)?;
             let history = file.history();
@@ -90,7 +90,7 @@ impl Gateway {
                 health.clone(),
                 clock.clone(),
             );
-            keeping(config, &store, &clock, &telemetry, committer)?
+            durability(config, &store, &clock, &telemetry, committer)?
         };
         // What was there before is there again, even if it is more.
         store.limit(limits::of_store(&config.limits));
@@ -115,7 +115,7 @@ impl Gateway {
                 require_final_newline: config.push.require_final_newline,
             },
             limits: limits::of_push(&config.limits, config.web.max_body_bytes),
-            keeping,
+            durability,
             health,
             worker: OnceLock::new(),
         })
@@ -139,23 +139,23 @@ fn open_file(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock)
 }
 
 /// Starts the writer of the file.
-fn keeping(
+fn durability(
     config: &Config,
     store: &Arc<Store>,
     clock: &Arc<Clock>,
     telemetry: &Telemetry,
     committer: Committer,
-) -> Result<Keeping, StartError> {
+) -> Result<Durability, StartError> {
     let persistence = &config.persistence;
-    let keeping = match persistence.sync {
+    let durability = match persistence.sync {
         Sync::Push => {
             let room = config.limits.body_bytes_in_flight;
             let metrics = telemetry.queue().clone();
-            Writer::start(store.clone(), clock.clone(), committer, metrics, room).map(Keeping::Before)
+            Writer::start(store.clone(), clock.clone(), committer, metrics, room).map(Durability::Before)
         }
-        Sync::Interval => Interval::start(committer, persistence.interval).map(Keeping::After),
+        Sync::Interval => Interval::start(committer, persistence.interval).map(Durability::After),
     };
-    keeping.map_err(StartError::Thread)
+    durability.map_err(StartError::Thread)
 }
 
 /// How the file is used.

@@ -25,7 +25,7 @@ use crate::config::web::RateLimit;
 use crate::message::Excerpt;
 use crate::telemetry::web::Denial;
 use login::{Identity, Login};
-use passwords::{Passwords, Verdict};
+use passwords::{CheckResult, Passwords};
 pub(super) use permission::needed;
 pub(super) use reload::watch;
 pub use restart::NeedsRestart;
@@ -116,9 +116,9 @@ impl Guard {
             Login::Token(token) => rules.token(&token),
             Login::Basic { user, password } => {
                 match self.passwords.check(rules.accounts(), &user, password).await {
-                    Verdict::Right => Some(Identity::User(user)),
-                    Verdict::Wrong => None,
-                    Verdict::Busy => {
+                    CheckResult::Right => Some(Identity::User(user)),
+                    CheckResult::Wrong => None,
+                    CheckResult::Busy => {
                         denied(Denial::Busy, BUSY);
                         return Err(answer::unavailable(BUSY));
                     }

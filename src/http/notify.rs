@@ -15,9 +15,9 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// Signs of life of everything that has to live for the gateway to serve.
 #[derive(Debug)]
-pub struct Pulses {
+pub struct Heartbeats {
     started: Instant,
-    pulses: Mutex<Vec<Weak<AtomicU64>>>,
+    heartbeats: Mutex<Vec<Weak<AtomicU64>>>,
     first: Notify,
     is_stopping: AtomicBool,
 }
@@ -29,32 +29,32 @@ pub struct Pulse {
     millis: Arc<AtomicU64>,
 }
 
-impl Default for Pulses {
-    fn default() -> Pulses {
-        Pulses {
+impl Default for Heartbeats {
+    fn default() -> Heartbeats {
+        Heartbeats {
             started: Instant::now(),
-            pulses: Mutex::default(),
+            heartbeats: Mutex::default(),
             first: Notify::new(),
             is_stopping: AtomicBool::new(false),
         }
     }
 }
 
-impl Pulses {
+impl Heartbeats {
     /// One more that has to live.
     pub(super) fn add(&self) -> Pulse {
         let pulse = Pulse { started: self.started, millis: Arc::default() };
         pulse.beat();
-        self.pulses.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&pulse.millis));
+        self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&pulse.millis));
         pulse
     }
 
     /// Lets the event loop of this thread beat from now on, and say that it serves.
     pub(super) fn beat_on_this_thread(self: &Arc<Self>) {
-        let pulses = self.clone();
+        let heartbeats = self.clone();
         actix_web::rt::spawn(async move {
-            let pulse = pulses.add();
-            pulses.first.notify_one();
+            let pulse = heartbeats.add();
+            heartbeats.first.notify_one();
             let mut ticks = tokio::time::interval(BEAT);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
@@ -75,8 +75,8 @@ impl Pulses {
         if self.is_stopping.load(Ordering::Relaxed) {
             return true;
         }
-        let mut pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
-        pulses.retain(|pulse| pulse.strong_count() > 0);
+        let mut heartbeats = self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner);
+        heartbeats.retain(|pulse| pulse.strong_count() > 0);
         let now = now.saturating_duration_since(self.started);
         let lives = |pulse: &Weak<AtomicU64>| {
             pulse.upgrade().is_none_or(|millis| {
@@ -84,7 +84,7 @@ impl Pulses {
                 now.saturating_sub(last) <= within
             })
         };
-        !pulses.is_empty() && pulses.iter().all(lives)
+        !heartbeats.is_empty() && heartbeats.iter().all(lives)
     }
 }
 
@@ -98,8 +98,8 @@ impl Pulse {
 
 /// Says that the gateway is ready once it serves, and then that it lives, as often as the service manager wants
 /// to hear it, as long as everything that serves shows signs of life.
-pub async fn keep_informed(pulses: Arc<Pulses>) {
-    pulses.first.notified().await;
+pub async fn keep_informed(heartbeats: Arc<Heartbeats>) {
+    heartbeats.first.notified().await;
     notify(&[NotifyState::Ready]);
     let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else { return };
     let mut ticks = tokio::time::interval(limit / 2);
@@ -107,7 +107,7 @@ pub async fn keep_informed(pulses: Arc<Pulses>) {
     loop {
         ticks.tick().await;
         // Beats come at intervals of their own.
-        if pulses.is_alive(limit.max(BEAT * 2), Instant::now()) {
+        if heartbeats.is_alive(limit.max(BEAT * 2), Instant::now()) {
             notify(&[NotifyState::Watchdog]);
         } else {
             tracing::error!(
@@ -129,20 +129,20 @@ mod tests {
 
     #[test]
     fn all_must_live_until_the_gateway_stops() {
-        let pulses = Pulses::default();
+        let heartbeats = Heartbeats::default();
         let (now, second) = (Instant::now(), Duration::from_secs(1));
-        assert!(!pulses.is_alive(second, now), "nobody serves");
-        let first = pulses.add();
+        assert!(!heartbeats.is_alive(second, now), "nobody serves");
+        let first = heartbeats.add();
         let late = now + second * 60;
-        assert!(pulses.is_alive(second, now) && !pulses.is_alive(second, late));
-        let second_one = pulses.add();
+        assert!(heartbeats.is_alive(second, now) && !heartbeats.is_alive(second, late));
+        let second_one = heartbeats.add();
         second_one.millis.store(60_000, Ordering::Relaxed);
-        assert!(!pulses.is_alive(second, late), "one of two is not enough");
+        assert!(!heartbeats.is_alive(second, late), "one of two is not enough");
         drop(first);
-        assert!(pulses.is_alive(second, late), "what has ended is not missed");
+        assert!(heartbeats.is_alive(second, late), "what has ended is not missed");
         drop(second_one);
-        assert!(!pulses.is_alive(second, late));
-        pulses.is_stopping.store(true, Ordering::Relaxed);
-        assert!(pulses.is_alive(second, late));
+        assert!(!heartbeats.is_alive(second, late));
+        heartbeats.is_stopping.store(true, Ordering::Relaxed);
+        assert!(heartbeats.is_alive(second, late));
     }
 }

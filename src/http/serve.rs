@@ -75,7 +75,7 @@ where
     let address = listener.local_addr()?;
     let (state, stopping) = (state.clone(), builder.graceful_shutdown_signal());
     builder.listen(address.to_string(), listener, move || {
-        state.pulses.beat_on_this_thread();
+        state.heartbeats.beat_on_this_thread();
         // One handler for everything: which endpoint answers is decided in `route`, where the stock
         // gateway's rules are, and not by a router with rules of its own.
         let data = web::Data::from(state.clone());
@@ -113,7 +113,7 @@ where
 
 /// Keeps the order of the series up to date while nothing else happens.
 async fn prepare_scrapes(state: Arc<State>) {
-    let pulse = state.pulses.add();
+    let pulse = state.heartbeats.add();
     let mut ticks = tokio::time::interval(PREPARE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -28,7 +28,7 @@ use crate::store::difference::{Difference, State};
 
 /// How much may be in doubt beyond twice the groups that there are: where groups come and go while the disk fails,
 /// more and more is, and then everything is written anew.
-const MAX_DOUBT: usize = 100_000;
+const MAX_UNCONFIRMED: usize = 100_000;
 
 /// The engine of a file.
 #[derive(Debug)]
@@ -36,14 +36,14 @@ pub struct Redb {
     file: StoreFile,
     layout: Layout,
     batch: Batch,
-    doubt: Doubt,
+    unconfirmed: Unconfirmed,
     /// Whether the file can't be trusted any more.
     is_fatal: bool,
 }
 
 /// What commits that failed concerned: it may have reached the disk, or not.
 #[derive(Debug, Default)]
-struct Doubt {
+struct Unconfirmed {
     /// The groups, by their epochs.
     groups: HashSet<u64, RandomState>,
     names: HashSet<Arc<str>, RandomState>,
@@ -51,7 +51,7 @@ struct Doubt {
     first_key: Option<u64>,
 }
 
-impl Doubt {
+impl Unconfirmed {
     fn add(&mut self, difference: &Difference) {
         self.groups.extend(&difference.gone);
         self.groups.extend(difference.groups.iter().map(|group| group.after.epoch));
@@ -105,7 +105,7 @@ impl Redb {
     }
 
     fn of(file: StoreFile, layout: Layout) -> Redb {
-        Redb { file, layout, batch: Batch::default(), doubt: Doubt::default(), is_fatal: false }
+        Redb { file, layout, batch: Batch::default(), unconfirmed: Unconfirmed::default(), is_fatal: false }
     }
 
     /// What the file knew when it was opened.
@@ -153,7 +153,7 @@ impl Engine for Redb {
             Ok(()) => Ok(Committed::Kept(self.written_now())),
             Err(error) => {
                 let failed = self.failed(error);
-                self.doubt(difference);
+                self.note_unconfirmed(difference);
                 Err(failed)
             }
         }
@@ -172,20 +172,20 @@ impl Engine for Redb {
     /// altogether. After a failed sync not even the rest of the file can be trusted (the system may
     /// have dropped what it could not write, and says so only once), so that a new one takes its place.
     fn recover(&mut self, state: &State, since: &Difference, latest: i64) -> Result<Written, CommitError> {
-        self.doubt(since);
-        self.is_fatal |= self.doubt.len() > 2 * state.groups.len() + MAX_DOUBT;
+        self.note_unconfirmed(since);
+        self.is_fatal |= self.unconfirmed.len() > 2 * state.groups.len() + MAX_UNCONFIRMED;
         self.batch.clear();
         let written = if self.is_fatal {
             self.layout.state(state, &mut self.batch);
             self.batch.add_latest(latest, false);
             self.file.replace(&self.batch)
         } else {
-            self.write_doubtful(state);
+            self.write_unconfirmed(state);
             self.batch.add_latest(latest, false);
             self.file.commit(&self.batch)
         };
         written.map_err(|error| self.failed(error))?;
-        self.doubt = Doubt::default();
+        self.unconfirmed = Unconfirmed::default();
         self.is_fatal = false;
         Ok(self.written_now())
     }
@@ -195,7 +195,7 @@ impl Engine for Redb {
     }
 
     fn close(&mut self, latest: i64) {
-        if self.doubt.len() == 0 && !self.is_fatal {
+        if self.unconfirmed.len() == 0 && !self.is_fatal {
             self.batch.clear();
             self.batch.add_latest(latest, true);
             // Without it the next start knows less of the time, and says nothing that is wrong.
@@ -209,32 +209,32 @@ impl Engine for Redb {
 
 impl Redb {
     /// Notes that what this concerns may be kept or not.
-    fn doubt(&mut self, difference: &Difference) {
+    fn note_unconfirmed(&mut self, difference: &Difference) {
         if self.is_fatal {
             // Everything is written anew.
-            self.doubt = Doubt::default();
+            self.unconfirmed = Unconfirmed::default();
         } else {
-            self.doubt.add(difference);
+            self.unconfirmed.add(difference);
         }
     }
 
     /// Fills the batch with everything that is in doubt, as it is.
-    fn write_doubtful(&mut self, state: &State) {
-        for epoch in &self.doubt.groups {
+    fn write_unconfirmed(&mut self, state: &State) {
+        for epoch in &self.unconfirmed.groups {
             self.batch.group_gone(*epoch);
             self.layout.forget(*epoch);
         }
-        for group in state.groups.iter().filter(|group| self.doubt.groups.contains(&group.epoch)) {
+        for group in state.groups.iter().filter(|group| self.unconfirmed.groups.contains(&group.epoch)) {
             self.layout.whole_group(group, &mut self.batch);
         }
-        for name in &self.doubt.names {
+        for name in &self.unconfirmed.names {
             self.batch.kind(name, None);
         }
-        for (name, kind) in state.names.iter().filter(|(name, _)| self.doubt.names.contains(name)) {
+        for (name, kind) in state.names.iter().filter(|(name, _)| self.unconfirmed.names.contains(name)) {
             self.batch.kind(name, Some(*kind));
         }
         self.batch.keys_gone(0..state.first_key);
-        if let Some(first) = self.doubt.first_key {
+        if let Some(first) = self.unconfirmed.first_key {
             self.batch.keys_gone(first..u64::MAX);
             state
                 .keys

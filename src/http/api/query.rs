@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use actix_web::web::Query;
 
-use crate::gateway::browse::{GroupQuery, GroupSort, GroupWords, SeriesWords, TooManyWords, Window};
+use crate::gateway::browse::{GroupFilter, GroupQuery, GroupSort, SeriesFilter, TooManyWords, Window};
 use crate::message::Excerpt;
 
 /// Groups on a page: unless asked for, and at most.
@@ -29,7 +29,7 @@ fn bad(name: &'static str, problem: impl Display) -> BadParameter {
 #[derive(Debug)]
 pub(super) struct SeriesQuery {
     pub(super) family: String,
-    pub(super) words: SeriesWords,
+    pub(super) words: SeriesFilter,
     pub(super) window: Window,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct SeriesQuery {
 pub(super) fn groups(query: &str) -> Result<GroupQuery, BadParameter> {
     let parameters = Parameters::of(query);
     Ok(GroupQuery {
-        words: parameters.words(GroupWords::parse)?,
+        words: parameters.words(GroupFilter::parse)?,
         sort: parameters.choice(
             "sort",
             &[
@@ -58,7 +58,7 @@ pub(super) fn series(query: &str) -> Result<SeriesQuery, BadParameter> {
     let family = parameters.get("family").ok_or_else(|| bad("family", "it must name a family"))?;
     Ok(SeriesQuery {
         family: family.to_owned(),
-        words: parameters.words(SeriesWords::parse)?,
+        words: parameters.words(SeriesFilter::parse)?,
         window: parameters.window(SERIES)?,
     })
 }

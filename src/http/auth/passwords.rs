@@ -46,7 +46,7 @@ pub(super) struct Passwords {
 
 /// What is known of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum CheckResult {
     /// There is such a user, and this is the password.
     Right,
     /// It is wrong.
@@ -55,9 +55,9 @@ pub(super) enum Verdict {
     Busy,
 }
 
-impl Verdict {
-    fn of(is_right: bool) -> Verdict {
-        if is_right { Verdict::Right } else { Verdict::Wrong }
+impl CheckResult {
+    fn of(is_right: bool) -> CheckResult {
+        if is_right { CheckResult::Right } else { CheckResult::Wrong }
     }
 }
 
@@ -121,17 +121,17 @@ impl Passwords {
     }
 
     /// Checks a login, or remembers what came of that.
-    pub(super) async fn check(&self, accounts: &Accounts, user: &str, password: Vec<u8>) -> Verdict {
+    pub(super) async fn check(&self, accounts: &Accounts, user: &str, password: Vec<u8>) -> CheckResult {
         let (hash, is_known) = accounts.hash_of(user, self.number(user));
         let login = self.digest(user, hash, &password);
         if let Some(is_right) = self.verdict(&login) {
-            return Verdict::of(is_right);
+            return CheckResult::of(is_right);
         }
-        let Some(_waiting) = self.wait(login) else { return Verdict::Busy };
+        let Some(_waiting) = self.wait(login) else { return CheckResult::Busy };
         let turn = self.turn.clone().lock_owned().await;
         // The one before may have been the same.
         if let Some(is_right) = self.verdict(&login) {
-            return Verdict::of(is_right);
+            return CheckResult::of(is_right);
         }
         let hash = hash.to_owned();
         let checked = web::block(move || {
@@ -140,9 +140,9 @@ impl Passwords {
             (is_right, turn)
         });
         // The pool only fails while the server goes down.
-        let Ok((is_right, _turn)) = checked.await else { return Verdict::Busy };
+        let Ok((is_right, _turn)) = checked.await else { return CheckResult::Busy };
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).add(login, is_right);
-        Verdict::of(is_right)
+        CheckResult::of(is_right)
     }
 
     /// A place among those that wait: the same login may wait many times, as after a start.
@@ -243,13 +243,16 @@ mod tests {
         for user in ["alice", "nobod"] {
             for _ in 0..2 {
                 let verdict = passwords.check(&accounts, user, b"wrong".to_vec()).await;
-                assert_eq!((verdict, passwords.remembered.lock().unwrap().right.len()), (Verdict::Wrong, 0));
+                assert_eq!(
+                    (verdict, passwords.remembered.lock().unwrap().right.len()),
+                    (CheckResult::Wrong, 0)
+                );
                 works.push(hashed());
             }
         }
         assert_eq!(works, [works[0]; 4]);
         assert_eq!(works[0], "alice".len() * 2 + bcrypt::hash("", 4).unwrap().len() + "wrong".len());
-        assert_eq!(passwords.check(&accounts, "alice", b"right".to_vec()).await, Verdict::Right);
+        assert_eq!(passwords.check(&accounts, "alice", b"right".to_vec()).await, CheckResult::Right);
         assert_eq!(hashed(), works[0]);
     }
 

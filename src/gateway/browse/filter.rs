@@ -61,7 +61,7 @@ fn words(query: &str) -> Result<Vec<&str>, TooManyWords> {
 
 /// What is looked for among groups. All words must match.
 #[derive(Debug, Default)]
-pub struct GroupWords(Vec<GroupWord>);
+pub struct GroupFilter(Vec<GroupWord>);
 
 #[derive(Debug)]
 enum GroupWord {
@@ -73,13 +73,13 @@ enum GroupWord {
     Any(Finder<'static>),
 }
 
-impl GroupWords {
+impl GroupFilter {
     /// The words of this query.
     ///
     /// # Errors
     ///
     /// Where there are too many.
-    pub fn parse(query: &str) -> Result<GroupWords, TooManyWords> {
+    pub fn parse(query: &str) -> Result<GroupFilter, TooManyWords> {
         let word = |word: &str| match (word.strip_prefix("family:"), word.split_once('=')) {
             (Some(text), _) => GroupWord::Family(finder(text)),
             (None, Some((name, start))) if !name.is_empty() => {
@@ -87,7 +87,7 @@ impl GroupWords {
             }
             _ => GroupWord::Any(finder(word)),
         };
-        Ok(GroupWords(words(query)?.into_iter().map(word).collect()))
+        Ok(GroupFilter(words(query)?.into_iter().map(word).collect()))
     }
 
     /// Matches groups against the words.
@@ -156,7 +156,7 @@ impl GroupWord {
 /// What is looked for among the series of a family. All words must be in the labels of a series, written
 /// `name="value"` or `name=value`.
 #[derive(Debug, Default)]
-pub struct SeriesWords(Vec<SeriesWord>);
+pub struct SeriesFilter(Vec<SeriesWord>);
 
 #[derive(Debug)]
 struct SeriesWord {
@@ -192,14 +192,14 @@ impl SeriesWord {
     }
 }
 
-impl SeriesWords {
+impl SeriesFilter {
     /// The words of this query.
     ///
     /// # Errors
     ///
     /// Where there are too many.
-    pub fn parse(query: &str) -> Result<SeriesWords, TooManyWords> {
-        Ok(SeriesWords(words(query)?.into_iter().map(SeriesWord::of).collect()))
+    pub fn parse(query: &str) -> Result<SeriesFilter, TooManyWords> {
+        Ok(SeriesFilter(words(query)?.into_iter().map(SeriesWord::of).collect()))
     }
 
     /// Whether all series match.
@@ -389,13 +389,13 @@ mod tests {
             // Words match where they like, also the same place twice.
             ("disk disk dis", true),
         ] {
-            let words = GroupWords::parse(query).unwrap();
+            let words = GroupFilter::parse(query).unwrap();
             let mut matcher = words.matcher();
             for _ in 0..2 {
                 assert_eq!(matcher.matches(&labels, families.into_iter()), expected, "{query}");
             }
         }
-        assert!(!GroupWords::parse("family:").unwrap().matcher().matches(&labels, [].into_iter()));
+        assert!(!GroupFilter::parse("family:").unwrap().matcher().matches(&labels, [].into_iter()));
     }
 
     /// A piece of these blocks.
@@ -406,7 +406,7 @@ mod tests {
 
     fn rows(query: &str, group: &GroupLabels, piece: &Piece) -> Vec<usize> {
         let mut rows = Vec::new();
-        SeriesWords::parse(query).unwrap().matcher(group).rows(piece, |row| rows.push(row));
+        SeriesFilter::parse(query).unwrap().matcher(group).rows(piece, |row| rows.push(row));
         rows
     }
 
@@ -460,12 +460,12 @@ mod tests {
     #[test]
     fn there_are_not_too_many_words() {
         let most = "a ".repeat(MAX_WORDS);
-        let words = GroupWords::parse(&most).unwrap();
+        let words = GroupFilter::parse(&most).unwrap();
         assert!(words.matcher().matches(&group(&[("job", "a")]), [].into_iter()));
         assert!(!words.matcher().matches(&group(&[("job", "b")]), ["b"].into_iter()));
-        assert!(SeriesWords::parse(&most).is_ok());
-        assert_eq!(GroupWords::parse(&format!("{most}b")).err(), Some(TooManyWords));
-        assert_eq!(SeriesWords::parse(&format!("{most}b")).err(), Some(TooManyWords));
+        assert!(SeriesFilter::parse(&most).is_ok());
+        assert_eq!(GroupFilter::parse(&format!("{most}b")).err(), Some(TooManyWords));
+        assert_eq!(SeriesFilter::parse(&format!("{most}b")).err(), Some(TooManyWords));
     }
 
     /// Whether a series matches, by the letter of the rule.
