@@ -52,25 +52,37 @@ pub(crate) struct Browser {
     screen: Screen,
 }
 
+/// Starts chromedriver. Gives it with its port, unless it has ended.
+fn start_driver(program: &Path) -> Option<(Child, u16)> {
+    let mut driver = Command::new(program)
+        .arg("--port=0")
+        // The processes of Chromium crash with a library that shifts the clock.
+        .env_remove(programs::CLOCK_LIBRARY)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("start chromedriver");
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let port = lines.find_map(|line| {
+        let (_, port) = line.split_once("started successfully on port ")?;
+        port.trim_end_matches('.').parse::<u16>().ok()
+    });
+    if port.is_none() {
+        let _ = driver.kill();
+        let _ = driver.wait();
+    }
+    Some((driver, port?))
+}
+
 impl Browser {
     /// Starts a browser; `None`, with a reason printed, where there is none on this machine.
     pub(crate) fn start(screen: Screen) -> Option<Browser> {
         let program = programs::chromedriver()?;
-        let mut driver = Command::new(program)
-            .arg("--port=0")
-            // The processes of Chromium crash with a library that shifts the clock.
-            .env_remove(programs::CLOCK_LIBRARY)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("start chromedriver");
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = lines.find_map(|line| {
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse::<u16>().ok()
-        });
-        let address = SocketAddr::from(([127, 0, 0, 1], port.expect("the port of chromedriver")));
+        // It takes a port that is free in one family of addresses, and ends if another has it in the other.
+        let started = (0..10).find_map(|_| start_driver(&program));
+        let (driver, port) = started.expect("the port of chromedriver");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let mut browser = Browser { driver, address, session: String::new(), screen };
         browser.open_session();
         Some(browser)
