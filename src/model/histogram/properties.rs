@@ -29,8 +29,8 @@ impl Push {
         if bound == f64::INFINITY {
             return self.total.into();
         }
-        let within = self.buckets.iter().take_while(|bucket| bucket.bound <= bound);
-        within.last().map_or(RunningCount::ZERO, |bucket| bucket.count.into())
+        let within = self.buckets.partition_point(|bucket| bucket.bound <= bound);
+        within.checked_sub(1).map_or(RunningCount::ZERO, |last| self.buckets[last].count.into())
     }
 }
 
