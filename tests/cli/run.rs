@@ -147,9 +147,23 @@ fn what_takes_too_long_is_ended_with_all_that_it_started() {
 const LISTENER: &str = "trap 'echo TERM; exit 3' TERM; trap 'echo USR1' USR1; trap 'echo INT; exit 4' INT; echo ready; \
                         while :; do sleep 0.1; done";
 
+/// The gateway's program, told by GNU's `env` not to ignore what whoever runs the tests ignores: a shell ignores SIGINT in
+/// what it runs in the background, and what is ignored stays so.
+fn with_default_signals() -> Command {
+    let signals = "--default-signal=HUP,INT,QUIT,TERM,USR1";
+    let is_known =
+        Command::new("env").args([signals, "true"]).output().is_ok_and(|tried| tried.status.success());
+    if !is_known {
+        return Command::new(binary());
+    }
+    let mut command = Command::new("env");
+    command.arg(signals).arg(binary());
+    command
+}
+
 /// Starts it, without `setsid` in between.
 fn listener(url: &str) -> (Child, BufReader<std::process::ChildStdout>) {
-    let mut child = Command::new(binary())
+    let mut child = with_default_signals()
         .args(["run", "--job", "j", "--url", url, "--", "sh", "-c", LISTENER])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
