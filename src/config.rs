@@ -1,6 +1,6 @@
 //! The settings of the gateway as plain sections, handed down to the parts that need them.
 //!
-//! [`settings`] declares each of them once. The other modules read them from the command line, a TOML file and the
+//! `settings` declares each of them once. The other modules read them from the command line, a TOML file and the
 //! environment. Nothing here knows what the rest of the gateway does with them.
 
 use std::collections::BTreeMap;
