@@ -14,7 +14,6 @@ use crate::store::definition::Definition;
 use crate::store::group::{Group, GroupLabels};
 use crate::store::order::{Entry, Extent};
 use crate::store::piece::{PIECE_ROWS, Piece};
-use crate::store::pieces::Pieces;
 
 /// All families of all groups, and the groups' own times.
 #[derive(Debug, Default)]
@@ -33,7 +32,8 @@ pub struct SnapshotFamily {
     pub kind: Kind,
     help: SharedText,
     unit: SharedText,
-    members: Slots<Pieces>,
+    /// In a row, not in chunks: a scrape looks up every series.
+    members: Slots<SmallVec<[Arc<Piece>; 1]>>,
 }
 
 /// A text that groups may tell differently: the one of the smallest group key, so that it is the same in
@@ -200,7 +200,7 @@ impl Snapshot {
                 });
                 let all = &mut families[at];
                 let extent = Extent { epoch: family.epoch, len: family.series_count() };
-                all.members.set(family.slot, extent, family.pieces().clone());
+                all.members.set(family.slot, extent, family.pieces().iter().cloned().collect());
                 all.help.add(&group.labels.key, family.metadata.help.as_ref());
                 all.unit.add(&group.labels.key, family.metadata.unit.as_ref());
             }
