@@ -198,8 +198,7 @@ impl Work {
     fn process(&mut self, jobs: Vec<Job>) {
         // Before the batch, so that a failure of it costs no key.
         self.store.keys().trim(self.clock.now());
-        let mut tries = 0..MAX_TRIES;
-        while tries.next().is_some() {
+        for _ in 0..MAX_TRIES {
             let mut draft = self.store.draft();
             let answers: Vec<Answer> = jobs
                 .iter()

@@ -64,11 +64,6 @@ impl Kept {
         }
         store.restored();
     }
-
-    /// The types of the metric names.
-    pub fn names(&self) -> &BTreeMap<Arc<str>, Kind> {
-        &self.names
-    }
 }
 
 #[derive(Debug, Default)]

@@ -98,6 +98,7 @@ impl Redb {
         usage: Usage,
         steps: &Arc<Steps>,
     ) -> Result<Redb, OpenError> {
+        steps.phase("writing the persistence file", 0);
         let (mut layout, mut batch) = (Layout::default(), Batch::default());
         layout.state(state, &mut batch);
         let file = StoreFile::create(disk, &batch, over, latest, usage, steps)?;

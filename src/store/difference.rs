@@ -120,14 +120,15 @@ impl Store {
         state.first_key = structure.first_key;
         // Values go on changing. What has its key by now is seen below; what comes later is seen or not, and if it is,
         // its key waits with its group.
-        let mut all: Vec<u64> = self.keys.from(0).iter().map(|record| record.number).collect();
+        state.keys = self.keys.from(0);
         self.groups.take_all(|changed| {
             state.groups.push(changed.version.clone());
             difference.add_changed(changed, &mut numbers);
         });
-        all.extend(&numbers);
-        state.keys = self.keys.records(all);
         difference.keys = self.keys.records(numbers);
+        let last = state.keys.last().map(|record| record.number);
+        let later = difference.keys.iter().filter(|record| last.is_none_or(|last| record.number > last));
+        state.keys.extend(later);
         (state, difference)
     }
 

@@ -91,9 +91,14 @@ impl Layout {
                 batch.family_gone(epoch, family.number);
             }
         }
+        // All of them follow where they lie together, or have done so until now.
+        let has_own_values = !is_small && !was_small;
         for (family, earlier) in changed_families(before, after) {
             let Some(earlier) = earlier else {
                 whole_names(epoch, family, batch);
+                if has_own_values {
+                    all_values(epoch, family, batch);
+                }
                 continue;
             };
             let count = family.pieces().len();
@@ -103,30 +108,23 @@ impl Layout {
             if family.metadata != earlier.metadata {
                 batch.family(epoch, family);
             }
+            if has_own_values {
+                // The first row holds the push time of the family.
+                batch.values(epoch, family, 0);
+            }
             for number in family.pieces().differing(earlier.pieces()) {
                 let Some(piece) = family.pieces().get(number) else { continue };
                 if earlier.pieces().get(number).is_none_or(|earlier| !has_labels_of(piece, earlier)) {
                     batch.labels(epoch, family.number, number as u32, piece);
                 }
+                if has_own_values && number > 0 {
+                    batch.values(epoch, family, number as u32);
+                }
             }
         }
         batch.times(epoch, after.times, is_small.then(|| after.families()));
-        if is_small {
-            return;
-        }
-        if was_small {
+        if was_small && !is_small {
             after.families().iter().for_each(|family| all_values(epoch, family, batch));
-            return;
-        }
-        for (family, earlier) in changed_families(before, after) {
-            let Some(earlier) = earlier else {
-                all_values(epoch, family, batch);
-                continue;
-            };
-            // The first row holds the push time of the family.
-            let differing = family.pieces().differing(earlier.pieces());
-            let others = differing.filter(|number| *number > 0);
-            std::iter::once(0).chain(others).for_each(|number| batch.values(epoch, family, number as u32));
         }
     }
 

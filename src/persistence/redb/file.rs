@@ -135,7 +135,6 @@ impl StoreFile {
         steps: &Arc<Steps>,
     ) -> Result<StoreFile, OpenError> {
         let watch = Watch::new(steps.clone());
-        steps.phase("writing the persistence file", 0);
         let history = History { latest, shown_until: latest, lead: usage.lead, is_closed: false };
         let database = new_file(&*disk, usage, &watch, batch, over, history)?;
         Ok(StoreFile { disk, usage, watch, database: Some(database), history })
