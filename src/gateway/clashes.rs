@@ -59,14 +59,13 @@ impl<'a> Clashes<'a> {
     /// like them.
     fn fold(&mut self, sources: &[Source<'a>], created: &[Source<'a>]) -> bool {
         let ([Source::Pushed(family)], [Source::Pushed(created)]) = (sources, created) else { return false };
-        let rows = created.pieces().flat_map(|(piece, rows)| (0..rows).map(move |row| (piece, row)));
+        let rows = created.pieces().flat_map(|piece| (0..piece.len()).map(move |row| (piece, row)));
         let time = |(piece, row): (&'a Piece, usize)| match piece.value(row) {
             RowValue::Number(seconds) if can_be_start(seconds) => Some((piece.block(row), seconds)),
             _ => None,
         };
         let Some(times) = rows.map(time).collect::<Option<Created<'a>>>() else { return false };
-        let blocks = family.pieces().flat_map(|(piece, rows)| (0..rows).map(move |row| piece.block(row)));
-        let known = blocks.filter(|block| times.contains_key(block)).count();
+        let known = family.blocks().filter(|block| times.contains_key(block)).count();
         if known < times.len() {
             return false;
         }
@@ -97,14 +96,10 @@ fn has_values_of(kind: Kind, source: &Source<'_>) -> bool {
     if matches!(kind, Kind::Gauge | Kind::Untyped) {
         return true;
     }
-    family.pieces().all(|(piece, len)| match piece.rows() {
-        Rows::Numbers(rows) => {
-            rows.iter().take(len).all(|row| openmetrics::can_be_number(kind, row.value.value()))
-        }
-        Rows::Summaries(rows) => rows.iter().take(len).all(|row| openmetrics::can_be_summary(&row.value)),
-        Rows::Histograms(rows) => {
-            rows.iter().take(len).all(|row| openmetrics::can_be_histogram(kind, &row.value))
-        }
+    family.pieces().all(|piece| match piece.rows() {
+        Rows::Numbers(rows) => rows.iter().all(|row| openmetrics::can_be_number(kind, row.value.value())),
+        Rows::Summaries(rows) => rows.iter().all(|row| openmetrics::can_be_summary(&row.value)),
+        Rows::Histograms(rows) => rows.iter().all(|row| openmetrics::can_be_histogram(kind, &row.value)),
     })
 }
 

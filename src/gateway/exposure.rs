@@ -112,7 +112,7 @@ fn parts(sources: &[Source<'_>]) -> &'static [Part] {
         _ => None,
     });
     let mut rows = pushed.flat_map(|family| {
-        family.pieces().flat_map(|(piece, rows)| (0..rows).map(move |row| is_native(piece, row)))
+        family.pieces().flat_map(|piece| (0..piece.len()).map(move |row| is_native(piece, row)))
     });
     match rows.next() {
         Some(first) if rows.any(|other| other != first) => &[Part::Native, Part::Classic],
@@ -215,8 +215,8 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
     /// memory.
     fn measure_rows(&mut self, family: &SnapshotFamily) -> Result<(), ReceiverGone> {
         let is_newborn = self.is_newborn(family);
-        for (piece, rows) in family.pieces() {
-            for row in 0..rows {
+        for piece in family.pieces() {
+            for row in 0..piece.len() {
                 let block = piece.block(row);
                 if !self.is_hidden(family, piece, block) {
                     self.row(piece, row, block, &is_newborn, None)?;
@@ -232,8 +232,7 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
         if !piece.has_quoted_names() || self.escaping == Escaping::AllowUtf8 {
             return false;
         }
-        let blocks = || family.pieces().flat_map(|(piece, rows)| (0..rows).map(move |row| piece.block(row)));
-        let doubles = self.doubles.get_or_insert_with(|| Doubles::among(blocks, self.escaping));
+        let doubles = self.doubles.get_or_insert_with(|| Doubles::among(|| family.blocks(), self.escaping));
         doubles.hide(block)
     }
 

@@ -411,11 +411,7 @@ impl<'a> Applying<'a, '_> {
     /// Must come before a group of this shape gets a family, while no guard is held.
     fn expect_shape(&self, name: &str, shape: &Shape, structure: &mut Structure) {
         structure.definitions.expect_shape(name, shape, |key, each| {
-            self.space.read(key, |group| {
-                if let Some(family) = group.family(name) {
-                    family.blocks_from(0).for_each(each);
-                }
-            });
+            self.space.read(key, |group| group.blocks_of(name).for_each(each));
         });
     }
 

@@ -153,10 +153,8 @@ fn lease_again(
 ) {
     let name = family.definition.name();
     structure.definitions.expect_shape(name, &group.labels.shape, |key, each| {
-        if let Some(group) = under(key)
-            && let Some(family) = group.family(name)
-        {
-            family.blocks_from(0).for_each(each);
+        if let Some(group) = under(key) {
+            group.blocks_of(name).for_each(each);
         }
     });
     group.lease_family_again(family, &mut structure.definitions);

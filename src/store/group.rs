@@ -198,6 +198,11 @@ impl Group {
         self.families.binary_search_by(|family| (**family.definition.name()).cmp(name))
     }
 
+    /// The label blocks of the series of a family; none where there is no such family.
+    pub fn blocks_of(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.family(name).into_iter().flat_map(|family| family.blocks_from(0))
+    }
+
     /// The family of this name.
     pub fn family(&self, name: &str) -> Option<&Family> {
         self.position(name).ok().map(|at| &*self.families[at])

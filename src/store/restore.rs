@@ -43,11 +43,7 @@ impl Store {
         families.sort_by(|a, b| a.name.cmp(&b.name));
         for family in families {
             structure.definitions.expect_shape(&family.name, &group.labels.shape, |key, each| {
-                self.groups.read(key, |group| {
-                    if let Some(family) = group.family(&family.name) {
-                        family.blocks_from(0).for_each(each);
-                    }
-                });
+                self.groups.read(key, |group| group.blocks_of(&family.name).for_each(each));
             });
             let lease = structure.definitions.lease(&family.name, family.kind, group.labels.holder());
             let mut restored = Family::new(lease, structure.epoch(), family.number);

@@ -159,10 +159,14 @@ impl SnapshotFamily {
         Some((piece, position % PIECE_ROWS))
     }
 
-    /// All series, in no order of theirs: as pieces, with how many rows they have.
-    pub fn pieces(&self) -> impl Iterator<Item = (&Piece, usize)> {
-        let families = self.members.items.iter().flatten();
-        families.flat_map(|pieces| pieces.iter().map(|piece| (&**piece, piece.len())))
+    /// The pieces of all groups, with all series in no order of theirs.
+    pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.members.items.iter().flatten().flatten().map(|piece| &**piece)
+    }
+
+    /// The label blocks of all series, in no order.
+    pub fn blocks(&self) -> impl Iterator<Item = &str> {
+        self.pieces().flat_map(|piece| (0..piece.len()).map(|row| piece.block(row)))
     }
 
     /// The label block of a series.
