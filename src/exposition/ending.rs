@@ -4,10 +4,10 @@
 pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// What is wrong with a body that ends within a line, in the words of the stock gateway.
-pub const UNFINISHED: &str = "unexpected end of input stream";
+pub(super) const UNFINISHED: &str = "unexpected end of input stream";
 
 /// The last line, if it has no line feed.
-pub fn unfinished_line(body: &[u8]) -> Option<&[u8]> {
+pub(super) fn unfinished_line(body: &[u8]) -> Option<&[u8]> {
     let start = memchr::memrchr(b'\n', body).map_or(0, |at| at + 1);
     let line = &body[start..];
     let line = if start == 0 { without_mark(line) } else { line };

@@ -257,7 +257,7 @@ impl<'a> Body<'a> {
             + self.starts.size()
     }
 
-    /// How many bytes the names and values of the labels of all series have.
+    /// How many bytes the names and values of the labels of all series and exemplars have.
     pub fn label_bytes(&self) -> usize {
         self.labels.iter().map(|label| label.name.len() + label.escaped_value.len()).sum()
     }

@@ -130,7 +130,7 @@ impl Histogram {
         let part = std::iter::once(&mut self.first).chain(&mut self.others).find(|p| p.layout.fits(buckets));
         match part {
             Some(part) => {
-                part.counts.add(buckets);
+                part.counts.add(buckets.iter().map(|bucket| bucket.count.into()));
                 part.total.add(total);
             }
             None => {
@@ -146,9 +146,7 @@ impl Histogram {
             self.join_native(other.native.clone(), other.count().as_f64() == 0.0);
         }
         self.sum.merge(other.sum);
-        let is_new = |part: &&Part| self.parts().all(|own| own.layout.bounds() != part.layout.bounds());
-        let new: usize = other.parts().filter(is_new).map(Part::len).sum();
-        if !other.has_one_layout() && self.bucket_count() + new > MAX_BUCKETS {
+        if !other.has_one_layout() && self.bucket_count() + self.missing_buckets(other) > MAX_BUCKETS {
             // As one layout, or a bound of a later part could come without the counts of an earlier one.
             let mut other = other.clone();
             other.collapse();
@@ -164,6 +162,12 @@ impl Histogram {
             Some(own) => own.add(part),
             None => self.push_part(part.clone()),
         }
+    }
+
+    /// How many buckets another histogram has in layouts that this one has not.
+    fn missing_buckets(&self, other: &Histogram) -> usize {
+        let is_new = |part: &&Part| self.parts().all(|own| own.layout.bounds() != part.layout.bounds());
+        other.parts().filter(is_new).map(Part::len).sum()
     }
 
     /// How many buckets all layouts have.

@@ -33,6 +33,17 @@ pub enum Form {
     Histogram,
 }
 
+impl Form {
+    /// The label that the text formats give to the samples of a composite series.
+    pub fn special_label(self) -> Option<&'static str> {
+        match self {
+            Form::Number => None,
+            Form::Summary => Some("quantile"),
+            Form::Histogram => Some("le"),
+        }
+    }
+}
+
 impl Kind {
     /// Every kind, in the order of their numbers: first those of the protobuf enum `MetricType`
     /// (client_model `metrics.proto`), in its order.

@@ -145,9 +145,9 @@ pub struct StoreLimits {
 /// A push would have brought the store over a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the push adds {}, but {most} {} (limits.{}): what is there can still be pushed; delete groups that are \
+    "the push adds {}, but {most} {} ({}): what is there can still be pushed; delete groups that are \
      not needed, or raise the limit",
-    self.what(), self.scope(), .limit.name()
+    self.what(), self.scope(), .limit.setting()
 )]
 pub struct StoreFull {
     /// The limit.

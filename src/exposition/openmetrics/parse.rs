@@ -41,7 +41,8 @@ pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<
 ///
 /// # Errors
 ///
-/// As [`parse`], and what there is too much of.
+/// As [`parse`], what there is too much of, and a last line without a line feed where
+/// [`Reading::require_final_newline`] asks for one.
 pub(in crate::exposition) fn read<'a>(
     input: &'a [u8],
     reading: &Reading,
@@ -312,9 +313,8 @@ impl<'a> Parser<'a> {
     /// samples of a series apart.
     fn labels(&mut self, line: &mut Cursor<'a>, (family, sample): (usize, Sample)) -> Result<Member, Fault> {
         let kind = self.assembly.kind(family);
-        let special = match (kind.form(), sample) {
-            (Form::Histogram, Sample::Value(Role::Plain)) => "le",
-            (Form::Summary, Sample::Value(Role::Plain)) => "quantile",
+        let special = match sample {
+            Sample::Value(Role::Plain) => kind.form().special_label().unwrap_or(""),
             _ => "",
         };
         let (start, mark) = (line.at, self.assembly.body.label_mark());

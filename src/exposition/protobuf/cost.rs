@@ -1,6 +1,7 @@
 //! How much memory parsing protobuf takes.
 
 use super::natives::native_values;
+use super::wire::delimited;
 use crate::exposition::cost::{Cost, sum};
 use crate::model::limits::PushLimits;
 
@@ -42,10 +43,10 @@ fn count_messages(mut body: &[u8]) -> usize {
     let mut messages = 0;
     while !body.is_empty() {
         messages += 1;
-        let end = body.iter().position(|byte| *byte < 0x80).unwrap_or(body.len() - 1);
-        let (prefix, rest) = body.split_at(end + 1);
-        let length = prefix.iter().rev().fold(0_u64, |length, byte| length << 7 | u64::from(byte & 0x7f));
-        body = usize::try_from(length).ok().and_then(|length| rest.get(length..)).unwrap_or_default();
+        // The parser ends there too.
+        if delimited(&mut body).is_err() {
+            break;
+        }
     }
     messages
 }

@@ -37,7 +37,8 @@ pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<
 ///
 /// # Errors
 ///
-/// As [`parse`], and what there is too much of.
+/// As [`parse`], what there is too much of, and a last line without a line feed where
+/// [`Reading::require_final_newline`] asks for one.
 pub(in crate::exposition) fn read<'a>(
     input: &'a [u8],
     reading: &Reading,
@@ -272,11 +273,7 @@ impl<'a> Parser<'a> {
     ) -> Result<(), Fault> {
         let mark = self.assembly.body.label_mark();
         let form = self.assembly.kind(target.family).form();
-        let special = match form {
-            Form::Histogram => "le",
-            Form::Summary => "quantile",
-            Form::Number => "",
-        };
+        let special = form.special_label().unwrap_or("");
         let mut member = Member::None;
         self.label_names.begin();
         loop {

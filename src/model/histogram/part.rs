@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::layout::{Bucket, Layout};
-use crate::model::count::{Count, RunningCount};
+use crate::model::count::RunningCount;
 use crate::model::sum::Sum;
 
 /// Cumulative counts of one layout: integers while they can be.
@@ -35,12 +35,12 @@ impl Counts {
         }
     }
 
-    /// Adds pushed buckets of the same layout.
-    pub(super) fn add(&mut self, buckets: &[Bucket]) {
+    /// Adds counts of the same layout.
+    pub(super) fn add(&mut self, more: impl Iterator<Item = RunningCount> + Clone) {
         if let Counts::Int(counts) = self {
-            let fits = counts.iter().zip(buckets).all(|(have, bucket)| match bucket.count {
-                Count::Int(n) => have.checked_add(n).is_some(),
-                Count::Float(_) => false,
+            let fits = counts.iter().zip(more.clone()).all(|(have, more)| match more {
+                RunningCount::Int(n) => have.checked_add(n).is_some(),
+                RunningCount::Float(_) => false,
             });
             if !fits {
                 *self = Counts::Float(counts.iter().map(|n| Sum::of_integer(*n)).collect());
@@ -48,36 +48,15 @@ impl Counts {
         }
         match self {
             Counts::Int(counts) => {
-                for (have, bucket) in counts.iter_mut().zip(buckets) {
-                    if let Count::Int(n) = bucket.count {
+                for (have, more) in counts.iter_mut().zip(more) {
+                    if let RunningCount::Int(n) = more {
                         *have += n;
                     }
                 }
             }
             Counts::Float(counts) => {
-                for (have, bucket) in counts.iter_mut().zip(buckets) {
-                    have.merge(RunningCount::from(bucket.count).to_sum());
-                }
+                counts.iter_mut().zip(more).for_each(|(have, more)| have.merge(more.to_sum()));
             }
-        }
-    }
-
-    /// Adds counts of the same layout.
-    fn merge(&mut self, other: &Counts) {
-        if let (Counts::Int(counts), Counts::Int(more)) = (&mut *self, other)
-            && counts.iter().zip(more).all(|(have, n)| have.checked_add(*n).is_some())
-        {
-            counts.iter_mut().zip(more).for_each(|(have, n)| *have += n);
-            return;
-        }
-        let counts = (0..self.len()).map(|at| self.get(at).plus(other.get(at)).to_sum());
-        *self = Counts::Float(counts.collect());
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Counts::Int(counts) => counts.len(),
-            Counts::Float(counts) => counts.len(),
         }
     }
 }
@@ -101,7 +80,7 @@ impl Part {
 
     /// Adds another part with the same layout.
     pub(super) fn add(&mut self, other: &Part) {
-        self.counts.merge(&other.counts);
+        self.counts.add((0..self.len()).map(|at| other.counts.get(at)));
         self.total = self.total.plus(other.total);
     }
 

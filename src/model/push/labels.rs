@@ -99,7 +99,7 @@ impl<'a> Template<'a> {
             text: Vec::with_capacity(forcing.text.len() + 64),
             values: Vec::with_capacity(labels.len()),
         };
-        let special = special_label(kind);
+        let special = kind.form().special_label();
         let (mut own, mut forced) = (order.into_iter().peekable(), 0);
         loop {
             let next_own = own.peek().map(|&at| labels[at].name);
@@ -185,14 +185,5 @@ impl LabelFault {
                 Cause::ExplicitLabel { metric, label: if is_le { "le" } else { "quantile" } }
             }
         }
-    }
-}
-
-/// The label that the text formats give to the samples of a composite series.
-fn special_label(kind: Kind) -> Option<&'static str> {
-    match kind.form() {
-        Form::Number => None,
-        Form::Summary => Some("quantile"),
-        Form::Histogram => Some("le"),
     }
 }
