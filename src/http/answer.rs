@@ -42,36 +42,23 @@ pub(super) fn concluded(code: StatusCode, result: Result<Outcome, Failure>) -> H
 
 /// The answer to a push that was not accepted; `hint` follows what is wrong.
 pub(super) fn unaccepted(error: &PushError, hint: &str) -> HttpResponse {
-    match error {
-        PushError::Failed(failed) => failure(failed),
-        unaccepted => self::error(status_of(unaccepted), format_args!("{unaccepted}{hint}")),
-    }
+    let code = match error {
+        PushError::Unreadable(_) | PushError::Refused { .. } => StatusCode::BAD_REQUEST,
+        PushError::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        PushError::Failed(failed) => return failure(failed),
+    };
+    self::error(code, format_args!("{error}{hint}"))
 }
 
 /// The answer to a request that was not applied.
 fn failure(failure: &Failure) -> HttpResponse {
-    match status_of_failure(failure) {
-        StatusCode::SERVICE_UNAVAILABLE => unavailable(failure),
-        code => error(code, failure),
-    }
-}
-
-/// Which status says what went wrong: the one table of that.
-fn status_of(error: &PushError) -> StatusCode {
-    match error {
-        PushError::Unreadable(_) | PushError::Refused { .. } => StatusCode::BAD_REQUEST,
-        PushError::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        PushError::Failed(failure) => status_of_failure(failure),
-    }
-}
-
-fn status_of_failure(failure: &Failure) -> StatusCode {
-    match failure {
+    let code = match failure {
         Failure::Rejected(Rejection::Refused(_)) => StatusCode::BAD_REQUEST,
         Failure::Rejected(Rejection::Full(_)) => StatusCode::TOO_MANY_REQUESTS,
         Failure::Rejected(Rejection::KeyReused) => StatusCode::UNPROCESSABLE_ENTITY,
-        Failure::NotKept | Failure::QueueFull | Failure::Closing => StatusCode::SERVICE_UNAVAILABLE,
-    }
+        Failure::NotKept | Failure::QueueFull | Failure::Closing => return unavailable(failure),
+    };
+    error(code, failure)
 }
 
 /// The answer to a request that is worth another try.

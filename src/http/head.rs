@@ -62,7 +62,7 @@ enum Place {
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     place: Place,
-    /// The method, name or value that is being read.
+    /// The method, name, value or version that is being read.
     word: Word,
     framing: Framing,
     expectation: Expectation,

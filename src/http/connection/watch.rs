@@ -29,27 +29,27 @@ pub(in crate::http) struct Watch {
     /// Whether something was to be read meanwhile.
     pub(super) has_read_waiting: Cell<bool>,
     /// Requests that are being answered.
-    pub(super) answering: Cell<u32>,
+    answering: Cell<u32>,
     /// Whether the body of the one that is being answered is being read.
-    pub(super) is_reading_body: Cell<bool>,
+    is_reading_body: Cell<bool>,
     /// Whether the client waits to be asked for that body.
     pub(super) asking: Asking,
     /// When the last of them was answered.
-    pub(super) answered_at: Cell<u64>,
+    answered_at: Cell<u64>,
     /// Whether the client has been told that the connection ends, and may be waiting for that.
-    pub(super) is_closing: Cell<bool>,
+    is_closing: Cell<bool>,
     /// Whether the connection ends with the answer, although more of the request may come.
-    pub(super) is_ending: Cell<bool>,
+    is_ending: Cell<bool>,
     /// Whether the client has closed the connection, or its side of it, as far as that was seen.
     pub(super) is_closed: Cell<bool>,
     /// Who waits for an answer that need not be made for nobody.
     pub(super) asker: RefCell<Option<Asker>>,
     pub(super) close_reason: Cell<Option<CloseReason>>,
     pub(super) is_told: Cell<bool>,
-    pub(super) waker: RefCell<Option<Waker>>,
+    waker: RefCell<Option<Waker>>,
     pub(super) heads: RefCell<Heads>,
     /// The other end.
-    pub(super) client: Client,
+    client: Client,
     pub(super) monitor: Rc<ConnectionMonitor>,
 }
 
