@@ -5,31 +5,18 @@
 
 #![allow(clippy::expect_used, missing_docs, reason = "a benchmark that can't run should stop")]
 
+mod inputs;
+
 use std::path::{Path, PathBuf};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tallygate::config::Config;
-use tallygate::gateway::{BodyFormat, Gateway, Method, PushRequest};
-use tallygate::model::grouping::{Grouping, GroupingLabel};
+use tallygate::gateway::Gateway;
 
-/// Five counters and a histogram.
-const BODY: &str = "# TYPE a_total counter\na_total 1\n# TYPE b_total counter\nb_total 2\n\
-    # TYPE c_total counter\nc_total 3\n# TYPE d_total counter\nd_total 4\n# TYPE e_total counter\ne_total 5\n\
-    # TYPE f histogram\nf_bucket{le=\"0.1\"} 1\nf_bucket{le=\"1\"} 2\nf_bucket{le=\"+Inf\"} 3\nf_sum 2\nf_count 3\n";
+use inputs::{grouping, small_body, text_push};
 
 /// As many clients as push at the same time.
 const CLIENTS: usize = 64;
-
-fn groupings(count: usize) -> Vec<Grouping<'static>> {
-    let label = |name: &'static str, value: String| GroupingLabel { name: name.into(), value: value.into() };
-    let grouping =
-        |at: usize| Grouping::new(vec![label("job", "batch".into()), label("instance", at.to_string())]);
-    (0..count).map(grouping).collect()
-}
-
-fn request<'a>(grouping: &'a Grouping<'a>, body: &'a str) -> PushRequest<'a> {
-    PushRequest::new(Method::Post, grouping, BodyFormat::Text, body.as_bytes())
-}
 
 /// A gateway with an empty file in this folder, and the file.
 fn gateway(folder: &Path) -> (Gateway, PathBuf) {
@@ -42,14 +29,15 @@ fn gateway(folder: &Path) -> (Gateway, PathBuf) {
 }
 
 fn commits(c: &mut Criterion) {
+    let body = small_body(false);
     let folders = [("disk", std::env::temp_dir()), ("memory", PathBuf::from("/dev/shm"))];
     for (name, folder) in folders.iter().filter(|(_, folder)| folder.is_dir()) {
         let mut group = c.benchmark_group(format!("durable push, {name}"));
         for groups in [1, CLIENTS, 10_000] {
             let (gateway, file) = gateway(folder);
-            let groupings = groupings(groups);
+            let groupings: Vec<_> = (0..groups).map(grouping).collect();
             for grouping in &groupings {
-                gateway.push(&request(grouping, BODY)).expect("the body is valid");
+                gateway.push(&text_push(grouping, &body)).expect("the body is valid");
             }
             let mut at = 0;
             let mut next = || {
@@ -58,13 +46,13 @@ fn commits(c: &mut Criterion) {
             };
             group.throughput(Throughput::Elements(1));
             group.bench_function(format!("alone, {groups} groups"), |b| {
-                b.iter(|| gateway.push_blocking(&request(next(), BODY)));
+                b.iter(|| gateway.push_blocking(&text_push(next(), &body)));
             });
             group.throughput(Throughput::Elements(CLIENTS as u64));
             group.bench_function(format!("{CLIENTS} at a time, {groups} groups"), |b| {
                 b.iter(|| {
                     let pending: Vec<_> =
-                        (0..CLIENTS).map(|_| gateway.push(&request(next(), BODY))).collect();
+                        (0..CLIENTS).map(|_| gateway.push(&text_push(next(), &body))).collect();
                     pending.into_iter().for_each(|one| {
                         gateway.done_blocking(one.expect("the body is valid")).expect("the disk works");
                     });
@@ -80,18 +68,18 @@ fn commits(c: &mut Criterion) {
 /// A push of ten series into a family of many.
 fn large_family(c: &mut Criterion) {
     let (gateway, file) = gateway(&std::env::temp_dir());
-    let grouping = &groupings(1)[0];
+    let grouping = grouping(0);
     let mut body = String::from("# TYPE series_total counter\n");
     for series in 0..100_000 {
         body.push_str(&format!("series_total{{path=\"/api/v1/items/{series}\"}} 1\n"));
     }
-    gateway.push_blocking(&request(grouping, &body)).expect("the body is valid");
+    gateway.push_blocking(&text_push(&grouping, &body)).expect("the body is valid");
     let mut body = String::from("# TYPE series_total counter\n");
     for series in 0..10 {
         body.push_str(&format!("series_total{{path=\"/api/v1/items/{}\"}} 1\n", series * 9973));
     }
     c.bench_function("durable push, disk/10 series into a family of 100000", |b| {
-        b.iter(|| gateway.push_blocking(&request(grouping, &body)));
+        b.iter(|| gateway.push_blocking(&text_push(&grouping, &body)));
     });
     gateway.close();
     let _ = std::fs::remove_file(file);

@@ -32,10 +32,10 @@ use tallygate::config::Config;
 use tallygate::exposition::negotiation::{Format, Offers};
 use tallygate::exposition::text::Names;
 use tallygate::exposition::{openmetrics, protobuf, text};
-use tallygate::gateway::{BodyFormat, Gateway, Method, PushRequest};
+use tallygate::gateway::{BodyFormat, Gateway};
 use tallygate::model::push::Push;
 
-use inputs::{BOUNDS, FORMATS, gateway, grouping, large_body, small_body};
+use inputs::{BOUNDS, FORMATS, empty_gateway, gateway, grouping, large_body, small_body, text_push};
 use protobuf_fields::{family, integer, message, metric, number};
 
 /// By how much a count may grow.
@@ -74,8 +74,8 @@ const PARTS: &[Part] = &[
     part("prepare small", 100, 1, |_| prepare(small_body(false))),
     part("prepare large", 4, 1, |_| prepare(large_body(false, false))),
     // Parsed, prepared and merged.
-    part("push small", 100, 1, |_| push_again(memory(), small_body(false))),
-    part("push large", 4, 1, |_| push_again(memory(), large_body(false, false))),
+    part("push small", 100, 1, |_| push_again(empty_gateway(), small_body(false))),
+    part("push large", 4, 1, |_| push_again(empty_gateway(), large_body(false, false))),
     part("push small, new group", 500, 1, |_| push_new_groups(small_body(false))),
     // With the difference to what was published, and its commit.
     part("push small, durable", 200, 5, |folder| push_again(durable(folder), small_body(false))),
@@ -111,10 +111,6 @@ fn prepare(body: String) -> Calls {
     Box::new(move || drop(Push::prepare(black_box(&parsed), &grouping, true).expect("valid")))
 }
 
-fn memory() -> Gateway {
-    Gateway::new(&Config::default()).expect("the metrics of the gateway are constants")
-}
-
 fn durable(folder: &Path) -> Gateway {
     let mut config = Config::default();
     config.persistence.file = folder.join("metrics.db").to_string_lossy().into_owned();
@@ -124,10 +120,7 @@ fn durable(folder: &Path) -> Gateway {
 fn push_again(gateway: Gateway, body: String) -> Calls {
     let grouping = grouping(0);
     let push = move || {
-        let body = black_box(body.as_bytes());
-        gateway
-            .push_blocking(&PushRequest::new(Method::Post, &grouping, BodyFormat::Text, body))
-            .expect("valid");
+        gateway.push_blocking(&text_push(&grouping, black_box(&body))).expect("valid");
     };
     // The group and its series are there.
     push();
@@ -135,14 +128,11 @@ fn push_again(gateway: Gateway, body: String) -> Calls {
 }
 
 fn push_new_groups(body: String) -> Calls {
-    let gateway = memory();
+    let gateway = empty_gateway();
     let mut instance = 0;
     Box::new(move || {
         let grouping = grouping(instance);
-        let body = black_box(body.as_bytes());
-        gateway
-            .push_blocking(&PushRequest::new(Method::Post, &grouping, BodyFormat::Text, body))
-            .expect("valid");
+        gateway.push_blocking(&text_push(&grouping, black_box(&body))).expect("valid");
         instance += 1;
     })
 }

@@ -11,37 +11,13 @@ use std::hint::black_box;
 
 use bumpalo::Bump;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tallygate::config::Config;
 use tallygate::exposition::text::{Names, parse};
-use tallygate::gateway::{BodyFormat, Gateway, Method, PushRequest};
 use tallygate::model::push::Push;
 
-use inputs::{grouping, small_body};
-
-/// Ten counters and ten gauges with three labels, 500 series each.
-fn large_body() -> String {
-    let mut body = String::new();
-    for family in 0..20 {
-        let kind = if family % 2 == 0 { "counter" } else { "gauge" };
-        body.push_str(&format!("# HELP app_metric_{family} A metric of the batch worker.\n"));
-        body.push_str(&format!("# TYPE app_metric_{family} {kind}\n"));
-        for series in 0..500 {
-            let value = f64::from(series * 31 + family * 997) / 8.0;
-            body.push_str(&format!(
-                "app_metric_{family}{{path=\"/api/v1/items/{series}\",method=\"GET\",code=\"20{}\"}} {value}\n",
-                series % 5
-            ));
-        }
-    }
-    body
-}
-
-fn gateway() -> Gateway {
-    Gateway::new(&Config::default()).expect("the metrics of the gateway are constants")
-}
+use inputs::{empty_gateway, grouping, large_body, small_body, text_push};
 
 fn stages(c: &mut Criterion) {
-    for (name, body) in [("small", small_body(false)), ("large", large_body())] {
+    for (name, body) in [("small", small_body(false)), ("large", large_body(false, false))] {
         let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function("parse", |b| {
@@ -51,27 +27,18 @@ fn stages(c: &mut Criterion) {
         let parsed = parse(body.as_bytes(), Names::Legacy, &arena).expect("the body is valid");
         let grouping = grouping(0);
         group.bench_function("prepare", |b| b.iter(|| Push::prepare(black_box(&parsed), &grouping, true)));
-        let gateway = gateway();
-        let push = || {
-            gateway.push_blocking(&PushRequest::new(
-                Method::Post,
-                &grouping,
-                BodyFormat::Text,
-                black_box(body.as_bytes()),
-            ))
-        };
+        let gateway = empty_gateway();
+        let push = || gateway.push_blocking(&text_push(&grouping, black_box(&body)));
         group.bench_function("parse, prepare and merge", |b| b.iter(push));
         group.finish();
     }
 }
 
 fn many_groups(c: &mut Criterion) {
-    let gateway = gateway();
+    let gateway = empty_gateway();
     let body = small_body(false);
     let groups: Vec<_> = (0..10_000).map(grouping).collect();
-    let push = |grouping| {
-        gateway.push_blocking(&PushRequest::new(Method::Post, grouping, BodyFormat::Text, body.as_bytes()))
-    };
+    let push = |grouping| gateway.push_blocking(&text_push(grouping, &body));
     for grouping in &groups {
         push(grouping).expect("the body is valid");
     }

@@ -80,9 +80,19 @@ pub(crate) fn grouping(instance: usize) -> Grouping<'static> {
     Grouping::new(vec![label("job", "batch".into()), label("instance", instance.to_string())])
 }
 
+/// A push in the text format that adds.
+pub(crate) fn text_push<'a>(grouping: &'a Grouping<'a>, body: &'a str) -> PushRequest<'a> {
+    PushRequest::new(Method::Post, grouping, BodyFormat::Text, body.as_bytes())
+}
+
+/// A gateway without a file and without groups.
+pub(crate) fn empty_gateway() -> Gateway {
+    Gateway::new(&Config::default()).expect("the metrics of the gateway are constants")
+}
+
 /// A gateway without a file that has so many groups of these series.
 pub(crate) fn gateway(groups: usize, format: BodyFormat, body: &str) -> Gateway {
-    let gateway = Gateway::new(&Config::default()).expect("the metrics of the gateway are constants");
+    let gateway = empty_gateway();
     for instance in 0..groups {
         let grouping = grouping(instance);
         let push = PushRequest::new(Method::Post, &grouping, format, body.as_bytes());
