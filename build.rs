@@ -32,7 +32,7 @@ fn main() {
     }
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
     println!("cargo::rerun-if-changed=build.rs");
-    // Only what is to be given away has to name its commit; while somebody works, a commit builds nothing anew.
+    // An optimised program always names its commit. While somebody works, a commit builds nothing anew.
     if env::var("PROFILE").is_ok_and(|profile| profile == "release") && is_own {
         for path in ["HEAD", "logs/HEAD"] {
             if let Some(path) =
