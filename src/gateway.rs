@@ -1,7 +1,7 @@
-//! Push in, answer out.
+//! Applies pushes and answers scrapes.
 //!
-//! Owns what a request means: which rules apply to a push, when it counts, what is told and logged
-//! of it. Only the gateway changes the store. Knows neither HTTP nor how formats look.
+//! Owns what a request means: which rules apply to a push, when it counts, and what is logged about it. Only the
+//! gateway changes the store. It knows neither HTTP nor the syntax of the formats.
 
 pub mod browse;
 mod clashes;
@@ -62,22 +62,22 @@ pub struct Gateway {
     limits: PushLimits,
     exposition: scrape::Exposition,
     prepared: scrape::Prepared,
-    /// Lists of groups that take memory for most of them.
+    /// Lets only one large list of groups be made at a time, because it takes memory for most groups.
     deep_lists: browse::OneByOne,
     durability: Durability,
     health: Arc<Health>,
-    /// Where there are jobs.
+    /// Unset if there are no jobs.
     worker: OnceLock<Worker>,
 }
 
 /// When changes go to disk.
 #[derive(Debug)]
 enum Durability {
-    /// Never.
+    /// Never: the store is in memory only.
     Memory,
-    /// Before they are seen and answered.
+    /// Before they are visible and answered.
     Before(Writer),
-    /// Some time after they are seen and answered.
+    /// Some time after they are visible and answered.
     After(Interval),
 }
 
@@ -128,7 +128,7 @@ pub struct PushRequest<'a> {
 }
 
 impl<'a> PushRequest<'a> {
-    /// A push of nobody known, with neither a content type nor an idempotency key.
+    /// A push from an unknown client, without a content type and without an idempotency key.
     pub fn new(
         method: Method,
         grouping: &'a Grouping<'a>,
@@ -161,17 +161,17 @@ pub enum PushError {
     /// The body can't be parsed.
     #[error(transparent)]
     Unreadable(#[from] ParseError),
-    /// The push holds more of something than it may.
+    /// The push exceeds a limit on what one push may hold.
     #[error("more than {most} {} in one push ({}){}", what(*.limit), .limit.setting(), Place(*.place))]
     TooMuch {
         /// The limit.
         limit: Limit,
-        /// How much it may hold.
+        /// The most that the limit allows.
         most: usize,
-        /// Line and column in a text body where it is too much.
+        /// Line and column in a text body where the limit is exceeded.
         place: Option<(usize, usize)>,
     },
-    /// The push breaks a rule or contradicts what is there.
+    /// The push breaks a rule or contradicts existing metrics.
     #[error("pushed metrics are invalid or inconsistent with existing metrics: {}", .refusal.sentence(Place(*.place)))]
     Refused {
         /// What is wrong.
@@ -188,7 +188,7 @@ fn what(limit: Limit) -> &'static str {
     if limit == Limit::LabelPairsPerPush { "labels" } else { "samples" }
 }
 
-/// Line and column behind a message.
+/// Appends line and column to a message.
 struct Place(Option<(usize, usize)>);
 
 impl std::fmt::Display for Place {
@@ -211,7 +211,7 @@ impl Gateway {
         self.rules.names
     }
 
-    /// What labels with empty values are.
+    /// How labels with empty values are treated.
     pub fn empty_labels(&self) -> EmptyLabels {
         EmptyLabels::of(self.rules.aggregate)
     }
@@ -236,12 +236,12 @@ impl Gateway {
         }
     }
 
-    /// Takes a push: parses it, checks it and applies it whole, or not at all. What becomes of it
-    /// [`Gateway::pushed`] tells.
+    /// Takes a push: parses it, checks it and applies it whole, or not at all. [`Gateway::pushed`] returns its
+    /// result.
     ///
     /// # Errors
     ///
-    /// Why the body can't be parsed. Nothing has changed then.
+    /// If the body can't be parsed. Nothing has changed then.
     pub fn push(&self, push: &PushRequest<'_>) -> Result<Pending, PushError> {
         let PushRequest { method, grouping, format, body, .. } = *push;
         let arena = Bump::new();
@@ -258,7 +258,7 @@ impl Gateway {
         let key = push.key(|key| self.is_known(key));
         let semantics = self.rules.semantics(method);
         let prepared = Push::prepare_within(&parsed, grouping, self.rules.aggregate, self.limits);
-        // What follows needs memory too.
+        // Frees the memory early, because the next steps need memory too.
         drop(parsed);
         drop(arena);
         let grouping = Cow::Borrowed(grouping);
@@ -275,7 +275,7 @@ impl Gateway {
         })
     }
 
-    /// Takes a transaction, whose client waits with so many bytes of its own.
+    /// Submits a transaction. While it waits, the client holds `held` bytes for it.
     fn submit(&self, transaction: Transaction<'_>, held: usize) -> Pending {
         match &self.durability {
             Durability::Before(writer) => Pending::of(writer.submit(transaction.into_static(), held)),
@@ -290,7 +290,8 @@ impl Gateway {
         }
     }
 
-    /// Removes a group, if it is there. What becomes of that [`Gateway::done`] tells. `key` is the idempotency key of the request.
+    /// Deletes a group, if it exists. [`Gateway::done`] returns the result. `key` is the idempotency key of the
+    /// request.
     pub fn delete(&self, grouping: &Grouping<'_>, key: Option<&[u8]>) -> Pending {
         let is_known = |key: &Key| self.is_known(key);
         let key = key.map(|key| idempotency::identify(key, "DELETE", grouping, b"", b"", is_known));
@@ -298,28 +299,28 @@ impl Gateway {
         self.submit(Transaction::of(part).with_key(key), 0)
     }
 
-    /// Removes all groups.
+    /// Deletes all groups.
     pub fn wipe(&self) -> Pending {
         self.submit(Transaction::of(Part::Wipe), 0)
     }
 
-    /// Whether a key is remembered, of whatever request.
+    /// Whether the gateway remembers this key, whatever the request was.
     fn is_known(&self, key: &Key) -> bool {
         self.store.keys().known(key, self.clock.now()) != Known::Unknown
     }
 
-    /// How long idempotency keys are remembered at the moment; zero where they have no effect.
+    /// How long the gateway remembers idempotency keys at the moment. Zero if they have no effect.
     pub fn idempotency_window(&self) -> Duration {
         self.store.keys().effective_window(self.clock.now())
     }
 
-    /// Why pushes can't be kept at the moment; none when they can.
+    /// Why pushes can't be kept at the moment. `None` if they can.
     pub fn failure(&self) -> Option<String> {
         self.health.failure()
     }
 
-    /// Answers what waits, brings everything to disk and closes the file. False if something that was
-    /// accepted is lost.
+    /// Answers waiting requests, writes everything to disk and closes the file. False if the last write failed and
+    /// accepted pushes are lost.
     pub fn close(&self) -> bool {
         if let Some(worker) = self.worker.get() {
             worker.stop();
@@ -344,12 +345,12 @@ impl Gateway {
         self.store.group_labels()
     }
 
-    /// All of the group with this key, if there is one.
+    /// The group with this key and all its families, if it exists.
     pub fn group(&self, key: &str) -> Option<GroupView> {
         self.store.group(key)
     }
 
-    /// Counts a body that can't be parsed, or of which there is too much.
+    /// Counts a push whose body can't be parsed or exceeds a limit.
     #[cold]
     fn not_parsed(&self, error: ParseError) -> PushError {
         let Some(limit) = error.limit else {

@@ -1,7 +1,7 @@
-//! Looking around in the store a page at a time: groups, what a group has, and the series of one family.
+//! Queries of the store, a page at a time: groups, the families of a group, and the series of a family.
 //!
-//! What is asked for is found by a look at all groups or at all series of the family; only what is on the
-//! page is copied. The look ends where nobody waits for what it finds.
+//! A query looks at all groups, or at all series of the family, and copies only what is on the page. It stops when
+//! the client has gone.
 
 mod filter;
 
@@ -20,45 +20,46 @@ use crate::store::{FamilySeries, FamilySummary, SeriesView};
 use filter::own_labels;
 pub use filter::{GroupFilter, MAX_WORDS, SeriesFilter, TooManyWords};
 
-/// Up to this many series are sorted for one page; the order of more is kept, as for scrapes.
+/// A page of at most this many matching series is sorted on its own. For more, the order is kept as it is for
+/// scrapes.
 const SORTED_AT_ONCE: usize = 2048;
 
-/// How many groups beside those up to the end of its page a list holds while it is made.
+/// How many groups a list holds while it is made, beside those up to the end of its page.
 const GROUPS_AT_ONCE: usize = 8192;
 
-/// Which groups, and in which order.
+/// A query for groups, with their order.
 #[derive(Debug)]
 pub struct GroupQuery {
-    /// What they must match.
+    /// The words that they must match.
     pub words: GroupFilter,
-    /// What they are sorted by. Groups that are alike in it are sorted by key.
+    /// The sort key. Groups with equal values are sorted by group key.
     pub sort: GroupSort,
-    /// Whether the largest come first.
+    /// Whether the order is descending.
     pub is_descending: bool,
-    /// Which part of them.
+    /// The part of the list to return.
     pub window: Window,
 }
 
 /// A part of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// How many are left out before it.
+    /// How many items before it are skipped.
     pub offset: usize,
-    /// How many are in it at most.
+    /// The maximum number of items.
     pub limit: usize,
 }
 
-/// Who waits for an answer, and may leave meanwhile.
+/// Tells a query whether its client still waits.
 #[derive(Clone, Debug, Default)]
 pub struct Asker(Arc<AtomicBool>);
 
 impl Asker {
-    /// Nobody waits any more.
+    /// Marks the client as gone.
     pub fn leave(&self) {
         self.0.store(true, Memory::Relaxed);
     }
 
-    /// Whether nobody waits any more.
+    /// Whether the client has gone.
     pub fn has_left(&self) -> bool {
         self.0.load(Memory::Relaxed)
     }
@@ -68,10 +69,10 @@ impl Asker {
     }
 }
 
-/// What was asked for is not there.
+/// Why a query has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
-    /// Nobody waits for it any more.
+    /// The client has gone.
     #[error("the client has gone")]
     Asker,
     /// There is no such group.
@@ -95,18 +96,18 @@ pub enum GroupSort {
     Pushes,
 }
 
-/// What a list shows of a group.
+/// The entry of a group in a list.
 #[derive(Debug)]
 pub struct GroupSummary {
     /// The labels.
     pub labels: Arc<GroupLabels>,
     /// When it was pushed to, and how often.
     pub times: Times,
-    /// Whether a process seems to push running totals to it.
+    /// Whether a process seems to push running totals to it, which would count twice.
     pub has_running_totals: bool,
     /// How many families it has.
     pub families: u64,
-    /// How many series it has, without its own two.
+    /// How many series it has, not counting the two that the gateway adds.
     pub series: u64,
 }
 
@@ -119,7 +120,7 @@ pub struct GroupPage {
     pub matching: u64,
     /// How many series all groups have.
     pub total_series: u64,
-    /// How many series those that match have.
+    /// How many series the matching groups have.
     pub series: u64,
     /// The groups on the page.
     pub groups: Vec<GroupSummary>,
@@ -135,7 +136,7 @@ pub struct SeriesPage {
 }
 
 impl SeriesPage {
-    /// What a list shows of the family.
+    /// The summary of the family, as in a list.
     pub fn family(&self) -> &FamilySummary {
         &self.family.summary
     }
@@ -146,7 +147,7 @@ impl SeriesPage {
         rows.map(|(piece, row)| SeriesView::of(piece, row))
     }
 
-    /// The labels of a series of the page without what all series of its group have.
+    /// The labels of a series of the page, without those that all series of its group have.
     pub fn labels_of<'a>(&'a self, block: &'a str) -> impl Iterator<Item = Pair<'a>> {
         own_labels(&self.family.group, block)
     }
@@ -157,7 +158,7 @@ fn row_at(family: &FamilySeries, position: u32) -> Option<(&Piece, usize)> {
     Some((piece, position as usize % PIECE_ROWS))
 }
 
-/// Cuts the window out of a list and sorts no more than that.
+/// Returns the items of the window, sorted. Sorts no more than these.
 fn cut<T>(mut items: Vec<T>, window: Window, mut compare: impl FnMut(&T, &T) -> Ordering) -> Vec<T> {
     let end = window.offset.saturating_add(window.limit).min(items.len());
     let start = window.offset.min(end);
@@ -191,11 +192,11 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// Where the asker has left.
+    /// If the client has gone.
     pub fn browse_groups(&self, query: &GroupQuery, asker: &Asker) -> Result<GroupPage, Missing> {
         let mut page = GroupPage::default();
         let end = query.window.offset.saturating_add(query.window.limit);
-        // So that the lists that are made at the same time hold all groups once at most.
+        // Makes one large list at a time, so that concurrent lists together hold all groups at most once.
         let _deep = (end > GROUPS_AT_ONCE).then(|| self.deep_lists.enter());
         let mut matcher = query.words.matcher();
         asker.still_waits()?;
@@ -214,7 +215,7 @@ impl Gateway {
                 let has_running_totals = group.has_running_totals();
                 page.groups.push(GroupSummary { labels, times, has_running_totals, families, series });
                 if page.groups.len() >= end.saturating_mul(2).saturating_add(GROUPS_AT_ONCE) {
-                    // Those behind the page need not be kept.
+                    // Drops the groups behind the page.
                     page.groups.select_nth_unstable_by(end, |a, b| query.compare(a, b));
                     page.groups.truncate(end);
                 }
@@ -225,7 +226,7 @@ impl Gateway {
         Ok(page)
     }
 
-    /// The group with this key and its families, sorted by name; none where it is not there.
+    /// The group with this key and its families, sorted by name. `None` if it does not exist.
     pub fn browse_group(&self, key: &str) -> Option<(GroupSummary, Vec<FamilySummary>)> {
         self.store.visit_group(key, |group| {
             let families = group.summaries();
@@ -244,7 +245,7 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// Where group or family are not there, or the asker has left.
+    /// If the group or the family does not exist, or the client has gone.
     pub fn browse_series(
         &self,
         key: &str,
@@ -267,7 +268,7 @@ impl Gateway {
         Ok(SeriesPage { family, matching: count as u64, positions })
     }
 
-    /// The series of a window among those that match, or all, in the order of a scrape.
+    /// The series of the window among the matching ones, in the order of a scrape.
     fn in_order(
         &self,
         family: &FamilySeries,
@@ -287,7 +288,7 @@ impl Gateway {
         }
         let orders = self.store.orders();
         if orders.unordered(name, slot, extent) as usize > SORTED_AT_ONCE {
-            // What the next scrape would sort is sorted once for both.
+            // Sorts the whole family as a scrape does, so that the next scrape need not sort it again.
             let snapshot = self.store.snapshot();
             if let Ok(at) = snapshot.families.binary_search_by(|family| (**family.name()).cmp(name)) {
                 self.order_of(&snapshot.families[at]);
@@ -297,7 +298,7 @@ impl Gateway {
     }
 }
 
-/// One after the other.
+/// Lets one caller in at a time.
 #[derive(Debug, Default)]
 pub(super) struct OneByOne(Mutex<()>);
 
@@ -307,7 +308,7 @@ impl OneByOne {
     }
 }
 
-/// The series that match, a bit for each.
+/// Which series match, one bit each.
 struct Matching {
     bits: Vec<u64>,
     count: usize,
@@ -322,7 +323,7 @@ impl Matching {
             asker.still_waits()?;
             matcher.rows(piece, |row| {
                 let position = first + row as u32;
-                // As everywhere, how many there are is what the extent says.
+                // The extent decides how many series there are, as everywhere.
                 if position < len {
                     matching.bits[position as usize / 64] |= 1 << (position % 64);
                     matching.count += 1;

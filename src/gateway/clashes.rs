@@ -1,11 +1,12 @@
-//! What only OpenMetrics can't show: names side by side, and values.
+//! Names and values that only OpenMetrics can't show.
 //!
-//! There a family has a name of its own, to which its type adds suffixes, and no other family may be
-//! called like one of its samples (OpenMetrics 1.0, "Suffixes"). In the other formats, and so in a store,
-//! a gauge `x` can stand beside a counter `x_total`, and does where clients push `x_created` as a gauge.
+//! In OpenMetrics a family has a name of its own, to which its type adds suffixes, and no other family may have the
+//! name of one of its samples (OpenMetrics 1.0, "Suffixes"). In the other formats, and so in the store, a gauge `x`
+//! may exist beside a counter `x_total`. This happens if clients push `x_created` as a gauge.
 //!
-//! And there a type has fewer values: no negative sums, no quantile of 1.5. One family that breaks such a rule
-//! makes strict parsers refuse the whole scrape, so it is shown without its type: the samples stay what they
+//! OpenMetrics also allows fewer values for a type: no negative sum, no quantile of 1.5. One family that breaks
+//! such a rule makes strict parsers refuse the whole scrape. The gateway shows it without its type; the samples
+//! stay the same.
 //! are.
 
 use std::borrow::Cow;
@@ -23,7 +24,7 @@ use crate::store::piece::{Piece, RowValue, Rows};
 /// When the series of a family began, in seconds since the epoch, by label block.
 type Created<'a> = HashMap<&'a str, f64, RandomState>;
 
-/// What is shown in another way because of that.
+/// The families that OpenMetrics must show differently.
 #[derive(Debug, Default)]
 pub(super) struct Clashes<'a> {
     /// Families that are shown without their type, with the suffixes of their samples: see
@@ -31,12 +32,12 @@ pub(super) struct Clashes<'a> {
     plain: HashMap<&'a str, &'static [&'static str], RandomState>,
     /// Start times that were pushed as series, by the name of the family that they belong to.
     created: HashMap<&'a str, Created<'a>, RandomState>,
-    /// The families that these start times are in.
+    /// The families that hold these start times. They are not shown on their own.
     folded: HashSet<&'a str, RandomState>,
 }
 
 impl<'a> Clashes<'a> {
-    /// What clashes among these families, with their names under this scheme. They are sorted by name.
+    /// Finds the clashes among these families, which are sorted by name. `escaping` gives the names that are shown.
     pub(super) fn among(sources: &'a [Source<'a>], escaping: Escaping) -> Clashes<'a> {
         let shown = Shown::of(sources, escaping);
         let mut clashes = Clashes::default();
@@ -55,8 +56,8 @@ impl<'a> Clashes<'a> {
         clashes
     }
 
-    /// Shows the start times of a family within it, if they are that and nothing else. `created` is called
-    /// like them.
+    /// Shows the start times of a family within it, if `created` has nothing else. `created` is the family with the
+    /// name of these start times.
     fn fold(&mut self, sources: &[Source<'a>], created: &[Source<'a>]) -> bool {
         let ([Source::Pushed(family)], [Source::Pushed(created)]) = (sources, created) else { return false };
         let rows = created.pieces().flat_map(|piece| (0..piece.len()).map(move |row| (piece, row)));
@@ -79,7 +80,7 @@ impl<'a> Clashes<'a> {
         self.plain.get(name).copied()
     }
 
-    /// Whether a family is shown within another one.
+    /// Whether a family is shown only as start times of another one.
     pub(super) fn is_folded(&self, name: &str) -> bool {
         self.folded.contains(name)
     }
@@ -90,7 +91,7 @@ impl<'a> Clashes<'a> {
     }
 }
 
-/// Whether all series of a family have values that one of this type can have.
+/// Whether this type allows the values of all series of a family.
 fn has_values_of(kind: Kind, source: &Source<'_>) -> bool {
     let Source::Pushed(family) = source else { return true };
     if matches!(kind, Kind::Gauge | Kind::Untyped) {
@@ -103,7 +104,7 @@ fn has_values_of(kind: Kind, source: &Source<'_>) -> bool {
     })
 }
 
-/// The families by the names that they are shown with.
+/// The families by the names under which they are shown.
 struct Shown<'a> {
     families: HashMap<Cow<'a, str>, &'a [Source<'a>], RandomState>,
 }
@@ -118,7 +119,7 @@ impl<'a> Shown<'a> {
         self.families.get(name).map(|sources| sources[0].kind())
     }
 
-    /// Whether a family with this name would be called in this form like another one or its samples.
+    /// Whether a family with this name and form would have the same name as another family or one of its samples.
     fn is_clash(&self, name: &str, form: openmetrics::Form<'_>) -> bool {
         let has_own = |suffix: &str| self.kind(&format!("{name}{suffix}")).is_some();
         if form.kind == Kind::GaugeHistogram && (has_own("_gcount") || has_own("_gsum")) {
@@ -133,7 +134,7 @@ impl<'a> Shown<'a> {
         form.name != name && is_taken()
     }
 
-    /// Whether samples of another family are called so.
+    /// Whether another family has samples of this name.
     fn is_sample_name(&self, name: &str) -> bool {
         let Some((base, suffix)) = name.rfind('_').map(|at| name.split_at(at)) else { return false };
         let kind = self.kind(base);

@@ -1,9 +1,9 @@
-//! The address of a client, as the log names it.
+//! The address of a client, as log lines show it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// Who sent a request, as far as that is known.
+/// Who sent a request, if known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Client {
     address: Option<IpAddr>,
@@ -11,10 +11,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// The client with this address. A port that is not known is not shown.
+    /// The client with this address. A port that is not known is left out.
     #[must_use]
     pub fn new(address: IpAddr, port: Option<u16>) -> Client {
-        // A socket for both families shows those of IPv4 as a part of IPv6.
+        // A dual-stack socket reports IPv4 addresses as IPv6 ones (`::ffff:1.2.3.4`).
         Client { address: Some(address.to_canonical()), port }
     }
 

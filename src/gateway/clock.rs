@@ -1,8 +1,8 @@
 //! The gateway's time.
 //!
-//! It is the system's time, but it never steps back, not even over a restart: start times, push times and
-//! the ages of idempotency keys would be wrong. While the system's clock is behind the latest time that was
-//! seen, the gateway's time goes on at half speed, until the clock has caught up.
+//! It follows the system's clock but never steps back, not even over a restart. Otherwise start times, push times
+//! and the ages of idempotency keys would be wrong. While the system's clock is behind the latest time seen, the
+//! gateway's time goes on at half speed until the clock has caught up.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,16 +10,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::time::Moment;
 
-/// A clock that is this far behind is worth a warning.
+/// If the clock is further behind, the gateway logs a warning.
 const WORTH_A_WARNING: Duration = Duration::from_secs(60);
 
-/// A time that is this far ahead of a clock that may be right was a mistake, and is not waited for.
+/// A recorded time that is further ahead of a plausible clock is taken for a mistake and ignored.
 const MISTAKEN_NANOS: i64 = 366 * 24 * 3_600_000_000_000;
 
-/// A clock before this, the start of 2026, is wrong itself: this gateway was not there yet.
+/// A clock before this, the start of 2026, must be wrong, because this program did not exist yet.
 const EARLIEST_NANOS: i64 = 1_767_225_600_000_000_000;
 
-/// Tells the time.
+/// The gateway's clock.
 #[derive(Debug)]
 pub(super) struct Clock {
     started: Instant,
@@ -27,7 +27,7 @@ pub(super) struct Clock {
     fell_behind: Mutex<FellBehind>,
 }
 
-/// When the system's clock was found to be behind: on the steady clock, and what the time was then.
+/// When the system's clock was found to be behind: the monotonic time, and the gateway's time at that moment.
 #[derive(Clone, Copy, Debug, Default)]
 struct FellBehind {
     steady: i64,
@@ -35,12 +35,13 @@ struct FellBehind {
 }
 
 impl Clock {
-    /// A clock that has not told any time yet.
+    /// A clock that has not been read yet.
     pub(super) fn new() -> Clock {
         Clock { started: Instant::now(), latest: AtomicI64::new(0), fell_behind: Mutex::default() }
     }
 
-    /// Says that it was this late already, in nanoseconds since the epoch.
+    /// Sets a lower bound from the persistence file: the latest time before the restart, in nanoseconds since the
+    /// epoch.
     pub(super) fn has_been(&self, nanos: i64) {
         let system = system_nanos();
         if is_mistake(nanos, system) {
@@ -49,7 +50,7 @@ impl Clock {
             );
             return;
         }
-        // What happens from now on is later.
+        // Everything from now on is later than that.
         self.latest.fetch_max(nanos.saturating_add(1), Ordering::Relaxed);
         let behind = nanos.saturating_sub(system);
         if u128::from(behind.max(0).unsigned_abs()) > WORTH_A_WARNING.as_nanos() {
@@ -62,18 +63,18 @@ impl Clock {
         }
     }
 
-    /// The time now.
+    /// The current time.
     pub(super) fn now(&self) -> Moment {
         let steady = nanos(self.started.elapsed());
         Moment { nanos: self.time_at(system_nanos(), steady), steady }
     }
 
-    /// The latest time that was told, in nanoseconds since the epoch.
+    /// The latest time that the clock has returned, in nanoseconds since the epoch.
     pub(super) fn latest(&self) -> i64 {
         self.latest.load(Ordering::Relaxed)
     }
 
-    /// The time when the system's clock and the steady one show this.
+    /// The gateway's time for these readings of the system's clock and the monotonic clock.
     fn time_at(&self, system: i64, steady: i64) -> i64 {
         let latest = self.latest.fetch_max(system, Ordering::Relaxed);
         if latest <= system {
@@ -87,7 +88,7 @@ impl Clock {
         let elapsed = steady.saturating_sub(fell_behind.steady).max(0);
         let nanos = fell_behind.nanos.saturating_add(elapsed / 2);
         if nanos < latest {
-            // The clock was right for a while since.
+            // The clock was right in between and has fallen behind again.
             *fell_behind = FellBehind { steady, nanos: latest };
             return latest;
         }
@@ -96,7 +97,7 @@ impl Clock {
     }
 }
 
-/// Whether a time that was seen can only have been a mistake, by what the system's clock shows.
+/// Whether `latest` must be a mistake, judged by the system's clock.
 fn is_mistake(latest: i64, system: i64) -> bool {
     system >= EARLIEST_NANOS && latest.saturating_sub(system) > MISTAKEN_NANOS
 }
@@ -119,11 +120,11 @@ mod tests {
         let clock = Clock::new();
         assert_eq!(clock.time_at(1000, 0), 1000);
         assert_eq!(clock.time_at(1010, 10), 1010);
-        // An hour, or whatever it is, back.
+        // The clock is set back.
         assert_eq!(clock.time_at(900, 20), 1010);
         assert_eq!(clock.time_at(920, 40), 1020);
         assert_eq!(clock.time_at(1000, 120), 1060);
-        // Caught up, and behind again.
+        // The clock has caught up, and is set back again.
         assert_eq!(clock.time_at(1130, 250), 1130);
         assert_eq!(clock.time_at(1000, 260), 1130);
         assert_eq!(clock.time_at(1010, 280), 1140);
@@ -147,7 +148,7 @@ mod tests {
         assert_eq!(clock.time_at(now + 2 * MISTAKEN_NANOS, 0), now + 2 * MISTAKEN_NANOS);
         assert_eq!(clock.time_at(now, 10), now);
         assert_eq!(clock.time_at(now - 10, 20), now);
-        // A clock that was not set yet says nothing of the time before.
+        // A clock that was not set yet says nothing about earlier times.
         assert_eq!(clock.time_at(5000, 40), now + 10);
         assert!(is_mistake(now + 20 * MISTAKEN_NANOS, now) && !is_mistake(now, 0));
     }

@@ -1,4 +1,4 @@
-//! Commits of the store to its engine, and what is done when one fails.
+//! Commits the store to its engine, and recovers when a commit fails.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +10,10 @@ use crate::store::Store;
 use crate::store::difference::Difference;
 use crate::telemetry::persistence::CommitMetrics;
 
-/// How long after a failure the disk is tried again.
+/// How long to wait after a failure before the disk is tried again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A write to the disk that takes this long makes pushes wait too long to be called kept.
+/// If a write takes longer, the gateway reports that it can't keep pushes.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
 
 /// Whether pushes can be kept.
@@ -21,12 +21,12 @@ const STALLED_AFTER: Duration = Duration::from_secs(10);
 pub(super) struct Health {
     is_failing: AtomicBool,
     reason: Mutex<String>,
-    /// Since when the disk is being written.
+    /// When the current write began. `None` if there is none.
     writing_since: Mutex<Option<Instant>>,
 }
 
 impl Health {
-    /// Why pushes can't be kept; none when they can.
+    /// Why pushes can't be kept. `None` if they can.
     pub(super) fn failure(&self) -> Option<String> {
         if self.is_failing.load(Ordering::Acquire) {
             return Some(self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone());
@@ -36,7 +36,7 @@ impl Health {
         Some(format!("a write to the persistence file has not ended for {} s", stalled.as_secs()))
     }
 
-    /// Does something that writes to the disk.
+    /// Runs `write` and notes that the disk is being written meanwhile.
     fn writing<T>(&self, write: impl FnOnce() -> T) -> T {
         let set = |since| *self.writing_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
         set(Some(Instant::now()));
@@ -55,7 +55,7 @@ impl Health {
     }
 }
 
-/// Whatever ends the thread that commits, it is seen.
+/// Reports a failure if the committing thread panics.
 pub(super) struct FailOnPanic(pub(super) Arc<Health>);
 
 impl Drop for FailOnPanic {
@@ -66,7 +66,7 @@ impl Drop for FailOnPanic {
     }
 }
 
-/// Commits the changes of a store. Knows nothing of when.
+/// Commits the changes of a store. The caller decides when.
 #[derive(Debug)]
 pub(super) struct Committer {
     store: Arc<Store>,
@@ -79,7 +79,7 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Commits to an engine, whose file is called `name` in messages.
+    /// Commits to this engine. `name` is its file in messages.
     pub(super) fn new(
         store: Arc<Store>,
         engine: Box<dyn Engine>,
@@ -91,7 +91,7 @@ impl Committer {
         Committer { store, engine, name, metrics, health, clock, tried_at: Instant::now() }
     }
 
-    /// Whether changes can be kept, for others to see.
+    /// The shared record of whether changes can be kept.
     pub(super) fn health(&self) -> &Arc<Health> {
         &self.health
     }
@@ -101,11 +101,11 @@ impl Committer {
         self.health.is_failing.load(Ordering::Acquire)
     }
 
-    /// Commits a difference, if there is one. `requests` is for the metrics.
+    /// Commits a difference unless it is empty. `requests` is for the metrics.
     ///
     /// # Errors
     ///
-    /// When it may not be kept. [`Committer::recover`] must succeed before the next commit.
+    /// If the commit fails. [`Committer::recover`] must succeed before the next commit.
     pub(super) fn commit(
         &mut self,
         difference: &Difference,
@@ -127,13 +127,13 @@ impl Committer {
         result
     }
 
-    /// Commits what has changed and is seen already.
+    /// Commits changes that are already visible.
     pub(super) fn commit_unsaved(&mut self) -> Result<(), CommitError> {
         let difference = self.store.take_unsaved();
         match self.commit(&difference, 0)? {
             Committed::Kept(_) => Ok(()),
             Committed::Overtaken(established) => {
-                // What was seen can't be drafted again: what others have is joined with all that there is.
+                // Visible changes can't be drafted again, so the rows of others are merged into the whole state.
                 self.store.establish(established, self.clock.now());
                 self.recover()
             }
@@ -145,7 +145,7 @@ impl Committer {
         self.tried_at.elapsed() >= RETRY_AFTER
     }
 
-    /// Brings what is kept in line with the store after a failure.
+    /// Writes the state of the store again after a failure.
     pub(super) fn recover(&mut self) -> Result<(), CommitError> {
         self.tried_at = Instant::now();
         let latest = self.clock.latest();
@@ -184,11 +184,11 @@ impl Committer {
         }
     }
 
-    /// Writes what has changed before the gateway ends, with one more try where that fails.
+    /// Writes the last changes before the gateway ends, and tries once more if that fails.
     ///
     /// # Errors
     ///
-    /// When what has changed is lost.
+    /// If the changes are lost.
     pub(super) fn commit_last(&mut self) -> Result<(), CommitError> {
         let committed = if self.is_failing() { self.recover() } else { self.commit_unsaved() };
         let committed = committed.or_else(|_| self.recover());
@@ -197,7 +197,7 @@ impl Committer {
         })
     }
 
-    /// Ends in good order.
+    /// Closes the engine.
     pub(super) fn close(&mut self) {
         self.engine.close(self.clock.latest());
     }
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(health.failure(), None);
         since(STALLED_AFTER + Duration::from_secs(2));
         let failure = health.failure().unwrap();
-        // On a slow machine it is later already.
+        // On a slow machine more time may have passed.
         let seconds = failure.split("has not ended for ").nth(1).and_then(|rest| rest.split(" s").next());
         assert!(seconds.and_then(|text| text.parse::<u64>().ok()).is_some_and(|n| n >= 12), "{failure}");
         health.writing(|| ());

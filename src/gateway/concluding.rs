@@ -1,4 +1,4 @@
-//! What becomes of requests: waited for, counted and logged in one place.
+//! Waits for the results of requests, and counts and logs them in one place.
 
 use super::{Failure, Gateway, Pending, Place, PushError, PushRequest};
 use crate::exposition::ending;
@@ -7,39 +7,39 @@ use crate::model::refusal::Refusal;
 use crate::store::{Outcome, Rejection};
 
 impl Gateway {
-    /// What becomes of a push, once that is known.
+    /// Waits for the result of a push.
     ///
     /// # Errors
     ///
-    /// What is wrong with it. Nothing has changed then but, for a push that was refused, the time of
-    /// the group's last failure.
+    /// If the push was not accepted. Then nothing has changed except, for a refused push, the time of the group's
+    /// last failure.
     pub async fn pushed(&self, push: &PushRequest<'_>, pending: Pending) -> Result<Outcome, PushError> {
         self.conclude(push, pending.wait().await)
     }
 
-    /// What becomes of another request, once that is known.
+    /// Waits for the result of another request.
     ///
     /// # Errors
     ///
-    /// Why it changed nothing.
+    /// If it changed nothing.
     pub async fn done(&self, pending: Pending) -> Result<Outcome, Failure> {
         self.count_key(pending.wait().await)
     }
 
-    /// The same, on a thread that may wait.
+    /// As [`Gateway::done`], but blocks the thread.
     ///
     /// # Errors
     ///
-    /// The same.
+    /// As [`Gateway::done`].
     ///
     /// # Panics
     ///
-    /// Within an asynchronous task.
+    /// If called within an asynchronous task.
     pub fn done_blocking(&self, pending: Pending) -> Result<Outcome, Failure> {
         self.count_key(pending.wait_blocking())
     }
 
-    /// Takes a push and waits for what becomes of it.
+    /// Takes a push and blocks until its result is known.
     ///
     /// # Errors
     ///
@@ -47,18 +47,18 @@ impl Gateway {
     ///
     /// # Panics
     ///
-    /// Within an asynchronous task.
+    /// If called within an asynchronous task.
     pub fn push_blocking(&self, push: &PushRequest<'_>) -> Result<Outcome, PushError> {
         let pending = self.push(push)?;
         self.conclude(push, pending.wait_blocking())
     }
 
-    /// Counts and logs what became of a push, and says why it was not accepted.
+    /// Counts and logs the result of a push.
     ///
     /// # Errors
     ///
-    /// What is wrong with it. Nothing has changed then but, for a push that was refused, the time of
-    /// the group's last failure.
+    /// If the push was not accepted. Then nothing has changed except, for a refused push, the time of the group's
+    /// last failure.
     fn conclude(
         &self,
         push: &PushRequest<'_>,
@@ -92,7 +92,7 @@ impl Gateway {
         }
     }
 
-    /// Counts replays and mistaken keys.
+    /// Counts replayed requests, and keys that were used again with another body.
     fn count_key(&self, result: Result<Outcome, Failure>) -> Result<Outcome, Failure> {
         match &result {
             Ok(Outcome::Replayed) => self.telemetry.replayed(),
@@ -102,7 +102,7 @@ impl Gateway {
         result
     }
 
-    /// Counts a push that seems to repeat what its process had pushed before, and says so once for each group.
+    /// Counts a push that seems to repeat what its process has pushed before, and logs it once for each group.
     #[cold]
     fn running_totals(&self, push: &PushRequest<'_>, is_new: bool) {
         self.telemetry.running_totals_suspected();

@@ -1,8 +1,8 @@
-//! Series that become the same where a scrape escapes the names of their labels.
+//! Series that become equal if a scrape escapes their label names.
 //!
-//! `{"a.b"="1"}` and `{a_b="1"}` are two series where names are quoted, and one text where `.` becomes `_`.
-//! Prometheus would take one of them and drop the other, so that only one is shown then: the one without
-//! names that are escaped, or else the one whose label block sorts first.
+//! `{"a.b"="1"}` and `{a_b="1"}` are two series if names are quoted, but the same text if `.` becomes `_`.
+//! Prometheus would keep one of them and drop the other, so the gateway shows only one: the one without escaped
+//! names, or else the one whose label block sorts first.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,13 +18,13 @@ pub(super) struct Doubles {
 }
 
 impl Doubles {
-    /// Those among the series with these label blocks.
+    /// Finds the hidden series among those with these label blocks.
     pub(super) fn among<'a, I: Iterator<Item = &'a str>>(
         blocks: impl Fn() -> I,
         escaping: Escaping,
     ) -> Doubles {
         let mut hidden = HashSet::default();
-        // What is left of a series without names that are escaped is not kept: mostly there are many of them.
+        // Holds only series with escaped names, because there are usually many without.
         let mut shown: HashMap<String, &'a str, RandomState> = HashMap::default();
         for block in blocks().filter(|block| has_quoted_names(block)) {
             let first = shown.entry(label_set(block, escaping)).or_insert(block);
@@ -41,13 +41,13 @@ impl Doubles {
         Doubles { hidden }
     }
 
-    /// Whether the series with this label block is not shown.
+    /// Whether the series with this label block is hidden.
     pub(super) fn hide(&self, block: &str) -> bool {
         self.hidden.contains(block)
     }
 }
 
-/// The labels of a series as Prometheus reads them: sorted, and without empty ones, which are none.
+/// The labels of a series as Prometheus reads them: sorted, and without empty ones.
 fn label_set(block: &str, escaping: Escaping) -> String {
     let labels = pairs(block).filter(|pair| !pair.escaped_value().is_empty());
     let mut labels: Vec<_> =

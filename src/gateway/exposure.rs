@@ -1,4 +1,4 @@
-//! Writing what a scrape shows, family by family and row by row, whatever the format.
+//! Writes a scrape, family by family and row by row, in any format.
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ use crate::store::snapshot::{Snapshot, SnapshotFamily};
 use crate::store::states;
 use crate::telemetry;
 
-/// How many series are looked up before they are written. In the order of a scrape, neighbours lie
-/// far apart in memory; looked up in a row, their cache misses overlap instead of adding up.
+/// How many series are looked up before they are written. Series that are neighbours in a scrape are far apart in
+/// memory. Looking them up in a row lets their cache misses overlap.
 const LOOKAHEAD: usize = 64;
 
-/// Writes a row of a piece, handing on what is written of it whenever `full` says; `block` is its label block,
-/// which the caller has looked up, and `created` when the series began if that was pushed as a series.
+/// Writes a row of a piece, and hands on the output whenever `full` says so. `block` is its label block, which the
+/// caller has looked up. `created` is its start time, if that was pushed as a series.
 #[inline]
 pub(super) fn write_row(
     writer: &mut Writer,
@@ -43,7 +43,7 @@ pub(super) fn write_row(
     }
 }
 
-/// Writes a row of a series that adds up as it was before its first push.
+/// Writes a row of a series that adds up with the value that it had before its first push, 0.
 #[cold]
 fn write_empty_row(
     writer: &mut Writer,
@@ -72,12 +72,12 @@ fn labels<'a>(piece: &Piece, row: usize, block: &'a str) -> Labels<'a> {
     Labels { block, has_quoted_names: piece.has_quoted_names(), simple_labels: piece.simple_labels(row) }
 }
 
-/// What is known of a row, its exemplars aside.
+/// The details of a row without its exemplars.
 fn details(piece: &Piece, row: usize) -> Details<'_> {
     Details { start: piece.start(row).nanos(), ..Details::default() }
 }
 
-/// The series of state sets in the order in which OpenMetrics must have them: those of a set together.
+/// The series of state sets in the order that OpenMetrics requires: those of one set together.
 fn by_set(family: &SnapshotFamily, entries: &[Entry]) -> Order {
     let set_and_state = |entry: &Entry| states::split(family.name(), family.block(*entry));
     let mut entries = entries.to_vec();
@@ -85,8 +85,9 @@ fn by_set(family: &SnapshotFamily, entries: &[Entry]) -> Order {
     Order::Many(Arc::new(entries))
 }
 
-/// Which series of a family are written. Prometheus takes all series of a family for native histograms if
-/// the first is one, and then refuses the scrape for a classic one: they can't stand in one message.
+/// Which series of a family are written. If the first series of a protobuf message is a native histogram,
+/// Prometheus takes all of them for native ones and then refuses the scrape for a classic one. So they need
+/// separate messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     All,
@@ -105,7 +106,7 @@ fn is_native(piece: &Piece, row: usize) -> bool {
     matches!(piece.value(row), RowValue::Histogram(histogram) if histogram.native().is_some())
 }
 
-/// The parts in which a family must be written.
+/// The parts into which a family must be split.
 fn parts(sources: &[Source<'_>]) -> &'static [Part] {
     let pushed = sources.iter().filter_map(|source| match source {
         Source::Pushed(family) if family.kind.form() == Form::Histogram => Some(family),
@@ -120,7 +121,7 @@ fn parts(sources: &[Source<'_>]) -> &'static [Part] {
     }
 }
 
-/// A scrape on its way out.
+/// A scrape that is being written.
 pub(super) struct Exposure<'a, D> {
     pub(super) gateway: &'a Gateway,
     pub(super) snapshot: &'a Snapshot,
@@ -128,10 +129,10 @@ pub(super) struct Exposure<'a, D> {
     /// See [`Exposition::lead_start`](crate::gateway::scrape).
     pub(super) lead_start: Option<i64>,
     pub(super) part: Part,
-    /// The samples that are written, where OpenMetrics can't show the type of the family.
+    /// The only samples to write, if OpenMetrics can't show the type of the family.
     pub(super) only: Option<&'static str>,
     pub(super) escaping: Escaping,
-    /// What is not shown of the current family; found once it has a name that is escaped.
+    /// The hidden series of the current family. Computed at its first series with a quoted label name.
     pub(super) doubles: Option<Doubles>,
     pub(super) writer: Writer,
     pub(super) out: Vec<u8>,
@@ -139,7 +140,7 @@ pub(super) struct Exposure<'a, D> {
 }
 
 impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
-    /// Writes the sources of a family, which have the same name.
+    /// Writes a family, which may have several sources with the same name.
     pub(super) fn family(&mut self, sources: &[Source<'_>]) -> Result<(), ReceiverGone> {
         self.doubles = None;
         if let Some(suffixes) = self.clashes.suffixes_of(sources[0].name()) {
@@ -203,7 +204,7 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
         }
     }
 
-    /// What tells whether a series of this family is shown as it was before its first push.
+    /// Returns a function that says whether a series of this family is shown as 0 for now.
     fn is_newborn(&self, family: &SnapshotFamily) -> impl Fn(Start) -> bool + use<D> {
         let lead_start = self.lead_start.filter(|_| family.adds());
         move |start: Start| {
@@ -211,8 +212,7 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
         }
     }
 
-    /// Passes all rows to the writer when only their lengths count, in the order in which they lie in
-    /// memory.
+    /// Passes all rows to the writer to measure their lengths, in the order of memory.
     fn measure_rows(&mut self, family: &SnapshotFamily) -> Result<(), ReceiverGone> {
         let is_newborn = self.is_newborn(family);
         for piece in family.pieces() {
@@ -226,7 +226,7 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
         Ok(())
     }
 
-    /// Whether a series looks like another one under the scheme for names, and so is not shown.
+    /// Whether a series is hidden because it would look like another one with escaped names.
     #[inline]
     fn is_hidden(&mut self, family: &SnapshotFamily, piece: &Piece, block: &str) -> bool {
         if !piece.has_quoted_names() || self.escaping == Escaping::AllowUtf8 {
@@ -337,7 +337,7 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
         if self.out.len() >= CHUNK_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Hands on what is written.
+    /// Hands on the output.
     pub(super) fn flush(&mut self) -> Result<(), ReceiverGone> {
         (self.deliver)(&mut self.out)?;
         self.out.clear();

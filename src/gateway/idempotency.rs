@@ -1,4 +1,4 @@
-//! Idempotency keys as requests give them.
+//! Idempotency keys of requests.
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -8,20 +8,20 @@ use crate::store::idempotency::Key;
 /// The longest key, in bytes.
 const MAX_BYTES: usize = 255;
 
-/// Tells clients for how many seconds the gateway remembers keys, so that they know what they may send again.
+/// Tells clients for how many seconds the gateway remembers keys, so that they know how long they may repeat a
+/// request.
 pub const WINDOW_HEADER: &str = "idempotency-window";
 
-/// A key that can't be used.
+/// The key can't be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the Idempotency-Key must be 1 to {MAX_BYTES} visible ASCII characters")]
 pub struct BadKey;
 
-/// The key that a header holds: bare, or quoted as a structured field is
-/// (draft-ietf-httpapi-idempotency-key-header).
+/// The key in a header: bare, or quoted as a structured field (draft-ietf-httpapi-idempotency-key-header).
 ///
 /// # Errors
 ///
-/// When it is empty, too long or has other than visible ASCII characters.
+/// If it is empty, too long or has characters other than visible ASCII.
 pub fn parse(header: &[u8]) -> Result<&[u8], BadKey> {
     let bare = match header {
         [b'"', inner @ .., b'"'] => inner,
@@ -31,8 +31,8 @@ pub fn parse(header: &[u8]) -> Result<&[u8], BadKey> {
     if is_key { Ok(bare) } else { Err(BadKey) }
 }
 
-/// What makes a request with this key the same as another. The hashes are kept on disk. `is_known` tells whether one
-/// is remembered.
+/// Computes what identifies a request with this key. The hashes are kept on disk, so they must not change.
+/// `is_known` says whether the gateway remembers a hash.
 pub(super) fn identify(
     key: &[u8],
     method: &str,
@@ -44,7 +44,7 @@ pub(super) fn identify(
     let fingerprint =
         xxh3_128(&[&xxh3_128(content_type).to_le_bytes(), &xxh3_128(body).to_le_bytes()[..]].concat());
     let key_in = |group: &str| Key { id: identity(key, method, group), fingerprint };
-    // It may have come while labels with empty values were kept, to a group that was another then.
+    // The key may have come while the gateway kept labels with empty values, under which the group had another key.
     let former = grouping.key_with_empty_labels().map(|group| key_in(&group)).filter(is_known);
     former.unwrap_or_else(|| key_in(grouping.key()))
 }

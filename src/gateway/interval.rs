@@ -1,5 +1,5 @@
-//! Commits from time to time, as the stock gateway persists: requests are answered at once, and at
-//! most what came within the interval is lost.
+//! Commits from time to time, as the stock gateway does. Requests are answered at once, and a crash loses at most
+//! the changes of one interval.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use super::thread::WriterThread;
 struct State {
     is_dirty: bool,
     is_closed: bool,
-    /// Whether everything was written in the end.
+    /// Whether the last changes were written at the end.
     is_saved: bool,
 }
 
@@ -33,7 +33,7 @@ impl Interval {
     ///
     /// # Errors
     ///
-    /// When the system has no thread to give.
+    /// If the system can't start a thread.
     pub(super) fn start(committer: Committer, interval: Duration) -> std::io::Result<Interval> {
         let signal = Arc::new(Signal::default());
         let theirs = signal.clone();
@@ -41,7 +41,7 @@ impl Interval {
         Ok(Interval { signal, thread })
     }
 
-    /// Says that something has changed.
+    /// Notes that something has changed.
     pub(super) fn touch(&self) {
         let mut state = self.signal.lock();
         if !state.is_dirty {
@@ -50,7 +50,7 @@ impl Interval {
         }
     }
 
-    /// Commits what is left and closes the file. False if that failed.
+    /// Commits the last changes and closes the file. False if that failed.
     pub(super) fn close(&self) -> bool {
         self.signal.lock().is_closed = true;
         self.signal.changed.notify_one();
@@ -64,8 +64,8 @@ impl Signal {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The stock gateway's schedule: after a change, when the interval since the last commit began has
-    /// passed, and at once if it has passed already.
+    /// The stock gateway's schedule: after a change, commits when the interval since the start of the last commit
+    /// has passed, or at once if it has passed already.
     fn run(&self, mut committer: Committer, interval: Duration) {
         let _fails = FailOnPanic(committer.health().clone());
         let mut last = Instant::now();
@@ -80,12 +80,12 @@ impl Signal {
                 self.lock().is_saved = is_saved;
                 return;
             }
-            // What became of it is logged and shown.
+            // The committer logs and shows the result.
             let _ = if committer.is_failing() { committer.recover() } else { committer.commit_unsaved() };
         }
     }
 
-    /// Waits until there is something to commit and it is time for it, or until the end.
+    /// Waits until there is something to commit and it is due, or until the gateway ends.
     fn wait_for_change(&self, last: Instant, wait: Duration, is_impatient: bool) -> bool {
         let mut state = self.lock();
         loop {

@@ -1,7 +1,7 @@
-//! What the gateway does by itself, when it is time.
+//! Background jobs of the gateway.
 //!
-//! A job says when it is to run next. One thread runs all of them, one after the other, and only where there are any. A
-//! job changes the store as a request does: it submits transactions.
+//! A job says when it is due next. One thread runs all jobs, one after the other. There is no thread if there are
+//! no jobs. A job changes the store as a request does: it submits transactions.
 
 pub mod expiry;
 mod worker;
@@ -17,24 +17,24 @@ use crate::model::time::Moment;
 
 pub(super) use worker::Worker;
 
-/// How long after a run a job is not run again: what is due then comes together, and what failed is not tried without
-/// end.
+/// The pause after a run of a job. Changes that are due within it are made together, and a failed job is not
+/// repeated without a pause.
 const REST_NANOS: i64 = 1_000_000_000;
 
 type Next = dyn Fn(&Gateway) -> Option<i64> + Send;
 type Run = dyn FnMut(&Gateway, Moment) + Send;
 
-/// Something that is to be done again and again.
+/// A repeated task.
 pub struct Job {
     name: &'static str,
     next: Box<Next>,
     run: Box<Run>,
-    /// On the steady clock, in nanoseconds; none before the first run.
+    /// On the monotonic clock, in nanoseconds. `None` before the first run.
     rests_until: Option<i64>,
 }
 
 impl Job {
-    /// A job of this name. `next` says when it is to run, in nanoseconds since the epoch; none as long as there is
+    /// A job with this name. `next` says when it is due, in nanoseconds since the epoch, or `None` if there is
     /// nothing to do. `run` does everything that is due at a moment.
     pub fn new(
         name: &'static str,
@@ -44,7 +44,7 @@ impl Job {
         Job { name, next: Box::new(next), run: Box::new(run), rests_until: None }
     }
 
-    /// How many nanoseconds later it is to run; none as long as there is nothing to do.
+    /// In how many nanoseconds the job is due. `None` if there is nothing to do.
     fn wait(&self, gateway: &Gateway, now: Moment) -> Option<i64> {
         let next = (self.next)(gateway)?.saturating_sub(now.nanos);
         let rest = self.rests_until.map_or(0, |until| until.saturating_sub(now.steady));
@@ -58,23 +58,24 @@ impl fmt::Debug for Job {
     }
 }
 
-/// Some jobs.
+/// The jobs of a gateway.
 #[derive(Debug)]
 pub struct Jobs(Vec<Job>);
 
 impl Jobs {
-    /// These.
+    /// Takes the jobs to run.
     pub fn new(jobs: Vec<Job>) -> Jobs {
         Jobs(jobs)
     }
 
-    /// How long it is until one is to run; none as long as there is nothing to do.
+    /// How long it is until a job is due. `None` if there is nothing to do.
     pub fn wait(&self, gateway: &Gateway, now: Moment) -> Option<Duration> {
         let wait = self.0.iter().filter_map(|job| job.wait(gateway, now)).min()?;
         Some(Duration::from_nanos(wait.unsigned_abs()))
     }
 
-    /// Runs those that are due, one after the other. One that panics ends no other, and is run again.
+    /// Runs the jobs that are due, one after the other. A panic in one does not stop the others, and the job is run
+    /// again.
     pub fn run_due(&mut self, gateway: &Gateway, now: Moment) {
         for job in &mut self.0 {
             if job.wait(gateway, now) != Some(0) {
@@ -89,20 +90,20 @@ impl Jobs {
 }
 
 impl Gateway {
-    /// Starts the thread that runs these jobs, if there are any. To be called once.
+    /// Starts the thread that runs these jobs, if there are any. Call it once.
     ///
     /// # Errors
     ///
-    /// When the system has no thread to give.
+    /// If the system can't start a thread.
     pub fn start_jobs(self: &Arc<Self>, jobs: Vec<Job>) -> io::Result<()> {
         if !jobs.is_empty() {
-            // A second thread is dropped, and ends.
+            // On a second call the new thread is dropped and ends.
             let _ = self.worker.set(Worker::start(Arc::downgrade(self), jobs)?);
         }
         Ok(())
     }
 
-    /// Says that a job may be due earlier than it said before.
+    /// Wakes the thread, because a job may be due earlier than it said before.
     pub fn wake_jobs(&self) {
         if let Some(worker) = self.worker.get() {
             worker.wake();
@@ -124,7 +125,7 @@ mod tests {
         Gateway::new(&Config::default()).unwrap()
     }
 
-    /// A job that is next at a time that the test sets, and notes when it runs.
+    /// A job that is due at a time that the test sets. It notes when it runs.
     fn noted(next: &Arc<AtomicI64>, runs: &Arc<Mutex<Vec<i64>>>) -> Job {
         let (next, runs) = (next.clone(), runs.clone());
         let due = move |_: &Gateway| Some(next.load(Ordering::Relaxed)).filter(|next| *next >= 0);
@@ -145,7 +146,7 @@ mod tests {
             jobs.run_due(&gateway, Moment::at(at * SECOND));
         }
         assert_eq!(*runs.lock().unwrap(), [8, 9, 10].map(|at| at * SECOND));
-        // A clock that is set back holds up nothing but what is due by it.
+        // If the clock is set back, only jobs that are due by it are delayed.
         let back = Moment { nanos: 8 * SECOND, steady: 11 * SECOND };
         jobs.run_due(&gateway, back);
         assert_eq!(runs.lock().unwrap().len(), 4);
@@ -176,7 +177,7 @@ mod tests {
         });
         gateway.start_jobs(vec![job]).unwrap();
         runs.recv().unwrap();
-        // It waits for nothing now, until it is told.
+        // The job waits for nothing until it is woken.
         next.store(0, Ordering::Relaxed);
         gateway.wake_jobs();
         runs.recv().unwrap();
@@ -190,7 +191,7 @@ mod tests {
         gateway.start_jobs(Vec::new()).unwrap();
         assert!(gateway.worker.get().is_none());
         gateway.wake_jobs();
-        // Who forgets to close a gateway leaves no thread behind that holds it.
+        // A gateway that is not closed leaves no thread behind that keeps it alive.
         let gateway = Arc::new(self::gateway());
         gateway.start_jobs(vec![Job::new("never", |_| None, |_, _| ())]).unwrap();
         let weak = Arc::downgrade(&gateway);

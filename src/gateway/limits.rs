@@ -1,11 +1,11 @@
-//! The limits of pushes and of the store, as they are configured.
+//! Converts the configured limits for pushes and the store.
 
 use crate::config::unlimited::most;
 use crate::config::{Config, Limits};
 use crate::model::limits::{MAX_TEXT_BYTES, PushLimits, StoreLimits};
 
-/// How much text the labels of a push may come to, as a multiple of the largest body: those of the group come
-/// to each of its series.
+/// The maximum text in the labels of a push, as a multiple of the largest body. The grouping labels count for each
+/// series.
 const TEXT_PER_BODY: u64 = 4;
 
 /// What one push may hold.

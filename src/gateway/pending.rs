@@ -1,4 +1,4 @@
-//! What becomes of a request: known at once, or when it is on disk.
+//! The result of a request: known at once, or when the request is on disk.
 
 use tokio::sync::oneshot;
 
@@ -7,22 +7,22 @@ use crate::store::{Outcome, Rejection};
 /// Why a request was not applied.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Failure {
-    /// It can't be applied to what is there.
+    /// The store has refused it.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// It could not be brought to disk.
+    /// It could not be written to disk.
     #[error("the push could not be kept because the persistence file can't be written: try again later")]
     NotKept,
-    /// Too many requests wait to be brought to disk.
+    /// Too many requests wait for the disk.
     #[error("too many pushes wait for the disk: try again later")]
     QueueFull,
-    /// The gateway goes down.
+    /// The gateway is shutting down.
     #[error("the gateway is shutting down: try again later")]
     Closing,
 }
 
 impl Failure {
-    /// A word for it, for the label of a metric.
+    /// The value of a metric's label for this failure.
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Failure::Rejected(Rejection::Refused(refusal)) => refusal.cause.reason(),
@@ -35,14 +35,15 @@ impl Failure {
     }
 }
 
-/// The answer to a request; see [`Gateway::pushed`](super::Gateway::pushed) and [`Gateway::done`](super::Gateway::done).
+/// The pending result of a request; see [`Gateway::pushed`](super::Gateway::pushed) and
+/// [`Gateway::done`](super::Gateway::done).
 #[derive(Debug)]
 pub enum Pending {
-    /// It is known.
+    /// The result is known.
     Done(Result<Outcome, Failure>),
-    /// It comes when the effect of the request is on disk.
+    /// The result comes when the request is on disk.
     Waiting(oneshot::Receiver<Result<Outcome, Failure>>),
-    /// The request is refused, which also waits to be noted on disk.
+    /// The request is refused. That comes back once the time of the failure is on disk.
     Refused(oneshot::Receiver<Result<Outcome, Failure>>, Rejection),
 }
 
@@ -54,7 +55,7 @@ impl Pending {
         }
     }
 
-    /// The answer, once it is known.
+    /// Waits for the result.
     pub(super) async fn wait(self) -> Result<Outcome, Failure> {
         match self {
             Pending::Done(result) => result,
@@ -63,11 +64,11 @@ impl Pending {
         }
     }
 
-    /// The same, on a thread that may wait.
+    /// As [`Pending::wait`], but blocks the thread.
     ///
     /// # Panics
     ///
-    /// Within an asynchronous task.
+    /// If called within an asynchronous task.
     pub(super) fn wait_blocking(self) -> Result<Outcome, Failure> {
         match self {
             Pending::Done(result) => result,
@@ -77,7 +78,7 @@ impl Pending {
     }
 }
 
-/// The writer drops a request unanswered only when it fails.
+/// The writer drops a request without an answer only if it fails.
 fn received(
     received: Result<Result<Outcome, Failure>, oneshot::error::RecvError>,
 ) -> Result<Outcome, Failure> {

@@ -1,4 +1,4 @@
-//! A scrape: everything that is there, joined with the gateway's own metrics, in the stock order.
+//! A scrape: all pushed metrics and the gateway's own, in the stock gateway's order.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::store::order::{Entry, Order};
 use crate::store::snapshot::{GroupTimes, Slots, Snapshot, SnapshotFamily};
 use crate::telemetry;
 
-/// The families that the gateway keeps for every group: name, help, and their value.
+/// The families that the gateway adds to every group: name, help, and which time they show.
 const GROUP_FAMILIES: [(&str, &str, TimeOf); 2] = [
     ("push_failure_time_seconds", PUSH_FAILURE_TIME_HELP, |times| times.failed_at),
     ("push_time_seconds", PUSH_TIME_HELP, |times| times.pushed_at),
@@ -27,27 +27,27 @@ pub const PUSH_TIME_HELP: &str = "Last Unix time when changing this group in the
 /// The help text of `push_failure_time_seconds`.
 pub const PUSH_FAILURE_TIME_HELP: &str = "Last Unix time when changing this group in the Pushgateway failed.";
 
-/// Under this name the order of the series of both [`GROUP_FAMILIES`] is kept, which is the same.
+/// The name under which the common series order of both [`GROUP_FAMILIES`] is kept.
 const GROUP_ORDER: &str = "push_time_seconds";
 
-/// What the configuration says about scrapes, and what was shown before the start.
+/// The settings for scrapes, and what was shown before the start.
 #[derive(Debug)]
 pub(super) struct Exposition {
-    /// Whether start times are shown where they can only be series of their own.
+    /// Whether start times are shown as series of their own in formats that have no other place for them.
     pub(super) created_series: bool,
-    /// Whether units are shown; the stock gateway never does.
+    /// Whether units are shown. The stock gateway never shows them.
     pub(super) has_units: bool,
-    /// How long newborn series that add up are shown as 0.
+    /// How long new series that add up are shown as 0.
     pub(super) zero_lead: Duration,
     /// When the gateway was started.
     pub(super) started: Moment,
-    /// Series that began up to then may have been shown with their values, in nanoseconds since the epoch.
+    /// Series that began before this time, in nanoseconds since the epoch, may have been shown with their values.
     pub(super) shown_until: i64,
 }
 
 impl Exposition {
-    /// Series that were born after this are shown as 0; nothing where none are. What was shown with its value
-    /// before the start must not be shown as 0 again.
+    /// Series that began after this time are shown as 0; `None` if no series is. A series that was shown with its
+    /// value before a restart must not be shown as 0 again.
     fn lead_start(&self, now: Moment) -> Option<i64> {
         let lead = i64::try_from(self.zero_lead.as_nanos()).ok().filter(|lead| *lead > 0)?;
         Some(now.nanos.saturating_sub(lead).max(self.shown_until))
@@ -55,21 +55,21 @@ impl Exposition {
 }
 
 impl Gateway {
-    /// How many series a scrape has, roughly.
+    /// Roughly how many series a scrape has.
     pub fn scrape_size(&self) -> u64 {
         (self.store.series_count() + 2 * self.store.group_count()).unsigned_abs()
     }
 
-    /// How much the store holds, in bytes, roughly.
+    /// Roughly how many bytes the store holds.
     pub fn size_in_bytes(&self) -> u64 {
         self.store.bytes().unsigned_abs()
     }
 
-    /// Writes everything in this format, handing it to `deliver` in chunks.
+    /// Writes a scrape in this format and passes it to `deliver` in chunks.
     ///
     /// # Errors
     ///
-    /// What `deliver` returns; nothing more is written then.
+    /// The error of `deliver`, after which nothing more is written.
     pub fn scrape(
         &self,
         format: Format,
@@ -86,8 +86,8 @@ impl Gateway {
         if !snapshot.groups.extents().is_empty() {
             sources.extend(GROUP_FAMILIES.iter().map(|(name, help, time)| Source::Group(name, help, *time)));
         }
-        // Own families before pushed ones of the same name: their help counts, and their series have
-        // fewer labels.
+        // The gateway's own families come before pushed ones of the same name. Their help text is used, and their
+        // series have fewer labels.
         sources.sort_by(|a, b| {
             a.name().cmp(b.name()).then(matches!(b, Source::Own(_)).cmp(&matches!(a, Source::Own(_))))
         });
@@ -118,17 +118,17 @@ impl Gateway {
     }
 }
 
-/// Whether an own family can be shown beside a pushed one of the same name. Jobs may have pushed another type while
-/// the gateway did not show its `process_*`.
+/// Whether a family of the gateway can be shown beside a pushed one of the same name. Jobs may have pushed another
+/// type while `process_*` metrics were turned off.
 fn goes_together(own: &telemetry::Family, snapshot: &Snapshot) -> bool {
     let pushed = snapshot.families.binary_search_by(|family| (**family.name()).cmp(&own.name));
     pushed.ok().is_none_or(|at| reconciled(own.kind, &own.name, snapshot.families[at].kind).is_some())
 }
 
 impl Gateway {
-    /// Sorts what is new since the last scrape, so that the next one need not. Does nothing unless
-    /// groups or series have come or gone since the last call but one, and none since the last: a
-    /// store that keeps growing is sorted by the scrapes themselves.
+    /// Sorts new series in advance for the next scrape. Works only if groups or series have come or gone, and the
+    /// store has not changed in this way since the last call. A store that keeps growing is sorted by the scrapes
+    /// themselves.
     pub fn prepare_scrape(&self) {
         let now = self.store.generation();
         let seen = self.prepared.seen.swap(now, Ordering::Relaxed);
@@ -143,7 +143,7 @@ impl Gateway {
         self.order_of_groups(&snapshot.groups);
     }
 
-    /// Forgets the orders of families that are gone.
+    /// Drops the sort orders of families that no longer exist.
     fn forget_orders(&self, snapshot: &Snapshot) {
         self.store.orders().retain(|name| {
             name == GROUP_ORDER || snapshot.families.binary_search_by(|f| (**f.name()).cmp(name)).is_ok()
@@ -160,8 +160,8 @@ impl Gateway {
     }
 }
 
-/// Generations of the store: the one that the last call of [`Gateway::prepare_scrape`] saw, and the
-/// one that was last sorted.
+/// Generations of the store: the one at the last call of [`Gateway::prepare_scrape`], and the one that was sorted
+/// last.
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
     seen: AtomicU64,

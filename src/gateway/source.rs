@@ -1,28 +1,28 @@
-//! The families of a scrape by where they come from, and what writing them needs.
+//! The families of a scrape by their origin.
 
 use crate::model::kind::Kind;
 use crate::store::snapshot::{GroupTimes, SnapshotFamily};
 use crate::telemetry;
 
-/// How much is written before it is handed on.
+/// How many bytes are written before they are handed on.
 pub(super) const CHUNK_BYTES: usize = 252 * 1024;
 
-/// The capacity of a chunk: what is written last before it is handed on is mostly short.
+/// The capacity of a chunk. The last write before it is handed on is usually short.
 pub const CHUNK_CAPACITY: usize = 256 * 1024;
 
 /// One of the times of a group, in nanoseconds since the epoch.
 pub(super) type TimeOf = fn(&GroupTimes) -> i64;
 
-/// The receiver of an exposition has gone.
+/// The receiver of a scrape has closed the connection.
 #[derive(Debug)]
 pub struct ReceiverGone;
 
-/// Nanoseconds since the epoch as the seconds that a metric shows.
+/// Converts nanoseconds since the epoch to the seconds that a metric shows.
 pub fn seconds(nanos: i64) -> f64 {
     nanos as f64 / 1e9
 }
 
-/// A family to be written, of whatever origin.
+/// A family to write, by its origin.
 pub(super) enum Source<'a> {
     Pushed(&'a SnapshotFamily),
     Own(&'a telemetry::Family),

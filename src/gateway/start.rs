@@ -1,4 +1,4 @@
-//! From the configuration to a gateway with everything that was there before.
+//! Creates a gateway from its configuration and its persistence file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use crate::telemetry::{Telemetry, own_families};
 /// Why a gateway can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The gateway's own metrics can't be registered; never in a build that passes the tests.
+    /// The gateway's own metrics can't be registered. The tests rule this out.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
     /// The persistence file can't be used.
@@ -36,24 +36,23 @@ pub enum StartError {
         /// What is wrong with it.
         source: OpenError,
     },
-    /// The system has no thread to give.
+    /// The system can't start a thread.
     #[error("can't start the writer of the persistence file: {0}")]
     Thread(std::io::Error),
 }
 
 impl Gateway {
-    /// A gateway that obeys this configuration, with what its persistence file holds.
+    /// A gateway with this configuration and the content of its persistence file.
     ///
     /// # Errors
     ///
-    /// When the file can't be used. It is left as it is then.
+    /// If the file can't be used. It is left unchanged then.
     pub fn new(config: &Config) -> Result<Gateway, StartError> {
         let disk = Folder::new(Path::new(&config.persistence.file));
         Gateway::with_disk(config, Box::new(disk))
     }
 
-    /// The same with a disk of the caller's. It is used when the configuration names a persistence
-    /// file.
+    /// As [`Gateway::new`], but with this disk. It is used only if the configuration names a persistence file.
     ///
     /// # Errors
     ///
@@ -92,7 +91,7 @@ impl Gateway {
             );
             durability(config, &store, &clock, &telemetry, committer)?
         };
-        // What was there before is there again, even if it is more.
+        // Sets the limits after loading, because the file may hold more than they allow.
         store.limit(limits::of_store(&config.limits));
         let started = clock.now();
         Ok(Gateway {
@@ -138,7 +137,7 @@ fn open_file(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock)
     Ok(file)
 }
 
-/// Starts the writer of the file.
+/// Starts the thread that writes the file.
 fn durability(
     config: &Config,
     store: &Arc<Store>,
@@ -158,9 +157,9 @@ fn durability(
     durability.map_err(StartError::Thread)
 }
 
-/// How the file is used.
+/// The settings of the file.
 fn usage(config: &Config) -> Usage {
-    // So long newborn series are shown as 0.
+    // New series are shown as 0 for this long.
     let lead = u64::try_from(config.exposition.zero_lead.as_nanos()).unwrap_or(u64::MAX);
     Usage::new(lead, most(config.limits.store_bytes))
 }
@@ -189,8 +188,8 @@ fn open(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock) -> R
     }
 }
 
-/// Where values add up, a label with an empty value is none: a file of a gateway that kept such labels is written
-/// anew without them.
+/// With aggregation, a label with an empty value counts as absent. If the file is from a gateway that kept such
+/// labels, it is written anew without them.
 fn drop_empty_labels(file: &mut Redb, store: &Store) -> Result<(), OpenError> {
     let groups = store.drop_empty_labels();
     if groups == 0 {
@@ -202,7 +201,7 @@ fn drop_empty_labels(file: &mut Redb, store: &Store) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Takes over the file of a stock gateway, and keeps it as it is under another name.
+/// Imports the file of a stock gateway, and keeps the original under another name.
 fn import(
     config: &Config,
     disk: Box<dyn Disk>,
@@ -228,15 +227,15 @@ fn import(
     Ok(opened)
 }
 
-/// What a stock gateway would have written with what is in the persistence file.
+/// The content of the persistence file in the format of the stock gateway.
 ///
 /// # Errors
 ///
-/// When there is no such file, or it can't be used.
+/// If the file does not exist or can't be used.
 pub fn export_stock(config: &Config) -> Result<Vec<u8>, StartError> {
     let name = &config.persistence.file;
     let export = || {
-        // A link stays: nothing is to change but what is exported.
+        // Resolves a symbolic link, so that it stays in place.
         let path = fs::canonicalize(name).unwrap_or_else(|_| PathBuf::from(name));
         let disk = Box::new(Folder::new(&path));
         if matches!(file::find(&*disk)?, Found::Nothing | Found::Empty) {

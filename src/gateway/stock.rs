@@ -1,5 +1,4 @@
-//! Moving in from a stock gateway, and back: what its persistence file holds becomes a store, and a
-//! store becomes such a file.
+//! Imports the persistence file of a stock gateway, and exports a store to such a file.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -28,16 +27,15 @@ use crate::store::semantics::Semantics;
 use crate::store::times::Times;
 use crate::store::{FamilyView, GroupView, Part, Rejection, Store, Transaction};
 
-/// Protobuf with the names as they are.
+/// Protobuf without escaping of names.
 const PLAIN_PROTOBUF: Format = Format { syntax: Syntax::Protobuf, escaping: Escaping::AllowUtf8 };
 
 /// The names of [`GROUP_FAMILIES`].
 const PUSH_TIME: &str = GROUP_FAMILIES[0];
 const PUSH_FAILURE_TIME: &str = GROUP_FAMILIES[1];
 
-/// Puts everything of a stock gateway's file into an empty store, as if it had been pushed when it
-/// was; what says no time, `now`. Gives a sentence for everything that fails the checks of a push and was left
-/// out.
+/// Imports a stock gateway's file into an empty store with the push times in the file. If a time is missing, uses
+/// `now`. Returns a sentence for everything that fails the checks of a push and is left out.
 pub(super) fn import(
     file: &StockFile,
     store: &Store,
@@ -55,8 +53,7 @@ fn labels<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<GroupingLa
     pairs.map(|(name, value)| GroupingLabel { name: name.into(), value: value.into() }).collect()
 }
 
-/// Puts groups into a store, as if everything had been pushed when it was. Gives a sentence for everything that
-/// was left out.
+/// Adds groups to a store with the push times that they have. Returns a sentence for everything that is left out.
 fn take_in(groups: &[StockGroup], store: &Store, now: Moment, aggregate: bool, steps: &Steps) -> Vec<String> {
     let mut left_out = Vec::new();
     let mut known: HashMap<String, Times> = HashMap::new();
@@ -81,7 +78,7 @@ fn take_in(groups: &[StockGroup], store: &Store, now: Moment, aggregate: bool, s
         families.extend(pushed.map(|family| (family, grouping.clone())));
         all_times.push((times(group, now), grouping));
     }
-    // Where two become one, the latest push is the latest.
+    // In this order the latest push wins if two groups become one.
     families.sort_by_key(|(family, _)| family.pushed_at);
     steps.phase("importing the stock gateway's file", families.len() as u64);
     for (family, grouping) in families {
@@ -115,7 +112,7 @@ fn import_family(
     let pushed_at = if family.pushed_at == 0 { now } else { Moment::at(family.pushed_at) };
     let import = |message: &[u8]| import_message(message, grouping, store, pushed_at, aggregate);
     let imported = import(message).or_else(|error| match error {
-        // Series that differ in labels with empty values only become one: one after the other.
+        // Series that differ only in labels with empty values become one, so they are imported one after the other.
         ImportError::Refused(Cause::DuplicateSeries { .. }) if aggregate => {
             protobuf::single_series(message).iter().try_for_each(|message| import(message))
         }
@@ -162,13 +159,12 @@ fn import_message(
     Ok(())
 }
 
-/// When a group was created, last pushed to, and last failed. The stock gateway keeps these as families
-/// of the group; their times are more exact than their values. It counts no pushes of a
-/// group.
+/// When a group was created, last pushed to, and last failed. The stock gateway keeps these as families of the
+/// group, whose own timestamps are more exact than their values. It does not count the pushes of a group.
 fn times(group: &StockGroup, now: Moment) -> Times {
     let of = |name| {
         let Some(family) = group.families.iter().find(|family| family.name == name) else { return (0, 0) };
-        // Before the first push, or without any that failed, the value is zero.
+        // The value is zero before the first push, or if no push has failed.
         let happened = family.message.as_deref().and_then(single_value).is_some_and(|value| value != 0.0);
         (family.pushed_at, if happened { family.pushed_at } else { 0 })
     };
@@ -178,7 +174,7 @@ fn times(group: &StockGroup, now: Moment) -> Times {
     Times { created_at, pushed_at, failed_at, pushes: 0 }
 }
 
-/// A stream of this message alone.
+/// A length-delimited stream of this message alone.
 fn delimited(message: &[u8]) -> Vec<u8> {
     let mut stream = Vec::with_capacity(message.len() + 10);
     protobuf::delimit(&mut stream, message);
@@ -196,7 +192,7 @@ fn single_value(message: &[u8]) -> Option<f64> {
     }
 }
 
-/// What a stock gateway would have written with these groups.
+/// Converts these groups to those of a stock gateway's file.
 pub(super) fn export(groups: &[GroupView], steps: &Steps) -> Vec<StockGroup> {
     steps.phase("exporting groups", groups.len() as u64);
     groups.iter().inspect(|_| steps.add(1)).map(export_group).collect()

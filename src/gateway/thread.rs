@@ -3,22 +3,22 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// The running thread.
+/// The running thread of the writer.
 #[derive(Debug)]
 pub(super) struct WriterThread(Mutex<Option<JoinHandle<()>>>);
 
 impl WriterThread {
-    /// Starts it.
+    /// Starts the thread.
     ///
     /// # Errors
     ///
-    /// When the system has no thread to give.
+    /// If the system can't start a thread.
     pub(super) fn start(run: impl FnOnce() + Send + 'static) -> std::io::Result<WriterThread> {
         let thread = thread::Builder::new().name("writer".to_owned()).spawn(run)?;
         Ok(WriterThread(Mutex::new(Some(thread))))
     }
 
-    /// Waits for its end.
+    /// Waits until the thread ends.
     pub(super) fn join(&self) {
         let thread = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {

@@ -1,8 +1,8 @@
-//! The single writer: requests queue for it, and it answers each when its effect is on disk.
+//! The single writer. Requests queue for it, and it answers each one when its effect is on disk.
 //!
-//! It takes what has gathered while it was busy, applies all of it to a draft that nobody sees,
-//! commits what differs, publishes it, and answers everyone. A thousand pushes to the same
-//! ten series cost one small write.
+//! It takes the requests that gathered while it was busy, applies all of them to a draft that nobody sees, commits
+//! the difference, publishes the draft, and answers everyone. So a thousand pushes to the same ten series cost one
+//! small write.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -21,21 +21,21 @@ use crate::telemetry::persistence::QueueMetrics;
 /// How many requests may wait.
 const MAX_QUEUED: usize = 8192;
 
-/// How much memory waiting pushes may take in bytes, if pushes that are read may take as much. One that is larger may
-/// wait alone.
+/// The most memory that waiting pushes may take, in bytes. `body_bytes_in_flight` may lower it. A larger push may
+/// wait only if nothing else waits.
 const MAX_QUEUED_BYTES: u64 = 256 << 20;
 
-/// What a request takes beside its push and its body, in bytes.
+/// The memory of a request besides its push and its body, in bytes.
 const REQUEST_BYTES: usize = 1024;
 
-/// How many requests go into one commit.
+/// The most requests in one commit.
 const MAX_BATCH: usize = 1024;
 
-/// How often a batch is drafted again because others were first.
+/// How often a batch is drafted again because other gateways have committed first.
 const MAX_TRIES: usize = 100;
 
-/// How much memory their pushes may take, in bytes, so that small ones need not wait for all large ones
-/// that came before them. One that is larger goes alone.
+/// The most memory for the pushes of one commit, in bytes. It keeps small pushes from waiting for all large ones
+/// before them. A larger push is committed alone.
 const MAX_BATCH_BYTES: usize = 16 << 20;
 
 type Answer = Result<Outcome, Failure>;
@@ -63,7 +63,7 @@ struct Queue {
     metrics: QueueMetrics,
 }
 
-/// The queue of the writer, and its thread.
+/// The writer's queue and thread.
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: Arc<Queue>,
@@ -71,11 +71,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. Waiting pushes may take as much memory as those that are read, `body_bytes_in_flight`.
+    /// Starts the thread. Waiting pushes may take at most `body_bytes_in_flight` of memory.
     ///
     /// # Errors
     ///
-    /// When the system has no thread to give.
+    /// If the system can't start a thread.
     pub(super) fn start(
         store: Arc<Store>,
         clock: Arc<Clock>,
@@ -90,12 +90,11 @@ impl Writer {
         Ok(Writer { queue, thread })
     }
 
-    /// Queues a request, whose client waits with `held` bytes of its own. The answer comes when its effect
-    /// is on disk.
+    /// Queues a request. Its client holds `held` bytes while it waits. The answer comes when the effect is on disk.
     ///
     /// # Errors
     ///
-    /// When too many wait already, or the gateway goes down.
+    /// If too many requests wait already, or the gateway is shutting down.
     pub(super) fn submit(
         &self,
         transaction: Transaction<'static>,
@@ -123,7 +122,7 @@ impl Writer {
         Ok(receiver)
     }
 
-    /// Takes no more requests, and waits until those that wait are answered and the file is closed.
+    /// Takes no more requests, and waits until the waiting ones are answered and the file is closed.
     pub(super) fn close(&self) {
         self.queue.lock().is_closed = true;
         self.queue.changed.notify_one();
@@ -136,8 +135,8 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What waits, once something does; none when nothing will come any more. Returns with nothing now
-    /// and then while `is_impatient`.
+    /// Waits for requests and takes a batch. `None` when the queue is closed. Returns an empty batch now and then
+    /// if `is_impatient`, so that the caller can try the disk again.
     fn take(&self, is_impatient: bool) -> Option<Vec<Job>> {
         let mut waiting = self.lock();
         while waiting.jobs.is_empty() {
@@ -167,7 +166,7 @@ impl Queue {
     }
 }
 
-/// What the thread works with.
+/// The state of the thread.
 struct Work {
     store: Arc<Store>,
     clock: Arc<Clock>,
@@ -190,13 +189,13 @@ impl Work {
         self.committer.close();
     }
 
-    /// Whether the disk works, as far as is known.
+    /// Whether the disk works. Tries to recover if the last commit failed and a new try is due.
     fn is_ready(&mut self) -> bool {
         !self.committer.is_failing() || (self.committer.may_recover() && self.committer.recover().is_ok())
     }
 
     fn process(&mut self, jobs: Vec<Job>) {
-        // Before the batch, so that a failure of it costs no key.
+        // Before the batch, so that a failed commit loses no key.
         self.store.keys().trim(self.clock.now());
         for _ in 0..MAX_TRIES {
             let mut draft = self.store.draft();
@@ -231,7 +230,7 @@ impl Work {
     }
 }
 
-/// Whatever ends the writer, nobody waits for it in vain.
+/// If the writer thread ends or panics, closes the queue so that waiting requests fail instead of hanging.
 struct CloseOnDrop(Arc<Queue>);
 
 impl Drop for CloseOnDrop {
@@ -243,6 +242,6 @@ impl Drop for CloseOnDrop {
 }
 
 fn reply(sender: oneshot::Sender<Answer>, answer: Answer) {
-    // A client that has gone does not wait for its answer.
+    // If the client has gone, nobody receives the answer.
     let _ = sender.send(answer);
 }

@@ -1,4 +1,4 @@
-//! Words that are looked for in names and label values, whatever their case.
+//! Search words for names and label values. Case does not matter.
 
 use std::collections::HashMap;
 
@@ -12,12 +12,12 @@ use crate::store::piece::Piece;
 /// A query has at most this many words.
 pub const MAX_WORDS: usize = 32;
 
-/// There are more than [`MAX_WORDS`] words.
+/// The query has more than [`MAX_WORDS`] words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at most {MAX_WORDS} words can be looked for at once")]
 pub struct TooManyWords;
 
-/// Texts without their differences of case, one at a time.
+/// A buffer for lower-case copies of texts.
 #[derive(Debug, Default)]
 struct Folded(String);
 
@@ -28,7 +28,7 @@ impl Folded {
             self.0.push_str(text);
             self.0[from..].make_ascii_lowercase();
         } else {
-            // Letter by letter: how a letter is folded must not depend on its neighbours.
+            // Converts each character alone, because the result must not depend on its neighbours.
             self.0.extend(text.chars().flat_map(char::to_lowercase));
         }
     }
@@ -59,7 +59,7 @@ fn words(query: &str) -> Result<Vec<&str>, TooManyWords> {
     if words.len() > MAX_WORDS { Err(TooManyWords) } else { Ok(words) }
 }
 
-/// What is looked for among groups. All words must match.
+/// A search for groups. All words must match.
 #[derive(Debug, Default)]
 pub struct GroupFilter(Vec<GroupWord>);
 
@@ -69,16 +69,16 @@ enum GroupWord {
     Label { name: String, start: String },
     /// `family:text`: the name of a family contains the text.
     Family(Finder<'static>),
-    /// The name or value of a grouping label or the name of a family contains this.
+    /// The name or value of a grouping label, or the name of a family, contains this text.
     Any(Finder<'static>),
 }
 
 impl GroupFilter {
-    /// The words of this query.
+    /// Parses the words of a query.
     ///
     /// # Errors
     ///
-    /// Where there are too many.
+    /// If there are too many.
     pub fn parse(query: &str) -> Result<GroupFilter, TooManyWords> {
         let word = |word: &str| match (word.strip_prefix("family:"), word.split_once('=')) {
             (Some(text), _) => GroupWord::Family(finder(text)),
@@ -90,24 +90,24 @@ impl GroupFilter {
         Ok(GroupFilter(words(query)?.into_iter().map(word).collect()))
     }
 
-    /// Matches groups against the words.
+    /// A matcher for these words.
     pub fn matcher(&self) -> GroupMatcher<'_> {
         GroupMatcher { words: &self.0, names: HashMap::default(), folded: Folded::default() }
     }
 }
 
-/// Matches groups, one after the other.
+/// Matches one group after the other.
 #[derive(Debug)]
 pub struct GroupMatcher<'a> {
     words: &'a [GroupWord],
-    /// A bit for each word that matches a family name, by the address of the name: groups share names.
+    /// One bit for each word that matches a family name, by the address of the name, because groups share names.
     names: HashMap<usize, u32, RandomState>,
     folded: Folded,
 }
 
 impl GroupMatcher<'_> {
-    /// Whether a group with these labels and names of families matches. The names must stay where they are
-    /// for as long as the matcher is used.
+    /// Whether a group with these labels and family names matches. The names must keep their addresses while the
+    /// matcher is used.
     pub fn matches<'n>(&mut self, labels: &GroupLabels, families: impl Iterator<Item = &'n str>) -> bool {
         let mut missing = 0u32;
         for (at, word) in self.words.iter().enumerate() {
@@ -153,28 +153,28 @@ impl GroupWord {
     }
 }
 
-/// What is looked for among the series of a family. All words must be in the labels of a series, written
-/// `name="value"` or `name=value`.
+/// A search for series of a family. All words must be in the labels of a series, written `name="value"` or
+/// `name=value`.
 #[derive(Debug, Default)]
 pub struct SeriesFilter(Vec<SeriesWord>);
 
 #[derive(Debug)]
 struct SeriesWord {
     word: Finder<'static>,
-    /// The longest part of the word that stands in the label block of any series that matches.
+    /// The longest part of the word that must be in the label block of every matching series.
     probe: Finder<'static>,
-    /// How the word stands in a label block that has neither escapes nor quoted names, where that is
-    /// certain: in one of these ways.
+    /// The two forms in which the word can be in a label block without escapes and quoted names. `None` if that is
+    /// not certain.
     in_blocks: Option<[Finder<'static>; 2]>,
 }
 
-/// Characters that may not stand in a label block as they stand in a word.
+/// Characters that may be written differently in a label block and in a word.
 const NOT_IN_BLOCKS: [char; 3] = ['=', '"', '\\'];
 
 impl SeriesWord {
     fn of(word: &str) -> SeriesWord {
         let probe = word.split(NOT_IN_BLOCKS).max_by_key(|part| part.len()).unwrap_or_default();
-        // In a name or value, or in one of each around the sign between them.
+        // The word is within a name or a value, or spans the `=` between them.
         let is_certain = |part: &str| !part.contains(NOT_IN_BLOCKS) && !part.contains([',', '{', '}']);
         let in_blocks = match word.split_once('=') {
             Some((name, start)) if is_certain(name) && is_certain(start) => {
@@ -193,25 +193,25 @@ impl SeriesWord {
 }
 
 impl SeriesFilter {
-    /// The words of this query.
+    /// Parses the words of a query.
     ///
     /// # Errors
     ///
-    /// Where there are too many.
+    /// If there are too many.
     pub fn parse(query: &str) -> Result<SeriesFilter, TooManyWords> {
         Ok(SeriesFilter(words(query)?.into_iter().map(SeriesWord::of).collect()))
     }
 
-    /// Whether all series match.
+    /// Whether the filter has no words, so that all series match.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Matches series of this group against the words. Labels of the group do not count.
+    /// A matcher for series of this group. It ignores the labels of the group.
     pub fn matcher<'a>(&'a self, group: &'a GroupLabels) -> SeriesMatcher<'a> {
         let mut folded = Folded::default();
         let of_group = folded.of(&group.series_block);
-        // What is in labels that do not count may be in a block for that reason.
+        // A word that occurs in the labels of the group may be in a block for that reason alone.
         let decides = |word: &SeriesWord| word.is_in_block(of_group) == Some(false);
         SeriesMatcher {
             decisive: self.0.iter().filter(|word| decides(word)).collect(),
@@ -223,14 +223,14 @@ impl SeriesFilter {
     }
 }
 
-/// Matches series, piece by piece.
+/// Matches the series of one piece after the other.
 #[derive(Debug)]
 pub struct SeriesMatcher<'a> {
-    /// Words that are in the labels of a series if they are in its block.
+    /// Words that are in the labels of a series exactly if they are in its block.
     decisive: Vec<&'a SeriesWord>,
     others: Vec<&'a SeriesWord>,
     group: &'a GroupLabels,
-    /// The blocks of a piece.
+    /// The blocks of the current piece in lower case.
     blocks: Folded,
     folded: Folded,
 }
@@ -242,7 +242,7 @@ impl<'a> SeriesMatcher<'a> {
         if !self.words().all(|word| is_in(&word.probe, &self.blocks.0)) {
             return;
         }
-        // Folded or not, each block then stands in the same place.
+        // In ASCII the lower-case copy has the same length, so each block has the same position in it.
         let is_plain = !piece.has_quoted_names()
             && piece.blocks().is_ascii()
             && memchr::memchr(b'\\', piece.blocks().as_bytes()).is_none();
@@ -265,8 +265,8 @@ impl<'a> SeriesMatcher<'a> {
         }
     }
 
-    /// Whether the words that are not decisive are in the labels of this block, which has neither escapes nor
-    /// quoted names and stands at this place in the folded piece.
+    /// Whether the words that are not decisive are in the labels of this block. The block has neither escapes nor
+    /// quoted names, and starts at `place` in the lower-case copy of the piece.
     fn is_in_plain_labels(&mut self, block: &str, place: usize) -> bool {
         if self.others.iter().any(|word| word.in_blocks.is_none()) {
             return self.is_in_labels(block, false);
@@ -292,9 +292,9 @@ impl<'a> SeriesMatcher<'a> {
         self.decisive.iter().chain(&self.others).copied()
     }
 
-    /// Whether the words, all or those that are not decisive, are in the labels of this block.
+    /// Whether all words, or only those that are not decisive, are in the labels of this block.
     fn is_in_labels(&mut self, block: &str, all: bool) -> bool {
-        // No word has a line feed, so none is found across two lines.
+        // Words hold no line feed, so no match spans two lines.
         let folded = &mut self.folded;
         folded.0.clear();
         for pair in own_labels(self.group, block) {
@@ -308,17 +308,17 @@ impl<'a> SeriesMatcher<'a> {
     }
 }
 
-/// The labels of a series of a group but for those of the group, and for the empty `instance` that series get
-/// where neither they nor the group have one.
+/// The labels of a series without those of its group, and without the empty `instance` label that the gateway adds
+/// if neither has one.
 pub(super) fn own_labels<'a>(group: &'a GroupLabels, block: &'a str) -> impl Iterator<Item = Pair<'a>> {
     let mut apart = Apart::of(group);
     pairs(block).filter(move |pair| apart.is_own(&pair.name(), pair.escaped_value().is_empty()))
 }
 
-/// Tells the labels of a series from those of its group: both are sorted by name.
+/// Separates the labels of a series from those of its group. Both are sorted by name.
 #[derive(Debug)]
 struct Apart<'a> {
-    /// The labels of the group from the last name that was asked for on.
+    /// The labels of the group, from the last requested name on.
     ahead: &'a [(Box<str>, Box<str>)],
 }
 
@@ -327,7 +327,7 @@ impl<'a> Apart<'a> {
         Apart { ahead: &group.labels }
     }
 
-    /// Whether the next label of a series is its own.
+    /// Whether the next label belongs to the series itself.
     fn is_own(&mut self, name: &str, is_empty: bool) -> bool {
         while let [(known, _), ahead @ ..] = self.ahead
             && **known < *name
@@ -386,7 +386,7 @@ mod tests {
             ("family:a=b", true),
             ("=b", true),
             ("disk_bytesRuns", false),
-            // Words match where they like, also the same place twice.
+            // Words may match anywhere, and two may match the same place.
             ("disk disk dis", true),
         ] {
             let words = GroupFilter::parse(query).unwrap();
@@ -468,7 +468,7 @@ mod tests {
         assert_eq!(SeriesFilter::parse(&format!("{most}b")).err(), Some(TooManyWords));
     }
 
-    /// Whether a series matches, by the letter of the rule.
+    /// Whether a series matches, by a simple implementation of the rule.
     fn is_match(query: &str, group: &GroupLabels, block: &str) -> bool {
         let texts: Vec<String> = own_labels(group, block)
             .flat_map(|pair| {

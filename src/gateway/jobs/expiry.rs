@@ -1,4 +1,4 @@
-//! The job that lets groups and series go whose time is over.
+//! The job that removes expired groups and series.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,11 +9,12 @@ use crate::model::time::Moment;
 use crate::store::selection::{Selection, SeriesName};
 use crate::store::{GroupAt, Overdue, Part, Transaction};
 
-/// So many groups and series are looked at and submitted together.
+/// How many groups and series are checked and submitted together.
 const BATCH: usize = 512;
 
-/// Lets groups and series go that the store expects to end, once it is time. `end` tells of a group, or of a series of
-/// it, when it is over, in nanoseconds since the epoch; none for never.
+/// Removes groups and series once they have expired. `end` says when a group, or one of its series, expires, in
+/// nanoseconds since the epoch, or `None` if never. It is asked for those whose expected deadline in the store has
+/// passed.
 pub fn job(end: impl Fn(GroupAt<'_>, Option<&SeriesName>) -> Option<i64> + Send + 'static) -> Job {
     Job::new("expiry", |gateway| gateway.store.next_end(), move |gateway, now| expire(gateway, now, &end))
 }
@@ -41,7 +42,7 @@ fn expire(gateway: &Gateway, now: Moment, end: &impl Fn(GroupAt<'_>, Option<&Ser
 
 /// One change for each group.
 fn parts(mut overdue: Vec<Overdue>) -> Vec<Part<'static>> {
-    // A group that goes takes its series along.
+    // A group is removed with its series.
     overdue.sort_by(|a, b| (&a.labels.key, a.series.is_some()).cmp(&(&b.labels.key, b.series.is_some())));
     let of_group = |group: &[Overdue]| {
         let Overdue { labels, seen, series } = group.first()?;
@@ -83,7 +84,7 @@ mod tests {
         gateway.group(grouping(job).key()).unwrap().times.pushed_at
     }
 
-    /// The families and series that a group shows; none where there is none.
+    /// The families and series that a group shows. `None` if the group does not exist.
     fn shown(gateway: &Gateway, job: &str) -> Option<Vec<String>> {
         let group = gateway.group(grouping(job).key())?;
         let series = group
@@ -98,12 +99,12 @@ mod tests {
         Arc::new(SeriesName { family, block: block.into() })
     }
 
-    /// What is over an hour after the last push to its group.
+    /// Jobs that let everything expire an hour after the last push to its group.
     fn jobs() -> Jobs {
         Jobs::new(vec![job(|group, _| Some(group.times.quiet_since() + HOUR))])
     }
 
-    /// Each way to keep what is pushed, with a file where one is needed.
+    /// Runs a test with each kind of persistence.
     fn with_each_gateway(name: &str, test: impl Fn(&Gateway)) {
         test(&Gateway::new(&Config::default()).unwrap());
         for sync in [crate::config::Sync::Push, crate::config::Sync::Interval] {
@@ -136,11 +137,11 @@ mod tests {
             for job in ["a", "b"] {
                 gateway.store.expect_end(grouping(job).key(), None, first + HOUR);
             }
-            // What has no deadline stays for good, and what is not there has none.
+            // Groups without a deadline stay, and a group that does not exist gets none.
             assert!(!gateway.store.expect_end(grouping("none").key(), None, first));
             jobs.run_due(gateway, Moment::at(first + HOUR - 1));
             assert_eq!(gateway.counts(), (3, 3));
-            // A later push counts, although the deadline does not know of it.
+            // A later push counts, although it does not change the deadline.
             while pushed_at(gateway, "b") <= first {
                 push(gateway, "b", "c_total 1\n");
             }
@@ -152,7 +153,7 @@ mod tests {
             jobs.run_due(gateway, Moment::at(later + 2 * HOUR));
             assert_eq!(gateway.counts(), (1, 1));
             assert_eq!(gateway.store.next_end(), None);
-            // A group that comes again begins anew, without the deadline of the one before.
+            // A group that comes back begins anew, without the old deadline.
             push(gateway, "a", "c_total 5\n");
             jobs.run_due(gateway, Moment::at(later + 4 * HOUR));
             assert_eq!(gateway.counts(), (2, 2));
@@ -173,14 +174,14 @@ mod tests {
             }
             jobs.run_due(gateway, Moment::at(first + HOUR));
             assert_eq!(shown(gateway, "a"), Some(vec![format!("g{}", block(2))]));
-            // They have gone, so nothing is expected any more once somebody has looked.
+            // They are gone, so no deadline is left after a look.
             jobs.run_due(gateway, Moment::at(first + 2 * HOUR));
             assert_eq!(gateway.store.next_end(), None);
             let series = series(gateway, "a", &block(2));
             gateway.store.expect_end(key.key(), Some(series), first + HOUR);
             jobs.run_due(gateway, Moment::at(first + 3 * HOUR));
             assert_eq!(shown(gateway, "a"), Some(Vec::new()));
-            // A name that nobody has is free for another type.
+            // A name that no group uses is free for another type.
             push(gateway, "c", "# TYPE g counter\ng 1\n");
         });
     }

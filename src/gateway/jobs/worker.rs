@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use super::{Job, Jobs};
 use crate::gateway::Gateway;
 
-/// The clock of the system is looked at this often while something is to be done later: it may be set.
+/// The longest wait for a job that is due later, because the system's clock may be set meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The running thread.
+/// The running thread of the jobs.
 #[derive(Debug)]
 pub(in crate::gateway) struct Worker {
     signal: Arc<Signal>,
@@ -31,11 +31,11 @@ struct State {
 }
 
 impl Worker {
-    /// Starts it. It ends with the gateway, or when it is stopped.
+    /// Starts the thread. It ends with the gateway, or when it is stopped.
     ///
     /// # Errors
     ///
-    /// When the system has no thread to give.
+    /// If the system can't start a thread.
     pub(in crate::gateway) fn start(gateway: Weak<Gateway>, jobs: Vec<Job>) -> io::Result<Worker> {
         let signal = Arc::new(Signal::default());
         let theirs = signal.clone();
@@ -44,16 +44,16 @@ impl Worker {
         Ok(Worker { signal, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Says that something may be due earlier than it was.
+    /// Wakes the thread, because a job may be due earlier than before.
     pub(in crate::gateway) fn wake(&self) {
         self.signal.change(|state| state.is_awake = true);
     }
 
-    /// Lets the job that runs end, and waits for that.
+    /// Stops the thread after the job that is running, and waits for its end.
     pub(in crate::gateway) fn stop(&self) {
         self.signal.change(|state| state.is_closed = true);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // The last one to let go of the gateway may be the thread itself.
+        // The thread itself may drop the last reference to the gateway, and can't wait for itself.
         let thread = thread.filter(|thread| thread.thread().id() != thread::current().id());
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that runs jobs has failed");
@@ -89,7 +89,7 @@ impl Signal {
         }
     }
 
-    /// Waits so long at most, or until it is told to go on or to end.
+    /// Waits until this time has passed or the thread is woken or stopped. Returns whether it is stopped.
     fn is_closed_after(&self, wait: Option<Duration>) -> bool {
         let until = wait.map(|wait| Instant::now() + wait);
         let mut state = self.lock();
