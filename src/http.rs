@@ -1,7 +1,7 @@
-//! The network: requests in, answers out.
+//! The HTTP server.
 //!
-//! Owns everything that is HTTP: routes, bodies, headers, sockets, stopping. The only module that
-//! knows actix. What a request means is decided in [`crate::gateway`].
+//! Owns everything about HTTP: routes, bodies, headers, sockets, stopping. It is the only module that knows actix.
+//! [`crate::gateway`] decides what a request means.
 
 mod admin;
 mod admission;
@@ -67,51 +67,51 @@ use push::GroupPath;
 use route::{Endpoint, Route, Routes};
 pub use serve::serve;
 
-/// What every handler can reach.
+/// The state that all handlers share.
 #[derive(Debug)]
 pub struct State {
     gateway: Gateway,
     routes: Routes,
     external_prefix: String,
-    /// Where browsers see the gateway; empty if nobody said.
+    /// The URL at which browsers reach the gateway. Empty if not configured.
     external_url: String,
     telemetry_path: String,
     max_body_bytes: u64,
-    /// Who is believed when it says who sent a request.
+    /// The proxies that are trusted to name the client of a request.
     trusted_proxies: Vec<IpNet>,
-    /// The hosts that requests may be for; empty for all.
+    /// The hosts that requests may name. Empty for all.
     allowed_hosts: Vec<Host>,
     enable_lifecycle: bool,
-    /// The formats and compressions of scrapes.
+    /// The formats and compressions that scrapes may ask for.
     offers: Offers,
-    /// Whether accepted pushes are answered with 202, as without the consistency check.
+    /// Whether accepted pushes are answered with 202, as the stock gateway does without the consistency check.
     answers_unchecked: bool,
     startup_flags: BTreeMap<String, String>,
     started_at: SystemTime,
     quit: Notify,
-    /// Asks for the web configuration to be read again.
+    /// Triggers a reload of the web configuration.
     reload: Notify,
-    /// Who may do what; nothing where everybody may do everything.
+    /// Access control. `None` if it is not configured.
     guard: Option<Guard>,
-    /// Who has to live for the gateway to serve.
+    /// The heartbeats of all parts that must be alive for the gateway to serve.
     heartbeats: Arc<Heartbeats>,
     limits: Limits,
     connections: Quota,
     requests: Quota,
     scrapes: Quota,
     bodies: Quota,
-    /// Large and compressed pushes are parsed by as many threads as there are processors: more would not be
-    /// faster, and each takes memory.
+    /// At most one thread per processor parses large and compressed pushes. More would not be faster, and each
+    /// takes memory.
     parsing: Arc<Semaphore>,
-    /// As many look for what a list shows.
+    /// The same limit for threads that search groups and series for the API.
     finding: Arc<Semaphore>,
-    /// Clients that are being told that there are too many.
+    /// The number of clients that are being told that there are too many connections.
     refusing: AtomicUsize,
     descriptors: Descriptors,
 }
 
 impl State {
-    /// The state of a gateway that is configured like this and has these descriptors.
+    /// The state of a gateway with this configuration and these file descriptors.
     pub fn new(config: &Config, gateway: Gateway, guard: Option<Guard>, descriptors: Descriptors) -> State {
         if guard.is_some() {
             gateway.telemetry().web().config_read();
@@ -153,22 +153,22 @@ impl State {
         }
     }
 
-    /// The gateway behind it.
+    /// The gateway that handles the requests.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
     }
 
-    /// Who may do what, if not everybody may do everything.
+    /// Access control, if it is configured.
     pub fn guard(&self) -> Option<&Guard> {
         self.guard.as_ref()
     }
 
-    /// The signs of life of what serves.
+    /// The heartbeats of the parts that serve.
     pub fn heartbeats(&self) -> &Arc<Heartbeats> {
         &self.heartbeats
     }
 
-    /// Has the web configuration read again at once; false where there is none.
+    /// Triggers a reload of the web configuration. False if there is none.
     pub fn reload(&self) -> bool {
         self.reload.notify_one();
         self.guard.as_ref().is_some_and(Guard::reads_files)
@@ -189,7 +189,7 @@ async fn dispatch(request: HttpRequest, payload: web::Payload, state: web::Data<
     if let Some(watch) = watch
         && watch.expectation() != Expectation::None
     {
-        // The client was not asked for the body, and may send it or not.
+        // The client was not asked for the body, so it may or may not send it.
         answer.head_mut().set_connection_type(ConnectionType::Close);
         watch.end_soon();
     }
@@ -199,7 +199,8 @@ async fn dispatch(request: HttpRequest, payload: web::Payload, state: web::Data<
     answer.map_body(|_, body| Answered { body, _answering: answering, _share: share }.boxed())
 }
 
-/// Answers a request if it is for this gateway and there are not too many, and gives the share that it has.
+/// Answers a request if it is for this host and within the limits. Also returns its share of the requests in
+/// flight.
 async fn answer_within_limits(
     state: &Arc<State>,
     request: &HttpRequest,
@@ -207,7 +208,7 @@ async fn answer_within_limits(
 ) -> (HttpResponse, Option<Share>) {
     let method = request.method().as_str();
     let route = state.routes.route(method, request.uri().path());
-    // Whether it lives, a gateway says however much it has to do, and to probes that know its address only.
+    // Health checks are answered under any load and for any host, because probes often know only an address.
     let is_free = matches!(route, Route::Endpoint(Endpoint::Healthy | Endpoint::Ready));
     let refuse = |mut refusal: HttpResponse| {
         if let Some(guard) = &state.guard {
@@ -231,7 +232,7 @@ async fn answer_within_limits(
             None => answer_to(route, state, request, payload).await,
             Some(refusal) => refusal,
         },
-        // In a box, so that those who need no guard don't pay for its size.
+        // In a box, so that requests without access control don't pay for its size.
         Some(guard) => Box::pin(guarded(guard, route, state, request, payload)).await,
     };
     (answer, share)
@@ -239,10 +240,11 @@ async fn answer_within_limits(
 
 const UNKNOWN_EXPECTATION: &str = "Expectation Failed: the Expect header has another value than 100-continue, the only one that is known here";
 
-/// What keeps browsers from taking an answer for something else, or giving it to pages of other sites.
+/// Sets headers that keep browsers from guessing the content type, and from giving the answer to pages of other
+/// sites.
 fn protect(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
-    // Where any page may read the answer with scripts, any page may also show it.
+    // If any page may read the answer with scripts, any page may also embed it.
     let is_for_all = headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN);
     let policy = if is_for_all { "cross-origin" } else { "same-origin" };
     headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, header::HeaderValue::from_static(policy));
@@ -250,7 +252,7 @@ fn protect(headers: &mut HeaderMap) {
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// The body of an answer that goes on being written.
+/// A body that is still being written. Keeps the request counted as in flight.
 struct Answered<B> {
     body: B,
     _answering: Option<Answering>,
@@ -272,7 +274,7 @@ impl<B: MessageBody + Unpin> MessageBody for Answered<B> {
     }
 }
 
-/// Answers a request that may do what it asks for.
+/// Answers a request under access control.
 async fn guarded(
     guard: &Guard,
     route: Route<'_>,
@@ -287,7 +289,7 @@ async fn guarded(
     let needed = auth::needed(&route, request.method().as_str());
     let mut answer = match guard.admit(&rules, state, request, needed).await {
         Ok(visitor) => {
-            // Only the page has a use for it.
+            // Only the page uses it.
             if matches!(route, Route::Endpoint(Endpoint::Page)) {
                 request.extensions_mut().insert(visitor);
             }
@@ -305,13 +307,13 @@ const DOTS: &str =
 const BAD_ESCAPE: &str = "400 Bad Request: a percent sign in the path is not followed by two hexadecimal digits: \
     write it as %25";
 
-/// The answer to a path that can't be meant.
+/// Refuses a path that the client can't mean.
 fn refuse_path(state: &State, request: &HttpRequest, reason: &str) -> HttpResponse {
     log_bad_path(state, request, reason);
     answer::error(StatusCode::BAD_REQUEST, reason)
 }
 
-/// Notes a path that can't be read, for whoever looks for a client that loses its pushes.
+/// Logs a path that can't be read, which helps to find a client that loses its pushes.
 fn log_bad_path(state: &State, request: &HttpRequest, reason: &str) {
     let (source, url) = (state.client(request), Excerpt::of(request.uri().path()));
     let method = Excerpt::of(request.method().as_str());
@@ -361,7 +363,7 @@ async fn answer_to(
     }
 }
 
-/// The endpoints and what answers them.
+/// Calls the handler of an endpoint.
 async fn answer_of(
     endpoint: Endpoint<'_>,
     state: &Arc<State>,

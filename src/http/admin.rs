@@ -8,14 +8,14 @@ use actix_web::{HttpResponse, web};
 use super::{State, answer};
 use crate::gateway::Failure;
 
-/// Removes all groups.
+/// Deletes all groups.
 pub(super) async fn wipe(state: &Arc<State>) -> HttpResponse {
     let wiped = state.clone();
-    // A large store takes its time to be given back.
+    // Freeing a large store takes long, so it happens on another thread.
     let pending = web::block(move || wiped.gateway.wipe()).await;
     let result = match pending {
         Ok(pending) => state.gateway.done(pending).await,
-        // The pool only fails while the server goes down.
+        // The thread pool fails only during shutdown.
         Err(_) => Err(Failure::Closing),
     };
     let answer = answer::concluded(StatusCode::ACCEPTED, result);

@@ -1,4 +1,4 @@
-//! Who may come in: how much there may be of something at a time.
+//! Limits on how much of something may be in use at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::model::limits::Limit;
 use crate::telemetry::limits::LimitMetrics;
 
-/// Something of which there may be so much at a time.
+/// A limited amount, such as connections or bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Quota(Arc<Counted>);
 
@@ -18,7 +18,7 @@ struct Counted {
     limits: LimitMetrics,
 }
 
-/// A part of a [`Quota`], which is given back when it is dropped.
+/// A part of a [`Quota`]. Dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct Share {
     quota: Quota,
@@ -26,35 +26,35 @@ pub(super) struct Share {
 }
 
 impl Quota {
-    /// At most `most` of something at a time. `limit` must be one of those of which there is so much at a time.
+    /// A quota of `most`. `limit` must be one of the limits on what is in use at a time.
     pub(super) fn new(limit: Limit, most: u64, limits: &LimitMetrics) -> Quota {
         Quota(Arc::new(Counted { limit, used: limits.in_flight(limit), most, limits: limits.clone() }))
     }
 
-    /// A part of `amount`, if that much is left. If not, that is counted.
+    /// Takes `amount`. If that much is not left, returns `None` and counts that the limit was hit.
     pub(super) fn take(&self, amount: u64) -> Option<Share> {
         let mut share = Share { quota: self.clone(), amount: 0 };
         share.grow_to(amount).then_some(share)
     }
 
-    /// Which limit it is.
+    /// The limit that it enforces.
     pub(super) fn limit(&self) -> Limit {
         self.0.limit
     }
 }
 
 impl Share {
-    /// Makes the part larger by this, if that much is left. If not, that is counted.
+    /// Grows the share by `more`. If that much is not left, returns false and counts that the limit was hit.
     pub(super) fn grow_by(&mut self, more: u64) -> bool {
         self.grow_to(self.amount.saturating_add(more))
     }
 
-    /// The same, but no larger than the whole.
+    /// As [`Share::grow_by`], but to no more than the whole quota.
     pub(super) fn grow_within(&mut self, more: u64) -> bool {
         self.grow_to(self.amount.saturating_add(more).min(self.quota.0.most))
     }
 
-    /// Makes the part as large as this, if that much is left. If not, that is counted.
+    /// Grows the share to `amount`. If that much is not left, returns false and counts that the limit was hit.
     pub(super) fn grow_to(&mut self, amount: u64) -> bool {
         let more = amount.saturating_sub(self.amount);
         let Counted { limit, used, most, limits } = &*self.quota.0;

@@ -1,4 +1,4 @@
-//! Answers that several handlers give.
+//! Answers that several handlers share.
 
 use std::fmt::Display;
 
@@ -13,17 +13,17 @@ use crate::store::{Outcome, Rejection};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// An error as Go's `http.Error` writes it: one line of plain text, which is never long.
+/// An error as Go's `http.Error` writes it: one line of plain text, of limited length.
 pub(super) fn error(code: StatusCode, message: impl Display) -> HttpResponse {
     let mut message = bounded(message);
     message.push('\n');
     HttpResponse::build(code).insert_header((header::CONTENT_TYPE, TEXT)).body(message)
 }
 
-/// Seconds after which a request that could not be kept is worth another try.
+/// Seconds until a client should repeat a request that could not be kept.
 const RETRY_AFTER: &str = "5";
 
-/// The answer to a request that was applied, now or before.
+/// The answer to a request that was applied, now or by an earlier attempt with the same key.
 pub(super) fn applied(code: StatusCode, outcome: Outcome) -> HttpResponse {
     let mut answer = HttpResponse::build(code);
     if outcome == Outcome::Replayed {
@@ -32,7 +32,7 @@ pub(super) fn applied(code: StatusCode, outcome: Outcome) -> HttpResponse {
     answer.finish()
 }
 
-/// The answer to a request that is done with: this code where it was applied.
+/// The answer to a request with this result: `code` if it was applied.
 pub(super) fn concluded(code: StatusCode, result: Result<Outcome, Failure>) -> HttpResponse {
     match result {
         Ok(outcome) => applied(code, outcome),
@@ -40,7 +40,7 @@ pub(super) fn concluded(code: StatusCode, result: Result<Outcome, Failure>) -> H
     }
 }
 
-/// The answer to a push that was not accepted; `hint` follows what is wrong.
+/// The answer to a push that was not accepted. `hint` follows the error.
 pub(super) fn unaccepted(error: &PushError, hint: &str) -> HttpResponse {
     let code = match error {
         PushError::Unreadable(_) | PushError::Refused { .. } => StatusCode::BAD_REQUEST,
@@ -61,14 +61,14 @@ fn failure(failure: &Failure) -> HttpResponse {
     error(code, failure)
 }
 
-/// The answer to a request that is worth another try.
+/// 503 with `Retry-After`: the client should try again later.
 pub(super) fn unavailable(message: impl Display) -> HttpResponse {
     let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, message);
     answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     answer
 }
 
-/// The answer where there is too much of something at the moment.
+/// The answer to a request that exceeds a limit at the moment.
 pub(super) fn busy(limit: Limit) -> HttpResponse {
     let what = match limit {
         Limit::Connections => "connections are open",
@@ -84,8 +84,8 @@ pub(super) fn text(code: StatusCode, message: &'static str) -> HttpResponse {
     HttpResponse::build(code).insert_header((header::CONTENT_TYPE, TEXT)).body(message)
 }
 
-/// A redirect as Go's `http.Redirect` writes it. The location is whole, or it would be another one. It is no longer than
-/// what the client has sent. Where it is long there is no body, which would be longer.
+/// A redirect as Go's `http.Redirect` writes it. The location is never shortened, because that would make another
+/// one; it is no longer than what the client has sent. A long redirect has no body, which would be longer still.
 pub(super) fn redirect(code: u16, location: &str, query: &str, has_body: bool) -> HttpResponse {
     let code = StatusCode::from_u16(code).unwrap_or(StatusCode::TEMPORARY_REDIRECT);
     let location = if query.is_empty() { location.to_owned() } else { format!("{location}?{query}") };

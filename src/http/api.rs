@@ -1,4 +1,4 @@
-//! `/api/v1/`: what the gateway is and holds, as JSON in the form of the stock gateway.
+//! `/api/v1/`: build, settings and content of the gateway as JSON, in the stock gateway's form.
 
 mod groups;
 mod json;
@@ -30,7 +30,7 @@ use crate::store::group::GroupLabels;
 use crate::store::{FamilyView, GroupView, RowValue, SeriesView};
 pub(super) use groups::{group, groups, series};
 
-/// An answer with the headers that let a page of another origin read it.
+/// Adds the headers that let a page of another origin read the answer.
 fn with_cors(mut answer: HttpResponseBuilder) -> HttpResponseBuilder {
     for (name, value) in [
         ("Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Origin"),
@@ -76,7 +76,7 @@ pub(super) fn status(state: &State, method: &str) -> HttpResponse {
     json().body(to_json(&Success { status: "success", data }))
 }
 
-/// All groups with everything in them, series by series so that a large store needs little memory.
+/// All groups with all their metrics. Written series by series, so that a large store needs little memory.
 pub(super) fn metrics(state: &Arc<State>, method: &str) -> HttpResponse {
     state.gateway.telemetry().request("api/v1/metrics", method, 200);
     let share = match stream::share(state) {
@@ -85,7 +85,7 @@ pub(super) fn metrics(state: &Arc<State>, method: &str) -> HttpResponse {
     };
     let theirs = state.clone();
     stream::answer(state, share, json(), move |send| {
-        // Groups that go meanwhile are left out.
+        // Groups that are deleted meanwhile are left out.
         let groups = theirs.gateway.group_labels();
         let group = |labels: &Arc<GroupLabels>| theirs.gateway.group(&labels.key).map(Shown);
         let data = Each(|| groups.iter().filter_map(group));
@@ -106,7 +106,7 @@ struct StatusData<'a> {
     start_time: String,
 }
 
-/// The members of a group: its families stand beside its labels, as in the stock gateway.
+/// The members of a group. Its families are beside its labels, as in the stock gateway.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Member<'a> {
@@ -126,7 +126,7 @@ struct Family<'a, M> {
     metrics: M,
 }
 
-/// A family that is made into what it shows only when it is written.
+/// A family that is converted only when it is written.
 struct Pushed<'a>(&'a FamilyView);
 
 impl Serialize for Pushed<'_> {
@@ -144,7 +144,7 @@ impl Serialize for Pushed<'_> {
 
 type Labels<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
-/// One series. Members stand in the order of their names.
+/// One series. The members are in alphabetical order.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Metric<'a> {
@@ -172,10 +172,10 @@ impl Serialize for Buckets {
     }
 }
 
-/// The classic buckets of a histogram sorted by the text of their bounds. There may be very many.
+/// The classic buckets of a histogram, sorted by the text of their bounds. There may be very many.
 struct ByBound {
     texts: String,
-    /// Where the text of each bound stands, and the count of its bucket.
+    /// The position of the text of each bound, and the count of its bucket.
     buckets: Vec<(Range<usize>, Count)>,
     is_float: bool,
 }
@@ -198,7 +198,7 @@ impl ByBound {
     }
 }
 
-/// A group that is made into what is shown of it when it is written, family by family: there can be very many.
+/// A group that is converted family by family when it is written, because it may have very many.
 struct Shown(GroupView);
 
 impl Serialize for Shown {
@@ -206,7 +206,7 @@ impl Serialize for Shown {
         let mut own = own_members(&self.0).into_iter().peekable();
         let mut families = self.0.families.iter().peekable();
         serializer.collect_map(std::iter::from_fn(|| {
-            // What was pushed under a name of the group's own members takes their place.
+            // A pushed family with the name of one of the group's own members takes its place.
             let comes_first =
                 |(name, _): &(&str, Member<'_>)| families.peek().is_none_or(|family| **name < *family.name);
             if let Some(member) = own.next_if(comes_first) {
@@ -219,7 +219,7 @@ impl Serialize for Shown {
     }
 }
 
-/// What there is of every group beside its families, sorted by name.
+/// The members that every group has beside its families, sorted by name.
 fn own_members(group: &GroupView) -> [(&'static str, Member<'_>); 4] {
     let labels = &group.labels;
     let own = |nanos: i64, since: i64, help| {
@@ -244,7 +244,7 @@ fn metric(series: SeriesView<'_>, kind: Kind) -> Metric<'_> {
     match series.value {
         RowValue::Number(value) => Metric::Number { labels, value: format_f64_signed(value) },
         RowValue::Summary(summary) => summary_object(labels, summary),
-        // The stock gateway shows nothing of a gauge histogram.
+        // The stock gateway shows no values of a gauge histogram.
         RowValue::Histogram(_) if kind == Kind::GaugeHistogram => {
             Metric::Number { labels, value: "0".into() }
         }
@@ -276,25 +276,25 @@ fn histogram_object<'a>(labels: Labels<'a>, histogram: &Histogram) -> Metric<'a>
     }
 }
 
-/// The populated buckets of what the stock gateway takes for a native histogram: one with spans. A zero bucket, which
-/// is enough for Prometheus, is not enough there.
+/// The populated buckets of what the stock gateway takes for a native histogram: one with spans. Prometheus also
+/// takes one with only a zero bucket for native, the stock gateway does not.
 fn native_buckets(histogram: &Histogram) -> Option<Vec<ShownBucket>> {
     let native = histogram.native()?;
     let buckets = native.buckets();
     let has_spans = match buckets.iter().find(|bucket| bucket.includes != Includes::Both) {
         Some(_) => true,
-        // Without a zero bucket, only a span can have made it native, though an empty one.
+        // Without a zero bucket, only a span, perhaps an empty one, can have made it native.
         None => buckets.is_empty() && native.zero_threshold() == 0.0,
     };
     has_spans.then_some(buckets)
 }
 
-/// The count of a histogram: for one that is no number, the stock gateway shows the integer that did not come.
+/// The count of a histogram. If it is not a number, the stock gateway shows 0, the value of the missing integer.
 fn histogram_count_text(count: Count, is_float: bool) -> String {
     if count.as_f64().is_nan() { "0".to_owned() } else { count_text(count, is_float) }
 }
 
-/// A count: all digits, unless it is or goes with a float.
+/// A count: with all its digits if it is an integer and `is_float` is false.
 fn count_text(count: Count, is_float: bool) -> String {
     match count {
         Count::Int(count) if !is_float => count.to_string(),

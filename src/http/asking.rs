@@ -1,4 +1,4 @@
-//! Asking a client for the body of its request: `100 Continue`, once the body is wanted and not before.
+//! Sends `100 Continue` to a client that waits for it, once the gateway wants the body.
 
 use std::cell::Cell;
 use std::io;
@@ -11,31 +11,31 @@ use super::head::Expectation;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Whether the client of a connection has to be asked for the body of the request that is being answered.
+/// Whether the client of a connection waits for `100 Continue` to the current request.
 #[derive(Debug, Default)]
 pub(super) struct Asking {
     expectation: Cell<Expectation>,
-    /// What of [`CONTINUE`] is to be written, while it is to be sent.
+    /// The part of [`CONTINUE`] that is still to be sent. `None` if nothing is.
     rest: Cell<Option<&'static [u8]>>,
 }
 
 impl Asking {
-    /// A request is answered from now on that expects this.
+    /// Begins a request with this expectation.
     pub(super) fn begin(&self, expectation: Expectation) {
         self.expectation.set(expectation);
     }
 
-    /// What the client expects still.
+    /// What the client still waits for.
     pub(super) fn expectation(&self) -> Expectation {
         self.expectation.get()
     }
 
-    /// The body has begun to come, although the client was not asked for it.
+    /// Notes that the client sends the body without waiting any longer.
     pub(super) fn body_has_come(&self) {
         self.expectation.set(Expectation::None);
     }
 
-    /// The body is wanted. Returns whether the client waits to be asked for it.
+    /// Notes that the gateway wants the body. Returns whether the client waits for `100 Continue`.
     pub(super) fn body_is_wanted(&self) -> bool {
         let waits = self.expectation.replace(Expectation::None) == Expectation::Continue;
         if waits {
@@ -44,19 +44,19 @@ impl Asking {
         waits
     }
 
-    /// Whether something is to be sent.
+    /// Whether `100 Continue` has to be sent.
     pub(super) fn is_due(&self) -> bool {
         self.rest.get().is_some()
     }
 
-    /// The answer is there, so the body is not wanted any more. What has been sent in part has to be sent whole.
+    /// Drops `100 Continue` because the answer is ready. If a part was sent, the rest must follow.
     pub(super) fn give_up(&self) {
         if self.rest.get().is_some_and(|rest| rest.len() == CONTINUE.len()) {
             self.rest.set(None);
         }
     }
 
-    /// Sends what is to be sent.
+    /// Sends `100 Continue` or the rest of it.
     pub(super) fn poll<S: AsyncWrite + Unpin>(
         &self,
         stream: &mut S,

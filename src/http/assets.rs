@@ -1,8 +1,8 @@
 //! The files of the page: scripts, style and picture, built into the program.
 //!
-//! Each is at `static/VERSION/NAME`, where the version is a hash of all of them: a browser may keep what
-//! it has fetched for good, and never mixes the files of two versions of the program. `static/NAME`, or
-//! any other version, is the same file to be asked for again each time.
+//! Each has the path `static/VERSION/NAME`, where the version is a hash of all files. Browsers may keep these for
+//! good, and never mix the files of two versions of the program. `static/NAME`, or another version, gives the same
+//! file, but browsers must ask for it again each time.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -135,7 +135,7 @@ mod tests {
         }
     }
 
-    /// A module that nobody can fetch is seen here and not in the browser of a user.
+    /// Finds a module that can't be fetched before a user's browser does.
     #[test]
     fn every_import_is_a_file() {
         for asset in &ASSETS {

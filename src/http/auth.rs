@@ -1,7 +1,7 @@
-//! Who may do what: every request goes through here before it is looked at, where that is configured.
+//! Access control: every request is checked here first, if it is configured.
 //!
-//! The order is that of the exporter toolkit: the rate limit, the headers, the login; then the permission.
-//! The rules are read again when a file changes, and the last good ones stay in force while it is wrong.
+//! The order is that of the exporter toolkit: the rate limit, the headers, the login. Then comes the permission.
+//! The rules are read again when a file changes. While a file is wrong, the last good rules stay in force.
 
 mod accounts;
 mod limiter;
@@ -32,26 +32,26 @@ pub use restart::NeedsRestart;
 pub use rules::LoadError;
 use rules::{Rules, Sources};
 
-/// The query of a page that is to be seen with a login: a browser asks its user for one only when it is refused.
+/// The query of a link to the page that requires a login. A browser asks its user for a login only after a 401.
 pub(super) const LOG_IN: &str = "login";
 
 const BUSY: &str = "too many logins are being checked: try again later";
 
-/// Who was let through.
+/// The sender of an admitted request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Visitor {
     /// What the visitor may do.
     pub(super) may: Permissions,
-    /// Whether there is a user that the visitor could log in as, and is not yet.
+    /// Whether there are users and the visitor is not logged in.
     pub(super) can_log_in: bool,
 }
 
 impl Visitor {
-    /// Everybody, where there is no guard.
+    /// The visitor of a gateway without access control.
     pub(super) const UNGUARDED: Visitor = Visitor { may: Permissions::ALL, can_log_in: false };
 }
 
-/// The rules in force, and what is needed to keep to them.
+/// The rules in force, and what is needed to enforce them.
 #[derive(Debug)]
 pub struct Guard {
     sources: Sources,
@@ -60,11 +60,11 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Reads the rules; none if everybody may do everything, in the clear.
+    /// Reads the rules. `None` if there is neither a web configuration nor a table `[access]`.
     ///
     /// # Errors
     ///
-    /// When the web configuration or a file that it or the table `[access]` names can't be used.
+    /// If the web configuration, or a file that it or the table `[access]` names, can't be used.
     pub fn load(config: &Config) -> Result<Option<Guard>, LoadError> {
         let Some(sources) = Sources::of(config) else { return Ok(None) };
         let rules = sources.read()?;
@@ -90,7 +90,7 @@ impl Guard {
         self.rules().rate_limit()
     }
 
-    /// The rules as they are now.
+    /// The current rules.
     pub(super) fn rules(&self) -> Arc<Rules> {
         self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -99,8 +99,8 @@ impl Guard {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 
-    /// Lets a request through that may do what it needs permission for, or gives the answer to it. What needs
-    /// no permission needs a login all the same, and so does what is asked for with one.
+    /// Admits a request that has the needed permission, or returns the answer that refuses it. A request that needs
+    /// no permission still needs a login, and a login that is given must be right.
     pub(super) async fn admit(
         &self,
         rules: &Rules,
@@ -132,7 +132,7 @@ impl Guard {
         let can_log_in = identity == Identity::Anonymous && rules.has_users();
         let has_to_log_in = can_log_in && request.uri().query() == Some(LOG_IN);
         if rules.permits(&identity, needed) && !has_to_log_in {
-            // No browser adds a token by itself: whoever sends one knows it.
+            // A browser never adds a token by itself, so a request with a token was made by somebody who knows it.
             let is_of_browser = !matches!(identity, Identity::Token(..));
             if is_of_browser && let Some(refusal) = state.refuse_other_site(request, needed) {
                 return Err(refusal);
@@ -149,7 +149,7 @@ impl Guard {
         Err(answer::error(StatusCode::FORBIDDEN, format_args!("Forbidden: {reason}")))
     }
 
-    /// The answer to a request that is one too many, if it is.
+    /// The answer to a request beyond the rate limit.
     pub(super) fn limit(&self, rules: &Rules, state: &State, request: &HttpRequest) -> Option<HttpResponse> {
         if rules.allows_another() {
             return None;
@@ -159,7 +159,7 @@ impl Guard {
     }
 }
 
-/// Counts a request that is turned away. Its line is for whoever looks closely: anybody can cause it.
+/// Counts a denied request. Logs it at debug level only, because anybody can cause it.
 pub(super) fn note_denial(state: &State, request: &HttpRequest, denial: Denial, reason: &str) {
     state.gateway.telemetry().web().denied(denial);
     let (source, url) = (state.client(request), Excerpt::of(request.uri().path()));

@@ -1,4 +1,4 @@
-//! Request bodies: read and inflated within limits.
+//! Reads and decompresses request bodies within limits.
 
 use std::io::{self, Read};
 use std::pin::Pin;
@@ -21,47 +21,47 @@ use super::head::Expectation;
 /// Why a body was not read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    /// It is larger than allowed, before or after decompression.
+    /// It is too large, before or after decompression.
     #[error("the request body is larger than {limit} bytes (web.max_body_bytes)")]
     TooLarge { limit: u64 },
     /// It came too slowly.
     #[error("the request body came too slowly (limits.body_timeout)")]
     TooSlow,
-    /// There are too many large ones at the moment.
+    /// Too many large bodies are being read at the moment.
     #[error("too many large pushes are being read")]
     Busy,
     /// It ended early, or the connection broke.
     #[error("unexpected EOF")]
     Incomplete(#[source] PayloadError),
-    /// It can't be decompressed; in the words of Go's decoders.
+    /// It can't be decompressed. The message is that of Go's decoder.
     #[error("{0}")]
     Encoding(&'static str),
 }
 
-/// How a body is compressed.
+/// The compression of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
-    /// Not, or in a way that the gateway does not know: then it is read as it is.
+    /// None, or an unknown one. The body is read unchanged.
     Identity,
-    /// gzip, of one or more members.
+    /// gzip with one or more members.
     Gzip,
     /// The framed format of snappy.
     Snappy,
-    /// zstd, of one or more frames. What is none is read as it is: the stock gateway does not know zstd and
-    /// reads such bodies.
+    /// zstd with one or more frames. A body that is not zstd is read unchanged: the stock gateway does not know
+    /// zstd and reads such bodies.
     Zstd,
 }
 
-/// Room that an inflated body has to begin with, in bytes.
+/// The initial capacity for a decompressed body, in bytes.
 const INFLATED_ROOM: u64 = 64 * 1024;
 
-/// What a zstd frame begins with (RFC 8878, 3.1.1).
+/// The first bytes of a zstd frame (RFC 8878, 3.1.1).
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// What a frame that decoders skip begins with, behind a first byte from 0x50 to 0x5f (RFC 8878, 3.1.2).
+/// The bytes behind the first one (0x50 to 0x5f) of a skippable zstd frame (RFC 8878, 3.1.2).
 const ZSTD_SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
 
-/// The largest window of a zstd frame, as a power of two: as much memory as a decoder takes (RFC 9659).
+/// The largest window of a zstd frame as a power of two, which bounds the memory of the decoder (RFC 9659).
 const ZSTD_WINDOW_LOG: u32 = 23;
 
 impl Encoding {
@@ -78,12 +78,12 @@ impl Encoding {
         }
     }
 
-    /// How a body that is said to be compressed so is in fact: what is no zstd is read as it is.
+    /// The actual encoding of a body with this `Content-Encoding`: none if it claims zstd but is not.
     pub(super) fn in_fact(self, body: &[u8]) -> Encoding {
         if self == Encoding::Zstd && !is_zstd(body) { Encoding::Identity } else { self }
     }
 
-    /// Its name in `Content-Encoding`, if it is one that the gateway undoes.
+    /// The name in `Content-Encoding`. `None` if the gateway does not decode the body.
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
             Encoding::Identity => None,
@@ -94,14 +94,14 @@ impl Encoding {
     }
 }
 
-/// How much room a body gets because it says how long it is, at most.
+/// The largest buffer that is reserved only because the body announces its length.
 const ANNOUNCED_ROOM: u64 = 1 << 20;
 
-/// How much of a body has to come within the time for it.
+/// How many bytes of a body have to arrive within each period of its time limit.
 const PROGRESS_BYTES: usize = 256 * 1024;
 
-/// Reads a body of at most `limit` bytes. Each part of [`PROGRESS_BYTES`] has to come within `time`. Memory
-/// is taken from `share` for what does not come at once.
+/// Reads a body of at most `limit` bytes. Each [`PROGRESS_BYTES`] have to arrive within `time`. Takes memory from
+/// the quota for a body that does not arrive at once.
 pub(super) async fn read(
     payload: &mut Payload,
     request: &HttpRequest,
@@ -120,7 +120,7 @@ pub(super) async fn read(
     }
     let watch = request.conn_data::<Rc<Watch>>();
     if watch.is_some_and(|watch| watch.expectation() == Expectation::Continue) {
-        // It is not asked for while there is no room for it.
+        // The client is not asked for the body until there is room for it.
         let room = quota.take(announced.unwrap_or(0).min(ANNOUNCED_ROOM)).ok_or(BodyError::Busy)?;
         *share = Some(room);
     }
@@ -143,7 +143,7 @@ pub(super) async fn read(
             return Err(BodyError::TooLarge { limit });
         }
         if length > body.capacity() {
-            // At first as announced, from then on twice as much as there is.
+            // Reserves the announced length first, then doubles.
             let wanted =
                 announced.unwrap_or(0).min(ANNOUNCED_ROOM).max(2 * length as u64).min(limit) as usize;
             if !share.grow_to(wanted as u64) {
@@ -160,11 +160,11 @@ pub(super) async fn read(
     Ok(body.freeze())
 }
 
-/// The parts of a body.
+/// Receives a body in parts.
 struct Chunks<'a> {
     payload: &'a mut Payload,
     watch: Option<&'a Rc<Watch>>,
-    /// Lets the connection read, once that was of use.
+    /// Lets the connection read the body. Set at the first part that has to be waited for.
     reading: Option<ReadingBody>,
 }
 
@@ -184,13 +184,13 @@ impl Chunks<'_> {
     }
 }
 
-/// Whether a body can be one of zstd.
+/// Whether a body may be zstd, judged by its first bytes.
 pub(super) fn is_zstd(body: &[u8]) -> bool {
     let is_skippable = |body: &[u8]| body[0] >> 4 == 5 && body[1..].starts_with(&ZSTD_SKIPPABLE_MAGIC);
     body.starts_with(&ZSTD_MAGIC) || (!body.is_empty() && is_skippable(body))
 }
 
-/// Inflates a body to at most `limit` bytes.
+/// Decompresses a body to at most `limit` bytes.
 pub(super) fn inflate(
     body: Bytes,
     encoding: Encoding,

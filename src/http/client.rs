@@ -1,7 +1,7 @@
-//! Who sent a request: the other end of the connection, or whom a trusted proxy names.
+//! The client of a request: the peer of the connection, or the client that a trusted proxy names.
 //!
-//! A proxy adds the address that it sees to the end of a list. What stands before the first entry that no trusted
-//! proxy has written is whatever its sender likes to say, and is not looked at.
+//! A proxy appends the address of its peer to a list. Only entries from trusted proxies can be believed. Earlier
+//! entries may be anything that the client has sent, and are ignored.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,7 +13,7 @@ use super::State;
 use crate::gateway::Client;
 
 impl State {
-    /// Who sent a request.
+    /// The client that sent a request.
     pub(super) fn client(&self, request: &HttpRequest) -> Client {
         let peer = Client::from(request.peer_addr());
         if self.trusted_proxies.is_empty() {
@@ -25,9 +25,9 @@ impl State {
     }
 }
 
-/// Whom trusted proxies name in `Forwarded` and in the list `X-Forwarded-For`, where `peer` is one. Where the two
-/// disagree, one of them may have come from the client, past a proxy that knows only the other; then neither
-/// counts.
+/// The client that trusted proxies name in `Forwarded` and `X-Forwarded-For`, if `peer` is a trusted proxy. If the
+/// two headers disagree, one of them may come from the client itself, past a proxy that knows only the other
+/// header. Then neither counts.
 #[must_use]
 pub fn behind(peer: Client, forwarded: Option<&str>, list: Option<&str>, trusted: &[IpNet]) -> Client {
     let is_trusted = |client: Client| {
@@ -36,7 +36,7 @@ pub fn behind(peer: Client, forwarded: Option<&str>, list: Option<&str>, trusted
     if !is_trusted(peer) {
         return peer;
     }
-    // Hops from the nearest to the farthest; the walk ends with one that is not understood.
+    // The hops are ordered from the nearest to the farthest. The search ends at one that can't be parsed.
     let first_untrusted = |hops: Vec<Option<Client>>| {
         let mut client = peer;
         for hop in hops.into_iter().rev() {
@@ -57,7 +57,7 @@ pub fn behind(peer: Client, forwarded: Option<&str>, list: Option<&str>, trusted
     }
 }
 
-/// The values of a header as one list.
+/// The values of a header, joined to one list.
 fn text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
     let mut values = headers.get_all(name).peekable();
     values.peek()?;
@@ -65,7 +65,7 @@ fn text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
     Some(values.join(","))
 }
 
-/// The parts of a text between separators that are not quoted.
+/// Splits a text at separators outside quotes.
 fn unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     text.split(move |c| {
@@ -75,7 +75,7 @@ fn unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The node in `for=` of an element of `Forwarded` (RFC 7239), which stands for one hop.
+/// The value of `for=` in an element of `Forwarded` (RFC 7239). Each element is one hop.
 fn for_of(element: &str) -> Option<&str> {
     let node = unquoted(element, ';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -84,7 +84,7 @@ fn for_of(element: &str) -> Option<&str> {
     Some(node.strip_prefix('"').and_then(|node| node.strip_suffix('"')).unwrap_or(node))
 }
 
-/// An address, with or without a port. Those of IPv6 may stand in brackets.
+/// Parses an address with or without a port. An IPv6 address may be in brackets.
 fn node(text: &str) -> Option<Client> {
     if let Ok(socket) = text.parse::<SocketAddr>() {
         return Some(Client::from(Some(socket)));
@@ -120,12 +120,12 @@ mod tests {
             ("[2001:db8::7]", "2001:db8::7"),
             ("[2001:db8::7]:99", "[2001:db8::7]:99"),
             ("::ffff:192.0.2.7", "192.0.2.7"),
-            // What stands before it may be a lie.
+            // Earlier entries may be forged.
             ("198.51.100.1, 192.0.2.7", "192.0.2.7"),
             ("198.51.100.1,192.0.2.7 , 10.1.1.1, ::1", "192.0.2.7"),
-            // Only proxies: the farthest of them.
+            // If all are proxies, the farthest one counts.
             ("10.2.2.2, 10.1.1.1", "10.2.2.2"),
-            // What can't be read ends the walk at what is known.
+            // An entry that can't be parsed ends the search at the last known hop.
             ("192.0.2.7, unknown, 10.1.1.1", "10.1.1.1"),
             ("unknown", "10.0.0.1:5"),
             ("", "10.0.0.1:5"),

@@ -1,4 +1,4 @@
-//! Whether a client has closed its connection, where nothing is read from it.
+//! Finds out whether a client has closed its connection without reading from it.
 
 use std::future::Future;
 use std::task::{Context, Poll};
@@ -7,9 +7,9 @@ use actix_web::rt::net::TcpStream;
 use tokio::io::Interest;
 use tokio_rustls::server::TlsStream;
 
-/// A connection that tells when its other end is closed, without reading what comes before that.
+/// A connection that can tell whether its peer has closed it, without consuming data.
 pub(super) trait Closing {
-    /// Whether the client will send nothing more.
+    /// Whether the client has closed its sending side.
     fn is_closed(&self, context: &mut Context<'_>) -> bool;
 }
 

@@ -1,10 +1,10 @@
-//! Connections: how many there are, and how long a client may take.
+//! Connections: their number, and the time limits for clients.
 //!
-//! actix bounds the time for the first head of a connection only. Here every head has its time, and so has
-//! reading an answer; and nothing is read ahead: neither from a client that does not read its answers, nor behind
-//! a request that is being answered. What actix would refuse without a word is escaped where it can be, and else
-//! the client is told what is wrong. A client that waits to be asked for the body of its request is asked here, once
-//! the body is wanted.
+//! actix limits only the time for the first head of a connection. Here every head has a time limit, and so does the
+//! reading of an answer. Nothing is read ahead, neither from a client that does not read its answers nor behind a
+//! request that is being answered. What actix would refuse without an explanation is escaped if possible; otherwise
+//! the client is told what is wrong. A client that waits for `100 Continue` gets it here, once the gateway wants
+//! the body.
 
 mod watch;
 
@@ -37,24 +37,25 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: text/pla
     X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\nConnection: close\r\nContent-Length: 70\r\n\r\n\
     the head of the request took longer than it may (limits.head_timeout)\n";
 
-/// A connection that is watched.
+/// A connection under these limits.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     stream: S,
     watch: Rc<Watch>,
-    /// What was read and has not been looked at: the request before has not been understood or answered.
+    /// Bytes that were read but not yet examined, because the request before them is still being parsed or
+    /// answered.
     held: Vec<u8>,
-    /// What has been looked at and not been handed on.
+    /// Bytes that were examined but not yet passed to actix.
     waiting: Vec<u8>,
-    /// The last answer, to a request that actix does not understand.
+    /// The answer to a request that actix can't parse. It is the last one of the connection.
     refusing: Option<Box<Refusing>>,
     _share: Share,
 }
 
-/// A connection that was let in, and where it comes from.
+/// An accepted connection with the address of its peer.
 pub(super) type Admitted<S> = (Watched<S>, Option<SocketAddr>);
 
-/// Lets a connection in, if there are not too many.
+/// Accepts a connection unless there are too many.
 pub(super) async fn admit(state: Arc<State>, stream: TcpStream) -> Result<Admitted<TcpStream>, ()> {
     let peer = stream.peer_addr().ok();
     match state.connections.take(1) {
@@ -67,13 +68,13 @@ pub(super) async fn admit(state: Arc<State>, stream: TcpStream) -> Result<Admitt
 }
 
 impl<S> Watched<S> {
-    /// A connection of this stream, which lasts as long as its share.
+    /// Wraps a stream. The connection counts until it is dropped.
     pub(super) fn new(state: &Arc<State>, stream: S, peer: Option<SocketAddr>, share: Share) -> Watched<S> {
         let watch = Watch::begin(state, peer);
         Watched { stream, watch, held: Vec::new(), waiting: Vec::new(), refusing: None, _share: share }
     }
 
-    /// What is known about the connection.
+    /// The state of the connection.
     pub(super) fn watch(&self) -> &Rc<Watch> {
         &self.watch
     }
@@ -96,7 +97,7 @@ async fn refuse(state: &State, mut stream: TcpStream) {
     }
 }
 
-/// Gives a client this answer and closes the connection. What goes wrong then is the client's loss.
+/// Sends this answer and closes the connection. Errors are ignored.
 pub(super) async fn turn_away(mut stream: TcpStream, answer: &[u8]) {
     let exchange = async {
         stream.write_all(answer).await?;
@@ -130,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Closing + Unpin> AsyncRead for Watched<S> {
             None => {}
             Some(CloseReason::SlowHead) => {
                 if !watch.is_told.replace(true) {
-                    // A client that does not read it gets nothing.
+                    // The client may not read it, which is ignored.
                     let _ = Pin::new(&mut this.stream).poll_write(context, TOO_SLOW);
                 }
                 return Poll::Ready(Ok(()));
@@ -157,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Closing + Unpin> AsyncRead for Watched<S> {
             }
             ready!(asked)?;
         }
-        // What was read may be nothing that is handed on.
+        // A read may bring nothing to pass on, so this repeats.
         loop {
             if watch.heads.borrow().has_to_wait() {
                 watch.has_read_waiting.set(true);
@@ -200,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Closing + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-/// Hands on as much as there is room for.
+/// Moves as many bytes as fit into the buffer.
 fn hand_on(waiting: &mut Vec<u8>, buffer: &mut ReadBuf<'_>) {
     let length = waiting.len().min(buffer.remaining());
     buffer.put_slice(&waiting[..length]);
@@ -208,7 +209,7 @@ fn hand_on(waiting: &mut Vec<u8>, buffer: &mut ReadBuf<'_>) {
 }
 
 impl<S> Watched<S> {
-    /// Notes whether the client takes what is sent.
+    /// Notes whether the client reads its answer.
     fn note<T>(&self, context: &mut Context<'_>, written: &Poll<io::Result<T>>) {
         let watch = &self.watch;
         if written.is_pending() {
@@ -236,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
             this.refusing = this.watch.refusal(bytes);
         }
         let written = match &mut this.refusing {
-            // What actix would have said counts as written once it is said in other words.
+            // The bytes of actix's answer count as written once its replacement is sent.
             Some(refusing) => refusing.poll(Pin::new(&mut this.stream), context).map_ok(|()| bytes.len()),
             None => Pin::new(&mut this.stream).poll_write(context, bytes),
         };
@@ -244,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         written
     }
 
-    /// actix flushes once all that it has is written.
+    /// actix flushes after it has written everything.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(context);

@@ -7,7 +7,7 @@ use super::State;
 use super::answer;
 use super::push::{GroupPath, idempotency_key};
 
-/// Removes a group, if it is there. The answer is the same whether there was one or not.
+/// Deletes a group, if it exists. The answer is the same in both cases.
 pub(super) async fn delete(state: &State, request: &HttpRequest, group: GroupPath<'_>) -> HttpResponse {
     let answer = accept(state, request, group).await;
     state.gateway.telemetry().request("delete", "delete", answer.status().as_u16());

@@ -1,7 +1,7 @@
-//! How many files the system lets the process have open, and for what they are.
+//! The file descriptors of the process, and how they are divided.
 //!
-//! Connections are what is left: so many are accepted that the gateway never runs out of descriptors, neither for the
-//! persistence file nor for what it reads, nor for telling a client that there are too many.
+//! Connections get what is left. There are never so many that the gateway runs out of descriptors for the
+//! persistence file, for other files, or for telling a client that there are too many connections.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -12,32 +12,32 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::config::Config;
 use crate::config::unlimited::most;
 
-/// What is open from the start where the system does not say: input, output and errors.
+/// The inherited descriptors if the system does not tell: stdin, stdout and stderr.
 const INHERITED: u64 = 3;
 
-/// What the main thread and the one that accepts have open: queues of events, and the pair that signals come by.
+/// The descriptors of the main thread and the accepting thread: event queues, and a socket pair for signals.
 const RUNTIME: u64 = 8;
 
-/// What each worker has open.
+/// The descriptors of each worker.
 const PER_WORKER: u64 = 4;
 
-/// A persistence file, the one that is to take its place, both open twice, and their folder.
+/// The persistence file and its replacement, each opened twice, and their folder.
 const PERSISTENCE: u64 = 5;
 
-/// What is open for a moment: files of the web configuration, which are read one after the other; those of `/proc`,
-/// likewise; the socket of systemd; and something to spare.
+/// Descriptors that are open for a moment: files of the web configuration and of `/proc`, one at a time, the socket
+/// of systemd, and some spare ones.
 const MOMENTARY: u64 = 6;
 
-/// With fewer connections it is not worth while.
+/// With fewer connections than this the gateway does not start.
 const FEWEST: u64 = 8;
 
-/// actix has no more workers.
+/// The maximum number of workers in actix.
 const MOST_WORKERS: usize = 512;
 
-/// One of so many connections is kept free for a client that is told that there are too many.
+/// One in this many connections is reserved for clients that are told that there are too many.
 const ONE_OF: u64 = 8;
 
-/// So many are enough.
+/// The most connections that are reserved so.
 const MOST_REFUSALS: u64 = 256;
 
 /// The system lets the process have too few files open.
@@ -51,25 +51,25 @@ pub struct TooFew {
     needed: u64,
 }
 
-/// What the descriptors of the process are for.
+/// How the descriptors of the process are divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptors {
     workers: usize,
-    /// How many connections each worker has at most, those that are refused among them.
+    /// The most connections of each worker, including refused ones.
     per_worker: u64,
     connections: u64,
 }
 
 impl Descriptors {
-    /// Asks the system for as many as it gives, and divides them up.
+    /// Raises the limit of open files as far as the system allows, and divides the descriptors.
     ///
     /// # Errors
     ///
-    /// When there are too few.
+    /// If there are too few.
     pub fn of(config: &Config) -> Result<Descriptors, TooFew> {
         let there = raised();
         let inherited = fs::read_dir("/proc/self/fd")
-            // The folder itself is open meanwhile.
+            // The listed folder itself is open meanwhile.
             .map_or(INHERITED, |open| (open.count() as u64).saturating_sub(1));
         let listeners = if config.web.systemd_socket { 0 } else { config.web.listen_address.len() as u64 };
         let persistence = if config.persistence.file.is_empty() { 0 } else { PERSISTENCE };
@@ -95,42 +95,41 @@ impl Descriptors {
         let per_worker = there.saturating_sub(own) / count;
         let all = per_worker * count;
         if all < FEWEST {
-            // As many for each.
+            // Each worker needs the same number.
             return Err(TooFew { there, needed: own + FEWEST.next_multiple_of(count) });
         }
         let refusals = (all / ONE_OF).clamp(2, MOST_REFUSALS);
         Ok(Descriptors { workers, per_worker, connections: wanted.min(all - refusals) })
     }
 
-    /// How many threads serve.
+    /// The number of workers.
     pub(super) fn workers(&self) -> usize {
         self.workers
     }
 
-    /// How many connections each of them has at most, those that are refused among them.
+    /// The most connections of each worker, including refused ones.
     pub(super) fn per_worker(&self) -> usize {
         usize::try_from(self.per_worker).unwrap_or(usize::MAX).min(1 << 40)
     }
 
-    /// How many connections there may be.
+    /// The most connections.
     pub(super) fn connections(&self) -> u64 {
         self.connections
     }
 
-    /// How many clients that are refused get the time to read why. Beside them there is room for as many that are
-    /// told in passing.
+    /// How many refused clients get time to read the answer. There is room for as many more that only get it sent.
     pub(super) fn patient_refusals(&self) -> usize {
         let free = (self.per_worker * self.workers as u64).saturating_sub(self.connections);
         (free / 2).min(MOST_REFUSALS) as usize
     }
 }
 
-/// As many open files as the system gives.
+/// Raises the limit of open files as far as the system allows, and returns it.
 fn raised() -> u64 {
     let mut limits = getrlimit(Resource::Nofile);
     if limits.current != limits.maximum {
         let raised = Rlimit { current: limits.maximum, ..limits };
-        // What is not given is not there; then there are fewer connections.
+        // If the system refuses, there are fewer connections.
         if setrlimit(Resource::Nofile, raised).is_ok() {
             limits = raised;
         }

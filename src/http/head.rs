@@ -1,16 +1,16 @@
-//! Where in the stream of a connection requests begin and end, and what of their heads the HTTP library must not see.
+//! Finds where the requests of a connection begin and end, and hides parts of their heads from the HTTP library.
 //!
-//! The library refuses targets with bytes beyond ASCII, which some clients send, and cuts them at `#`: both are
-//! escaped here, as the client should have done. It takes everything behind `Upgrade: websocket` and `CONNECT` for
-//! the body, closes behind `Connection: upgrade`, and asks for the body behind `Expect: 100-continue` before anybody has
-//! looked at the request: these words get an ending that makes others of them, since the beginning of a word
-//! may have been handed on before its end is here.
+//! The library refuses targets with bytes beyond ASCII, which some clients send, and cuts them at `#`. Both are
+//! escaped here, as the client should have done. The library takes everything behind `Upgrade: websocket` and
+//! `CONNECT` for the body, closes the connection after `Connection: upgrade`, and sends `100 Continue` before
+//! anybody has looked at the request. A suffix turns these words into unknown ones. It can't replace them, because
+//! the beginning of a word may have been passed on before its end arrives.
 //!
-//! A body in chunks is handed on in chunks as large as what was read: the library keeps each for itself, so that very
-//! small ones would take many times the memory of what is in them.
+//! A chunked body is passed on in chunks as large as the data that was read. The library keeps each chunk
+//! separately, so very small ones would take many times the memory of their content.
 //!
-//! Requests are handed on one at a time. What is behind one waits until the library has understood it, so what it
-//! refuses is always the last head that it was given.
+//! Requests are passed on one at a time. The next one waits until the library has parsed the one before, so a
+//! refusal is always about the last head that it was given.
 
 mod chunks;
 mod fields;
@@ -21,89 +21,90 @@ use chunks::Chunks;
 pub(super) use fields::Expectation;
 use fields::{Field, Framing, Word};
 
-/// Of a head no more is kept to look into: the library has all of it too, and there may be many.
+/// The part of a head that is kept for error messages. The library has all of it too, and there may be many
+/// connections.
 const MOST_KEPT: usize = 16 * 1024;
 
-/// What makes another word of one that the library must not see.
+/// The suffix that hides a word from the library.
 const IGNORED: &[u8] = b"-ignored";
 
-/// The size of a chunk, in the place of which its own is put.
+/// A placeholder for the size of a chunk.
 const EMPTY_CHUNK: &[u8] = b"00000000\r\n";
 
-/// The end of a body in chunks, without its trailers, which nobody looks at.
+/// The end of a chunked body. Trailers are dropped, because nobody reads them.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// What the library refuses in the place of a chunk.
+/// A chunk that the library refuses.
 const MALFORMED_CHUNK: &[u8] = b"malformed\r\n";
 
 /// What the next byte of a connection belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
-    /// A head begins; line ends before it do not count.
+    /// The start of a head. Line ends before it are skipped.
     #[default]
     Start,
     Method,
     Target,
     Version,
-    /// The fields: the beginning of a line, a carriage return there, a name and a value.
+    /// The header fields: start of a line, empty line, name and value.
     LineStart,
     EmptyLine,
     Name,
     Value(Field),
-    /// A body of which so much is to come.
+    /// A body, with the number of bytes to come.
     Body(u64),
-    /// A body in chunks.
+    /// A chunked body.
     Chunks(Chunks),
-    /// It can't be told. The library refuses it.
+    /// Unknown, because the library refuses the request.
     Unknown,
 }
 
-/// Follows the requests of a connection.
+/// Parses the requests of a connection as they arrive.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     place: Place,
-    /// The method, name, value or version that is being read.
+    /// The current method, name, value or version.
     word: Word,
     framing: Framing,
     expectation: Expectation,
     is_http_1_0: bool,
-    /// Whether the library has a whole head that it has not told to be understood.
+    /// Whether the library has got a whole head and has not reported it as parsed yet.
     is_pending: bool,
-    /// Whether what was read last before the head that is being read is a body.
+    /// Whether a body came right before the current head.
     is_behind_body: bool,
-    /// The head that is being read, or is pending, as it came; the beginning of a long one.
+    /// The current or pending head as sent, or the beginning of a long one.
     head: Vec<u8>,
-    /// How long it is so far.
+    /// The length of the head so far.
     length: usize,
 }
 
-/// What is known of a head that is not understood.
+/// A head that the library can't parse.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BadHead<'a> {
-    /// It, or its beginning; empty where it was not looked at.
+    /// The head or its beginning. Empty if it was not examined.
     pub(super) text: &'a [u8],
-    /// How much of it was read.
+    /// How many of its bytes were read.
     pub(super) length: usize,
-    /// Whether it stands behind a body on the connection.
+    /// Whether it follows a body on the connection.
     pub(super) is_behind_body: bool,
 }
 
-/// What becomes of bytes that were read.
+/// The result of examining bytes.
 #[derive(Debug)]
 pub(super) struct Looked {
-    /// How many of them may be handed on. The others are looked at once the request before is understood.
+    /// How many of them may be passed on. The others are examined after the request before them is parsed.
     pub(super) taken: usize,
-    /// What the library is to be given in their place, if that differs.
+    /// The bytes to pass on instead, if they differ.
     pub(super) changed: Option<Vec<u8>>,
 }
 
 impl Heads {
-    /// Whether another request has to wait until the library has understood the one before.
+    /// Whether the next request has to wait until the library has parsed the one before.
     pub(super) fn has_to_wait(&self) -> bool {
         self.is_pending && self.place == Place::Start
     }
 
-    /// Looks at bytes that were read. [`Heads::has_to_wait`] must be false.
+    /// Examines bytes that were read. [`Heads::has_to_wait`] must be false.
     pub(super) fn read(&mut self, bytes: &[u8], spare: &mut Vec<u8>) -> Looked {
         let (mut at, mut changes) = (0, Changes::default());
         while at < bytes.len() && !self.has_to_wait() {
@@ -123,8 +124,8 @@ impl Heads {
         Looked { taken: at, changed: changes.finish(&bytes[..at]) }
     }
 
-    /// The library has understood the head. Returns what the request expects; without a body nothing has to be asked
-    /// for. The memory for the head goes to `spare`.
+    /// Notes that the library has parsed the head. Returns what the request expects. A request without a body
+    /// expects no `100 Continue`. The buffer of the head goes to `spare`.
     pub(super) fn understood(&mut self, spare: &mut Vec<u8>) -> Expectation {
         self.is_pending = false;
         self.length = 0;
@@ -137,7 +138,7 @@ impl Heads {
         std::mem::take(&mut self.expectation)
     }
 
-    /// The head that the library does not understand if it refuses something now; nothing where it can't be that.
+    /// The head that the library means if it refuses something now. `None` if it can't mean a head or a chunk.
     pub(super) fn refused(&self) -> Option<BadHead<'_>> {
         if !self.is_pending && matches!(self.place, Place::Start | Place::Body(_)) {
             return None;
@@ -188,7 +189,7 @@ impl Heads {
         length
     }
 
-    /// Reads on in a head, up to its end. Returns how much belongs to it.
+    /// Reads a head up to its end. Returns how many of the bytes belong to it.
     fn read_head(&mut self, bytes: &[u8], start: usize, changes: &mut Changes) -> usize {
         let mut at = start;
         while at < bytes.len() && !self.is_pending {
@@ -276,7 +277,7 @@ impl Heads {
         length
     }
 
-    /// Reads one word of a value, and what ends it.
+    /// Reads one word of a value, and the character that ends it.
     fn read_value(&mut self, field: Field, bytes: &[u8], at: usize, changes: &mut Changes) -> (Place, usize) {
         let rest = &bytes[at..];
         let is_end = |byte: &u8| matches!(byte, b' ' | b'\t' | b',' | b'\r' | b'\n');
@@ -290,7 +291,7 @@ impl Heads {
         let Some(end) = end else { return (Place::Value(field), rest.len()) };
         match field {
             Field::Length | Field::Coding => {
-                // Blanks stand around it.
+                // White space around the words does not matter.
                 if rest[end] == b',' {
                     self.word.push(b",");
                 } else if rest[end] == b'\n' {
@@ -313,7 +314,7 @@ impl Heads {
         (if rest[end] == b'\n' { Place::LineStart } else { Place::Value(field) }, end + 1)
     }
 
-    /// A head is whole: what follows it.
+    /// Ends a head. Returns what follows it.
     fn end_head(&mut self) -> Place {
         self.is_behind_body = false;
         self.is_pending = true;
@@ -324,7 +325,7 @@ impl Heads {
             Framing::Chunked => Place::Chunks(Chunks::default()),
             Framing::Contradictory => Place::Unknown,
         };
-        // Nobody who speaks HTTP/1.0 knows of such answers (RFC 9110, 10.1.1).
+        // HTTP/1.0 clients do not know `100 Continue` (RFC 9110, 10.1.1).
         let asks_for_nothing = place == Place::Start || self.is_http_1_0;
         if asks_for_nothing && self.expectation == Expectation::Continue {
             self.expectation = Expectation::None;
@@ -333,29 +334,29 @@ impl Heads {
     }
 }
 
-/// What is changed of bytes.
+/// A changed copy of bytes.
 #[derive(Debug, Default)]
 struct Changes {
     text: Vec<u8>,
-    /// Up to where bytes are in `text`.
+    /// How many of the bytes are in `text` already.
     copied: usize,
 }
 
 impl Changes {
-    /// Puts `text` in before the byte at `at`.
+    /// Inserts `text` before the byte at `at`.
     fn insert(&mut self, bytes: &[u8], at: usize, text: &[u8]) {
         self.text.extend_from_slice(&bytes[self.copied..at]);
         self.text.extend_from_slice(text);
         self.copied = at;
     }
 
-    /// Puts `text` in the place of the byte at `at`.
+    /// Replaces the byte at `at` by `text`.
     fn replace(&mut self, bytes: &[u8], at: usize, text: &[u8]) {
         self.insert(bytes, at, text);
         self.copied = at + 1;
     }
 
-    /// Puts `text` in the place of these bytes.
+    /// Replaces these bytes by `text`.
     fn rewrite(&mut self, bytes: &[u8], range: Range<usize>, text: &[u8]) {
         self.insert(bytes, range.start, text);
         self.copied = range.end;
@@ -370,7 +371,7 @@ impl Changes {
     }
 }
 
-/// Whether the library would refuse a target with this byte, or cut it there, where Go's takes it.
+/// Whether the library would refuse or cut a target at this byte, while Go's accepts it.
 fn has_to_be_escaped(byte: u8) -> bool {
     byte >= 0x80 || matches!(byte, b'#' | b'"' | b'<' | b'>' | b'`')
 }
@@ -381,7 +382,7 @@ mod tests {
 
     use super::*;
 
-    /// What the library is given of these reads, where it understands every head.
+    /// What the library gets for these reads, if it parses every head.
     fn given(reads: &[&[u8]]) -> Vec<u8> {
         let (mut heads, mut spare, mut given) = (Heads::default(), Vec::new(), Vec::new());
         for read in reads {
@@ -398,7 +399,7 @@ mod tests {
         given
     }
 
-    /// The same for text, which must not differ however it is cut, but in how large its chunks are.
+    /// The same for a text. The result must not depend on how it is split, except for the size of its chunks.
     fn given_text(sent: &str) -> String {
         let whole = given(&[sent.as_bytes()]);
         let single: Vec<&[u8]> = sent.as_bytes().chunks(1).collect();
@@ -518,12 +519,12 @@ mod tests {
             let bytes = bytes.as_bytes();
             let (first, second) = bytes.split_at(cut.min(bytes.len()));
             let given = given(&[first, second]);
-            // Undoing the changes gives what was sent, if that had none.
+            // Undoing the changes gives the original, if that had no percent signs.
             if !bytes.contains(&b'%') {
                 let undone = String::from_utf8_lossy(&given)
                     .replace("%23", "#").replace("%22", "\"").replace("%3C", "<").replace("%3E", ">")
                     .replace("%60", "`").replace("%C3", "\u{fffd}").replace("%BC", "\u{fffd}").replace("-ignored", "");
-                // A cut within a letter of two bytes leaves both halves escaped or as they were.
+                // A split within a two-byte character leaves both halves either escaped or unchanged.
                 let sent = String::from_utf8_lossy(bytes).replace('ü', "\u{fffd}\u{fffd}");
                 prop_assert_eq!(undone.replace('ü', "\u{fffd}\u{fffd}"), sent);
             }

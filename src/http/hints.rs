@@ -1,7 +1,7 @@
-//! What is likely wrong with a body that can't be read.
+//! Hints about bodies that can't be parsed.
 //!
 //! A hint follows the error of the parser. It says what the body is, if that is certain, and what to do. Hints are
-//! looked for only after a body was refused, and never decide whether it is accepted.
+//! made only for refused bodies, and never decide whether a body is accepted.
 
 use std::io::Read;
 
@@ -50,27 +50,27 @@ const OPENMETRICS_AS_TEXT: &str = "the body is OpenMetrics, which the gateway re
 
 const TEXT: &str = "the body is in the text format: send it with the header Content-Type: text/plain";
 
-/// What a push in protobuf has to say of itself.
+/// The header that a push in protobuf needs.
 const PROTOBUF_TYPE: &str = "Content-Type: application/vnd.google.protobuf; \
     proto=io.prometheus.client.MetricFamily; encoding=delimited";
 
 /// A body that could not be parsed.
 pub(super) struct Unread<'a> {
-    /// The headers that it came with.
+    /// The headers of the request.
     pub(super) headers: &'a HeaderMap,
     /// The body, decompressed.
     pub(super) body: &'a [u8],
-    /// Whether its `Content-Encoding` was undone.
+    /// Whether its `Content-Encoding` was decoded.
     pub(super) is_decoded: bool,
-    /// As what it was read.
+    /// The format that it was parsed as.
     pub(super) format: BodyFormat,
-    /// What was wrong then.
+    /// The error of the parser.
     pub(super) error: &'a ParseError,
     /// The formats that the gateway reads.
     pub(super) offers: Offers,
 }
 
-/// What follows the error of the parser: nothing, or a semicolon, a blank and the hint.
+/// The text to append to the error of the parser: empty, or a semicolon, a space and the hint.
 #[cold]
 pub(super) fn of_body(unread: &Unread<'_>, gateway: &Gateway) -> String {
     let Unread { headers, body, is_decoded, .. } = *unread;
@@ -91,7 +91,7 @@ pub(super) fn of_body(unread: &Unread<'_>, gateway: &Gateway) -> String {
     hints.iter().map(|hint| format!("; {hint}")).collect()
 }
 
-/// What follows the error of a decoder that can't undo the `Content-Encoding`.
+/// The text to append to the error of a decoder.
 #[cold]
 pub(super) fn of_encoding(headers: &HeaderMap, body: &[u8]) -> String {
     let hint = of_protocol(headers, body).map(str::to_owned).or_else(|| {
@@ -108,7 +108,7 @@ pub(super) fn of_encoding(headers: &HeaderMap, body: &[u8]) -> String {
     hint.map_or_else(String::new, |hint| format!("; {hint}"))
 }
 
-/// What follows the answer where there is nothing, for requests that are for other servers.
+/// The text to append to a 404, for requests that are meant for other servers.
 #[cold]
 pub(super) fn of_path(path: &str, headers: &HeaderMap) -> String {
     let hint = if path.ends_with("/api/v1/write") {
@@ -125,7 +125,7 @@ fn value<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a [u8] {
     headers.get(name).map_or(b"", |value| value.as_bytes())
 }
 
-/// Requests of other protocols, which are for other servers.
+/// Recognises requests of other protocols.
 fn of_protocol(headers: &HeaderMap, body: &[u8]) -> Option<&'static str> {
     let media = value(headers, &header::CONTENT_TYPE);
     let media = media.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
@@ -147,7 +147,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     memchr::memmem::find(text, part).is_some()
 }
 
-/// A body in an unknown encoding is read as it is, and so is one that is not in its encoding.
+/// The hint for a body whose encoding is unknown, or which is not in its encoding. Both are parsed unchanged.
 fn not_undone(headers: &HeaderMap) -> Option<String> {
     let name = value(headers, &header::CONTENT_ENCODING);
     if name.is_empty() || name.eq_ignore_ascii_case(b"identity") {
@@ -160,15 +160,15 @@ fn not_undone(headers: &HeaderMap) -> Option<String> {
     })
 }
 
-/// A way to compress.
+/// A compression method.
 #[derive(Clone, Copy)]
 struct Compression {
     name: &'static str,
-    /// What `Content-Encoding` calls it, if the gateway undoes it.
+    /// Its name in `Content-Encoding`, if the gateway can decode it.
     encoding: Option<&'static str>,
 }
 
-/// What compressed bodies begin with.
+/// The first bytes of compressed bodies.
 const MAGICS: [(&[u8], &str, Option<&str>); 7] = [
     (&[0x1f, 0x8b, 0x08], "gzip", Some("gzip")),
     (&[0x28, 0xb5, 0x2f, 0xfd], "zstd", Some("zstd")),
@@ -180,7 +180,7 @@ const MAGICS: [(&[u8], &str, Option<&str>); 7] = [
 ];
 
 impl Compression {
-    /// How a body is compressed, if it certainly is.
+    /// The compression of a body, if it is certain.
     fn of(body: &[u8]) -> Option<Compression> {
         let known = MAGICS.iter().find(|(magic, ..)| body.starts_with(magic));
         if let Some((_, name, encoding)) = known {
@@ -189,7 +189,7 @@ impl Compression {
         if body::is_zstd(body) {
             return Some(Compression { name: "zstd", encoding: Some("zstd") });
         }
-        // Two bytes, which may be `x^`, are no proof: it must be no text, and some of it has to come out.
+        // Two bytes, which may be `x^`, prove nothing. The body must not be text, and some of it must decompress.
         let is_binary = || !is_text(body) || std::str::from_utf8(body).is_err();
         let inflates = || flate2::bufread::ZlibDecoder::new(body).read(&mut [0]).is_ok_and(|read| read > 0);
         let is_zlib = body.first() == Some(&0x78) && is_binary() && inflates();
@@ -209,7 +209,7 @@ fn of_compression(body: &[u8], is_decoded: bool) -> Option<String> {
     })
 }
 
-/// Snappy without frames, which has no mark of its own: what comes out must make sense.
+/// Recognises snappy without frames. It has no magic number, so the decompressed text must make sense.
 fn snappy_block(body: &[u8]) -> Option<&'static str> {
     const MOST_BYTES: usize = 16 << 20;
     snap::raw::decompress_len(body).ok().filter(|length| (1..=MOST_BYTES).contains(length))?;
@@ -222,7 +222,7 @@ fn snappy_block(body: &[u8]) -> Option<&'static str> {
     makes_sense.then_some(SNAPPY_BLOCK)
 }
 
-/// UTF-16, and UTF-32, by a byte order mark or by the zeros that ASCII has in it.
+/// Recognises UTF-16 and UTF-32 by a byte order mark, or by the zero bytes in ASCII text.
 fn utf16(body: &[u8]) -> Option<String> {
     const CHARACTERS: usize = 4;
     let start = &body[..body.len().min(2 * CHARACTERS)];
@@ -249,7 +249,7 @@ fn of_protobuf(unread: &Unread<'_>) -> Option<String> {
     }
 }
 
-/// What is wrong with the lines of a text.
+/// The hint for wrong lines of a text.
 fn of_lines(unread: &Unread<'_>, gateway: &Gateway) -> Option<&'static str> {
     let body = unread.body;
     if unread.format == BodyFormat::Protobuf || !is_text(body) {
@@ -263,7 +263,7 @@ fn of_lines(unread: &Unread<'_>, gateway: &Gateway) -> Option<&'static str> {
         return Some(CUT_SAMPLE);
     }
     if memchr::memchr(b'\n', body).is_none() {
-        // A line of fewer words is as likely to be a sample that is wrong by itself.
+        // A line with fewer words may as well be a sample with an error of its own.
         let words = body.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
         return (is_cut_comment || words.take(3).count() == 3).then_some(NO_LINE_FEED);
     }
@@ -273,7 +273,7 @@ fn of_lines(unread: &Unread<'_>, gateway: &Gateway) -> Option<&'static str> {
     ending::has_inner_mark(body).then_some(INNER_MARK)
 }
 
-/// Whether a body begins as text does.
+/// Whether the beginning of a body is text.
 fn is_text(body: &[u8]) -> bool {
     let start = &body[..body.len().min(64)];
     start.iter().all(|byte| is_text_byte(*byte) || !byte.is_ascii())
@@ -283,7 +283,7 @@ fn is_text_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() || byte.is_ascii_whitespace()
 }
 
-/// Another format in which the body would be read.
+/// The hint for a body that is valid in another format.
 fn of_format(unread: &Unread<'_>, gateway: &Gateway) -> Option<&'static str> {
     let Unread { body, format, offers, .. } = *unread;
     let reading = Reading { limits: gateway.push_limits(), ..Reading::unlimited(gateway.names()) };
@@ -300,7 +300,7 @@ fn of_format(unread: &Unread<'_>, gateway: &Gateway) -> Option<&'static str> {
     }
 }
 
-/// Whether a body has something that only OpenMetrics has.
+/// Whether a body has syntax that only OpenMetrics has.
 fn has_marks_of_openmetrics(body: &[u8]) -> bool {
     let types = [&b" unknown"[..], b" info", b" stateset"];
     let is_type = |line: &[u8]| {

@@ -1,7 +1,7 @@
-//! Under which names the gateway answers.
+//! The host names under which the gateway answers.
 //!
-//! A page of another site can make its own name stand for the address of the gateway (DNS rebinding). To the browser
-//! both are the same site then, and only the name in the request tells.
+//! A page of another site can let its own name point to the address of the gateway (DNS rebinding). The browser
+//! then takes both for the same site, and only the host name in the request shows the difference.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
@@ -10,16 +10,16 @@ use super::{State, answer, auth};
 use crate::config::host::Host;
 use crate::telemetry::web::Denial;
 
-/// 421 (RFC 9110, 15.5.20) and not 403: no login would change that.
+/// 421 (RFC 9110, 15.5.20), not 403, because no login would help.
 const MISDIRECTED: StatusCode = StatusCode::MISDIRECTED_REQUEST;
 
 impl State {
-    /// The answer to a request for a host that is none of `web.allowed_hosts`.
+    /// The answer to a request for a host that is not in `web.allowed_hosts`.
     pub(super) fn refuse_host(&self, request: &HttpRequest) -> Option<HttpResponse> {
         if self.allowed_hosts.is_empty() {
             return None;
         }
-        // A whole URL in the request line counts more than the header (RFC 9112, 3.2.2).
+        // A full URL in the request line takes precedence over the header (RFC 9112, 3.2.2).
         let named = match request.uri().authority() {
             Some(authority) => Some(authority.as_str()),
             None => request.headers().get(header::HOST).and_then(|host| host.to_str().ok()),

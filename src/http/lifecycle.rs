@@ -8,7 +8,8 @@ use super::State;
 use super::answer;
 use crate::gateway::idempotency::WINDOW_HEADER;
 
-/// The gateway lives. A client learns here whether it may repeat a push, as everybody with a login may ask for this.
+/// Says that the gateway is alive. Every client with a login may ask for this, so the answer also says how long the
+/// gateway remembers idempotency keys.
 pub(super) fn healthy(state: &State, method: &str) -> HttpResponse {
     state.gateway.telemetry().request("healthy", method, 200);
     let mut answer = answer::text(StatusCode::OK, "OK");
@@ -17,7 +18,7 @@ pub(super) fn healthy(state: &State, method: &str) -> HttpResponse {
     answer
 }
 
-/// The gateway takes pushes, and can keep them.
+/// Says whether the gateway accepts pushes and can keep them.
 pub(super) fn ready(state: &State, method: &str) -> HttpResponse {
     let answer = match state.gateway.failure() {
         None => answer::text(StatusCode::OK, "OK"),
@@ -29,7 +30,7 @@ pub(super) fn ready(state: &State, method: &str) -> HttpResponse {
     answer
 }
 
-/// Stops the gateway, where that is enabled.
+/// Stops the gateway, if that is enabled.
 pub(super) fn quit(state: &State) -> HttpResponse {
     if !state.enable_lifecycle {
         return answer::text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.");
@@ -38,7 +39,7 @@ pub(super) fn quit(state: &State) -> HttpResponse {
     answer::text(StatusCode::OK, "Requesting termination... Goodbye!")
 }
 
-/// `GET` does not stop anything.
+/// The answer to `GET`, which does not stop the gateway.
 pub(super) fn quit_needs_post() -> HttpResponse {
     answer::text(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed.")
 }

@@ -8,13 +8,13 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::config::address::split_host_port;
 
-/// Connections that may wait to be accepted.
+/// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// Why there is no socket to listen on.
+/// Why the gateway can't listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// An address can't be listened on.
+    /// It can't listen on an address.
     #[error("listen tcp {address}: {reason}")]
     Address {
         /// The address as given.
@@ -25,21 +25,21 @@ pub enum ListenError {
     /// systemd has passed no sockets.
     #[error("no socket activation file descriptors found")]
     NothingActivated,
-    /// systemd has passed something else.
+    /// A socket from systemd can't be used.
     #[error("socket {number} from systemd can't be listened on: {reason}")]
     Activated {
-        /// Which one, from 1.
+        /// Its number, from 1.
         number: usize,
         /// What is wrong.
         reason: String,
     },
 }
 
-/// The sockets that systemd listens on for the gateway. Can be asked once.
+/// The listening sockets from systemd. Can be called once.
 ///
 /// # Errors
 ///
-/// When there are none, or one is no TCP socket that listens.
+/// If there are none, or one is not a listening TCP socket.
 pub fn activated() -> Result<Vec<TcpListener>, ListenError> {
     let mut passed = ListenFd::from_env();
     if passed.len() == 0 {
@@ -62,11 +62,11 @@ pub fn activated() -> Result<Vec<TcpListener>, ListenError> {
     (0..count).map(|at| take(at).map_err(|error| reason(at, error))).collect()
 }
 
-/// Listens on `host:port`. Without a host that is every address of the machine, of IPv6 and IPv4.
+/// Listens on `host:port`. Without a host, listens on all IPv6 and IPv4 addresses of the machine.
 ///
 /// # Errors
 ///
-/// When the address is malformed or unknown, or another process has it.
+/// If the address is malformed or unknown, or another process listens on it.
 pub fn listen(address: &str) -> Result<TcpListener, ListenError> {
     let error = |reason: String| ListenError::Address { address: address.to_owned(), reason };
     let (host, port) = split_host_port(address).map_err(|e| error(e.to_string()))?;
@@ -79,7 +79,7 @@ pub fn listen(address: &str) -> Result<TcpListener, ListenError> {
     for candidate in candidates {
         match bind(candidate) {
             Ok(listener) => return Ok(listener),
-            // A machine without IPv6 has the second candidate.
+            // On a machine without IPv6 the second candidate works.
             Err(e) => reason = format!("bind: {e}"),
         }
     }
@@ -93,8 +93,8 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    // Connections inherit it. The last, short segment of an answer must not wait for the client to
-    // acknowledge the one before, which takes clients up to 40 ms.
+    // Accepted connections inherit it. Otherwise the last, short segment of an answer would wait until the client
+    // acknowledges the one before, which takes up to 40 ms.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

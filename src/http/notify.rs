@@ -1,6 +1,6 @@
-//! Telling the service manager how the gateway does: that it serves, that it lives, that it stops.
+//! Tells systemd that the gateway is ready, alive or stopping.
 //!
-//! Without a service manager that wants to know (`NOTIFY_SOCKET`) nothing is sent.
+//! Sends nothing if `NOTIFY_SOCKET` is not set.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,10 +10,10 @@ use sd_notify::NotifyState;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
-/// How often a worker shows that it lives.
+/// How often a worker sends a heartbeat.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// Signs of life of everything that has to live for the gateway to serve.
+/// The heartbeats of all threads that must be alive for the gateway to serve.
 #[derive(Debug)]
 pub struct Heartbeats {
     started: Instant,
@@ -22,7 +22,7 @@ pub struct Heartbeats {
     is_stopping: AtomicBool,
 }
 
-/// The sign of life of one of them; it counts until it is dropped.
+/// The heartbeat of one thread. It counts until it is dropped.
 #[derive(Debug)]
 pub struct Pulse {
     started: Instant,
@@ -41,7 +41,7 @@ impl Default for Heartbeats {
 }
 
 impl Heartbeats {
-    /// One more that has to live.
+    /// Adds the heartbeat of one more thread.
     pub(super) fn add(&self) -> Pulse {
         let pulse = Pulse { started: self.started, millis: Arc::default() };
         pulse.beat();
@@ -49,7 +49,7 @@ impl Heartbeats {
         pulse
     }
 
-    /// Lets the event loop of this thread beat from now on, and say that it serves.
+    /// Sends heartbeats from the event loop of this thread from now on, and notes that the thread serves.
     pub(super) fn beat_on_this_thread(self: &Arc<Self>) {
         let heartbeats = self.clone();
         actix_web::rt::spawn(async move {
@@ -64,13 +64,13 @@ impl Heartbeats {
         });
     }
 
-    /// Says that the gateway stops. What ends then is not missed.
+    /// Notes that the gateway stops, so missing heartbeats are fine.
     pub fn stop(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
         notify(&[NotifyState::Stopping]);
     }
 
-    /// Whether everything has shown a sign of life within this time.
+    /// Whether every thread has sent a heartbeat within this time.
     fn is_alive(&self, within: Duration, now: Instant) -> bool {
         if self.is_stopping.load(Ordering::Relaxed) {
             return true;
@@ -89,15 +89,15 @@ impl Heartbeats {
 }
 
 impl Pulse {
-    /// Still here.
+    /// Records that the thread is alive.
     pub(super) fn beat(&self) {
         let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.millis.store(millis, Ordering::Relaxed);
     }
 }
 
-/// Says that the gateway is ready once it serves, and then that it lives, as often as the service manager wants
-/// to hear it, as long as everything that serves shows signs of life.
+/// Tells systemd that the gateway is ready once it serves. Then tells it in its watchdog interval that the gateway
+/// is alive, as long as all threads send heartbeats.
 pub async fn keep_informed(heartbeats: Arc<Heartbeats>) {
     heartbeats.first.notified().await;
     notify(&[NotifyState::Ready]);
@@ -106,7 +106,7 @@ pub async fn keep_informed(heartbeats: Arc<Heartbeats>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        // Beats come at intervals of their own.
+        // Heartbeats have an interval of their own, so the limit must not be shorter than two of them.
         if heartbeats.is_alive(limit.max(BEAT * 2), Instant::now()) {
             notify(&[NotifyState::Watchdog]);
         } else {

@@ -1,8 +1,8 @@
-//! Requests that a page of another site makes a browser send.
+//! Refuses requests that a page of another site makes a browser send.
 //!
-//! A browser reaches gateways that the other site can't reach, and adds the login or the certificate that its user gave
-//! once to whatever it sends, whoever makes it send that. Programs send none of the headers that are looked at here.
-//! The rules are those of `CrossOriginProtection` in Go's `net/http`.
+//! A browser reaches gateways that the other site can't reach. It also adds the login or the certificate of its
+//! user to every request, whoever causes it. Other programs do not send the headers that are checked here. The
+//! rules are those of `CrossOriginProtection` in Go's `net/http`.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
@@ -20,7 +20,7 @@ const OTHER_SITE: &str = "Forbidden: the browser says that another site sent thi
     behind a proxy, set --web.external-url to the address that the browser shows, or let the proxy pass Host on";
 
 impl State {
-    /// The answer to a request that changes something, if a browser says that another site is behind it.
+    /// The answer to a request that changes something, if the browser says that another site has caused it.
     pub(super) fn refuse_other_site(
         &self,
         request: &HttpRequest,
@@ -35,16 +35,17 @@ impl State {
     }
 }
 
-/// Whether a browser says that another site is behind a request. `external_url` is where the page is seen.
+/// Whether a browser says that another site has caused a request. `external_url` is where users see the page.
 fn is_from_another_site(headers: &HeaderMap, external_url: &str) -> bool {
-    // Fetch Metadata (W3C): sent over TLS, and to the machine itself.
+    // Fetch Metadata (W3C). Browsers send it over TLS and to localhost.
     if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return !matches!(site.as_bytes(), b"same-origin" | b"none");
     }
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
     let Ok(origin) = origin.to_str() else { return true };
     let Some((_, host)) = origin.split_once("://") else { return true };
-    // A page of another site can't have a browser send X-Forwarded-Host: that takes the gateway's leave.
+    // A page of another site can't make a browser send X-Forwarded-Host, because the gateway would have to allow
+    // it.
     let is_in = |name: HeaderName| {
         headers.get(name).is_some_and(|known| known.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
     };

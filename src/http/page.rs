@@ -1,6 +1,6 @@
-//! The page: what stands in it before its scripts fill it.
+//! The HTML page, before its scripts fill it.
 //!
-//! The markup is `assets/page.html`, with `{{names}}` for what differs from gateway to gateway.
+//! The markup is in `assets/page.html`, with `{{names}}` for the parts that differ between gateways.
 
 use std::fmt::Write;
 
@@ -14,20 +14,20 @@ use crate::config::build_info;
 
 const SHELL: &str = include_str!("assets/page.html");
 
-/// Nothing but the page's own files: no script in the markup, no other site, no frame around it, and no
-/// text that becomes markup.
+/// Allows only the page's own files: no inline script, no other site, no frame around it, and no text that becomes
+/// markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
 const WIPE: &str = "<button id=\"wipe\" class=\"danger\" type=\"button\" disabled>Delete All Groups</button>";
 
-/// Answers with the page. It offers what the visitor may do; what protects is that the rest is refused.
+/// Answers with the page. It offers only what the visitor may do. The endpoints enforce that.
 pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
     let visitor = request.extensions().get().copied().unwrap_or(Visitor::UNGUARDED);
     let may_wipe = state.routes.has_admin_api && visitor.may.include(Permission::Admin);
     state.gateway.telemetry().request("status", request.method().as_str(), 200);
-    // As the stock gateway: below the external URL where there is one, and relative where there is none.
+    // As in the stock gateway: links are below the external URL if it has a path, and relative otherwise.
     let base = if state.external_prefix.is_empty() { "." } else { &*state.external_prefix };
     let path = if request.path().ends_with("/status") { "status" } else { "" };
     let (groups, series) = state.gateway.counts();
@@ -52,12 +52,12 @@ pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
         .body(filled(SHELL, &values))
 }
 
-/// The way to a login for those who are let in without one, where no browser asks for it by itself.
+/// A link to log in, for visitors who are admitted without a login.
 fn login(base: &str) -> String {
     format!("<a id=\"login\" href=\"{}/?{}\">Log in</a>", escape(base), auth::LOG_IN)
 }
 
-/// The tables of the status, as the stock gateway has them.
+/// The status tables, as in the stock gateway.
 fn status(state: &State) -> String {
     let build = build_info();
     let started = humantime::format_rfc3339_seconds(state.started_at).to_string();
@@ -79,7 +79,7 @@ fn status(state: &State) -> String {
     html
 }
 
-/// A table of names and values, where the values are markup.
+/// A table of names and values. The values are HTML.
 fn table<'a>(html: &mut String, heading: &str, rows: impl Iterator<Item = (&'a str, String)>) {
     let _ = write!(html, "<table class=\"status\" aria-labelledby=\"{heading}\">\n<tbody>\n");
     for (name, value) in rows {
@@ -88,7 +88,7 @@ fn table<'a>(html: &mut String, heading: &str, rows: impl Iterator<Item = (&'a s
     html.push_str("</tbody>\n</table>\n");
 }
 
-/// The template with markup for each `{{name}}`.
+/// Replaces each `{{name}}` in the template by HTML.
 fn filled(template: &str, values: &[(&str, String)]) -> String {
     let mut html = String::with_capacity(template.len() + 8192);
     let mut rest = template;
@@ -102,7 +102,7 @@ fn filled(template: &str, values: &[(&str, String)]) -> String {
     html
 }
 
-/// A text as markup that shows it, within an element or in the quotes of an attribute.
+/// Escapes a text for HTML, in an element or in a quoted attribute.
 fn escape(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! Request paths: percent escapes, components, and the grouping labels of a push.
+//! Parses request paths: percent escapes, components, and the grouping labels of a push.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use crate::model::name::{is_legacy_label_name, is_reserved_label_name, is_unusab
 /// Marks a path component whose value is base64.
 const BASE64_SUFFIX: &str = "@base64";
 
-/// Why a path names no group. The words are the stock gateway's where it has some.
+/// Why a path names no group. The messages are the stock gateway's, if it has one.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "each variant is documented by its message")]
 pub enum PathError {
@@ -36,8 +36,8 @@ pub enum PathError {
     NotUtf8 { name: Excerpt, value: String },
 }
 
-/// The error, and how to write what was meant below the route prefix, where the path has empty components: these the
-/// stock gateway redirects, and has no words for.
+/// The error with advice on how to write the path below the route prefix, if the path has empty components. The
+/// stock gateway redirects such paths, so it has no message for them.
 pub fn explained(error: &PathError, prefix: &str, job: &str, labels: &str) -> String {
     const PAIRS: &str =
         "each label is /LABEL/VALUE, and only a value may be empty: /LABEL//, or /LABEL@base64/=";
@@ -57,30 +57,30 @@ pub fn explained(error: &PathError, prefix: &str, job: &str, labels: &str) -> St
     format!("{error}: {advice}")
 }
 
-/// Grouping labels that pass a limit.
+/// Grouping labels exceed a limit.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OverLimit {
-    /// One is longer than it may be.
+    /// A name or value is too long.
     #[error("the {what} of a grouping label has {length} bytes, but {most} are the most ({})", .limit.setting())]
     TooLong {
-        /// Its name or its value.
+        /// Whether it is the name or the value.
         what: &'static str,
-        /// How long it is.
+        /// Its length.
         length: usize,
-        /// How long it may be.
+        /// The maximum length.
         most: usize,
         /// The limit.
         limit: Limit,
     },
-    /// There are more than there may be.
+    /// There are too many labels.
     #[error(
         "the group has {count} labels, but {most} are the most ({}): let the series have those that not all of them share",
         Limit::GroupingLabels.setting()
     )]
     TooMany {
-        /// How many there are.
+        /// The number of labels.
         count: usize,
-        /// How many there may be.
+        /// The maximum number.
         most: usize,
     },
 }
@@ -95,11 +95,11 @@ impl OverLimit {
     }
 }
 
-/// Checks the number and the length of grouping labels. Those that are none, as their values are empty, count too.
+/// Checks the number and the length of grouping labels. Labels with empty values count too.
 ///
 /// # Errors
 ///
-/// The first limit that they pass.
+/// The first limit that is exceeded.
 pub fn check_limits(grouping: &Grouping<'_>, limits: PushLimits) -> Result<(), OverLimit> {
     let count = grouping.labels().len() + grouping.absent().len();
     let most = limits.most(Limit::GroupingLabels);
@@ -119,7 +119,7 @@ pub fn check_limits(grouping: &Grouping<'_>, limits: PushLimits) -> Result<(), O
     Ok(())
 }
 
-/// Resolves the percent escapes of `text`; `None` where one is malformed.
+/// Decodes the percent escapes of `text`. `None` if one is malformed.
 pub fn decode(text: &str) -> Option<Cow<'_, [u8]>> {
     if !text.contains('%') {
         return Some(Cow::Borrowed(text.as_bytes()));
@@ -166,7 +166,7 @@ pub fn clean(path: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether a component is `job` or `job@base64`, and which.
+/// The encoding of the job if a component is `job` or `job@base64`.
 pub fn job_component(component: &str) -> Option<JobEncoding> {
     match decode(component)?.as_ref() {
         b"job" => Some(JobEncoding::Plain),
@@ -175,7 +175,7 @@ pub fn job_component(component: &str) -> Option<JobEncoding> {
     }
 }
 
-/// How the job stands in a path.
+/// How the job is written in a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobEncoding {
     /// `/job/NAME`
@@ -184,12 +184,12 @@ pub enum JobEncoding {
     Base64,
 }
 
-/// The grouping labels of a push or delete: the job, and what follows it in the path, still escaped
-/// and with its leading slash. A slash that is percent-encoded belongs to a value.
+/// Parses the grouping labels of a push or delete: the job, and the rest of the path behind it, still
+/// percent-encoded and with its leading slash. A percent-encoded slash belongs to a value.
 ///
 /// # Errors
 ///
-/// In the order of the stock gateway: the encoding of the job, the labels, a missing job.
+/// Checked in the order of the stock gateway: the encoding of the job, the labels, a missing job.
 pub fn grouping<'a>(
     encoding: JobEncoding,
     job: &'a str,
@@ -218,7 +218,7 @@ pub fn grouping<'a>(
     }
 }
 
-/// The label pairs behind the job.
+/// Parses the labels behind the job.
 fn labels(path: &str, names: Names) -> Result<Vec<GroupingLabel<'_>>, PathError> {
     if path.len() <= 1 {
         return Ok(Vec::with_capacity(1));
@@ -276,7 +276,7 @@ fn text<'a>(name: &str, value: Cow<'a, [u8]>) -> Result<Cow<'a, str>, PathError>
     utf8(value).map_err(|value| PathError::NotUtf8 { name: Excerpt::of(name), value: quote(&value) })
 }
 
-/// `bytes` as text, or the bytes back.
+/// `bytes` as text, or unchanged if they are not UTF-8.
 fn utf8(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, Cow<'_, [u8]>> {
     match bytes {
         Cow::Borrowed(bytes) => {
@@ -288,14 +288,14 @@ fn utf8(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, Cow<'_, [u8]>> {
     }
 }
 
-/// Where base64 is malformed, and what was decoded before.
+/// Where base64 is malformed, and the bytes that were decoded before.
 struct Base64Fault {
     at: usize,
     decoded: Vec<u8>,
 }
 
-/// Decodes base64 as the stock gateway does: the URL-safe alphabet, any number of `=` at the end,
-/// line ends ignored, spare bits ignored.
+/// Decodes base64 as the stock gateway does: URL-safe alphabet, any number of `=` at the end. Line ends and spare
+/// bits are ignored.
 fn decode_base64(text: &[u8]) -> Result<Vec<u8>, Base64Fault> {
     let config = GeneralPurposeConfig::new()
         .with_decode_allow_trailing_bits(true)

@@ -26,19 +26,18 @@ use crate::model::grouping::Grouping;
 use crate::model::limits::Limit;
 use crate::store::Outcome;
 
-/// Bodies up to this size are parsed where they were read; larger ones, and compressed ones, would
-/// hold up the other connections of the worker.
+/// Bodies up to this size are parsed on the worker that read them. Larger and compressed ones would hold up its
+/// other connections.
 const INLINE_BYTES: usize = 256 * 1024;
 
-/// The labels of the group come to every series, so the same holds for this product of their length and that of
-/// the body.
+/// The same limit for the length of the grouping labels times the length of the body, because every series gets the
+/// grouping labels.
 const INLINE_TEXT_BYTES: usize = 64 * 1024 * 1024;
 
-/// The headers that an idempotency key comes in. Go's transport repeats a request by itself when it has
-/// either.
+/// The headers for an idempotency key. Go's HTTP client repeats a request by itself if it has one of them.
 const IDEMPOTENCY_HEADERS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
 
-/// The group that a request is for, as its path spells it.
+/// The group of a request as its path spells it.
 #[derive(Clone, Copy)]
 pub(super) struct GroupPath<'a> {
     pub(super) encoding: JobEncoding,
@@ -47,18 +46,18 @@ pub(super) struct GroupPath<'a> {
 }
 
 impl<'a> GroupPath<'a> {
-    /// The grouping that the path names.
+    /// Parses the grouping labels.
     pub(super) fn grouping(self, gateway: &Gateway) -> Result<Grouping<'a>, PathError> {
         path::grouping(self.encoding, self.job, self.labels, gateway.names(), gateway.empty_labels())
     }
 
-    /// The answer where the path names no group.
+    /// The answer to a path that names no group.
     pub(super) fn refuse(self, state: &State, request: &HttpRequest, error: &PathError) -> HttpResponse {
         refuse_path(state, request, &path::explained(error, &state.routes.prefix, self.job, self.labels))
     }
 }
 
-/// Answers a push, and counts it.
+/// Answers a push and counts it.
 pub(super) async fn push(
     state: &Arc<State>,
     method: Method,
@@ -94,7 +93,7 @@ async fn accept(
         Err(error) => return answer::error(StatusCode::BAD_REQUEST, error),
     };
     let (limit, time) = (state.max_body_bytes, longest(state.limits.body_timeout));
-    // Taken where the body is large, and held until it is answered.
+    // Taken for a large body, and held until it is answered.
     let mut share = None;
     let body = match body::read(payload, request, limit, time, &mut share, &state.bodies).await {
         Ok(body) => body,
@@ -125,7 +124,7 @@ async fn accept(
             answer::applied(code, outcome)
         }
         Ok(Err(Unaccepted { error, hint })) => match error {
-            // Without the check the stock gateway has answered before it finds out.
+            // Without the consistency check, the stock gateway has answered before it finds the error.
             PushError::Refused { refusal, .. }
                 if state.answers_unchecked && refusal.cause.limit().is_none() =>
             {
@@ -143,7 +142,7 @@ async fn accept(
 /// A push that was not accepted.
 struct Unaccepted {
     error: PushError,
-    /// What follows the error.
+    /// The text to append to the error.
     hint: String,
 }
 
@@ -153,7 +152,7 @@ impl From<PushError> for Unaccepted {
     }
 }
 
-/// Passes a push on. `is_decoded` says whether the body was decompressed.
+/// Passes a push to the gateway. `is_decoded` says whether the body was decompressed.
 fn read(
     state: &State,
     headers: &HeaderMap,
@@ -169,7 +168,7 @@ fn read(
     })
 }
 
-/// What becomes of a push, once that is known.
+/// Waits for the result of a push.
 async fn conclude(
     state: &State,
     push: &PushRequest<'_>,
@@ -178,8 +177,8 @@ async fn conclude(
     Ok(state.gateway.pushed(push, pending?).await?)
 }
 
-/// Inflates and parses on a thread where that may take its time. It does not wait for the disk: the threads
-/// are few, and scrapes need them too.
+/// Decompresses and parses a push on a thread that may block. Does not wait for the disk there, because there are
+/// few such threads and scrapes need them too.
 async fn push_elsewhere(
     state: &Arc<State>,
     push: &PushRequest<'_>,
@@ -201,7 +200,7 @@ async fn push_elsewhere(
         let _parsing = parsing;
         let is_decoded = encoding.in_fact(&body) != Encoding::Identity;
         let body = body::inflate(body, encoding, theirs.max_body_bytes, &mut share)?;
-        // One that needs more than there is goes alone.
+        // A push that needs more memory than the whole quota runs alone.
         if !share.grow_within(format.cost(&body, grouping.key().len(), theirs.gateway.push_limits())) {
             return Err(BodyError::Busy);
         }
@@ -214,7 +213,7 @@ async fn push_elsewhere(
         let pending = read(&theirs, &headers, &push, is_decoded);
         Ok((body, pending, share))
     });
-    // The pool only fails while the server goes down.
+    // The thread pool fails only during shutdown.
     let (body, pending, _share) =
         pushed.await.unwrap_or(Err(BodyError::Encoding("the gateway is shutting down")))?;
     Ok(conclude(state, &PushRequest { body: &body, ..*push }, pending).await)
@@ -224,7 +223,7 @@ async fn push_elsewhere(
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, BadKey> {
     let mut keys = IDEMPOTENCY_HEADERS.iter().flat_map(|name| headers.get_all(*name));
     let Some(first) = keys.next() else { return Ok(None) };
-    // Two different ones can't both be meant.
+    // Different keys contradict each other.
     if keys.any(|other| other != first) {
         return Err(BadKey);
     }
@@ -250,8 +249,8 @@ fn refuse_body(state: &State, request: &HttpRequest, error: &BodyError, hint: &s
     answer::error(code, format_args!("{error}{hint}"))
 }
 
-/// The size of a request as client_golang estimates it: request line, headers, host and announced
-/// body.
+/// The size of a request as client_golang estimates it: request line, headers, host, and the announced length of
+/// the body.
 fn approximate_size(request: &HttpRequest) -> u64 {
     let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     let headers: usize =

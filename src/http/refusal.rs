@@ -1,4 +1,4 @@
-//! Why the HTTP library does not understand a request, in words: its own answer to one is empty.
+//! Explains why the HTTP library can't parse a request. Its own answer has no body.
 
 use std::fmt::Write as _;
 use std::future::Future;
@@ -13,13 +13,13 @@ use tokio::time::{Sleep, sleep};
 use super::head::BadHead;
 use crate::message::quote;
 
-/// What the library takes, at most.
+/// The limits of the library.
 const MOST_FIELDS: usize = 96;
 const MOST_BYTES: usize = 128 << 10;
 const MOST_TARGET: usize = 65_534;
 
-/// How much of what a refused client sends is read, and how long: closing a connection with something unread
-/// would take the answer from the client.
+/// How many bytes are read from a refused client, and for how long. If a connection is closed with unread data, the
+/// client may lose the answer.
 pub(super) const DRAINED_BYTES: usize = 64 * 1024;
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -29,10 +29,10 @@ const TOO_LARGE: &str = "431 Request Header Fields Too Large";
 /// The library's own answers are shorter.
 const LONGEST: usize = 250;
 
-/// Where in these bytes, which go to a client, the library's own answer begins, and its status. It is the last that
-/// a connection sends.
+/// Finds the library's own answer in bytes for a client: its position and status. It is the last answer of a
+/// connection.
 pub(super) fn find(bytes: &[u8]) -> Option<(usize, &'static str)> {
-    // Nothing but such an answer, and few others, ends so.
+    // A quick check: these answers end so, and few others do.
     bytes.ends_with(b" GMT\r\n\r\n").then_some(())?;
     let end = &bytes[bytes.len().saturating_sub(LONGEST)..];
     let at = memchr::memmem::rfind(end, b"HTTP/1.")?;
@@ -44,7 +44,7 @@ pub(super) fn find(bytes: &[u8]) -> Option<(usize, &'static str)> {
     (is_empty && lines.all(is_own)).then_some((bytes.len() - end.len() + at, status))
 }
 
-/// The answer in its place.
+/// The answer that replaces it.
 pub(super) fn answer(status: &str, reason: &str) -> Vec<u8> {
     let body = format!("{status}: {reason}\n");
     let mut answer = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n");
@@ -54,7 +54,7 @@ pub(super) fn answer(status: &str, reason: &str) -> Vec<u8> {
     answer.into_bytes()
 }
 
-/// What is wrong with the head of a request, or with the beginning of one. The words of Go's server are kept.
+/// What is wrong with the head of a request, or with its beginning. Keeps the messages of Go's server.
 pub(super) fn reason(status: &str, head: BadHead<'_>) -> String {
     let BadHead { text, length, is_behind_body } = head;
     if status == TOO_LARGE {
@@ -76,7 +76,7 @@ pub(super) fn reason(status: &str, head: BadHead<'_>) -> String {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(text) {
-        // More of the body than was announced.
+        // The body is longer than announced.
         Err(httparse::Error::Token | httparse::Error::Version | httparse::Error::Status)
             if is_behind_body =>
         {
@@ -84,17 +84,17 @@ pub(super) fn reason(status: &str, head: BadHead<'_>) -> String {
         }
         Err(error) => bad_syntax(text, error),
         Ok(httparse::Status::Complete(_)) => bad_request(&request),
-        // Only the beginning of it is here.
+        // Only the beginning of the head was kept.
         Ok(httparse::Status::Partial) if !text.contains(&b'\n') && length > MOST_TARGET => long_target(),
         Ok(httparse::Status::Partial) => "the request line or the header fields can't be read".to_owned(),
     }
 }
 
-/// It is no request at all, and behind a body; or the chunks of a body are none.
+/// Either data that is not a request follows a body, or the chunks of a body are malformed.
 const NO_REQUEST: &str = "what follows the request before on this connection is no request: its Content-Length or \
     its chunks may be wrong";
 
-/// What begins like another protocol.
+/// Recognises the beginning of another protocol.
 fn other_protocol(head: &[u8]) -> Option<&'static str> {
     if head.starts_with(&[0x16, 3]) {
         return Some("this is TLS, but there is no TLS on this port: use http:// in the URL");
@@ -108,7 +108,7 @@ fn other_protocol(head: &[u8]) -> Option<&'static str> {
     None
 }
 
-/// What can't be read as a request.
+/// The reason why a head can't be parsed.
 fn bad_syntax(head: &[u8], error: httparse::Error) -> String {
     let start = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or_default();
     let mut lines = head[start..].split(|byte| *byte == b'\n');
@@ -141,7 +141,7 @@ fn bad_request_line(line: &[u8]) -> String {
     }
 }
 
-/// The first line among the fields that is none.
+/// The first line that is not a header field.
 fn bad_field<'a>(lines: impl Iterator<Item = &'a [u8]>, error: httparse::Error) -> String {
     for (number, line) in (1..).zip(lines) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -164,7 +164,7 @@ fn bad_field<'a>(lines: impl Iterator<Item = &'a [u8]>, error: httparse::Error) 
     format!("the header fields can't be read: {error}")
 }
 
-/// What is wrong with a request that can be read.
+/// What is wrong with a request that can be parsed.
 fn bad_request(request: &httparse::Request<'_, '_>) -> String {
     let (target, is_http_1_1) = (request.path.unwrap_or_default(), request.version == Some(1));
     let values = |name: &str| {
@@ -204,7 +204,7 @@ fn long_target() -> String {
     format!("the path has more than {MOST_TARGET} bytes")
 }
 
-/// The last answer of a connection, to what is not understood.
+/// The last answer of a connection, to a request that can't be parsed.
 #[derive(Debug)]
 pub(super) struct Refusing {
     answer: Vec<u8>,
@@ -215,14 +215,14 @@ pub(super) struct Refusing {
 }
 
 impl Refusing {
-    /// Begins to send these bytes.
+    /// Prepares to send these bytes.
     pub(super) fn new(answer: Vec<u8>) -> Refusing {
         let deadline = Box::pin(sleep(DRAIN_TIMEOUT));
         Refusing { answer, sent: 0, is_finished: false, drained: 0, deadline }
     }
 
-    /// Sends the answer, and lets the client read it: closing a connection with something unread would take it
-    /// from the client.
+    /// Sends the answer, and then reads from the client for a while. If the connection were closed with unread
+    /// data, the client might lose the answer.
     pub(super) fn poll<S>(
         &mut self,
         mut stream: Pin<&mut S>,

@@ -1,29 +1,29 @@
-//! Which endpoint a request is for: the stock gateway's router, on paths that are still escaped.
+//! Finds the endpoint of a request: the stock gateway's router, on percent-encoded paths.
 //!
-//! A pure function of method and path, so that every oddity of the stock router (Go's `ServeMux` in
-//! front of httprouter) can be tested without a server.
+//! It is a pure function of method and path, so that every oddity of the stock router (Go's `ServeMux` in front of
+//! httprouter) can be tested without a server.
 
 use std::borrow::Cow;
 
 use crate::http::path::{JobEncoding, clean, decode, job_component};
 
-/// Something that answers requests.
+/// An endpoint of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint<'a> {
-    /// The exposition.
+    /// A scrape.
     Metrics,
-    /// A group: push or delete.
+    /// Push to a group, or delete it.
     Group {
         /// How the job is encoded.
         encoding: JobEncoding,
-        /// The job, still escaped.
+        /// The job, still percent-encoded.
         job: &'a str,
-        /// What follows it, with its leading slash, still escaped.
+        /// The rest of the path with its leading slash, still percent-encoded.
         labels: &'a str,
     },
     /// The page.
     Page,
-    /// A file of the page, by what follows `/static/` in the path.
+    /// A file of the page. The path behind `/static/`.
     Static(&'a str),
     /// Health.
     Healthy,
@@ -35,63 +35,64 @@ pub enum Endpoint<'a> {
     ApiStatus,
     /// All groups as JSON.
     ApiMetrics,
-    /// Removes all groups.
+    /// Deletes all groups.
     ApiWipe,
-    /// Some of the groups as JSON, a page at a time.
+    /// A page of groups as JSON.
     ApiGroups,
     /// One group as JSON.
     ApiGroup {
-        /// Its identity, still escaped.
+        /// Its id, still percent-encoded.
         id: &'a str,
     },
-    /// Series of one group as JSON, a page at a time.
+    /// A page of series of a group as JSON.
     ApiSeries {
-        /// The identity of the group, still escaped.
+        /// The id of the group, still percent-encoded.
         id: &'a str,
     },
 }
 
-/// What becomes of a request.
+/// The result of routing a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Route<'a> {
     /// An endpoint answers it.
     Endpoint(Endpoint<'a>),
-    /// The endpoint answers other methods only; these.
+    /// The endpoint answers only these other methods.
     MethodNotAllowed(&'static str),
-    /// `GET /-/quit` has an answer of its own.
+    /// `GET /-/quit`, which has an answer of its own.
     QuitNeedsPost,
-    /// `OPTIONS`: these methods.
+    /// `OPTIONS`, with the methods of the endpoint.
     Options(&'static str),
-    /// `OPTIONS` below the API, on any path.
+    /// `OPTIONS` on any path below the API.
     ApiOptions,
-    /// There is a better path, which a client may be sent to: nothing is lost when it does not go there.
+    /// A redirect to the canonical path. It is safe, because the request changes nothing.
     Redirect {
         /// 301 or 307.
         code: u16,
         /// The path.
         location: String,
     },
-    /// There is a better path, but the request would change something. Clients take a redirect for success.
+    /// The path is misspelt and the request would change something. It is refused, because clients take a redirect
+    /// for success.
     Misspelt {
-        /// The path.
+        /// The right path.
         right: String,
     },
     /// The path of a request that would change something has `.` or `..` as a component.
     Dots,
     /// The path has a malformed escape.
     BadPath,
-    /// There is nothing.
+    /// No endpoint has this path.
     NotFound,
 }
 
-/// Where the endpoints are.
+/// The paths of the endpoints.
 #[derive(Clone, Debug)]
 pub struct Routes {
     /// The route prefix: empty, or with a leading and without a trailing slash.
     pub prefix: String,
-    /// The path of the exposition, prefix included.
+    /// The path of scrapes, prefix included.
     pub metrics_path: String,
-    /// Whether there is an admin API.
+    /// Whether the admin API is enabled.
     pub has_admin_api: bool,
 }
 
@@ -117,10 +118,11 @@ impl Endpoint<'_> {
 }
 
 impl Routes {
-    /// What becomes of a request with this method and escaped path.
+    /// Routes a request with this method and percent-encoded path.
     pub fn route<'a>(&self, method: &str, path: &'a str) -> Route<'a> {
         match self.find(method, path) {
-            // Its target is no path. The name may have got an ending, so that the library does not treat it apart.
+            // The target of `CONNECT` is not a path. `head` may have appended a suffix to the method to hide it
+            // from the library.
             Route::Redirect { .. } if method.starts_with("CONNECT") => Route::NotFound,
             route => route,
         }
@@ -152,12 +154,12 @@ impl Routes {
         }
     }
 
-    /// What becomes of a request that changes something, if it does anything. It is never redirected.
+    /// Routes a request that would change something. It is never redirected.
     fn changing<'a>(&self, method: &str, path: &'a str) -> Route<'a> {
         if path.split('/').any(|component| matches!(component, "." | "..")) {
             return Route::Dots;
         }
-        // Slashes before what follows the prefix count once: those at the end of a client's base URL.
+        // Several slashes behind the prefix count as one, because a client's base URL may end with a slash.
         let Some(below) = below(path, &self.prefix) else { return Route::NotFound };
         if let Some(group) = group_below(below) {
             return Route::Endpoint(group);
@@ -188,7 +190,7 @@ impl Routes {
     }
 
     fn answer<'a>(&self, method: &str, endpoint: Endpoint<'a>) -> Route<'a> {
-        // Without a prefix the stock router knows GET on this path, to refuse it.
+        // Without a prefix, the stock router has a handler for GET on this path, which refuses it.
         let has_get_quit = endpoint == Endpoint::Quit && self.prefix.is_empty();
         let methods = if has_get_quit { "GET, OPTIONS, POST, PUT" } else { endpoint.methods() };
         match method {
@@ -244,8 +246,8 @@ impl Routes {
         }
     }
 
-    /// The group of a path without escapes and without components that begin with a dot, whose fixed part is
-    /// spelled plainly: that of nearly every request.
+    /// The fast path for nearly every request: a path to a group without escapes, with its fixed part in plain
+    /// spelling, and without components that begin with a dot.
     fn plain_group<'a>(&self, path: &'a str) -> Option<Endpoint<'a>> {
         let rest = path.strip_prefix(&*self.prefix)?.strip_prefix("/metrics/job")?;
         let is_plain = |pair: &[u8]| pair != b"/.";
@@ -265,7 +267,7 @@ impl Routes {
         (!matches!(group, Endpoint::Group { job: "", .. })).then_some(group)
     }
 
-    /// The path that httprouter would redirect to: without a trailing slash, or in the right case.
+    /// The path to which httprouter would redirect: without a trailing slash, or in the right case.
     fn better_path(&self, method: &str, path: &str, decoded: &[u8]) -> Option<String> {
         let has_route = |candidate: &str| {
             self.endpoint(candidate, candidate.as_bytes()).is_some_and(|endpoint| {
@@ -288,7 +290,7 @@ impl Routes {
         if !self.prefix.is_empty() && self.prefix.eq_ignore_ascii_case(trimmed) && has_route(&root) {
             return Some(root);
         }
-        // The fixed part of a group's path in the wrong case.
+        // The fixed part of the path of a group is in the wrong case.
         let start = format!("{}/metrics/job", self.prefix);
         let head =
             path.get(..start.len()).filter(|head| head.eq_ignore_ascii_case(&start) && *head != start)?;
@@ -301,7 +303,7 @@ impl Routes {
     }
 }
 
-/// The group that a path below the API names, or its series.
+/// The group, or its series, that a path below the API names.
 fn group_of_api<'a>(path: &'a str, rest: &[u8]) -> Option<Endpoint<'a>> {
     let below = rest.strip_prefix(b"/groups/")?;
     let mut components = path.rsplit('/');
@@ -312,15 +314,15 @@ fn group_of_api<'a>(path: &'a str, rest: &[u8]) -> Option<Endpoint<'a>> {
         }
         None => (below, |id| Endpoint::ApiGroup { id }),
     };
-    // A slash that is escaped belongs to no identity.
+    // An id never holds a percent-encoded slash.
     let escaped = components.next().filter(|escaped| decode(escaped).as_deref() == Some(id))?;
     (!id.is_empty() && !id.contains(&b'/')).then(|| endpoint(escaped))
 }
 
 const BASE64: &str = "@base64";
 
-/// What follows `prefix` in a path that is still escaped, with one slash in front however many there are, where
-/// the prefix may be escaped too.
+/// The rest of a percent-encoded path behind `prefix`, with one leading slash, even if there are several. The
+/// prefix may be percent-encoded too.
 fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     let mut rest = path;
     for component in prefix.split('/').filter(|component| !component.is_empty()) {
@@ -332,19 +334,19 @@ fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     one_slash(rest)
 }
 
-/// The text with one slash of those that it begins with.
+/// The text with only one of its leading slashes.
 fn one_slash(text: &str) -> Option<&str> {
     let slashes = text.len() - text.trim_start_matches('/').len();
     text.get(slashes.checked_sub(1)?..)
 }
 
-/// The group that a path below the prefix names. Slashes count once up to the job; behind it each begins a
-/// component, which may be empty.
+/// The group that a path below the prefix names. Up to the job, several slashes count as one. Behind it, each
+/// begins a component, which may be empty.
 fn group_below(path: &str) -> Option<Endpoint<'_>> {
     let (metrics, rest) = path.strip_prefix('/')?.split_once('/')?;
     let (job_word, rest) = rest.trim_start_matches('/').split_once('/')?;
     let encoding = job_component(job_word).filter(|_| decode(metrics).as_deref() == Some(b"metrics"))?;
-    // The stock gateway has nothing there, but an empty job is told about.
+    // The stock gateway has no endpoint there, but the client should learn that the job is empty.
     if rest.is_empty() && encoding == JobEncoding::Base64 {
         return None;
     }

@@ -1,4 +1,4 @@
-//! `GET` on the exposition, streamed.
+//! `GET` on the metrics path: streams a scrape.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -14,17 +14,16 @@ use crate::exposition::negotiation::{Compression, Format};
 use crate::gateway::Gateway;
 use crate::gateway::source::{CHUNK_CAPACITY, ReceiverGone};
 
-/// Scrapes of up to this many series are written where they were asked for: that takes less time
-/// than handing them to another thread and back.
+/// Scrapes up to this many series are written on the worker, which is faster than using another thread.
 const INLINE_SERIES: u64 = 1000;
 
-/// The same for the size of what is kept, and for what is written of it: many buckets repeat long labels.
+/// The same limit in bytes, for the store and for the output: many buckets repeat long labels.
 const INLINE_BYTES: usize = 256 * 1024;
 
-/// Level 1 compresses label text to a tenth already, at three times the speed of level 6.
+/// Level 1 already compresses label text to a tenth, three times as fast as level 6.
 const GZIP_LEVEL: flate2::Compression = flate2::Compression::fast();
 
-/// The fastest level that zstd counts as a usual one; it compresses better than gzip at any level.
+/// The fastest regular level of zstd. It compresses better than gzip at any level.
 const ZSTD_LEVEL: i32 = 1;
 
 /// Answers a scrape.
@@ -54,11 +53,11 @@ fn is_small(gateway: &Gateway) -> bool {
     gateway.scrape_size() <= INLINE_SERIES && gateway.size_in_bytes() <= INLINE_BYTES as u64
 }
 
-/// The whole exposition; none where it turns out to be large.
+/// The whole scrape. `None` if it turns out to be large.
 fn small(gateway: &Gateway, format: Format, compression: Compression) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     let written = write(gateway, format, compression, &mut |chunk| {
-        // The last chunk comes whatever its size.
+        // The last chunk is delivered whatever its size.
         if body.len() > 2 * INLINE_BYTES {
             return Err(ReceiverGone);
         }
@@ -97,13 +96,13 @@ fn write(
     }
 }
 
-/// Sends what a compressor has finished, if anything.
+/// Sends the finished output of a compressor, if there is any.
 fn send_all(finished: &mut Vec<u8>, send: stream::Send<'_>) -> Result<(), ReceiverGone> {
     let finished = std::mem::take(finished);
     if finished.is_empty() { Ok(()) } else { send(Bytes::from(finished)) }
 }
 
-/// The chunk itself, with a vector of the usual size in its place.
+/// Takes the chunk and leaves an empty vector of the usual capacity.
 fn take_chunk(chunk: &mut Vec<u8>) -> Vec<u8> {
     std::mem::replace(chunk, Vec::with_capacity(CHUNK_CAPACITY))
 }

@@ -1,7 +1,7 @@
-//! From sockets to requests.
+//! Runs the server on its sockets.
 //!
-//! Connections are put together here, and not by actix-web: each goes through a stage that counts and watches
-//! it, and encrypts it under the configuration of that moment, where actix-web binds a socket to one for good.
+//! Connections are built here and not by actix-web. Each one is counted, watched, and encrypted under the TLS
+//! configuration of that moment, while actix-web uses one configuration for good.
 
 use std::future::Future;
 use std::net::TcpListener;
@@ -26,15 +26,15 @@ use crate::config::unlimited::longest;
 /// How long a connection may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often the gateway looks whether the next scrape can be prepared.
+/// How often the gateway checks whether it can prepare the next scrape.
 const PREPARE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Serves on these sockets, with TLS if that is configured, until the server is told to stop; requests in
-/// flight then have `shutdown_timeout` to end.
+/// Serves on these sockets, with TLS if it is configured, until the server is stopped. Requests in flight then get
+/// `shutdown_timeout` to finish.
 ///
 /// # Errors
 ///
-/// When a socket can't be used.
+/// If a socket can't be used.
 pub fn serve(
     state: Arc<State>,
     listeners: Vec<TcpListener>,
@@ -44,7 +44,7 @@ pub fn serve(
     if state.guard.as_ref().is_some_and(auth::Guard::reads_files) {
         actix_web::rt::spawn(auth::watch(state.clone()));
     }
-    // More connections wait to be accepted, but the count should be reached first: it answers.
+    // The limit on connections should be reached before this one, because it sends an answer.
     let mut builder = ServerBuilder::new()
         .workers(state.descriptors.workers())
         .max_concurrent_connections(state.descriptors.per_worker())
@@ -61,7 +61,7 @@ pub fn serve(
     Ok(builder.run())
 }
 
-/// Serves on this socket what `admit` lets in.
+/// Serves the connections that `admit` accepts on this socket.
 fn listen<S, A>(
     builder: ServerBuilder,
     state: &Arc<State>,
@@ -76,8 +76,8 @@ where
     let (state, stopping) = (state.clone(), builder.graceful_shutdown_signal());
     builder.listen(address.to_string(), listener, move || {
         state.heartbeats.beat_on_this_thread();
-        // One handler for everything: which endpoint answers is decided in `route`, where the stock
-        // gateway's rules are, and not by a router with rules of its own.
+        // One handler for everything. `route` finds the endpoint by the stock gateway's rules, which actix's router
+        // does not have.
         let data = web::Data::from(state.clone());
         let app = App::new().app_data(data).default_service(web::to(dispatch));
         let (requests, connections) = (stopping.clone(), stopping.clone());
@@ -87,7 +87,7 @@ where
                 async move { stopping.notified().await }
             })
             .keep_alive(KeepAlive::Timeout(longest(state.limits.idle_timeout)))
-            // The connection has a time for every head.
+            // `connection` limits the time for every head instead.
             .client_request_timeout(Duration::ZERO)
             .client_disconnect_timeout(CLOSE_TIMEOUT)
             .local_addr(address)
@@ -100,9 +100,9 @@ where
             let (state, stopping) = (state.clone(), connections.clone());
             async move {
                 tokio::select! {
-                    // What fails has been counted and answered; the server has no use for it.
+                    // A refused connection has been counted and answered already.
                     admitted = admit(state, stream) => admitted,
-                    // Who has not even said what for must not hold up the stop.
+                    // A connection without a request must not hold up the shutdown.
                     () = stopping.notified() => Err(()),
                 }
             }
@@ -111,7 +111,7 @@ where
     })
 }
 
-/// Keeps the order of the series up to date while nothing else happens.
+/// Sorts new series for the next scrape while the store is quiet.
 async fn prepare_scrapes(state: Arc<State>) {
     let pulse = state.heartbeats.add();
     let mut ticks = tokio::time::interval(PREPARE_INTERVAL);

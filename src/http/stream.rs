@@ -1,4 +1,4 @@
-//! Bodies that another thread writes while the client reads.
+//! Response bodies that another thread writes while the client reads.
 
 use std::io;
 use std::pin::Pin;
@@ -20,30 +20,30 @@ use crate::gateway::source::ReceiverGone;
 use crate::model::limits::Limit;
 use crate::telemetry::limits::LimitMetrics;
 
-/// Chunks that wait for the client before the writer does.
+/// How many chunks may wait for the client before the writer has to wait.
 const QUEUED_CHUNKS: usize = 4;
 
-/// No more is handed to the client at a time: what its connection takes it copies.
+/// The largest part that the connection gets at once, because it copies what it gets.
 const LARGEST_CHUNK: usize = 256 * 1024;
 
-/// Hands a chunk to the client, and waits while it is slow.
+/// Sends a chunk to the client, and blocks while the client is slow.
 pub(super) type Send<'a> = &'a mut dyn FnMut(Bytes) -> Result<(), ReceiverGone>;
 
-/// The share that an answer must have before anything of it is made, or what is answered where there are as many
-/// answers as may be.
+/// Takes the share that an answer needs before it is made. If there are too many answers already, returns the
+/// refusal.
 pub(super) fn share(state: &State) -> Result<Share, Box<HttpResponse>> {
     state.scrapes.take(1).ok_or_else(|| Box::new(answer::busy(state.scrapes.limit())))
 }
 
-/// An answer whose body `write` sends chunk by chunk, on a thread where it may block. There are only so many
-/// of them at a time, and only for so long: each has a thread and a snapshot of the store.
+/// An answer whose body `write` sends in chunks on a thread that may block. Their number and time are limited,
+/// because each holds a thread and a snapshot of the store.
 pub(super) fn answer(
     state: &Arc<State>,
     share: Share,
     mut answer: HttpResponseBuilder,
     write: impl FnOnce(Send<'_>) -> Result<(), ReceiverGone> + std::marker::Send + 'static,
 ) -> HttpResponse {
-    // Until both the thread and the client are done with it.
+    // Held until both the thread and the client are done.
     let share = Arc::new(share);
     let (sender, receiver) = mpsc::channel(QUEUED_CHUNKS);
     let is_whole = Arc::new(AtomicBool::new(false));
@@ -56,7 +56,7 @@ pub(super) fn answer(
         _share: share.clone(),
     };
     let deadline = Instant::now() + longest(state.limits.send_timeout);
-    // Nobody waits for the writer: it stops when the client has gone, and the body ends with it.
+    // Nobody awaits the writer. It stops when the client has gone, and the body ends with it.
     drop(web::block(move || {
         let send_one = |chunk| match sender.try_send(chunk) {
             Ok(()) => Ok(()),
@@ -86,7 +86,7 @@ pub(super) fn answer(
     answer.body(body)
 }
 
-/// An answer with a body that is there already, which counts as one of those that are being sent.
+/// An answer with a complete body, which counts as one that is being sent.
 pub(super) fn whole(share: Share, mut answer: HttpResponseBuilder, body: Vec<u8>) -> HttpResponse {
     answer.body(Whole { body: body.into(), _share: share })
 }
@@ -113,9 +113,9 @@ impl MessageBody for Chunks {
         self.receiver.poll_recv(context).map(|chunk| match chunk {
             Some(chunk) => Some(Ok(chunk)),
             None if self.is_whole.load(Ordering::Acquire) => None,
-            // A client must not take a part for the whole.
+            // An error, so that the client does not take a part for the whole.
             None => {
-                // Where the client reads nothing at all this is not reached, and its connection counts it.
+                // If the client reads nothing at all, this is not reached, and its connection counts the timeout.
                 if self.is_late.load(Ordering::Acquire) {
                     self.limits.hit(Limit::SendTimeout);
                 }

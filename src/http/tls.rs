@@ -1,7 +1,7 @@
-//! TLS: what the web configuration says, as a configuration of rustls.
+//! Builds a rustls configuration from the web configuration.
 //!
-//! A configuration is built as a whole and replaced as a whole, with the sessions that can be resumed: none from
-//! before a change is resumed after it. Where clients are asked for certificates, none is resumed at all.
+//! A configuration is built and replaced as a whole, together with its resumable sessions. So no session from
+//! before a change is resumed after it. If clients are asked for certificates, no session is resumed at all.
 
 mod accept;
 mod client;
@@ -19,7 +19,7 @@ use rustls::{CipherSuite, Error, ServerConfig, SupportedCipherSuite, SupportedPr
 use crate::config::web::{ClientAuth, Curve, Tls, TlsVersion};
 pub(super) use accept::admit;
 
-/// Why TLS can't be used as configured. Words of the exporter toolkit are kept.
+/// Why TLS can't be used as configured. Keeps the messages of the exporter toolkit.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file can't be read.
@@ -29,13 +29,13 @@ pub enum TlsError {
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         reason: String,
     },
-    /// Certificate and key can't be used, or not together.
+    /// The certificate or the key can't be used, or they do not belong together.
     #[error("failed to load X509KeyPair: tls: {0}")]
     KeyPair(String),
-    /// The authorities for clients can't be used.
+    /// The authorities for client certificates can't be used.
     #[error("{key}: {reason}")]
     ClientCa {
         /// The key in the web configuration.
@@ -48,11 +48,11 @@ pub enum TlsError {
     Settings(#[from] Error),
 }
 
-/// Reads certificates and keys and makes the configuration of connections.
+/// Reads certificates and keys and builds the configuration.
 ///
 /// # Errors
 ///
-/// When a file can't be read, or the settings make no sense together.
+/// If a file can't be read, or the settings contradict each other.
 pub(super) fn server_config(settings: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(provider(settings));
     let key_pair = key_pair(settings, &provider)?;
@@ -61,10 +61,10 @@ pub(super) fn server_config(settings: &Tls) -> Result<Arc<ServerConfig>, TlsErro
         .with_protocol_versions(&versions(settings))?
         .with_client_cert_verifier(clients)
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(key_pair)));
-    // HTTP/2 is never agreed on: actix-web is bound to a version of h2 with an open advisory.
+    // HTTP/2 is never offered, because actix-web depends on a version of h2 with an open advisory.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     if settings.client_auth != ClientAuth::None {
-        // A resumed session keeps the client's certificate without a look at it, so it would outlive its expiry.
+        // A resumed session would keep a client certificate without checking it again, even after it has expired.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
@@ -100,7 +100,7 @@ fn provider(settings: &Tls) -> CryptoProvider {
         let chosen = settings.cipher_suites.iter().filter_map(|name| {
             suites.iter().find(|suite| suite.tls13().is_none() && is_called(suite, name)).copied()
         });
-        // As in Go, the list is about TLS 1.2 only.
+        // As in Go, the list applies to TLS 1.2 only.
         let newest = suites.iter().filter(|suite| suite.tls13().is_some()).copied();
         provider.cipher_suites = newest.chain(chosen).collect();
     }
@@ -110,7 +110,7 @@ fn provider(settings: &Tls) -> CryptoProvider {
     provider
 }
 
-/// Whether Go has this name for a suite. rustls marks those of TLS 1.3 in its names.
+/// Whether this is Go's name of a suite. rustls marks TLS 1.3 in its names.
 fn is_called(suite: &SupportedCipherSuite, name: &str) -> bool {
     match suite.suite() {
         CipherSuite::TLS13_AES_128_GCM_SHA256 => name == "TLS_AES_128_GCM_SHA256",

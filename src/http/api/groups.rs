@@ -1,4 +1,4 @@
-//! `/api/v1/groups`: what the page shows, a page at a time.
+//! `/api/v1/groups`: the groups and series for the page, in pages.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -28,10 +28,10 @@ use crate::model::number::format_f64_signed;
 use crate::store::group::GroupLabels;
 use crate::store::{FamilySummary, RowValue, SeriesView};
 
-/// Larger answers are sent while they are written.
+/// Larger answers are streamed.
 const SMALL: usize = 64 * 1024;
 
-/// Why there is no answer.
+/// Why a request fails.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
@@ -42,7 +42,7 @@ enum Error {
     Stopped,
 }
 
-/// What Prometheus answers where the client has gone, for the metric of requests.
+/// The status with which Prometheus counts a request whose client has gone.
 const CLIENT_GONE: u16 = 499;
 
 impl Error {
@@ -57,7 +57,7 @@ impl Error {
         }
     }
 
-    /// The word for it that clients of Prometheus know.
+    /// The error type as in the HTTP API of Prometheus.
     fn kind(&self) -> &'static str {
         match self {
             Error::BadParameter(_) => "bad_data",
@@ -68,7 +68,7 @@ impl Error {
     }
 }
 
-/// Some of the groups.
+/// Lists groups, a page at a time.
 pub(in crate::http) async fn groups(state: &Arc<State>, request: &HttpRequest) -> HttpResponse {
     answer(state, request, "api/v1/groups", |state, query, asker| {
         let query = query::groups(query)?;
@@ -77,7 +77,7 @@ pub(in crate::http) async fn groups(state: &Arc<State>, request: &HttpRequest) -
     .await
 }
 
-/// One group.
+/// Shows one group.
 pub(in crate::http) async fn group(state: &Arc<State>, request: &HttpRequest, id: &str) -> HttpResponse {
     let key = key_of(id);
     answer(state, request, "api/v1/groups/id", move |state, _, _| {
@@ -87,7 +87,7 @@ pub(in crate::http) async fn group(state: &Arc<State>, request: &HttpRequest, id
     .await
 }
 
-/// Some series of one family of one group.
+/// Lists series of a family of a group, a page at a time.
 pub(in crate::http) async fn series(state: &Arc<State>, request: &HttpRequest, id: &str) -> HttpResponse {
     let key = key_of(id);
     answer(state, request, "api/v1/groups/id/series", move |state, query, asker| {
@@ -98,9 +98,9 @@ pub(in crate::http) async fn series(state: &Arc<State>, request: &HttpRequest, i
     .await
 }
 
-/// Answers with what `find` finds for the query of the request, on a thread where it may take its time, and only for
-/// as long as the client waits. As many look at a time as there are processors, so that the shares stay with scrapes
-/// while others wait. The share comes before: what is found may be large.
+/// Answers with the result of `find` for the query of the request. `find` runs on a thread that may block, and only
+/// while the client waits. At most as many run at a time as there are processors; waiting requests hold no share,
+/// which scrapes may need. The share is taken before `find` runs, because its result may be large.
 async fn answer<F: Serialize + Send + 'static>(
     state: &Arc<State>,
     request: &HttpRequest,
@@ -123,9 +123,9 @@ async fn answer<F: Serialize + Send + 'static>(
     let query = request.uri().query().unwrap_or_default().to_owned();
     let found = {
         let state = state.clone();
-        // The share goes along: the thread goes on where the client has gone.
+        // The thread holds the share, because it goes on if the client has gone.
         web::block(move || {
-            // Given up with the thread, also where the client has gone.
+            // Released when the thread ends, even if the client has gone.
             let _turn = turn;
             let found = find(&state, &query, &asker)?;
             let short = to_short_json(&Success { status: "success", data: &found }, SMALL);
@@ -148,7 +148,7 @@ async fn answer<F: Serialize + Send + 'static>(
     }
 }
 
-/// Some of the groups.
+/// A page of groups.
 struct FoundGroups {
     page: GroupPage,
     names: Names,
@@ -185,7 +185,7 @@ impl Serialize for FoundGroup {
     }
 }
 
-/// Some series.
+/// A page of series.
 struct FoundSeries(SeriesPage);
 
 impl Serialize for FoundSeries {
@@ -275,7 +275,7 @@ enum Series<'a> {
         labels: Labels<'a>,
         count: String,
         sum: String,
-        /// Upper bounds and cumulative counts; none where only native ones hold all observations.
+        /// Upper bounds and cumulative counts. `None` if only native buckets hold all observations.
         buckets: Option<Classic<'a>>,
         native: Option<Native<'a>>,
     },
@@ -395,7 +395,7 @@ fn time(nanos: i64) -> Option<String> {
     (nanos != 0).then(|| timestamp(nanos))
 }
 
-/// The key of the group with this identity, which is still escaped; none where no group can have it.
+/// The group key for this id, which is still percent-encoded. `None` if no group can have it.
 fn key_of(id: &str) -> Option<String> {
     let key = URL_SAFE_NO_PAD.decode(decode(id)?).ok()?;
     String::from_utf8(key).ok()
@@ -404,13 +404,13 @@ fn key_of(id: &str) -> Option<String> {
 fn job_first(group: &GroupLabels) -> Vec<(&str, &str)> {
     let mut labels: Vec<(&str, &str)> =
         group.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
-    // Stable: the others stay sorted.
+    // The sort is stable, so the other labels stay sorted.
     labels.sort_by_key(|(name, _)| *name != "job");
     labels
 }
 
-/// The path of the group below `/metrics/`. Values are always base64, with a sign that makes an empty one a
-/// component, as the page of the stock gateway writes them.
+/// The path of the group below `/metrics/`, as the page of the stock gateway writes it. Values are always base64 with
+/// a `=` at the end, so that an empty value is a path component too.
 fn path_of(labels: &[(&str, &str)], names: Names) -> String {
     let component = |(name, value): &(&str, &str)| {
         format!("{}@base64/{}=", name_in_path(name, names), URL_SAFE_NO_PAD.encode(value))
@@ -418,7 +418,7 @@ fn path_of(labels: &[(&str, &str)], names: Names) -> String {
     labels.iter().map(component).collect::<Vec<_>>().join("/")
 }
 
-/// A label name as a path must have it to mean this name.
+/// The spelling of a label name in a path.
 fn name_in_path(name: &str, names: Names) -> Cow<'_, str> {
     let means_itself = is_legacy_label_name(name) && (names == Names::Legacy || !name.starts_with("U__"));
     if means_itself { Cow::Borrowed(name) } else { Cow::Owned(escape_values(name)) }

@@ -1,4 +1,4 @@
-//! Writing JSON as Go does, and no more of it at a time than a chunk.
+//! Writes JSON as Go does, in chunks.
 
 use std::io::{self, Write};
 
@@ -8,10 +8,10 @@ use serde::{Serialize, Serializer};
 use crate::gateway::source::ReceiverGone;
 use crate::http::stream;
 
-/// How much is written before it is sent.
+/// How many bytes are written before they are sent.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// A list whose items are made one after the other while they are written.
+/// A list whose items are created one by one while it is written.
 pub(super) struct Each<F>(pub(super) F);
 
 impl<I, F> Serialize for Each<F>
@@ -24,33 +24,33 @@ where
     }
 }
 
-/// JSON as Go writes it: what could be taken for HTML is escaped.
+/// JSON as Go writes it: characters that could be taken for HTML are escaped.
 pub(super) fn to_json(value: &impl Serialize) -> String {
     let mut out = Vec::new();
-    // The values are strings, booleans and maps of them, which can't fail to be written.
+    // Strings, booleans and maps of them can always be written.
     let _ = serde_json::to_writer(Escaping(&mut out), value);
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// The same; nothing where it has more than `most` bytes.
+/// As [`to_json`], but `None` if it has more than `most` bytes.
 pub(super) fn to_short_json(value: &impl Serialize, most: usize) -> Option<String> {
     let mut out = Short { out: Vec::new(), most };
     serde_json::to_writer(Escaping(&mut out), value).ok()?;
     String::from_utf8(out.out).ok()
 }
 
-/// The same, sent while it is written.
+/// As [`to_json`], but sends the output in chunks while it writes.
 ///
 /// # Errors
 ///
-/// Where the client has gone.
+/// If the client has gone.
 pub(super) fn send_json(value: &impl Serialize, send: stream::Send<'_>) -> Result<(), ReceiverGone> {
     let mut chunks = Chunks { chunk: Vec::with_capacity(CHUNK_BYTES), send };
     serde_json::to_writer(Escaping(&mut chunks), value).map_err(|_| ReceiverGone)?;
     (chunks.send)(Bytes::from(chunks.chunk))
 }
 
-/// Escapes what Go escapes and `serde_json`, which writes no character in two parts, does not.
+/// Escapes the characters that Go escapes and `serde_json` does not. `serde_json` never splits a character.
 struct Escaping<W>(W);
 
 impl<W: Write> Write for Escaping<W> {

@@ -1,4 +1,4 @@
-//! What the query of a request asks for.
+//! Parses the query parameters of the API.
 
 use std::fmt::Display;
 
@@ -7,13 +7,13 @@ use actix_web::web::Query;
 use crate::gateway::browse::{GroupFilter, GroupQuery, GroupSort, SeriesFilter, TooManyWords, Window};
 use crate::message::Excerpt;
 
-/// Groups on a page: unless asked for, and at most.
+/// Groups on a page: default and maximum.
 const GROUPS: (usize, usize) = (50, 500);
 
-/// Series on a page: unless asked for, and at most.
+/// Series on a page: default and maximum.
 const SERIES: (usize, usize) = (100, 1000);
 
-/// A parameter that is not understood.
+/// A parameter is not valid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid parameter {name:?}: {problem}")]
 pub(super) struct BadParameter {
@@ -25,7 +25,7 @@ fn bad(name: &'static str, problem: impl Display) -> BadParameter {
     BadParameter { name, problem: problem.to_string() }
 }
 
-/// Which series of which family.
+/// A query for series of a family.
 #[derive(Debug)]
 pub(super) struct SeriesQuery {
     pub(super) family: String,
@@ -33,7 +33,7 @@ pub(super) struct SeriesQuery {
     pub(super) window: Window,
 }
 
-/// The query of a list of groups.
+/// Parses the query of a list of groups.
 pub(super) fn groups(query: &str) -> Result<GroupQuery, BadParameter> {
     let parameters = Parameters::of(query);
     Ok(GroupQuery {
@@ -52,7 +52,7 @@ pub(super) fn groups(query: &str) -> Result<GroupQuery, BadParameter> {
     })
 }
 
-/// The query of a list of series.
+/// Parses the query of a list of series.
 pub(super) fn series(query: &str) -> Result<SeriesQuery, BadParameter> {
     let parameters = Parameters::of(query);
     let family = parameters.get("family").ok_or_else(|| bad("family", "it must name a family"))?;
@@ -63,7 +63,7 @@ pub(super) fn series(query: &str) -> Result<SeriesQuery, BadParameter> {
     })
 }
 
-/// The parameters of a query. Those that are not known are left alone.
+/// The parameters of a query. Unknown ones are ignored.
 struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
@@ -71,7 +71,7 @@ impl Parameters {
         Parameters(Query::from_query(query).map(Query::into_inner).unwrap_or_default())
     }
 
-    /// The first parameter of this name; none where it is empty.
+    /// The first parameter of this name. `None` if it is empty.
     fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
         Some(&**value).filter(|value| !value.is_empty())
@@ -81,7 +81,7 @@ impl Parameters {
         parse(self.get("q").unwrap_or_default()).map_err(|error| bad("q", error))
     }
 
-    /// One of these by name; the first where the parameter is not there.
+    /// The choice that the parameter names. The first one if it is not given.
     fn choice<C: Copy>(&self, name: &'static str, choices: &[(&str, C)]) -> Result<C, BadParameter> {
         let wanted = self.get(name);
         let choice = choices.iter().find(|(choice, _)| wanted.is_none_or(|wanted| wanted == *choice));

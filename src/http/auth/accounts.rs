@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 
 use crate::config::web::Secret;
 
-/// A bcrypt hash without its cost, of no password that anybody knows.
+/// A bcrypt hash, without its cost, of a password that nobody knows.
 const NOBODYS: &str = "QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
 
-/// The cost of a check where there are no users to take it from.
+/// The bcrypt cost if there are no users to take it from.
 const USUAL_COST: u32 = 10;
 
-/// Who can log in with a password.
+/// The users who can log in with a password.
 #[derive(Debug)]
 pub(super) struct Accounts {
     hashes: BTreeMap<String, Secret>,
-    /// What the passwords of users who don't exist are checked against: a hash of the cost of each user. Never
-    /// empty.
+    /// The hashes that passwords of unknown users are checked against, one with the cost of each user. Never empty.
     stand_ins: Vec<String>,
 }
 
@@ -37,8 +36,8 @@ impl Accounts {
         self.hashes.is_empty()
     }
 
-    /// The hash to check a password against, and whether it is that of a user. For names of nobody `number` chooses
-    /// a stand-in. Both are looked up whatever the name is, so that time does not tell which names there are.
+    /// The hash to check a password against, and whether the user exists. For an unknown user, `number` chooses a
+    /// stand-in. Both are looked up for every name, so that the time does not reveal which users exist.
     pub(super) fn hash_of(&self, user: &str, number: u64) -> (&str, bool) {
         let at = usize::try_from(number % self.stand_ins.len() as u64).unwrap_or_default();
         let stand_in = self.stand_ins.get(at).map_or("", String::as_str);

@@ -1,11 +1,11 @@
-//! The rate limit: a bucket of tokens for all requests together.
+//! The rate limit: a token bucket for all requests together.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::config::web::RateLimit;
 
-/// A bucket that gets one token per interval and holds a burst of them; it is full at first.
+/// A bucket that gets one token per interval and holds at most a burst of them. It starts full.
 #[derive(Debug)]
 pub(super) struct Limiter {
     pub(super) limit: RateLimit,
@@ -23,7 +23,7 @@ impl Limiter {
         Limiter { limit, bucket: Mutex::new(Bucket { tokens: f64::from(limit.burst), at: now }) }
     }
 
-    /// Takes a token, if there is one.
+    /// Takes a token. False if there is none.
     pub(super) fn allows(&self, now: Instant) -> bool {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let new = now.saturating_duration_since(bucket.at).as_secs_f64() / self.limit.interval.as_secs_f64();

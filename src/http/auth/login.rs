@@ -1,4 +1,4 @@
-//! What a request says of who sends it.
+//! Reads the login of a request.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use actix_web::http::header::{self, HeaderMap};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// What is in the header `Authorization`.
+/// The content of the header `Authorization`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Login {
-    /// Nothing.
+    /// There is no such header.
     None,
-    /// Something that is neither of the two below.
+    /// Neither of the two below.
     Unknown,
     /// A user and a password.
     Basic {
-        /// The name as it came, whether there is such a user or not.
+        /// The name as sent. The user may not exist.
         user: String,
         /// The password.
         password: Vec<u8>,
@@ -25,7 +25,7 @@ pub(super) enum Login {
 }
 
 impl Login {
-    /// Reads the header. Of several, the first counts, as in Go.
+    /// Reads the header. If it is given several times, the first one counts, as in Go.
     pub(super) fn of(headers: &HeaderMap) -> Login {
         let Some(value) = headers.get(header::AUTHORIZATION) else { return Login::None };
         let value = value.as_bytes();
@@ -39,7 +39,7 @@ impl Login {
     }
 }
 
-/// What follows a scheme, which may be in any case.
+/// The text behind a scheme, whose case does not matter.
 fn after<'a>(value: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
     let start = value.get(..scheme.len())?;
     start.eq_ignore_ascii_case(scheme).then(|| &value[scheme.len()..])
@@ -50,18 +50,18 @@ fn basic(encoded: &[u8]) -> Option<Login> {
     let colon = decoded.iter().position(|byte| *byte == b':')?;
     let password = decoded.split_off(colon + 1);
     decoded.truncate(colon);
-    // A name that is no text is the name of nobody.
+    // A name that is not UTF-8 belongs to no user.
     Some(Login::Basic { user: String::from_utf8_lossy(&decoded).into_owned(), password })
 }
 
-/// Who sends a request.
+/// The identity of the sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Identity {
     /// Somebody without a login.
     Anonymous,
     /// A user of the web configuration.
     User(String),
-    /// The holder of the token with this place among the tokens, and this name.
+    /// The holder of a token: its position among the tokens, and its name.
     Token(usize, String),
 }
 

@@ -1,10 +1,9 @@
-//! Passwords against their bcrypt hashes.
+//! Checks passwords against bcrypt hashes.
 //!
-//! A check is slow on purpose, so that they are done one at a time, off the workers, and remembered. What is
-//! remembered is a keyed hash of user, bcrypt hash and password, under a key that only this process has; a
-//! changed bcrypt hash makes it useless. Right and wrong ones are remembered apart, so that no amount of
-//! guessing makes the gateway forget who its users are. Users that don't exist take as long as those that do: the same
-//! steps are taken for both.
+//! A check is slow on purpose. So checks run one at a time, outside the workers, and their results are cached. The
+//! cache holds keyed hashes of user, bcrypt hash and password, under a key that only this process has. A changed
+//! bcrypt hash makes its entries useless. Right and wrong logins are cached separately, so that guessing can't push
+//! out the real users. An unknown user takes as long as a known one, because the steps are the same.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -16,42 +15,42 @@ use ring::rand::SystemRandom;
 
 use super::accounts::Accounts;
 
-/// How many right logins are remembered.
+/// How many right logins are cached.
 const RIGHT_ONES: usize = 1000;
 
-/// How many wrong ones.
+/// How many wrong logins are cached.
 const WRONG_ONES: usize = 100;
 
-/// How many different logins wait for a check. Each holds its request, also once the client has gone.
+/// At most this many different logins wait for a check. Each holds its request, even if the client has gone.
 const WAITING_ONES: usize = 128;
 
 type Digest = [u8; 32];
 
-/// What checks passwords.
+/// Checks passwords and caches the results.
 #[derive(Debug)]
 pub(super) struct Passwords {
     key: hmac::Key,
-    /// Chooses what names of nobody are checked against: the same for the same name for as long as the gateway
-    /// runs, so that time does not tell.
+    /// Chooses the stand-in hash for an unknown user. The choice for a name stays the same while the gateway runs,
+    /// so that the time reveals nothing.
     choice: RandomState,
     remembered: Mutex<Remembered>,
-    /// Held by the check that is being done.
+    /// Locked while a check runs.
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// How often each login waits for its turn.
+    /// How many requests wait with each login.
     waiting: Mutex<HashMap<Digest, usize>>,
     /// How many bytes were hashed to recognise logins.
     #[cfg(test)]
     hashed: std::sync::atomic::AtomicUsize,
 }
 
-/// What is known of a login.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CheckResult {
-    /// There is such a user, and this is the password.
+    /// The user exists, and this is the password.
     Right,
-    /// It is wrong.
+    /// User or password is wrong.
     Wrong,
-    /// Too many others wait to be checked.
+    /// Too many other logins wait for a check.
     Busy,
 }
 
@@ -61,7 +60,7 @@ impl CheckResult {
     }
 }
 
-/// Lasts while a login waits.
+/// Counts a login as waiting until it is dropped.
 struct Waiting<'a> {
     passwords: &'a Passwords,
     login: Digest,
@@ -97,7 +96,7 @@ impl Remembered {
         let (set, capacity) =
             if is_right { (&mut self.right, RIGHT_ONES) } else { (&mut self.wrong, WRONG_ONES) };
         if set.len() >= capacity {
-            // In the order of a hash set that is in no order: any one goes.
+            // Drops any one entry: a hash set has no order.
             let some = set.iter().next().copied();
             some.map(|one| set.remove(&one));
         }
@@ -106,7 +105,7 @@ impl Remembered {
 }
 
 impl Passwords {
-    /// None if the system has no randomness.
+    /// `None` if the system gives no random bytes.
     pub(super) fn new() -> Option<Passwords> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok()?;
         Some(Passwords {
@@ -120,7 +119,7 @@ impl Passwords {
         })
     }
 
-    /// Checks a login, or remembers what came of that.
+    /// Checks a login, or takes the result from the cache.
     pub(super) async fn check(&self, accounts: &Accounts, user: &str, password: Vec<u8>) -> CheckResult {
         let (hash, is_known) = accounts.hash_of(user, self.number(user));
         let login = self.digest(user, hash, &password);
@@ -129,23 +128,23 @@ impl Passwords {
         }
         let Some(_waiting) = self.wait(login) else { return CheckResult::Busy };
         let turn = self.turn.clone().lock_owned().await;
-        // The one before may have been the same.
+        // The check before this one may have been of the same login.
         if let Some(is_right) = self.verdict(&login) {
             return CheckResult::of(is_right);
         }
         let hash = hash.to_owned();
         let checked = web::block(move || {
             let is_right = bcrypt::verify(password, &hash).unwrap_or(false) && is_known;
-            // The turn ends with the check, also where the client has gone meanwhile.
+            // The lock is held until the check ends, even if the client has gone.
             (is_right, turn)
         });
-        // The pool only fails while the server goes down.
+        // The thread pool fails only during shutdown.
         let Ok((is_right, _turn)) = checked.await else { return CheckResult::Busy };
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).add(login, is_right);
         CheckResult::of(is_right)
     }
 
-    /// A place among those that wait: the same login may wait many times, as after a start.
+    /// Counts this login as waiting. The same login may wait many times, as after a start.
     fn wait(&self, login: Digest) -> Option<Waiting<'_>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= WAITING_ONES && !waiting.contains_key(&login) {
@@ -161,7 +160,7 @@ impl Passwords {
 
     fn digest(&self, user: &str, hash: &str, password: &[u8]) -> Digest {
         let mut context = hmac::Context::with_key(&self.key);
-        // With their lengths, so that no two logins are the same bytes.
+        // The lengths keep different logins from having the same bytes.
         for part in [user.as_bytes(), hash.as_bytes(), password] {
             context.update(&(part.len() as u64).to_le_bytes());
             context.update(part);
@@ -173,7 +172,7 @@ impl Passwords {
         digest
     }
 
-    /// What chooses the hash for a user who does not exist.
+    /// Chooses the stand-in hash of an unknown user.
     fn number(&self, user: &str) -> u64 {
         #[cfg(test)]
         self.hashed.fetch_add(user.len(), std::sync::atomic::Ordering::Relaxed);
@@ -239,7 +238,7 @@ mod tests {
         let accounts = Accounts::new([("alice".to_owned(), hash)].into());
         let hashed = || passwords.hashed.swap(0, std::sync::atomic::Ordering::Relaxed);
         let mut works = Vec::new();
-        // Each once before it is remembered and once from memory.
+        // Once for the check and once from the cache.
         for user in ["alice", "nobod"] {
             for _ in 0..2 {
                 let verdict = passwords.check(&accounts, user, b"wrong".to_vec()).await;

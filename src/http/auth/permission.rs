@@ -1,9 +1,9 @@
-//! What a request needs permission for.
+//! The permission that a request needs.
 
 use super::super::route::{Endpoint, Route};
 use crate::config::access::Permission;
 
-/// The permission for a request; nothing where any login will do, as for what does nothing.
+/// The permission for a request. `None` if any login is enough, as for paths that do not exist.
 pub(in crate::http) fn needed(route: &Route<'_>, method: &str) -> Option<Permission> {
     let Route::Endpoint(endpoint) = route else { return None };
     match endpoint {

@@ -1,4 +1,4 @@
-//! Reading the rules again when a file changes, or when the operator asks for it.
+//! Reads the rules again when a file changes or the operator asks for it.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,26 +11,26 @@ use tokio::time::MissedTickBehavior;
 use super::Guard;
 use crate::http::State;
 
-/// How often the files are looked at.
+/// How often the files are checked for changes.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why the files are looked at.
+/// Why the files are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Occasion {
-    /// It is time again.
+    /// The interval has passed.
     Interval,
-    /// The operator wants them to be read, changed or not.
+    /// The operator has asked for a reload, whether files have changed or not.
     Asked,
 }
 
-/// A file as it was when it was last read.
+/// The state of a file when it was last read.
 #[derive(Debug)]
 pub(super) struct Watched {
     path: PathBuf,
     seen: Option<Seen>,
 }
 
-/// What changes with the content of a file, also where a link is put in its place.
+/// File attributes that change with its content, or if a link replaces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     inode: u64,
@@ -40,7 +40,7 @@ struct Seen {
 }
 
 impl Watched {
-    /// To be called before the file is read, so that a change meanwhile is noticed later.
+    /// Call it before the file is read, so that a change in between is noticed later.
     pub(super) fn new(path: &Path) -> Watched {
         Watched { path: path.to_owned(), seen: Seen::of(path) }
     }
@@ -79,14 +79,15 @@ pub(in crate::http) async fn watch(state: Arc<State>) {
         });
         match looked.await {
             Ok(after) => problem = after,
-            // The pool only fails while the server goes down.
+            // The thread pool fails only during shutdown.
             Err(_) => return,
         }
     }
 }
 
-/// Reads the rules if a file has changed, or where that is asked for. Gives what is wrong now, after what was wrong
-/// at the last look; as long as something is, every look is a try, since the cause may be outside of the files.
+/// Reads the rules if a file has changed or a reload was asked for. `before` is the problem at the last check;
+/// returns the current one. While there is one, every check tries again, because its cause may be outside the
+/// files.
 fn look(state: &State, guard: &Guard, occasion: Occasion, before: Option<String>) -> Option<String> {
     let old = guard.rules();
     let telemetry = state.gateway.telemetry().web();

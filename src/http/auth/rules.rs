@@ -1,4 +1,4 @@
-//! The rules: what the web configuration and the table `[access]` say, with the files that they name read.
+//! The access rules from the web configuration and the table `[access]`, with the files that they name.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,19 +21,19 @@ use crate::config::web::{ClientAuth, RateLimit, WebConfig, WebConfigError, secon
 use crate::config::{Access, Config};
 use crate::http::tls::{self, TlsError};
 
-/// A token may have no fewer characters: unlike passwords, tokens are checked as fast as they come.
+/// The minimum length of a token. Unlike passwords, tokens are checked quickly, so a short one could be guessed.
 const SHORTEST_TOKEN: usize = 16;
 
-/// Nor more: no request could carry it.
+/// The maximum length of a token: no request could carry a longer one.
 const LONGEST_TOKEN: usize = 4096;
 
-/// Why there are no rules. One sentence that says which file, where and what.
+/// Why the rules can't be read, in one sentence that names the file, the place and the problem.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The web configuration file.
+    /// The web configuration file can't be used.
     #[error(transparent)]
     WebConfig(#[from] WebConfigError),
-    /// What it says of TLS.
+    /// Its TLS settings can't be used.
     #[error("web config file {path:?}: {error}")]
     Tls {
         /// The web configuration file.
@@ -41,7 +41,7 @@ pub enum LoadError {
         /// What is wrong.
         error: TlsError,
     },
-    /// The file of a token.
+    /// The file of a token can't be used.
     #[error("access.tokens: token {name:?}: {reason}")]
     Token {
         /// The name of the token.
@@ -49,7 +49,7 @@ pub enum LoadError {
         /// What is wrong.
         reason: String,
     },
-    /// A change that needs a restart.
+    /// A change needs a restart.
     #[error("web config file {path:?}: {change}")]
     NeedsRestart {
         /// The web configuration file.
@@ -57,7 +57,7 @@ pub enum LoadError {
         /// What has changed.
         change: NeedsRestart,
     },
-    /// The system has no randomness for the key of remembered passwords.
+    /// The system gives no random bytes for the key of cached passwords.
     #[error("the system has no randomness")]
     NoRandomness,
 }
@@ -70,7 +70,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Nothing where there is nothing to read and no rule.
+    /// `None` if there is neither a web configuration file nor a setting in `[access]`.
     pub(super) fn of(config: &Config) -> Option<Sources> {
         let file = &config.web.config_file;
         let web_config = (!file.is_empty()).then(|| PathBuf::from(file));
@@ -78,13 +78,13 @@ impl Sources {
         (web_config.is_some() || access != Access::default()).then_some(Sources { web_config, access })
     }
 
-    /// Whether there is anything to read.
+    /// Whether there are files to read.
     pub(super) fn has_files(&self) -> bool {
         let mut tokens = self.access.tokens.iter();
         self.web_config.is_some() || tokens.any(|token| matches!(token.source, TokenSource::File(_)))
     }
 
-    /// Reads all files while `old` rules are in force, which some changes would open to too many.
+    /// Reads all files to replace the `old` rules. Refuses changes that need a restart.
     pub(super) fn read_after(&self, old: &Rules) -> Result<Rules, LoadError> {
         let rules = self.read()?;
         match needs_restart(old, &rules) {
@@ -122,7 +122,7 @@ impl Sources {
             };
             tokens.push(Token { name: token.name.clone(), hash, allow: token.allow });
         }
-        // Where users have permissions but the file with the users is not there, nothing is open.
+        // If permissions name users but no user exists, anonymous requests may do nothing.
         let has_logins = !(web.users.is_empty() && tokens.is_empty() && self.access.users.is_empty());
         let for_all = if has_logins { Permissions::NONE } else { Permissions::ALL };
         Ok(Rules {
@@ -142,11 +142,11 @@ impl Sources {
 }
 
 impl Sources {
-    /// What works, but hardly as it was meant.
+    /// Problems that do not make the rules invalid.
     fn warnings(&self, web: &WebConfig) -> Vec<Warning> {
         let strangers = self.access.users.keys().filter(|name| !web.users.contains_key(*name));
         let slow = web.slow_users().map(|(user, cost)| Warning::SlowUser { user: user.to_owned(), cost });
-        // Paths of token files are not named: one may be the token by mistake.
+        // The path of a token file is not logged, because it may be the token by mistake.
         let tokens = self.access.tokens.iter().filter_map(|token| match &token.source {
             TokenSource::File(path) => Some((path.as_path(), format!("token {:?}", token.name))),
             TokenSource::Sha256(_) => None,
@@ -158,24 +158,24 @@ impl Sources {
     }
 }
 
-/// Something in the rules that works, but hardly as it was meant.
+/// A problem that does not make the rules invalid.
 #[derive(Debug)]
 enum Warning {
-    /// There are permissions for a user who is not there.
+    /// Permissions are given to a user who does not exist.
     UnknownUser(String),
-    /// Each login of this user takes long, and those of all others wait for it.
+    /// Each login of this user takes long, and all others have to wait for it.
     SlowUser { user: String, cost: u32 },
     /// Every user of the machine can read the file of this secret.
     Public(String),
 }
 
-/// A value is bytes to us, as it is to Go.
+/// A header value may hold any bytes, as in Go.
 fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
     let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
     Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
 }
 
-/// No error names the file: it may be the token by mistake.
+/// The SHA-256 hash of a token in a file. No error names the file, because its name may be the token by mistake.
 fn hash_of_file(path: &Path) -> Result<[u8; 32], String> {
     let content = regular::read(path, Links::Followed)
         .map_err(|error| format!("its file can't be read: {}", system_reason(&error)))?;
@@ -196,7 +196,7 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-/// Who may do what, how often, and under which headers.
+/// The access rules: permissions, rate limit, headers and TLS.
 #[derive(Debug)]
 pub(in crate::http) struct Rules {
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -205,9 +205,9 @@ pub(in crate::http) struct Rules {
     permissions: BTreeMap<String, Permissions>,
     anonymous: Permissions,
     limiter: Option<Arc<Limiter>>,
-    /// Which certificates clients must show.
+    /// Which certificate a client must show.
     pub(super) client_auth: ClientAuth,
-    /// Whether these must be for certain names.
+    /// Whether client certificates must be for certain names.
     pub(super) names_clients: bool,
     /// TLS, if it is on.
     pub(in crate::http) tls: Option<Arc<ServerConfig>>,
@@ -240,7 +240,7 @@ impl Rules {
         !self.tokens.is_empty()
     }
 
-    /// Whether there is anything that a request could prove to be.
+    /// Whether there are users or tokens.
     pub(super) fn has_logins(&self) -> bool {
         self.has_users() || self.has_tokens()
     }
@@ -253,7 +253,7 @@ impl Rules {
         self.limiter.as_ref().is_none_or(|limiter| limiter.allows(Instant::now()))
     }
 
-    /// Says in the log what works, but hardly as it was meant. To be called once the rules are in force.
+    /// Logs the problems that do not make the rules invalid. Call it once the rules are in force.
     pub(super) fn warn(&self) {
         for warning in &self.warnings {
             match warning {
@@ -275,7 +275,7 @@ impl Rules {
         }
     }
 
-    /// Goes on counting where the limit has not changed.
+    /// Keeps the count of requests if the rate limit has not changed.
     fn with_limiter_of(mut self, old: &Rules) -> Rules {
         if self.rate_limit() == old.rate_limit() {
             self.limiter = old.limiter.clone();
@@ -283,7 +283,7 @@ impl Rules {
         self
     }
 
-    /// Whose token this is. All are compared, in full.
+    /// The holder of this token. Compares all tokens in full, so that the time reveals nothing.
     pub(super) fn token(&self, token: &[u8]) -> Option<Identity> {
         let hash = sha256(token);
         let mut found = None;
@@ -296,7 +296,7 @@ impl Rules {
         found
     }
 
-    /// What somebody may do.
+    /// The permissions of an identity.
     pub(super) fn permissions_of(&self, identity: &Identity) -> Permissions {
         match identity {
             Identity::Anonymous => self.anonymous,
@@ -306,8 +306,8 @@ impl Rules {
         }
     }
 
-    /// Whether somebody may do something, or anything if nothing particular is asked for. Health may be asked for
-    /// by everybody with a login, and without one by those who may do anything else.
+    /// Whether an identity has the needed permission. Everybody with a login may ask for health; so may anonymous
+    /// clients with any other permission.
     pub(super) fn permits(&self, identity: &Identity, needed: Option<Permission>) -> bool {
         let permissions = self.permissions_of(identity);
         let (is_anonymous, may_something) =
@@ -315,13 +315,13 @@ impl Rules {
         match needed {
             Some(Permission::Health) => !is_anonymous || may_something,
             Some(needed) => permissions.include(needed),
-            // What is nowhere is not for those who may only ask for health.
+            // The permission to ask for health alone does not show whether a path exists.
             None => !is_anonymous || (may_something && permissions != Permissions::HEALTH),
         }
     }
 }
 
-/// Whether the way from `old` to `new` rules needs a restart.
+/// Whether the change from `old` to `new` rules needs a restart, and why.
 fn needs_restart(old: &Rules, new: &Rules) -> Option<NeedsRestart> {
     if old.tls.is_some() != new.tls.is_some() {
         Some(NeedsRestart::Tls)
@@ -338,7 +338,7 @@ fn needs_restart(old: &Rules, new: &Rules) -> Option<NeedsRestart> {
     }
 }
 
-/// More keeps more clients out. Those who may leave their certificate out are kept out by nothing.
+/// A larger number keeps out more clients. A policy that allows clients without a certificate keeps out none.
 fn strictness(auth: ClientAuth) -> u8 {
     match auth {
         ClientAuth::None | ClientAuth::Request | ClientAuth::VerifyIfGiven => 0,

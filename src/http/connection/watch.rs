@@ -1,4 +1,4 @@
-//! What is known about each connection, and when it has to end.
+//! The state of each connection, and the rules for closing it.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -19,36 +19,36 @@ use crate::http::head::{Expectation, Heads, Looked};
 use crate::http::refusal::{self, DRAIN_TIMEOUT, Refusing};
 use crate::model::limits::Limit;
 
-/// What is known about a connection. Times are those of [`ConnectionMonitor::now`], 0 for none.
+/// The state of a connection. Times are from [`ConnectionMonitor::now`]; 0 means none.
 #[derive(Debug)]
 pub(in crate::http) struct Watch {
-    /// Since when the head of a request has been on its way.
+    /// When the head of the current request began to arrive.
     pub(super) head_since: Cell<u64>,
-    /// Since when the client has not read what waits for it.
+    /// Since when the client has not read its answer.
     pub(super) blocked_since: Cell<u64>,
-    /// Whether something was to be read meanwhile.
+    /// Whether a read was held up meanwhile.
     pub(super) has_read_waiting: Cell<bool>,
-    /// Requests that are being answered.
+    /// The number of requests that are being answered.
     answering: Cell<u32>,
-    /// Whether the body of the one that is being answered is being read.
+    /// Whether the body of the current request is being read.
     is_reading_body: Cell<bool>,
-    /// Whether the client waits to be asked for that body.
+    /// Whether the client waits for `100 Continue`.
     pub(super) asking: Asking,
-    /// When the last of them was answered.
+    /// When the last request was answered.
     answered_at: Cell<u64>,
-    /// Whether the client has been told that the connection ends, and may be waiting for that.
+    /// Whether the answer told the client that the connection will close.
     is_closing: Cell<bool>,
-    /// Whether the connection ends with the answer, although more of the request may come.
+    /// Whether the connection closes with the current answer, although the client may send more of the request.
     is_ending: Cell<bool>,
-    /// Whether the client has closed the connection, or its side of it, as far as that was seen.
+    /// Whether the client is known to have closed the connection, or its sending side.
     pub(super) is_closed: Cell<bool>,
-    /// Who waits for an answer that need not be made for nobody.
+    /// The client of an answer that need not be finished once the client has gone.
     pub(super) asker: RefCell<Option<Asker>>,
     pub(super) close_reason: Cell<Option<CloseReason>>,
     pub(super) is_told: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     pub(super) heads: RefCell<Heads>,
-    /// The other end.
+    /// The peer.
     client: Client,
     pub(super) monitor: Rc<ConnectionMonitor>,
 }
@@ -60,11 +60,11 @@ pub(super) enum CloseReason {
     SlowHead,
     /// An answer was not read in time.
     SlowReading,
-    /// Nothing is to be expected any more.
+    /// The client has nothing more to send or to get.
     Over,
 }
 
-/// Lasts while a request is being answered.
+/// Marks a request as being answered until it is dropped.
 #[derive(Debug)]
 pub(in crate::http) struct Answering(Rc<Watch>);
 
@@ -80,7 +80,7 @@ impl Drop for Answering {
     }
 }
 
-/// Lasts while an answer is being made that need not be made once the client has gone.
+/// Lets an answer be given up once the client has gone, until this is dropped.
 #[derive(Debug)]
 pub(in crate::http) struct Attended {
     watch: Rc<Watch>,
@@ -88,7 +88,7 @@ pub(in crate::http) struct Attended {
 }
 
 impl Attended {
-    /// Who waits for the answer.
+    /// Tells whether the client still waits.
     pub(in crate::http) fn asker(&self) -> &Asker {
         &self.asker
     }
@@ -101,7 +101,7 @@ impl Drop for Attended {
     }
 }
 
-/// Lasts while the body of a request is being read.
+/// Marks the body of a request as being read until it is dropped.
 #[derive(Debug)]
 pub(in crate::http) struct ReadingBody(Rc<Watch>);
 
@@ -112,7 +112,7 @@ impl Drop for ReadingBody {
 }
 
 impl Watch {
-    /// Begins with a new connection.
+    /// The state of a new connection.
     pub(super) fn begin(state: &Arc<State>, peer: Option<SocketAddr>) -> Rc<Watch> {
         let monitor = monitor(state);
         let watch = Rc::new(Watch {
@@ -138,7 +138,7 @@ impl Watch {
         watch
     }
 
-    /// A request has come whole, or its head has, and is answered from now on.
+    /// Marks the request whose head has arrived as being answered.
     pub(in crate::http) fn answering(self: &Rc<Watch>) -> Answering {
         self.answering.set(self.answering.get() + 1);
         self.head_since.set(0);
@@ -147,24 +147,24 @@ impl Watch {
         Answering(self.clone())
     }
 
-    /// The answer that is being made is of no use a moment after the client has closed the connection.
+    /// Marks the current answer as useless soon after the client has closed the connection.
     pub(in crate::http) fn attended(self: &Rc<Watch>) -> Attended {
         let asker = Asker::default();
         self.asker.replace(Some(asker.clone()));
         Attended { watch: self.clone(), asker }
     }
 
-    /// What the client expects before it sends the body of the request that is being answered.
+    /// What the client waits for before it sends the body of the current request.
     pub(in crate::http) fn expectation(&self) -> Expectation {
         self.asking.expectation()
     }
 
-    /// The body of the request that is being answered has begun to come, although the client was not asked for it.
+    /// Notes that the client sends the body without waiting for `100 Continue`.
     pub(in crate::http) fn body_has_come(&self) {
         self.asking.body_has_come();
     }
 
-    /// More of the body of the request that is being answered is to come. A client that waits for that is asked for it.
+    /// Lets more of the body be read. A client that waits for `100 Continue` gets it.
     pub(in crate::http) fn reading_body(self: &Rc<Watch>) -> ReadingBody {
         self.is_reading_body.set(true);
         if self.asking.body_is_wanted() {
@@ -174,14 +174,14 @@ impl Watch {
         ReadingBody(self.clone())
     }
 
-    /// Whether nothing is read at the moment: a client that does not read gets no chance to send requests whose answers
-    /// pile up, and requests behind one that is being answered wait in the buffers of the system. actix would take in
-    /// as many as 16, with heads of 128 KiB each.
+    /// Whether reading is held up. A client that does not read its answers must not send requests whose answers
+    /// pile up. Requests behind the current one wait in the buffers of the system; actix would take in as many as
+    /// 16, with heads of 128 KiB each.
     pub(super) fn holds_reading_up(&self) -> bool {
         self.blocked_since.get() != 0 || (self.answering.get() != 0 && !self.is_reading_body.get())
     }
 
-    /// Reads what was held up, if it was, and nothing holds it up any more.
+    /// Resumes a read that was held up, unless it still has to wait.
     pub(super) fn read_on(&self) {
         if self.has_read_waiting.get() && !self.holds_reading_up() {
             self.has_read_waiting.set(false);
@@ -189,7 +189,7 @@ impl Watch {
         }
     }
 
-    /// The answer in the place of these bytes, if actix refuses with them what it does not understand.
+    /// The replacement for these bytes if they are actix's answer to a request that it can't parse.
     pub(super) fn refusal(&self, bytes: &[u8]) -> Option<Box<Refusing>> {
         let heads = self.heads.borrow();
         let head = heads.refused()?;
@@ -200,25 +200,24 @@ impl Watch {
         Some(Box::new(Refusing::new(answer)))
     }
 
-    /// Ends the connection with the answer that is being given. actix waits for the rest of a body that comes in
-    /// chunks.
+    /// Closes the connection with the current answer. actix would wait for the rest of a chunked body.
     pub(in crate::http) fn end(&self) {
         self.is_ending.set(true);
     }
 
-    /// Ends the connection soon after the answer that is being given, which says so. A client that sends the body of
-    /// its request nonetheless has a moment for it, so that it can read the answer.
+    /// Closes the connection soon after the current answer, which says so. A client that sends its body anyway has
+    /// a moment for that, so that it can read the answer.
     pub(in crate::http) fn end_soon(&self) {
         self.is_closing.set(true);
     }
 
     fn judge(&self, now: u64, times: &Times) {
         if let Some(asker) = &*self.asker.borrow() {
-            // One that has only closed its own side gets what is answered soon.
+            // A client that has closed only its sending side still gets answers that are ready soon.
             if self.is_closed.get() {
                 asker.leave();
             } else {
-                // Nothing is read meanwhile, so that nothing else tells.
+                // Reading is held up, so this is the only way to notice that the client has gone.
                 self.wake();
             }
         }
@@ -227,7 +226,7 @@ impl Watch {
         let (close_reason, limit) = if is_over(self.blocked_since.get(), times.send) {
             (CloseReason::SlowReading, Some(Limit::SendTimeout))
         } else if is_waiting && self.is_closing.get() {
-            // What is read now is a body that nobody wants.
+            // The client is sending a body that is not wanted.
             if !is_over(self.answered_at.get(), times.close) {
                 return;
             }
@@ -248,7 +247,7 @@ impl Watch {
         self.wake();
     }
 
-    /// Notes that something was read, which begins a head if nothing is being answered.
+    /// Notes that bytes have arrived. If nothing is being answered, they begin a head.
     pub(super) fn something_came(&self) {
         if self.answering.get() == 0 && self.head_since.get() == 0 {
             self.head_since.set(self.monitor.now.get());
@@ -274,23 +273,23 @@ impl Watch {
     }
 }
 
-/// Looks after the connections of one thread.
+/// Closes the slow and idle connections of one thread.
 #[derive(Debug)]
 pub(super) struct ConnectionMonitor {
-    /// Milliseconds, from 1 on; as exact as the ticks.
+    /// In milliseconds, starting at 1. It advances with each tick.
     now: Cell<u64>,
     connections: RefCell<Vec<Weak<Watch>>>,
     state: Arc<State>,
 }
 
 impl ConnectionMonitor {
-    /// The time, in milliseconds.
+    /// The current time in milliseconds.
     pub(super) fn now(&self) -> u64 {
         self.now.get()
     }
 }
 
-/// How long what may take, in milliseconds.
+/// The time limits, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Times {
     head: u64,
@@ -299,7 +298,7 @@ struct Times {
     close: u64,
 }
 
-/// How much later than actix idle connections are closed here: it does not see all of them.
+/// Idle connections are closed this much later than by actix, which does not close all of them.
 const IDLE_SLACK: Duration = Duration::from_secs(1);
 
 impl Times {
@@ -313,7 +312,7 @@ impl Times {
         }
     }
 
-    /// How exact times have to be.
+    /// How often the connections are checked.
     fn tick(self) -> Duration {
         Duration::from_millis((self.head.min(self.send) / 8).clamp(10, 500))
     }
@@ -322,11 +321,11 @@ impl Times {
 thread_local! {
     static MONITOR: RefCell<Option<Rc<ConnectionMonitor>>> = const { RefCell::new(None) };
 
-    /// Memory for the next head that is read.
+    /// A buffer for the next head.
     static SPARE_HEAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The monitor of this thread, which begins with the first connection.
+/// The monitor of this thread. It is created with the first connection.
 fn monitor(state: &Arc<State>) -> Rc<ConnectionMonitor> {
     MONITOR.with_borrow_mut(|monitor| {
         let begin = || {

@@ -1,37 +1,37 @@
-//! What is in a body in chunks, and where it ends (RFC 9112, 7.1).
+//! Reads the content of a chunked body and finds its end (RFC 9112, 7.1).
 
 use std::ops::ControlFlow;
 
-/// What the next byte of a body in chunks belongs to.
+/// What the next byte of a chunked body belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Chunks {
     /// The first digit of a size.
     #[default]
     Start,
-    /// The digits of a size, which is this so far.
+    /// More digits of a size, with its value so far.
     Size(u64),
-    /// What follows the size of a chunk, up to the end of the line.
+    /// The rest of the line behind the size of a chunk.
     Extension(u64),
     ExtensionLf(u64),
-    /// A chunk, of which this much is to come.
+    /// The content of a chunk, with the number of bytes to come.
     Data(u64),
     /// The line end behind a chunk.
     DataCr,
     DataLf,
-    /// The beginning of a line behind the last chunk, a trailer, and the line end that ends the body.
+    /// Behind the last chunk: the start of a line, a trailer, and the line end that ends the body.
     LineStart,
     Trailer,
     TrailerLf,
     End,
 }
 
-/// The bytes are no chunks.
+/// The body is not chunked correctly.
 #[derive(Debug)]
 pub(super) struct Malformed;
 
 impl Chunks {
-    /// Takes in bytes, and appends what is in the chunks to `data`. Breaks with how many of the bytes belong to the body
-    /// where it ends among them.
+    /// Reads bytes and appends the content of the chunks to `data`. If the body ends, breaks with the number of
+    /// bytes that belong to it.
     pub(super) fn read(&mut self, bytes: &[u8], data: &mut Vec<u8>) -> ControlFlow<Result<usize, Malformed>> {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
@@ -47,7 +47,7 @@ impl Chunks {
                 },
                 (Chunks::Extension(size), _) => match line_end(&bytes[at..]) {
                     Some((end, b'\r')) => (Chunks::ExtensionLf(size), end + 1),
-                    // Who stands in between may read on to a line feed behind a carriage return.
+                    // A proxy may read a carriage return without a line feed differently, so it is refused.
                     Some(_) => return ControlFlow::Break(Err(Malformed)),
                     None => (*self, bytes.len() - at),
                 },
@@ -91,7 +91,7 @@ impl Chunks {
     }
 }
 
-/// The first byte that can end a line, and where it is.
+/// The position and value of the first byte that can end a line.
 fn line_end(bytes: &[u8]) -> Option<(usize, u8)> {
     memchr::memchr2(b'\r', b'\n', bytes).map(|at| (at, bytes[at]))
 }
@@ -104,7 +104,7 @@ fn hex(byte: u8) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// Where the body ends, however it is cut; `None` if it does not. And what is in it.
+    /// Where the body ends, however it is split, and its content. `None` if it does not end.
     fn read(bytes: &[u8]) -> (Option<Result<usize, ()>>, Vec<u8>) {
         let mut data = Vec::new();
         let whole = match Chunks::default().read(bytes, &mut data) {

@@ -1,4 +1,4 @@
-//! The few fields of a head that decide how the library reads what follows.
+//! The header fields that decide how the library reads what follows them.
 
 /// A field of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +32,12 @@ pub(super) enum Framing {
     Empty,
     Length(u64),
     Chunked,
-    /// The library refuses the head.
+    /// The fields contradict each other, so the library refuses the head.
     Contradictory,
 }
 
 impl Framing {
-    /// Takes in the value of another field. Two are one too many.
+    /// Adds the value of another field. A second one is an error.
     pub(super) fn add(&mut self, field: Field, value: &Word) {
         let framing = match field {
             Field::Length => value.number().map_or(Framing::Contradictory, Framing::Length),
@@ -48,19 +48,19 @@ impl Framing {
     }
 }
 
-/// What a request expects before it sends its body.
+/// What a client waits for before it sends the body of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::http) enum Expectation {
     #[default]
     None,
-    /// To be asked for the body.
+    /// `100 Continue`.
     Continue,
     /// Something that the gateway does not know.
     Unknown,
 }
 
 impl Expectation {
-    /// Takes in a word of the value.
+    /// Adds a word of the value.
     pub(super) fn add(&mut self, word: &Word) {
         if word.is("100-continue") {
             *self = Expectation::Continue;
@@ -70,7 +70,7 @@ impl Expectation {
     }
 }
 
-/// A word that may come in pieces. Of a long one only the beginning is kept.
+/// A word that may arrive in parts. Only the beginning of a long one is kept.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Word {
     bytes: [u8; 24],
@@ -85,7 +85,7 @@ impl Word {
         self.length += bytes.len();
     }
 
-    /// The same for digits, of which zeros in front say nothing.
+    /// Appends digits without leading zeros.
     pub(super) fn push_digits(&mut self, digits: &[u8]) {
         for digit in digits {
             if self.is_exactly("0") && digit.is_ascii_digit() {
@@ -103,12 +103,12 @@ impl Word {
         self.length == 0
     }
 
-    /// Whether it is this, in any case.
+    /// Whether the word is `name`, whatever its case.
     pub(super) fn is(&self, name: &str) -> bool {
         self.text().is_some_and(|text| text.eq_ignore_ascii_case(name.as_bytes()))
     }
 
-    /// Whether it is exactly this.
+    /// Whether the word is exactly `name`.
     pub(super) fn is_exactly(&self, name: &str) -> bool {
         self.text() == Some(name.as_bytes())
     }

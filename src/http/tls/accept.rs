@@ -1,4 +1,4 @@
-//! From a connection to an encrypted one.
+//! Accepts TLS connections.
 
 use std::io;
 use std::sync::Arc;
@@ -19,26 +19,26 @@ use crate::http::connection::{Watched, turn_away};
 /// The first byte of a handshake.
 const HANDSHAKE_RECORD: u8 = 22;
 
-/// What Go's server answers to a request without TLS.
+/// The answer of Go's server to a request without TLS.
 const NOT_ENCRYPTED: &[u8] = b"HTTP/1.0 400 Bad Request\r\nX-Content-Type-Options: nosniff\r\n\
     Cross-Origin-Resource-Policy: same-origin\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
-/// Why there is no encrypted connection.
+/// Why the TLS handshake failed.
 #[derive(Debug, thiserror::Error)]
 enum AcceptError {
     /// The handshake failed, or the connection did.
     #[error("{0}")]
     Handshake(#[from] io::Error),
-    /// The client sent a request in the clear, and has been told.
+    /// The client sent a request without TLS, and was told.
     #[error("client sent an HTTP request to an HTTPS server")]
     NotEncrypted,
-    /// The client sent nothing, or not all.
+    /// The client sent nothing, or not the whole handshake.
     #[error("the handshake took longer than limits.head_timeout")]
     TimedOut,
 }
 
-/// Lets a connection in after its handshake, with the configuration that is in force now, if there are not too
-/// many. A client that comes too late is told nothing: it would take an answer for a broken handshake.
+/// Accepts a connection after its handshake, under the current configuration, unless there are too many. A client
+/// that is too slow gets no answer, because it would take it for a broken handshake.
 pub(in crate::http) async fn admit(
     state: Arc<State>,
     stream: TcpStream,

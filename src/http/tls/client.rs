@@ -1,4 +1,4 @@
-//! Which certificates clients must show.
+//! Checks client certificates.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use super::{TlsError, pem};
 use crate::config::web::{ClientAuth, Pem, Tls};
 
-/// What checks the certificates of clients.
+/// The verifier for client certificates.
 pub(super) fn verifier(
     settings: &Tls,
     provider: &Arc<CryptoProvider>,
@@ -35,7 +35,7 @@ pub(super) fn verifier(
         (ClientAuth::None, _) => WebPkiClientVerifier::no_client_auth(),
         (ClientAuth::Request, _) => without_ca(false, true),
         (ClientAuth::RequireAny, _) => without_ca(true, true),
-        // Go checks against the authorities of the web then, which issue no such certificates.
+        // Go checks against the public authorities then, which issue no client certificates of this kind.
         (ClientAuth::VerifyIfGiven, None) => without_ca(false, false),
         (ClientAuth::RequireAndVerify, None) => without_ca(true, false),
         (ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify, Some(ca)) => {
@@ -62,7 +62,7 @@ pub(super) fn verifier(
     Ok(Arc::new(Named { verifier, allowed: settings.client_allowed_sans.clone() }))
 }
 
-/// Takes either any certificate whose key the client has, or none.
+/// Accepts either any certificate whose key the client has, or none.
 #[derive(Debug)]
 struct WithoutCa {
     is_mandatory: bool,
@@ -115,7 +115,7 @@ impl ClientCertVerifier for WithoutCa {
     }
 }
 
-/// Takes the certificates that another verifier takes, if they are for one of these names.
+/// Accepts certificates that another verifier accepts, if they are for one of these names.
 #[derive(Debug)]
 struct Named {
     verifier: Arc<dyn ClientCertVerifier>,
@@ -128,7 +128,7 @@ impl ClientCertVerifier for Named {
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        // Without a certificate there is no name.
+        // A client without a certificate has no name to check.
         true
     }
 
@@ -173,13 +173,13 @@ impl ClientCertVerifier for Named {
     }
 }
 
-/// A certificate is for none of the names that are allowed.
+/// A certificate is for none of the allowed names.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificate has none of client_allowed_sans")]
 struct NotAllowed;
 
-/// The DNS names, e-mail addresses, IP addresses and URIs of a certificate, as Go writes them; nothing if it
-/// is malformed.
+/// The DNS names, e-mail addresses, IP addresses and URIs of a certificate, as Go writes them. `None` if it is
+/// malformed.
 fn alternative_names(certificate: &CertificateDer<'_>) -> Option<Vec<String>> {
     let certificate = Certificate::from_der(certificate).ok()?;
     let Some((_, names)) = certificate.tbs_certificate().get_extension::<SubjectAltName>().ok()? else {
@@ -200,6 +200,6 @@ fn address(bytes: &[u8]) -> Option<String> {
         16 => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?)),
         _ => return None,
     };
-    // Go knows no difference between the two.
+    // Go treats both forms as the same address.
     Some(address.to_canonical().to_string())
 }

@@ -7,7 +7,7 @@ use super::TlsError;
 use crate::config::regular::{self, Links};
 use crate::config::web::{Pem, system_error};
 
-/// The text, which may be in a file.
+/// Reads the text, from a file if it is in one.
 pub(super) fn read(pem: &Pem, key: &'static str) -> Result<Vec<u8>, TlsError> {
     match pem {
         Pem::Inline(text) => Ok(text.expose().as_bytes().to_vec()),
@@ -18,7 +18,7 @@ pub(super) fn read(pem: &Pem, key: &'static str) -> Result<Vec<u8>, TlsError> {
     }
 }
 
-/// One certificate or more.
+/// Parses one or more certificates.
 pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates: Vec<_> =
         CertificateDer::pem_slice_iter(text).collect::<Result<_, _>>().map_err(|error| reason(&error))?;
@@ -28,7 +28,7 @@ pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
     Ok(certificates)
 }
 
-/// A private key: PKCS #8, PKCS #1 or SEC 1.
+/// Parses a private key: PKCS #8, PKCS #1 or SEC 1.
 pub(super) fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
         pem::Error::NoItemsFound if text.windows(9).any(|word| word == b"ENCRYPTED") => {
@@ -39,7 +39,7 @@ pub(super) fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, String>
     })
 }
 
-/// What is wrong, without the content.
+/// What is wrong, without quoting the content.
 fn reason(error: &pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { .. } => "a section has no end".to_owned(),
