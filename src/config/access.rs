@@ -115,15 +115,15 @@ impl Permission {
 pub struct Permissions(u8);
 
 impl Permissions {
-    /// None of them.
+    /// No permission.
     pub const NONE: Permissions = Permissions(0);
-    /// All of them.
+    /// All permissions.
     pub const ALL: Permissions = Permissions((1 << ALL.len()) - 1);
 
-    /// Nothing but asking for health.
+    /// Only the permission to ask for health.
     pub const HEALTH: Permissions = Permissions(1 << Permission::Health as u8);
 
-    /// Whether this one is among them.
+    /// Whether the set contains this permission.
     #[must_use]
     pub fn include(self, permission: Permission) -> bool {
         self.0 & bit(permission) != 0

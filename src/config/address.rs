@@ -11,7 +11,7 @@ use crate::message::Excerpt;
 /// Paths of the gateway itself, below the route prefix, that no other path may take.
 const OWN_PATHS: [&str; 5] = ["/", "/status", "/-/healthy", "/-/ready", "/-/quit"];
 
-/// Every path that begins with one of these is one of the gateway itself.
+/// The gateway itself serves every path that begins with one of these.
 const OWN_TREES: [&str; 2] = ["/static/", "/api/v1/"];
 
 /// Why a text is not a listen address, with Go's message.

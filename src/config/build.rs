@@ -1,7 +1,8 @@
 //! Information about this build, for `--version`, the log, the metrics and the API.
 //!
 //! The build script takes it from `BUILD_REVISION`, `BUILD_BRANCH`, `BUILD_USER`, `BUILD_DATE` and
-//! `BUILD_RUST_VERSION` in the environment of cargo, or else from git. What neither has is `unknown`.
+//! `BUILD_RUST_VERSION` in the environment of cargo, or else from git. Anything that both lack is
+//! `unknown`.
 
 use std::env::consts;
 

@@ -22,7 +22,7 @@ macro_rules! choices {
         impl $Choice {
             const ALL: &[Self] = &[$(Self::$Value),*];
 
-            /// The names of all values, in order.
+            /// The names of all values, in the order of their declaration.
             pub const NAMES: &[&str] = &[$($name),*];
 
             /// The name in settings.

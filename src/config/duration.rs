@@ -51,7 +51,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
 ///
 /// # Errors
 ///
-/// As of [`parse`].
+/// As for [`parse`].
 pub fn parse_with_days(text: &str) -> Result<Duration, DurationError> {
     const DAY: u128 = 24 * 3_600 * NANOS_PER_SECOND;
 

@@ -37,7 +37,7 @@ pub fn path(url: &str) -> Result<String, UrlError> {
         return Err(UrlError::UserInformation);
     }
     parse(url).map_err(|reason| {
-        // In a malformed URL what precedes the `@` may be a password.
+        // In a malformed URL, the text before the `@` may be a password.
         let may_hold_a_password = url.contains('@') || url.contains("%40");
         if may_hold_a_password {
             UrlError::Hidden
@@ -47,7 +47,8 @@ pub fn path(url: &str) -> Result<String, UrlError> {
     })
 }
 
-/// Whether there is user information, also in a form in which Go finds none, such as `user:password@host`.
+/// Whether there is user information. Also finds forms in which Go sees none, such as
+/// `user:password@host`.
 fn has_user(url: &str) -> bool {
     let text = url.split(['?', '#']).next().unwrap_or_default();
     let rest = split_scheme(text).map_or(text, |(_, rest)| rest);

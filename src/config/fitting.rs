@@ -43,7 +43,7 @@ const MOST_WAITING: u64 = 256 * MIB;
 /// The size of the store is a multiple of this.
 const STEP: u64 = 64 * KIB;
 
-/// Declares [`Parts`] by the settings that they are.
+/// Declares [`Parts`] from the settings that it holds.
 macro_rules! parts {
     ($($section:ident.$part:ident,)*) => {
         /// The settings on which the use of memory depends.
@@ -85,7 +85,7 @@ impl Parts {
         let default = Parts::of(&Config::default());
         let scrapes = (memory / (128 * MIB)).clamp(3, 8).max(memory / (2 * GIB));
         let parts = Parts {
-            // Not known yet, and 0 would be no limit.
+            // A placeholder until the other limits are known. 0 would mean no limit.
             store_bytes: 1,
             connections: default.connections.min(memory / (3 * MIB)),
             body_bytes_in_flight: default.body_bytes_in_flight.min(memory / 16),
@@ -101,7 +101,8 @@ impl Parts {
         Parts { store_bytes: default.store_bytes.min(store_bytes), ..parts }
     }
 
-    /// How much the gateway needs at most with these limits and this much memory, as the manual adds it up, in bytes.
+    /// How much memory the gateway needs at most with these limits, in bytes. The manual has the
+    /// same sum.
     fn need(self, memory: u64) -> u64 {
         let [store, connections, bodies, scrapes, samples, labels, body, keys] = self.values().map(most);
         let base = BASE.min(memory / 16 * BASE_PARTS);
@@ -123,18 +124,18 @@ impl Parts {
         .fold(0, u64::saturating_add)
     }
 
-    /// All that grows with the store, in hundredths of its size.
+    /// The memory that grows with the store, in hundredths of its size.
     fn store_parts(self) -> u64 {
         most(self.scrapes_in_flight).saturating_mul(SCRAPE_PARTS).saturating_add(STORE_PARTS + ORDER_PARTS)
     }
 }
 
-/// The settings that follow the memory, with their defaults for this much memory, in bytes.
+/// The settings that depend on the memory, with their defaults for this much memory in bytes.
 pub fn defaults(memory: u64) -> impl Iterator<Item = (&'static str, u64)> {
     KEYS.iter().copied().zip(Parts::fitting(memory).values())
 }
 
-/// Which limits were chosen: those of `config` for which `is_set` is false.
+/// The limits that follow the memory: those of `config` for which `is_set` is false.
 pub(super) fn chosen(config: &Config, allowance: Allowance, is_set: impl Fn(&str) -> bool) -> Fitting {
     let parts = Parts::of(config);
     let chosen = KEYS.iter().copied().zip(parts.values()).filter(|(key, _)| !is_set(key)).collect();
@@ -155,7 +156,7 @@ mod tests {
         for memory in sizes() {
             let parts = Parts::fitting(memory);
             assert!(parts.need(memory) <= memory, "{} MiB: {parts:?}", memory / MIB);
-            // The rest is not left unused, but for where the defaults are reached.
+            // No memory is left unused unless the usual defaults are reached.
             let is_full = parts.need(memory) + MIB > memory;
             assert!(is_full || parts.store_bytes == 8 << 30, "{} MiB: {parts:?}", memory / MIB);
             assert!(parts.values().into_iter().all(|value| value > 0), "0 would be no limit: {parts:?}");

@@ -1,4 +1,4 @@
-//! What a flag of the command line is, and how the value of a setting reads as text.
+//! Flags of the command line, and how the values of settings are shown.
 
 use std::time::Duration;
 

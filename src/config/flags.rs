@@ -1,4 +1,5 @@
-//! The command line: every flag of the stock gateway with its spelling and default, and our own.
+//! The command line: every flag of the stock gateway with its spelling and default, and Tallygate's
+//! own flags.
 //!
 //! Turns arguments and environment into an [`Invocation`]. Never prints and never exits. `settings` declares the
 //! flags of settings, `grammar` splits the arguments, and `layers` reads the file and the environment.
@@ -39,7 +40,7 @@ pub(super) const CONFIG_FILE: &str = "config.file";
 const CONFIG_CHECK: &str = "config.check";
 const SYSTEMD_SOCKET: &str = "web.systemd-socket";
 
-/// A flag that is no setting.
+/// A flag that is not a setting.
 const fn program_flag(name: &'static str, kind: Kind, help: &'static str) -> Flag {
     Flag { name, short: None, kind, key: "", default: String::new(), help }
 }
@@ -68,8 +69,8 @@ static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
     before.into_iter().chain(of_settings()).chain(after).collect()
 });
 
-/// The flags of settings, in the order of the settings. The exporter toolkit, from which the stock gateway has its
-/// listen addresses, shows the flag for systemd first.
+/// The flags of settings, in the order of the settings. The flag for systemd comes first, because
+/// the exporter toolkit, from which the stock gateway takes its web flags, shows it first.
 fn of_settings() -> Vec<Flag> {
     let defaults = Config::default();
     let mut flags: Vec<Flag> = settings::FLAGS
@@ -189,7 +190,7 @@ pub enum UsageError {
     /// A value of `--web.listen-address`.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// Settings are text; a file name that is none cannot be kept.
+    /// Settings are text, so a file name that is not UTF-8 can't be kept.
     #[error("argument {0:?} is not valid UTF-8")]
     NotText(OsString),
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
-/// Reads a list and each of its items with `item`; or one text with commas, because an environment variable can't hold a
-/// list. Errors say that `what` was expected.
+/// Reads a list and each of its items with `item`. Also accepts one text with commas, because an
+/// environment variable can't hold a list. Errors say that `what` was expected.
 pub(super) fn deserialize<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     what: &'static str,

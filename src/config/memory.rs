@@ -117,7 +117,8 @@ fn control_groups(mounts: &str, groups: &str) -> Vec<ControlGroup> {
     memberships
         .filter_map(|(is_second, path)| {
             let (root, tree) = mounts.lines().find_map(|line| tree(line, is_second))?;
-            // In a container this may be the path on the host, while the mount shows only its end, or nothing of it.
+            // In a container this may be the path on the host, while the mount shows only the end
+            // of it, or none of it.
             let below = Path::new(path).strip_prefix(&root).unwrap_or(Path::new(""));
             let files: &[&str] =
                 if is_second { &["memory.max", "memory.high"] } else { &["memory.limit_in_bytes"] };
@@ -185,7 +186,7 @@ mod tests {
                 SECOND,
             ),
             (second, "0::/\n", "/sys/fs/cgroup", "/sys/fs/cgroup/", SECOND),
-            // Outside of what the tree shows.
+            // Outside the mounted tree.
             (second, "0::/../other\n", "/sys/fs/cgroup", "/sys/fs/cgroup/../other", SECOND),
             (first, "4:memory:/a/b\n2:cpu:/c\n", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/memory/a/b", FIRST),
             (
@@ -202,7 +203,7 @@ mod tests {
                 "/sys/fs/cgroup/memory/d",
                 FIRST,
             ),
-            // The path of the host, of which the container sees nothing.
+            // The path on the host, of which the container sees nothing.
             (
                 of_a_container,
                 "4:memory:/kubepods/x\n",

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-/// Larger files are refused: no file that the gateway reads is as large.
+/// Larger files are refused. No file that the gateway reads should be this large.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Whether a symbolic link is followed.
@@ -24,14 +24,15 @@ pub enum Links {
 ///
 /// # Errors
 ///
-/// If it can't be opened, or is not a regular file. Then it is not waited for, and usually not even opened.
+/// If it can't be opened or is not a regular file. In that case the call does not wait, and usually
+/// does not open it.
 pub fn open(path: &Path, options: &mut OpenOptions, links: Links) -> io::Result<File> {
     let (there, no_links) = match links {
         Links::Followed => (fs::metadata(path)?, OFlags::empty()),
         Links::Refused => (fs::symlink_metadata(path)?, OFlags::NOFOLLOW),
     };
     check(&there)?;
-    // Another file may have taken its place since.
+    // Another file may have taken its place since the check, so the opened file is checked again.
     let flags = (OFlags::NONBLOCK | no_links).bits().cast_signed();
     let file = options.custom_flags(flags).open(path)?;
     check(&file.metadata()?)?;

@@ -236,7 +236,7 @@ settings! {
         anonymous: Option<Permissions> = None;
     }
 
-    /// How much the gateway takes, of anything. 0 is no limit.
+    /// Limits of the gateway. 0 means no limit.
     limits: Limits {
         /// Open connections.
         connections: u64 = 10_000;

@@ -7,12 +7,12 @@ const WIDTH: usize = 80;
 const INDENT: usize = 2;
 const GAP: usize = 2;
 
-/// A name longer than this gets a line of its own, so that the help texts can stand further left.
+/// A longer name gets a line of its own, so that the help texts need less indentation.
 const LONGEST_NAME: usize = 29;
 
 const ABOUT: &str = concat!(env!("CARGO_PKG_DESCRIPTION"), ".");
 
-/// What else the program can do. The commands know their own flags.
+/// The commands of the program. Each of them declares its own flags.
 const COMMANDS: &str = "Commands: push, delete, healthcheck, run, install, export, completions, man.\n\
                         Each has a --help of its own.";
 
