@@ -134,8 +134,8 @@ pub fn definition() -> clap::Command {
     names.into_iter().fold(CommandLine::command(), |all, name| all.mut_subcommand(name, help::with_notes))
 }
 
-/// Does what the arguments say, the program's name first, and gives the exit code; nothing where the first of them is
-/// no command.
+/// Runs the command that the arguments name (the program's name comes first) and returns the exit
+/// code. `None` if the first argument is not a command.
 #[must_use]
 pub fn run(arguments: &[OsString]) -> Option<u8> {
     let (program, first) = (arguments.first()?, arguments.get(1)?);

@@ -35,7 +35,7 @@ pub(super) enum ExportError {
     /// The persistence file can't be read.
     #[error(transparent)]
     Unreadable(#[from] StartError),
-    /// Nothing is overwritten.
+    /// The target file exists, and export overwrites nothing.
     #[error("{} is there already: name another file, or move it away", .0.display())]
     Taken(PathBuf),
     /// The file can't be written.
@@ -65,6 +65,6 @@ impl Arguments {
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    // Half a file would be read as a whole one.
+    // Removes half a file, which would otherwise be taken for a whole one.
     written.inspect_err(|_| drop(fs::remove_file(path)))
 }

@@ -100,7 +100,7 @@ impl Group {
 fn component(name: &str, value: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     match value {
-        // `=` is base64 for an empty value, also for the stock gateway.
+        // `=` is base64 for an empty value. The stock gateway reads it so, too.
         "" => format!("{name}@base64/="),
         "." | ".." => encoded(name, value),
         _ if value.bytes().all(is_plain) => format!("{name}/{value}"),

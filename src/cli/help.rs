@@ -1,12 +1,14 @@
-//! What the help of each command and its manual page say besides its flags: exit codes, and what a duration is.
+//! Notes below the flags in the help and the manual page of each command: exit codes, and what a
+//! duration is.
 
 use clap::Command;
 
-/// What is said of durations, in lines as a terminal has them.
+/// The note on durations, wrapped for a terminal.
 const DURATION: &str = "A DURATION is a number and its unit, or several of these: ns, us, ms, s, m, h, d (24\n\
                         hours), w (7 days) or y (365 days), as in 300ms, 30s, 1h30m or 2d.";
 
-/// The same of the flags for serving, which are those of the stock gateway.
+/// The same note for the flags of the gateway itself, which read durations as the stock gateway
+/// does.
 const SERVING_DURATION: &str = "A DURATION is a number and its unit, or several of these: ns, us, ms, s, m or h, as in\n\
                                 300ms, 30s or 1h30m.";
 
@@ -47,7 +49,8 @@ const SERVING: &[(&str, &str)] = &[
     ("1", "It could not start or go on, or not keep the latest changes."),
 ];
 
-/// The exit codes of a command, and what each means. Another name is that of the program itself.
+/// The exit codes of a command, and what each means. Any name that is not a command stands for the
+/// program itself.
 pub(super) fn exit_codes(command: &str) -> &'static [(&'static str, &'static str)] {
     match command {
         "push" | "delete" => PUSH,
@@ -59,7 +62,7 @@ pub(super) fn exit_codes(command: &str) -> &'static [(&'static str, &'static str
     }
 }
 
-/// What a duration is, if a command has a flag for one.
+/// The note on durations, if the command has a flag for one.
 pub(super) fn duration(command: &Command) -> Option<&'static str> {
     let mut values = command.get_arguments().filter(|argument| !argument.is_hide_set());
     let has_one = values.any(|argument| {
@@ -69,7 +72,7 @@ pub(super) fn duration(command: &Command) -> Option<&'static str> {
     has_one.then_some(if is_serving { SERVING_DURATION } else { DURATION })
 }
 
-/// The command with all this below its flags.
+/// The command with these notes below its flags.
 pub(super) fn with_notes(command: Command) -> Command {
     let codes = exit_codes(command.get_name());
     let width = codes.iter().map(|(code, _)| code.len()).max().unwrap_or(0);

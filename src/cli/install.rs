@@ -30,8 +30,8 @@ impl Arguments {
     }
 }
 
-/// Copies the program to a temporary file and renames that. So nobody runs half a copy, and a running one can be
-/// replaced.
+/// Copies the program to a temporary file and renames that. So nobody runs half a copy, and a
+/// running program can be replaced.
 fn copy(to: &Path) -> io::Result<()> {
     if fs::metadata(to).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is there and no regular file"));

@@ -36,7 +36,7 @@ impl Type {
         }
     }
 
-    /// What one of the values beside sum and count is called.
+    /// What messages call a value other than the sum and the count.
     fn part(self) -> &'static str {
         if self == Type::Histogram { "bucket" } else { "quantile" }
     }
@@ -195,7 +195,7 @@ fn check_member(kind: Type, metric: &str, name: &str, labels: &[(String, String)
     }
 }
 
-/// What is known of a sample.
+/// A parsed sample.
 struct Sample {
     /// Its line in the text format.
     line: String,
@@ -206,7 +206,7 @@ struct Sample {
     labels: Vec<(String, String)>,
 }
 
-/// What a sample says.
+/// Parses a sample.
 fn read(sample: &str) -> Result<Sample, SampleError> {
     let wrong = |reason| SampleError::Form { sample: Excerpt::of(sample), reason };
     let at = equals_sign(sample).map_err(wrong)?;

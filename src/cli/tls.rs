@@ -89,7 +89,8 @@ fn private_key(flag: &'static str, path: &Path) -> Result<PrivateKeyDer<'static>
         .map_err(|_| wrong(flag, path, "there is no private key in PEM, without a pass phrase, in it"))
 }
 
-/// Takes certificates that one of the trusted has issued, and those that are trusted themselves, as curl and Go do.
+/// Accepts certificates that a trusted one has issued, and trusted certificates themselves, as curl
+/// and Go do.
 #[derive(Debug)]
 struct Trust {
     trusted: Vec<CertificateDer<'static>>,
@@ -109,7 +110,8 @@ impl ServerCertVerifier for Trust {
             let chains = &self.chains;
             return chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         }
-        // Who has issued it does not matter. It may be an authority itself, as openssl makes them by default.
+        // The issuer does not matter. The certificate may be an authority itself, as openssl makes
+        // them by default.
         check(end_entity, now)?;
         verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
         Ok(ServerCertVerified::assertion())

@@ -7,7 +7,7 @@ use rustls::{AlertDescription, CertificateError, Error};
 
 use crate::message::printable;
 
-/// A certificate may have hundreds of names.
+/// A message shows at most this many names of a certificate, which may have hundreds.
 const MOST_NAMES: usize = 5;
 
 /// Why there is no connection, as a part of a sentence.
@@ -66,14 +66,14 @@ fn certificate(error: &CertificateError) -> String {
         CertificateError::BadSignature => {
             "is not trusted: the authority that it names has not signed it (--cacert names the certificates to trust)"
         }
-        // Of a gateway whose settings are known.
+        // Only `healthcheck`, which knows the gateway's settings, gets this error.
         CertificateError::ApplicationVerificationFailure => "is not the one in the web configuration",
         _ => "is not trusted: name its authority, or the certificate itself, with --cacert",
     };
     fixed.to_owned()
 }
 
-/// As in logs: `2026-11-28T21:00:00Z`.
+/// A time in the form `2026-11-28T21:00:00Z`, as in logs.
 fn date(time: UnixTime) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(time.as_secs())).to_string()
 }
