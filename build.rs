@@ -1,8 +1,9 @@
-//! What this build is made from, for `--version`: the environment says so, or else git.
+//! Collects the build information for `--version` from the environment, or else from git.
 //!
-//! `BUILD_REVISION`, `BUILD_BRANCH`, `BUILD_USER`, `BUILD_DATE` and `BUILD_RUST_VERSION` go before everything else. The
-//! date is that of the commit where they do not say, or of `SOURCE_DATE_EPOCH`, so that the same source gives the same
-//! program. Without git, as from an archive, the rest is unknown.
+//! `BUILD_REVISION`, `BUILD_BRANCH`, `BUILD_USER`, `BUILD_DATE` and `BUILD_RUST_VERSION` take
+//! precedence. Without `BUILD_DATE` the date is `SOURCE_DATE_EPOCH` or that of the commit, so that
+//! the same source gives the same program. Without git, as in a source archive, the rest is
+//! unknown.
 
 use std::env;
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::process::Command;
 
 fn main() {
     let of_git = |arguments: &[&str]| output("git", arguments);
-    // A folder above may be another project's.
+    // A folder further up may be the repository of another project.
     let is_own = of_git(&["rev-parse", "--show-prefix"]).is_none_or(|prefix| prefix.is_empty())
         && Path::new(".git").exists();
     let git = |arguments: &[&str]| if is_own { of_git(arguments) } else { None };
@@ -32,7 +33,8 @@ fn main() {
     }
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
     println!("cargo::rerun-if-changed=build.rs");
-    // An optimised program always names its commit. While somebody works, a commit builds nothing anew.
+    // In a release build, a new commit runs this script again, so that the program names its
+    // commit. In other builds it does not, so that a commit rebuilds nothing.
     if env::var("PROFILE").is_ok_and(|profile| profile == "release") && is_own {
         for path in ["HEAD", "logs/HEAD"] {
             if let Some(path) =
@@ -48,17 +50,18 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// What a program prints, without its line end, where it is there and succeeds.
+/// What a program prints, without the line end. `None` if the program is missing or fails.
 fn output(program: &str, arguments: &[&str]) -> Option<String> {
     let output =
         Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }
 
-/// The time in UTC, as promu writes it.
+/// The time in UTC in promu's format.
 fn date(seconds: i64) -> String {
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // From days to a date of the Gregorian calendar, in eras of 400 years that begin on 1 March.
+    // Converts days to a date of the Gregorian calendar, in eras of 400 years that begin on 1
+    // March.
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

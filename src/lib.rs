@@ -2,31 +2,30 @@
 //!
 //! # Layout
 //!
-//! In reading order; each module may use only what stands above it, [`config`] is plain data that is
-//! handed down.
+//! Modules are listed in reading order. Each may use only the modules above it. [`config`] is plain
+//! data that the others receive.
 //!
-//! * [`message`]: texts of others in messages, cut and escaped.
-//! * [`progress`]: how far something is that takes long.
+//! * [`message`]: quotes foreign text in messages, shortened and escaped.
+//! * [`progress`]: shows how far a long operation is.
 //! * [`config`]: the settings, from flags, environment and file.
 //! * [`model`]: what a metric is, and how values add up.
-//! * [`exposition`]: the formats, in and out.
-//! * [`store`]: the groups and what they hold, as versions; drafts, differences and snapshots of them.
-//! * [`persistence`]: the engines that keep the state, and how it comes back.
+//! * [`exposition`]: parses and writes the formats.
+//! * [`store`]: the groups and their metrics as versions, with drafts, differences and snapshots.
+//! * [`persistence`]: the engines that keep the state and load it again.
 //! * [`telemetry`]: the gateway's own metrics.
-//! * [`gateway`]: push in, answer out; the scrape.
-//! * [`http`]: routes, bodies, sockets.
+//! * [`gateway`]: applies pushes and answers scrapes.
+//! * [`http`]: routes, request bodies, sockets.
 //! * [`logging`]: log lines in the stock gateway's form.
 //! * [`cli`]: the commands, which are clients of a gateway.
 //!
 //! # Invariants
 //!
 //! * [`model`] and [`exposition`] never block and do no I/O.
-//! * A guard of the group map lives in `store/groups.rs` only, and no other is held beside it.
-//! * Only [`gateway`] changes the store (an engine fills it at the start), and only [`http`] knows actix. Everything else is plain
-//!   synchronous Rust, usable without a server.
-//! * A published version never changes while anybody else holds it; what is to be committed is the difference of two.
-//! * A push is applied whole or not at all; a refused one changes nothing but the time of the
-//!   group's last failure.
+//! * Only `store/groups.rs` holds guards of the group map, and never two at once.
+//! * Only [`gateway`] changes the store (an engine fills it at start), and only [`http`] knows actix. Everything
+//!   else is plain synchronous Rust, usable without a server.
+//! * A published version never changes while anybody else holds it. A commit writes the difference of two versions.
+//! * A push is applied whole or not at all. A refused push changes only the time of the group's last failure.
 //! * No push can make a scrape fail or invalid.
 
 pub mod cli;

@@ -48,20 +48,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says why the program ends, before there is a log.
+/// Prints why the program ends. For errors before logging is set up.
 fn complain(error: impl Display) {
     let _ = writeln!(std::io::stderr(), "{}", bounded(error));
 }
 
 fn print(text: &str) -> ExitCode {
-    // A reader that has gone, such as `head`, is no error.
+    // It is no error if the reader, such as `head`, has closed the pipe.
     let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }
 
 fn run(config: &Config) -> ExitCode {
     let repeats = logging::init(&config.log);
-    // Before anything is opened that could fail for want of them.
+    // Checks and raises the limit of open files before the gateway opens anything.
     let descriptors = match Descriptors::of(config) {
         Ok(descriptors) => descriptors,
         Err(error) => {
@@ -69,7 +69,8 @@ fn run(config: &Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // As soon as can be, because whoever rotates logs or reloads does not look whether the gateway has just started.
+    // Installs the SIGHUP handler early, because log rotation may send the signal while the gateway
+    // is still starting.
     let system = System::new();
     let hangups = match system.block_on(async { signal(SignalKind::hangup()) }) {
         Ok(hangups) => hangups,
@@ -109,7 +110,7 @@ fn run(config: &Config) -> ExitCode {
     }
 }
 
-/// Says what was chosen because the system limits the memory.
+/// Logs the limits that follow from the memory that the system allows.
 fn tell_fitting(fitting: &Fitting) {
     let Fitting { allowance, need, .. } = fitting;
     let (memory, allowed_by) = (allowance.bytes, &allowance.source);
@@ -142,7 +143,7 @@ enum ServeError {
     Listen(#[from] listen::ListenError),
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// What was accepted could not be written in the end, which has been logged.
+    /// The last write at shutdown failed, which has been logged.
     #[error("the latest changes are lost")]
     Lost,
 }
@@ -153,19 +154,20 @@ async fn serve(
     repeats: &Repeats,
     hangups: unix::Signal,
 ) -> Result<(), ServeError> {
-    // Before the store is read, which may take its time.
+    // Before the gateway reads the store, which may take long.
     survive_signals();
     tracing::debug!(url = %config.web.external_url, "external URL");
     tracing::debug!(path = %config.web.external_prefix(), "path prefix used externally");
     tracing::debug!(path = %config.web.route_prefix, "path prefix for internal routing");
-    // Before the store, which a gateway that can't serve has no business with.
+    // Before the store is opened: if this fails, the gateway can't serve.
     let guard = Guard::load(config)?;
     let state = Arc::new(State::new(config, Gateway::new(config)?, guard, descriptors));
-    // Before the log says that the gateway listens: who reads that may stop it.
+    // Before the log says that the gateway listens: whoever reads that line may send SIGTERM at
+    // once.
     let stops =
         Stops { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
     let listeners = listeners(config, &state)?;
-    // From here on others can cause lines.
+    // From here on clients can cause log lines.
     repeats.limit();
     actix_web::rt::spawn(tell_repeats(repeats.clone()));
     let server = http::serve(state.clone(), listeners, longest(config.web.shutdown_timeout))?;
@@ -173,13 +175,13 @@ async fn serve(
     actix_web::rt::spawn(stop_when_asked(state.clone(), server.handle(), stops, repeats.clone()));
     actix_web::rt::spawn(reload_when_asked(state.clone(), hangups));
     server.await?;
-    // A disk that hangs must not keep a second signal from ending the process.
+    // On a thread of its own, so that a second signal still ends the process if the disk hangs.
     let is_saved = actix_web::rt::task::spawn_blocking(move || state.gateway().close()).await;
     tracing::info!("HTTP server stopped");
     if is_saved.is_ok_and(|is_saved| is_saved) { Ok(()) } else { Err(ServeError::Lost) }
 }
 
-/// The sockets, and what the log says of them.
+/// Opens the listening sockets and logs their addresses.
 fn listeners(config: &Config, state: &State) -> Result<Vec<TcpListener>, ServeError> {
     let listeners = if config.web.systemd_socket {
         tracing::info!("Listening on systemd activated listeners instead of port listeners.");
@@ -204,10 +206,10 @@ fn listeners(config: &Config, state: &State) -> Result<Vec<TcpListener>, ServeEr
     Ok(listeners)
 }
 
-/// Lets signals that mean nothing to the gateway pass, as they pass the stock gateway: those that people send, those
-/// of timers and of the power supply, and those of limits, for which a write that fails is answer enough.
+/// Ignores signals that have no meaning for the gateway, as the stock gateway does: user signals,
+/// timers, power supply, and resource limits (a write beyond the limit fails, which is enough).
 fn survive_signals() {
-    // Those that have names here, and those for real time.
+    // The named signals below, and all real-time signals.
     let real_time = 34..=64;
     let named = [
         Signal::USR1,
@@ -221,15 +223,16 @@ fn survive_signals() {
         Signal::XFSZ,
     ];
     for ignored in named.map(Signal::as_raw).into_iter().chain(real_time) {
-        // Whoever has asked for a signal once has taken its effect from it, for as long as the process lives. Some of
-        // those for real time belong to the C library, or to what the process runs under.
+        // Tokio's handler replaces the default action for the rest of the process, although nobody
+        // reads the stream. Some real-time signals belong to the C library or to a tool that runs
+        // the gateway, so this may fail.
         if let Err(err) = signal(SignalKind::from_raw(ignored)) {
             tracing::debug!(signal = ignored, %err, "a signal can't be ignored");
         }
     }
 }
 
-/// Says in the log, once a second is over, how much was not logged in it.
+/// Logs once a second how many lines the rate limit left out.
 async fn tell_repeats(repeats: Repeats) {
     let mut seconds = actix_web::rt::time::interval(logging::SECOND);
     loop {
@@ -264,7 +267,7 @@ impl Stops {
     }
 }
 
-/// Stops the server on SIGINT, SIGTERM or `/-/quit`, after the requests in flight; a second signal
+/// Stops the server on SIGINT, SIGTERM or `/-/quit`, after the requests in flight. A second signal
 /// ends the process at once.
 async fn stop_when_asked(state: Arc<State>, server: ServerHandle, mut stops: Stops, repeats: Repeats) {
     tokio::select! {
@@ -277,7 +280,7 @@ async fn stop_when_asked(state: Arc<State>, server: ServerHandle, mut stops: Sto
     let stopping = server.stop(true);
     let stopped = async {
         stopping.await;
-        // The process ends by itself.
+        // `serve` returns by itself now, which ends the process.
         std::future::pending::<()>().await;
     };
     tokio::select! {

@@ -1,22 +1,23 @@
-//! Texts of others in messages: cut, so that no message is long because of what somebody sent, and escaped as Go's
-//! `%q` does it, as clients may match the words around them.
+//! Foreign text in messages. It is shortened, so that no client can make a message long, and
+//! escaped as Go's `%q` does, because clients may match the words around it.
 //!
-//! A text is cut where it is quoted, before it is copied. [`bounded`] is the last bound, where a message becomes
-//! an answer.
+//! A text is cut where it is quoted, before it is copied. [`bounded`] limits the whole message
+//! before it is sent as an answer.
 
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Display, Write};
 
-/// How much of a name, a value, a path or another text a message quotes, in bytes.
+/// How many bytes of a name, a value, a path or another text a message quotes.
 pub const QUOTED_BYTES: usize = 200;
 
-/// How long a message may be, in bytes.
+/// The longest message, in bytes.
 pub const MESSAGE_BYTES: usize = 4096;
 
 /// Room for what [`LeftOut`] writes, and for a line feed.
 const MARK_BYTES: usize = 40;
 
-/// `bytes` in double quotes, with what is not printable UTF-8 escaped; the beginning of what is long.
+/// `bytes` in double quotes, with everything escaped that is not printable UTF-8. Shows only the
+/// beginning of a long text.
 pub fn quote(bytes: &[u8]) -> String {
     quote_beginning(bytes, 0)
 }
@@ -30,9 +31,9 @@ pub fn quote_beginning(bytes: &[u8], more: usize) -> String {
     out
 }
 
-/// Appends the beginning of `bytes`, escaped, and returns how many of them that is.
+/// Appends the beginning of `bytes`, escaped, and returns how many bytes of the input that is.
 fn push_quoted(out: &mut String, bytes: &[u8]) -> usize {
-    // A character that this cuts is not reached: what stands before it is as long already.
+    // If this cuts a character in two, the limit below stops before that character.
     let bytes = &bytes[..bytes.len().min(QUOTED_BYTES + char::MAX.len_utf8())];
     let (start, mut quoted) = (out.len(), 0);
     for chunk in bytes.utf8_chunks() {
@@ -61,7 +62,7 @@ pub fn quote_byte(byte: u8) -> String {
     out
 }
 
-/// Appends a character as Go escapes it between these delimiters.
+/// Appends a character as Go escapes it within this delimiter.
 pub fn push_char(out: &mut String, c: char, delimiter: char) {
     match c {
         '\\' => out.push_str("\\\\"),
@@ -83,10 +84,11 @@ pub fn push_char(out: &mut String, c: char, delimiter: char) {
     }
 }
 
-/// Nearly Go's `unicode.IsPrint`: no control character, no blank but the space, nothing invisible,
-/// nothing that turns the direction of writing.
+/// Nearly Go's `unicode.IsPrint`: no control character, no white space but the space, nothing
+/// invisible and nothing that changes the direction of writing.
 pub fn is_printable(c: char) -> bool {
-    // Those of the Unicode property Default_Ignorable_Code_Point, which are shown as nothing, among them: Go prints some.
+    // Includes the Unicode property Default_Ignorable_Code_Point, of which Go prints some. They
+    // have no visible form.
     let invisible = matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}'
         | '\u{8e2}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -97,7 +99,8 @@ pub fn is_printable(c: char) -> bool {
     c == ' ' || !(c.is_control() || c.is_whitespace() || invisible)
 }
 
-/// The beginning of a text, for a message. As it is with `{}`, but for what is not printable, quoted with `{:?}`.
+/// The beginning of a text, for a message. `{}` shows it with non-printable characters escaped,
+/// `{:?}` also in quotes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Excerpt {
     text: Box<str>,
@@ -105,7 +108,7 @@ pub struct Excerpt {
 }
 
 impl Excerpt {
-    /// The beginning of `text`.
+    /// Takes the beginning of `text`.
     pub fn of(text: &str) -> Excerpt {
         let shown = beginning(text);
         Excerpt { text: shown.into(), left_out: text.len() - shown.len() }
@@ -124,7 +127,7 @@ impl Debug for Excerpt {
     }
 }
 
-/// As much of `text` as a message shows: no more than [`QUOTED_BYTES`] once it is [`printable`].
+/// The beginning of `text` that a message shows: at most [`QUOTED_BYTES`] once it is [`printable`].
 pub fn beginning(text: &str) -> &str {
     let (mut shown, mut escaped) = (0, String::new());
     for (at, c) in text.char_indices() {
@@ -142,7 +145,7 @@ pub fn beginning(text: &str) -> &str {
     text
 }
 
-/// `text` with what is not printable escaped, and nothing else.
+/// Escapes only the characters of `text` that are not printable.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_printable) {
         return Cow::Borrowed(text);
@@ -158,7 +161,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// As many characters of `text` as have no more than `most` bytes.
+/// The longest beginning of `text` that has at most `most` bytes and ends between characters.
 fn fitting(text: &str, most: usize) -> &str {
     let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
@@ -167,7 +170,7 @@ fn fitting(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
-/// Says that so many bytes of a text are not shown; nothing if all are.
+/// Says how many bytes of a text are not shown. Writes nothing for 0.
 pub struct LeftOut(pub usize);
 
 impl Display for LeftOut {
@@ -180,14 +183,14 @@ impl Display for LeftOut {
     }
 }
 
-/// A message that is no longer than [`MESSAGE_BYTES`], with a line feed behind it.
+/// A message that is short enough for [`MESSAGE_BYTES`] together with a line feed.
 pub fn bounded(message: impl Display) -> String {
     let mut bounded = Bounded::new(MESSAGE_BYTES);
     let _ = write!(bounded, "{message}");
     bounded.finish()
 }
 
-/// Collects a text and leaves out what is too much. That is only counted.
+/// Collects a text up to a limit, and counts the bytes beyond it.
 #[derive(Debug)]
 pub struct Bounded {
     text: String,
@@ -196,12 +199,12 @@ pub struct Bounded {
 }
 
 impl Bounded {
-    /// For `most` bytes, with the mark that something was left out.
+    /// A limit of `most` bytes, including the mark for left-out bytes.
     pub fn new(most: usize) -> Bounded {
         Bounded { text: String::new(), most: most.saturating_sub(MARK_BYTES), left_out: 0 }
     }
 
-    /// What was collected.
+    /// The collected text, with a mark if something was left out.
     pub fn finish(mut self) -> String {
         let _ = write!(self.text, "{}", LeftOut(self.left_out));
         self.text
@@ -264,7 +267,7 @@ mod tests {
             let quoted = quote(&bytes);
             prop_assert!(quoted.len() <= QUOTED_BYTES + 2 + MARK_BYTES);
             prop_assert!(quoted.chars().all(is_printable));
-            // What is short is there as it was.
+            // A short text is quoted unchanged.
             let is_whole = !quoted.ends_with(" more bytes)") && !quoted.ends_with(" more byte)");
             prop_assert!(is_whole || bytes.len() > QUOTED_BYTES / 10);
         }

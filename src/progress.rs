@@ -1,6 +1,7 @@
-//! How far something is that takes long: a bar on a terminal, else a line every few seconds.
+//! Progress of a long operation: a bar on a terminal, otherwise a log line every few seconds.
 //!
-//! What is done is counted where it is done, which costs next to nothing; a thread looks at the count now and then.
+//! The operation counts its steps, which costs next to nothing. A thread reads the count now and
+//! then.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
@@ -10,19 +11,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// What takes less than this is not worth a word.
+/// Operations that take less than this show no progress.
 const SILENT: Duration = Duration::from_secs(2);
 
-/// How often a bar moves.
+/// How often the bar is redrawn.
 const MOVES: Duration = Duration::from_millis(200);
 
-/// How often there is a line where there is no terminal.
+/// How often a line is logged if there is no terminal.
 const LINES: Duration = Duration::from_secs(5);
 
-/// How many characters a bar has.
+/// The length of the bar in characters.
 const WIDTH: u64 = 30;
 
-/// What is counted.
+/// The counted steps of an operation.
 #[derive(Debug, Default)]
 pub struct Steps {
     phase: Mutex<&'static str>,
@@ -31,7 +32,7 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// From here on this is done, and there is so much of it; 0 where nobody knows.
+    /// Begins a phase with `total` steps, 0 if the number is not known.
     pub fn phase(&self, name: &'static str, total: u64) {
         let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
         *phase = name;
@@ -39,7 +40,7 @@ impl Steps {
         self.total.store(total, Ordering::Relaxed);
     }
 
-    /// So much more of it is done.
+    /// Counts `count` more steps.
     pub fn add(&self, count: u64) {
         self.done.fetch_add(count, Ordering::Relaxed);
     }
@@ -58,7 +59,7 @@ struct State {
 }
 
 impl State {
-    /// For a terminal.
+    /// The bar for a terminal.
     fn bar(self) -> String {
         let mut text = self.phase.to_owned();
         if let Some(hundredths) = self.hundredths {
@@ -69,13 +70,13 @@ impl State {
         text
     }
 
-    /// How far that is, for a line.
+    /// The percentage, for a log line.
     fn part(self) -> String {
         self.hundredths.map_or_else(|| "unknown".to_owned(), |hundredths| format!("{hundredths}%"))
     }
 }
 
-/// Shows how far something is until it is dropped.
+/// Shows progress until it is dropped.
 #[derive(Debug)]
 pub struct Progress {
     steps: Arc<Steps>,
@@ -83,7 +84,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of something that begins now.
+    /// Starts the thread that shows progress.
     #[must_use]
     pub fn start() -> Progress {
         let steps = Arc::new(Steps::default());
@@ -96,7 +97,7 @@ impl Progress {
             while receiver.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 let state = shown.state();
                 if is_terminal {
-                    // Back to the beginning of the line, and away with what was there.
+                    // Clears the line and draws the bar again.
                     let _ = write!(io::stderr(), "\r\x1b[K{}", state.bar());
                     (wait, has_bar) = (MOVES, true);
                 } else {
@@ -108,12 +109,12 @@ impl Progress {
                 let _ = write!(io::stderr(), "\r\x1b[K");
             }
         };
-        // Without a thread nothing is shown, and all is done the same.
+        // If the system gives no thread, the operation runs without showing progress.
         let thread = thread::Builder::new().name("progress".to_owned()).spawn(show).ok();
         Progress { steps, shown: thread.map(|thread| (sender, thread)) }
     }
 
-    /// What is to be counted.
+    /// The counter of the operation.
     #[must_use]
     pub fn steps(&self) -> &Arc<Steps> {
         &self.steps
@@ -151,7 +152,7 @@ mod tests {
         let state = steps.state();
         assert_eq!(state.bar(), format!("reading the file [{}{}] 25%", "#".repeat(7), " ".repeat(23)));
         assert_eq!(state.part(), "25%");
-        // More than was expected is not more than all.
+        // More steps than expected still show as 100 %.
         steps.add(500);
         assert_eq!(steps.state().bar(), format!("reading the file [{}] 100%", "#".repeat(30)));
         steps.phase("writing", 0);
