@@ -1,7 +1,7 @@
-//! Pushes that are on disk before they are answered: alone, and many at a time.
+//! Pushes that are on disk before they are answered: one client, and many at a time.
 //!
-//! A push alone is bounded by the disk's sync; many share one. The figures of a disk in memory show what
-//! the gateway itself costs.
+//! The sync of the disk limits a single client. Many clients share one sync. With a disk in memory,
+//! the figures show the cost of the gateway itself.
 
 #![allow(clippy::expect_used, missing_docs, reason = "a benchmark that can't run should stop")]
 
@@ -15,13 +15,13 @@ use tallygate::gateway::Gateway;
 
 use inputs::{grouping, small_body, text_push};
 
-/// As many clients as push at the same time.
+/// How many clients push at the same time.
 const CLIENTS: usize = 64;
 
-/// A gateway with an empty file in this folder, and the file.
+/// A gateway with an empty persistence file in this folder, and the path of the file.
 fn gateway(folder: &Path) -> (Gateway, PathBuf) {
     let file = folder.join(format!("tallygate-bench-{}", std::process::id()));
-    // It may not be there.
+    // The file may not exist.
     let _ = std::fs::remove_file(&file);
     let mut config = Config::default();
     config.persistence.file = file.to_string_lossy().into_owned();
@@ -65,7 +65,7 @@ fn commits(c: &mut Criterion) {
     }
 }
 
-/// A push of ten series into a family of many.
+/// A push of ten series into a family with many series.
 fn large_family(c: &mut Criterion) {
     let (gateway, file) = gateway(&std::env::temp_dir());
     let grouping = grouping(0);

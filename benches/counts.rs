@@ -1,5 +1,5 @@
-//! How many instructions the parts of a push and of a scrape take: unlike a time, this is the same in every run. Fails
-//! where one takes over 3 % more than `counts.txt` says.
+//! Counts the instructions of the parts of a push and of a scrape. Unlike times, they are the same
+//! in every run. Fails if a count is more than 3 % above the one in `counts.txt`.
 //!
 //! ```text
 //! cargo bench --bench counts                    counts and compares
@@ -7,11 +7,13 @@
 //! cargo bench --bench counts -- --only scrape   only parts with this in their name
 //! ```
 //!
-//! It runs itself under callgrind, with so many calls of a part and with twice as many: the difference is what the calls
-//! took, in all threads, without the start of the program. To see where they go, run
-//! `valgrind --tool=callgrind PROGRAM --run PART CALLS FOLDER` and look at its file with `callgrind_annotate`.
+//! The program runs itself under callgrind, once with some calls of a part and once with twice as
+//! many. The difference is what the calls took in all threads, without the start of the program. To
+//! see where the instructions go, run `valgrind --tool=callgrind PROGRAM --run PART CALLS FOLDER`
+//! and open its file with `callgrind_annotate`.
 //!
-//! Counts hold for one compiler and one kind of processor. With others it counts, and compares nothing.
+//! Expected counts hold for one compiler and one processor architecture. With others, the program
+//! counts and compares nothing.
 
 #![allow(clippy::expect_used, missing_docs, reason = "a benchmark that can't run should stop")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints what it finds")]
@@ -38,23 +40,23 @@ use tallygate::model::push::Push;
 use inputs::{BOUNDS, FORMATS, empty_gateway, gateway, grouping, large_body, small_body, text_push};
 use protobuf_fields::{family, integer, message, metric, number};
 
-/// By how much a count may grow.
+/// How much a count may grow.
 const MOST_GROWTH: f64 = 0.03;
 
-/// What the counts of this build are of.
+/// The compiler and the processor architecture of this build.
 const BUILD: (&str, &str) = (env!("BUILD_RUST_VERSION"), std::env::consts::ARCH);
 
-/// One call of a part, again and again.
+/// Makes one call of a part each time it is called.
 type Calls = Box<dyn FnMut()>;
 
 struct Part {
     name: &'static str,
     /// How many calls are counted.
     calls: u64,
-    /// How often they are counted: the middle one counts. More than once where hash seeds, or threads that share the
-    /// allocator, change the count by a percent or two.
+    /// How often they are counted; the median is used. More than once if hash seeds or threads that
+    /// share the allocator change the count by a percent or two.
     times: usize,
-    /// Makes what the calls need, with a folder for files.
+    /// Prepares the calls, with a folder for files.
     prepare: fn(&Path) -> Calls,
 }
 
@@ -73,11 +75,11 @@ const PARTS: &[Part] = &[
     part("parse large protobuf", 4, 1, |_| parse_protobuf(large_protobuf())),
     part("prepare small", 100, 1, |_| prepare(small_body(false))),
     part("prepare large", 4, 1, |_| prepare(large_body(false, false))),
-    // Parsed, prepared and merged.
+    // Parses, prepares and merges.
     part("push small", 100, 1, |_| push_again(empty_gateway(), small_body(false))),
     part("push large", 4, 1, |_| push_again(empty_gateway(), large_body(false, false))),
     part("push small, new group", 500, 1, |_| push_new_groups(small_body(false))),
-    // With the difference to what was published, and its commit.
+    // Also computes the difference to the published version and commits it.
     part("push small, durable", 200, 5, |folder| push_again(durable(folder), small_body(false))),
     part("push large, durable", 4, 5, |folder| push_again(durable(folder), large_body(false, false))),
     part("scrape text", 4, 1, |_| scrape(1, large_body(false, false), 0)),
@@ -103,7 +105,7 @@ fn parse_protobuf(body: Vec<u8>) -> Calls {
 }
 
 fn prepare(body: String) -> Calls {
-    // Both stay until the process ends.
+    // The body and the arena live until the process ends.
     let body: &'static str = body.leak();
     let arena: &'static Bump = Box::leak(Box::default());
     let parsed = text::parse(body.as_bytes(), Names::Legacy, arena).expect("valid");
@@ -122,7 +124,7 @@ fn push_again(gateway: Gateway, body: String) -> Calls {
     let push = move || {
         gateway.push_blocking(&text_push(&grouping, black_box(&body))).expect("valid");
     };
-    // The group and its series are there.
+    // Creates the group and its series, which is not counted.
     push();
     Box::new(push)
 }
@@ -148,12 +150,12 @@ fn scrape(groups: usize, body: String, format: usize) -> Calls {
             })
             .expect("the receiver stays");
     };
-    // The order of the series is known from here on.
+    // Sorts the series, which is not counted.
     scrape();
     Box::new(scrape)
 }
 
-/// What the small push is in protobuf.
+/// The small push in protobuf.
 fn small_protobuf() -> Vec<u8> {
     let help = |text: &str| message(2, &[text.as_bytes().to_vec()]);
     let mut body = Vec::new();
@@ -172,7 +174,7 @@ fn small_protobuf() -> Vec<u8> {
     body
 }
 
-/// What the large push is in protobuf.
+/// The large push in protobuf.
 fn large_protobuf() -> Vec<u8> {
     let mut body = Vec::new();
     for at in 0..20 {
@@ -195,7 +197,7 @@ fn main() -> ExitCode {
     match arguments[..] {
         ["--run", name, calls, folder] => {
             run(name, calls.parse().expect("a number of calls"), Path::new(folder));
-            // What it has made is not taken apart, which would count.
+            // Exits without dropping anything, because that would count too.
             std::process::exit(0)
         }
         [] => report(&count(""), true),
@@ -214,7 +216,7 @@ fn run(name: &str, calls: u64, folder: &Path) {
     (0..calls).for_each(|_| call());
 }
 
-/// The instructions of a call of each part that has `filter` in its name.
+/// The instructions per call of each part whose name contains `filter`.
 fn count(filter: &str) -> Vec<(&'static str, u64)> {
     let chosen = PARTS.iter().filter(|part| part.name.contains(filter));
     chosen
@@ -232,7 +234,7 @@ fn middle(mut counts: Vec<u64>) -> u64 {
     counts[counts.len() / 2]
 }
 
-/// The instructions of a whole run with so many calls.
+/// The instructions of a whole run with this many calls.
 fn instructions(name: &str, calls: u64) -> u64 {
     let folder = std::env::temp_dir().join(format!("tallygate-counts-{}", std::process::id()));
     std::fs::create_dir(&folder).expect("the folder for temporary files can be written");
@@ -246,13 +248,13 @@ fn instructions(name: &str, calls: u64) -> u64 {
     std::fs::remove_dir_all(&folder).expect("a folder of our own");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}: {}\n{said}", output.status);
-    // As `==123== Collected : 4567`.
+    // A line such as `==123== Collected : 4567`.
     let line =
         said.lines().find_map(|line| line.split_once("Collected :")).expect("callgrind says what it counted");
     line.1.trim().parse().expect("one number")
 }
 
-/// Prints the counts beside what they should be. Fails where one is too large, or nothing is known of it.
+/// Prints the counts beside the expected ones. Fails if one is too large or has no expected value.
 fn report(counts: &[(&'static str, u64)], is_all: bool) -> ExitCode {
     let (build, expected) = read();
     let comparable = (build.0.as_str(), build.1.as_str()) == BUILD;
@@ -292,7 +294,7 @@ fn file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/counts.txt")
 }
 
-/// The compiler and the processor that the expected counts are of, and these.
+/// The expected counts, with the compiler and the processor architecture that they hold for.
 fn read() -> ((String, String), BTreeMap<String, u64>) {
     let text = std::fs::read_to_string(file()).expect("counts.txt can be read");
     let mut lines = text.lines().filter(|line| !line.starts_with('#'));

@@ -1,4 +1,4 @@
-//! The formats, in and out: reading a body of 10,000 series, and a scrape of 100,000.
+//! The formats: parsing a body of 10,000 series, and a scrape of 100,000.
 
 #![allow(clippy::expect_used, missing_docs, reason = "a benchmark that can't run should stop")]
 

@@ -1,4 +1,4 @@
-//! The order of the series of a family: made for the first time, for a million short and for long labels.
+//! Sorting the series of a family for the first time: a million short label blocks, and long ones.
 
 #![allow(missing_docs, reason = "a benchmark")]
 
@@ -8,9 +8,9 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tallygate::store::order::{Extent, Orders};
 
-/// So many blocks, in an order that is not that of a scrape.
+/// `count` label blocks, not in the order of a scrape.
 fn blocks(count: usize, block: impl Fn(usize) -> String) -> Vec<String> {
-    // A prime that divides none of the counts.
+    // The prime divides none of the counts, so each block comes up once.
     (0..count).map(|at| block(at * 7919 % count)).collect()
 }
 

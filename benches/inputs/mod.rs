@@ -1,5 +1,5 @@
-//! The same pushes for all benchmarks, like those of real batch jobs: a small one with five counters and a histogram,
-//! a large one of 10,000 series.
+//! Pushes that all benchmarks share, similar to those of real batch jobs: a small one with five
+//! counters and a histogram, and a large one of 10,000 series.
 
 #![allow(dead_code, reason = "each benchmark uses its own part")]
 #![allow(clippy::expect_used, reason = "a benchmark that can't run should stop")]
@@ -12,7 +12,7 @@ use tallygate::model::grouping::{Grouping, GroupingLabel};
 /// The upper bounds of the histogram of the small push.
 pub(crate) const BOUNDS: [&str; 10] = ["0.01", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"];
 
-/// What a scraper asks for, by the name of the format.
+/// The `Accept` header of a scrape, by the name of the format.
 pub(crate) const FORMATS: [(&str, &str); 3] = [
     ("text", "text/plain;version=0.0.4"),
     ("OpenMetrics", "application/openmetrics-text;version=1.0.0"),
@@ -46,7 +46,8 @@ pub(crate) fn small_body(openmetrics: bool) -> String {
     body
 }
 
-/// Ten counters and ten gauges of 500 series each with three labels; with `exemplars`, counters have some.
+/// Ten counters and ten gauges of 500 series each with three labels. With `exemplars`, some
+/// counters have exemplars.
 pub(crate) fn large_body(openmetrics: bool, exemplars: bool) -> String {
     let mut body = String::new();
     for family in 0..20 {
@@ -74,7 +75,7 @@ pub(crate) fn large_body(openmetrics: bool, exemplars: bool) -> String {
     body
 }
 
-/// The labels of one of many groups.
+/// The grouping labels of one of many groups.
 pub(crate) fn grouping(instance: usize) -> Grouping<'static> {
     let label = |name: &'static str, value: String| GroupingLabel { name: name.into(), value: value.into() };
     Grouping::new(vec![label("job", "batch".into()), label("instance", instance.to_string())])
@@ -90,7 +91,7 @@ pub(crate) fn empty_gateway() -> Gateway {
     Gateway::new(&Config::default()).expect("the metrics of the gateway are constants")
 }
 
-/// A gateway without a file that has so many groups of these series.
+/// A gateway without a file that has this many groups of these series.
 pub(crate) fn gateway(groups: usize, format: BodyFormat, body: &str) -> Gateway {
     let gateway = empty_gateway();
     for instance in 0..groups {
@@ -101,7 +102,7 @@ pub(crate) fn gateway(groups: usize, format: BodyFormat, body: &str) -> Gateway 
     gateway
 }
 
-/// What a scraper gets that asks for this.
+/// The answer to a scrape with this `Accept` header.
 pub(crate) fn scraped(gateway: &Gateway, accept: &str) -> Vec<u8> {
     let mut exposition = Vec::new();
     let written = gateway.scrape(Format::negotiate(accept, Offers::All), |chunk| {
