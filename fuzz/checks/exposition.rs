@@ -1,4 +1,4 @@
-//! Scrapes in every format, which the gateway's own parsers must take.
+//! Scrapes in every format, which the gateway's own parsers must accept.
 
 #![allow(dead_code, reason = "the property tests use a part of it")]
 
@@ -34,7 +34,7 @@ pub(crate) fn scraped(gateway: &Gateway, format: BodyFormat, escaping: &str) -> 
     exposition
 }
 
-/// What of an exposition was pushed.
+/// The part of an exposition that was pushed.
 pub(crate) fn pushed(exposition: &[u8], format: BodyFormat) -> Vec<u8> {
     if format == BodyFormat::Protobuf { pushed_messages(exposition) } else { pushed_lines(exposition) }
 }
@@ -87,7 +87,7 @@ fn varint(bytes: &mut &[u8]) -> usize {
     value
 }
 
-/// What was pushed, in each of [`FORMATS`], from scrapes that a parser of the format must take.
+/// The pushed metrics in each of [`FORMATS`], from scrapes that a parser of the format must accept.
 pub(crate) fn shown(gateway: &Gateway) -> [Vec<u8>; 3] {
     FORMATS.map(|format| {
         let exposition = scraped(gateway, format, "allow-utf-8");
@@ -96,7 +96,7 @@ pub(crate) fn shown(gateway: &Gateway) -> [Vec<u8>; 3] {
     })
 }
 
-/// Fails where a scrape with escaped names is not what a parser of its format takes.
+/// Fails if a parser of the format does not accept a scrape with escaped names.
 pub(crate) fn check_escaped(gateway: &Gateway, format: BodyFormat, escaping: &str) {
     check_parses(&scraped(gateway, format, escaping), format, Names::Legacy);
 }

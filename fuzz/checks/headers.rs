@@ -1,11 +1,12 @@
-//! Request headers: whatever they say, there is an answer in a format that is offered.
+//! Request headers: any headers lead to an answer in a format that the gateway offers.
 
 use ipnet::IpNet;
 use tallygate::exposition::negotiation::{Compression, Format, Offers, Syntax, TextVersion};
 use tallygate::gateway::{Client, idempotency};
 use tallygate::http::client::behind;
 
-/// `Accept`, `Accept-Encoding`, an idempotency key, `Forwarded` and `X-Forwarded-For`, a line each.
+/// The lines of the input are `Accept`, `Accept-Encoding`, an idempotency key, `Forwarded` and
+/// `X-Forwarded-For`.
 pub fn headers(input: &[u8]) {
     let mut lines = input.split(|byte| *byte == b'\n');
     let mut line = || lines.next().unwrap_or_default();
@@ -17,7 +18,7 @@ pub fn headers(input: &[u8]) {
             Syntax::Text(TextVersion::V1_0_0) | Syntax::OpenMetrics(_) => offers == Offers::All,
         };
         assert!(is_offered, "{accept}: {format:?}");
-        // Who asks for what was given gets it again; OpenMetrics is asked for by its version.
+        // A client that asks for exactly the negotiated content type gets it again.
         let again = Format::negotiate(&format.content_type(), offers);
         assert_eq!(again, format, "{accept}");
         if !accept.contains("openmetrics") {

@@ -1,4 +1,4 @@
-//! A disk that is memory.
+//! A disk in memory.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
 use tallygate::persistence::redb::disk::{Bytes, Disk};
 
-/// Clones are the same disk.
+/// Clones share the same files.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     file: Arc<Mutex<Option<File>>>,

@@ -1,6 +1,6 @@
-//! What must hold for any input: one function for every fuzz target. They panic where it does not.
+//! What must hold for any input: one function for every fuzz target, which panics if it does not.
 //!
-//! The tests of the gateway run them too, over the seeds, which include what fuzzing has found.
+//! The tests of the gateway also run them over the seeds, which include inputs that fuzzing found.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a check reports")]
 #![allow(unreachable_pub, reason = "a crate of its own when fuzzing")]

@@ -1,4 +1,4 @@
-//! Request paths: every one leads somewhere, and a grouping can be spelled so that it comes back.
+//! Request paths: every path leads to a route, and every grouping has a path that leads back to it.
 
 use std::fmt::Write;
 
@@ -16,7 +16,7 @@ const METHODS: [&str; 6] = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
 /// The longest chain of redirects.
 const MAX_REDIRECTS: usize = 3;
 
-/// A byte that chooses the method and the settings, and a path.
+/// The input is a byte that chooses the method and the settings, and then a path.
 pub fn path(input: &[u8]) {
     let Some((&choice, path)) = input.split_first() else { return };
     let Ok(path) = std::str::from_utf8(path) else { return };
@@ -70,7 +70,7 @@ fn check_grouping(routes: &Routes, grouping: &Grouping<'_>, names: Names) {
     assert!(labels.iter().any(|label| label.name == "job" && !label.value.is_empty()), "{}", grouping.key());
     assert!(labels.is_sorted_by(|a, b| a.name < b.name), "{}", grouping.key());
     assert!(names == Names::Utf8 || labels.iter().all(|label| is_legacy_label_name(&label.name)));
-    // A name that looks escaped would be unescaped.
+    // The gateway would unescape a name that looks escaped.
     if names == Names::Utf8 && labels.iter().any(|label| label.name.starts_with("U__")) {
         return;
     }

@@ -1,4 +1,4 @@
-//! Bodies of pushes: never a panic, and what is accepted makes no scrape invalid.
+//! Bodies of pushes: they cause no panic, and no accepted push makes a scrape invalid.
 
 use bumpalo::Bump;
 use tallygate::config::{Config, PutMode, Sync};
@@ -15,7 +15,7 @@ use super::memory::Memory;
 /// Separates the bodies of an input; the last byte of the input is [`Options`].
 const SEPARATOR: &[u8] = b"\n---\n";
 
-/// What is done with an input.
+/// What the check does with an input.
 #[derive(Clone, Copy, Debug)]
 struct Options(u8);
 
@@ -44,12 +44,12 @@ impl Options {
         self.has(4)
     }
 
-    /// One in eight, because it takes long.
+    /// Whether the gateway is restarted. One input in eight, because it takes long.
     fn restarted(self) -> bool {
         self.0 >> 5 == 2
     }
 
-    /// Whether the bodies are only read, which is a thousand times as fast.
+    /// Whether the bodies are only parsed, which is a thousand times as fast.
     fn parsed_only(self) -> bool {
         self.has(7)
     }
@@ -123,7 +123,7 @@ fn check(input: &[u8], format: BodyFormat) {
 }
 
 fn split(mut input: &[u8], format: BodyFormat) -> Vec<&[u8]> {
-    // In text its first line feed belongs to the body.
+    // In text formats the line feed before the separator belongs to the body.
     let last = usize::from(format != BodyFormat::Protobuf);
     let mut bodies = Vec::new();
     while let Some(at) = input.windows(SEPARATOR.len()).position(|window| window == SEPARATOR) {
@@ -134,7 +134,8 @@ fn split(mut input: &[u8], format: BodyFormat) -> Vec<&[u8]> {
     bodies
 }
 
-/// Whether a body can be read. An error names a place in it; a comment without a line feed is one.
+/// Whether the parser accepts a body. Checks that an error is one line, and that a comment without
+/// a line feed is an error.
 fn parses(body: &[u8], format: BodyFormat, options: Options) -> bool {
     let names = if options.utf8_names() { Names::Utf8 } else { Names::Legacy };
     let arena = Bump::new();
@@ -160,7 +161,7 @@ fn grouping(number: usize) -> Grouping<'static> {
     Grouping::new(vec![label("job", ["one", "two"][number])])
 }
 
-/// Pushes; a push that is refused changes nothing.
+/// Pushes a body, and checks that a refused push changes nothing.
 fn push(gateway: &Gateway, grouping: &Grouping<'_>, format: BodyFormat, body: &[u8], options: Options) {
     let method = if options.put() { Method::Put } else { Method::Post };
     let shown = || pushed(&scraped(gateway, BodyFormat::OpenMetrics, "allow-utf-8"), BodyFormat::OpenMetrics);
@@ -172,7 +173,7 @@ fn push(gateway: &Gateway, grouping: &Grouping<'_>, format: BodyFormat, body: &[
     }
 }
 
-/// What a gateway shows, pushed to another gateway that replaces, is shown again.
+/// Pushes what a gateway shows to another gateway that replaces, and checks that it shows the same.
 fn check_round_trip(shown: &[u8], format: BodyFormat, options: Options) {
     let mut config = options.config();
     config.aggregation.enabled = false;
@@ -186,8 +187,8 @@ fn check_round_trip(shown: &[u8], format: BodyFormat, options: Options) {
     assert_same(&plain(shown, format), &plain(&again, format), "after a round trip", format);
 }
 
-/// What differs in writing only, made the same: in OpenMetrics counts that are whole numbers, and times; and
-/// a carriage return before a line feed, which is taken for a part of the end of the line.
+/// Removes differences that are only in the notation: whole-number counts and times in OpenMetrics,
+/// and a carriage return before a line feed, which a parser takes as a part of the line end.
 fn plain(shown: &[u8], format: BodyFormat) -> Vec<u8> {
     if format == BodyFormat::Protobuf {
         return shown.to_vec();

@@ -1,5 +1,5 @@
-//! Files of a stock gateway: what can be read is taken over, can be written again, and makes no scrape
-//! invalid.
+//! Files of a stock gateway: the gateway takes over what it can read, can write it again, and its
+//! scrapes stay valid.
 
 use tallygate::config::{Config, Sync};
 use tallygate::gateway::Gateway;
@@ -8,7 +8,7 @@ use tallygate::persistence::stock_file::{looks_like, read, write};
 use super::exposition::shown;
 use super::memory::Memory;
 
-/// A file, and a byte that chooses whether pushes add.
+/// The input is a file, and a byte that chooses whether pushes add.
 pub fn stock_file(input: &[u8]) {
     let Some((&choice, bytes)) = input.split_last() else { return };
     match read(bytes) {
