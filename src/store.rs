@@ -1,8 +1,8 @@
-//! The groups and what they hold.
+//! The groups and their metrics.
 //!
-//! Owns the map of groups and everything that lets a push be checked without looking at the whole
-//! store. A published version of a group never changes while anybody else holds it. Locks are taken in the order
-//! stripe of an idempotency key, structure, guard of a group, and last those of touched groups and of all keys.
+//! Owns the map of groups and the indexes that let a push be checked without reading the whole store. A published
+//! version of a group never changes while anybody else holds it. Locks are taken in this order: stripe of an
+//! idempotency key, structure, guard of a group, and last those of touched groups and of all keys.
 
 mod apply;
 mod blocks;
@@ -59,25 +59,25 @@ pub use piece::RowValue;
 pub use transaction::{Outcome, Part, Rejection, Transaction};
 pub use view::{FamilySeries, FamilySummary, FamilyView, GroupAt, GroupView, SeriesView};
 
-/// Slots that no group has any more take room in scrapes as long as others behind them are taken. So many don't count.
+/// Free slots take memory in scrapes while slots behind them are in use. This many are not counted.
 const FREE_SLOTS: usize = 10_000;
 
-/// What each other takes, in bytes.
+/// What each further free slot takes, in bytes.
 const SLOT_BYTES: u64 = 80;
 
-/// What a store notes of changes, for commits.
+/// What a store records about changes for commits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tracking {
-    /// Nothing: it lives in memory only.
+    /// Nothing: the store is in memory only.
     #[default]
     Nothing,
     /// The versions of the last commit. Changes are visible at once.
     Unsaved,
-    /// Changes are made to drafts, and visible once these are published.
+    /// Changes are made to drafts, and are visible once these are published.
     Drafts,
 }
 
-/// All groups.
+/// All groups, with the indexes over them.
 #[derive(Debug)]
 pub struct Store {
     groups: Groups,
@@ -85,7 +85,7 @@ pub struct Store {
     orders: Orders,
     keys: Keys,
     tracking: Tracking,
-    /// While a transaction over several groups is drafted, others wait for the structure.
+    /// Set while a transaction over several groups is drafted. Other changes of values then wait for the structure.
     is_drafting: AtomicBool,
     group_count: AtomicI64,
     series_count: AtomicI64,
@@ -93,14 +93,14 @@ pub struct Store {
     bytes: AtomicI64,
     /// See [`Definitions::bytes`].
     name_bytes: AtomicI64,
-    /// None while what was there before is put back.
+    /// Unset until the persistence file has been loaded.
     limits: OnceLock<StoreLimits>,
     generation: AtomicU64,
 }
 
 impl Store {
-    /// An empty store. `own` are the families of the gateway itself, whose names are taken;
-    /// idempotency keys count for `window`, and no more than `keys` are remembered.
+    /// An empty store. `own` are the gateway's own families, whose names are taken. Idempotency keys count for
+    /// `window`, and at most `keys` are remembered.
     pub fn new(
         own: impl IntoIterator<Item = (String, OwnFamily)>,
         tracking: Tracking,
@@ -123,7 +123,7 @@ impl Store {
         }
     }
 
-    /// The idempotency keys of what was applied.
+    /// The idempotency keys of applied requests.
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
@@ -133,24 +133,24 @@ impl Store {
         self.group_count.load(Ordering::Relaxed)
     }
 
-    /// How many series there are, without the two of each group.
+    /// How many series there are, not counting the two that the gateway adds to each group.
     pub fn series_count(&self) -> i64 {
         self.series_count.load(Ordering::Relaxed)
     }
 
-    /// The size of everything in bytes, roughly: what the limit counts.
+    /// Roughly the size of everything in bytes, as the limit counts it.
     pub fn bytes(&self) -> i64 {
         self.bytes.load(Ordering::Relaxed) + self.name_bytes.load(Ordering::Relaxed)
     }
 
-    /// Must come after names came or went.
+    /// Updates the size of the names. Must be called after names came or went.
     fn count_names(&self, structure: &Structure) {
         let free = structure.definitions.free_slots() + structure.free_slots();
         let of_free = free.saturating_sub(FREE_SLOTS) as u64 * SLOT_BYTES;
         self.name_bytes.store((structure.definitions.bytes() + of_free) as i64, Ordering::Relaxed);
     }
 
-    /// Counts the series and bytes of a group so many times more.
+    /// Adds the series and bytes of a group to the totals, `times` times. -1 subtracts them.
     fn count(&self, group: &Group, times: i64) {
         self.series_count.fetch_add(times * group.series() as i64, Ordering::Relaxed);
         self.bytes.fetch_add(times * group.bytes() as i64, Ordering::Relaxed);
@@ -168,8 +168,8 @@ impl Store {
         self.generation.load(Ordering::Relaxed)
     }
 
-    /// Shared pointers to everything that is published. Labels, names and types stay as they are while they are
-    /// taken, so that nothing stands in it twice; values go on changing.
+    /// Shared pointers to everything that is published. Labels, names and types can't change while it is taken, so
+    /// nothing is in it twice. Values may change meanwhile.
     pub fn snapshot(&self) -> Snapshot {
         let structure = self.hold();
         let names = structure.definitions.len();
@@ -178,7 +178,7 @@ impl Store {
         Snapshot::of(groups, names)
     }
 
-    /// All groups; the structure must be held.
+    /// All groups. The caller must hold the structure.
     fn versions(&self) -> Vec<Arc<Group>> {
         let mut groups = Vec::with_capacity(self.group_count().max(0) as usize);
         self.groups.each(|group| groups.push(group.clone()));
@@ -190,13 +190,13 @@ impl Store {
         &self.orders
     }
 
-    /// Locks the structure, to change it.
+    /// Locks the structure to change it.
     fn lock(&self) -> MutexGuard<'_, Structure> {
         self.generation.fetch_add(1, Ordering::Relaxed);
         self.hold()
     }
 
-    /// Locks the structure, so that it stays as it is.
+    /// Locks the structure to keep it unchanged.
     fn hold(&self) -> MutexGuard<'_, Structure> {
         self.structure.lock().unwrap_or_else(PoisonError::into_inner)
     }

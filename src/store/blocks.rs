@@ -1,14 +1,14 @@
-//! Which label blocks the series of a family have, in all groups.
+//! An index of the label blocks of a family in all groups.
 
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-/// The hashes of some label blocks: what is not among them is surely not there.
+/// The hashes of label blocks. A block whose hash is missing is certainly not there.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
-    /// Each as often as it was added.
+    /// Each hash is in it as often as its block was added.
     hashes: HashTable<u64>,
     hasher: RandomState,
 }
@@ -20,7 +20,7 @@ impl Blocks {
         self.hashes.insert_unique(hash, hash, |hash| *hash);
     }
 
-    /// Takes away a block that was added, once.
+    /// Removes a block once.
     pub(super) fn remove(&mut self, block: &str) {
         let hash = self.hasher.hash_one(block);
         if let Ok(found) = self.hashes.find_entry(hash, |other| *other == hash) {
@@ -28,7 +28,7 @@ impl Blocks {
         }
     }
 
-    /// Whether the block was added more often than that; rarely true where it was not.
+    /// Whether the block was added more than `times` times. Rarely also true if it was not.
     pub(super) fn may_have_more_than(&self, times: usize, block: &str) -> bool {
         let hash = self.hasher.hash_one(block);
         self.hashes.iter_hash(hash).filter(|other| **other == hash).nth(times).is_some()

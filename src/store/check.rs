@@ -1,8 +1,8 @@
-//! The checks of a push against everything that is there: the stock gateway's rules, by index.
+//! Checks a push against everything in the store: the stock gateway's rules, by indexes.
 //!
-//! The stock gateway gathers its whole store to find out whether a push fits. Here a check costs
-//! what the push has: names are looked up in [`Definitions`], and a series can only stand in
-//! another group whose key its own labels spell out.
+//! The stock gateway gathers its whole store to find out whether a push fits. Here the cost of a check depends on
+//! the push alone: names are looked up in [`Definitions`], and a series can only be in another group if its own
+//! labels spell out the key of that group.
 
 use std::collections::HashSet;
 
@@ -26,7 +26,7 @@ use crate::store::suffixes::check_suffixes;
 ///
 /// # Errors
 ///
-/// The families whose names or types contradict what is there.
+/// The families whose names or types contradict existing ones.
 pub fn check_names(
     push: &Push,
     group: Option<&Group>,
@@ -52,13 +52,13 @@ pub fn check_names(
     refused.map_or(Ok(()), Err)
 }
 
-/// What the names of a push are checked against.
+/// Checks the names of a push.
 struct Names<'a> {
     push: &'a Push,
     group: Option<&'a Group>,
     definitions: &'a Definitions,
     semantics: &'a Semantics,
-    /// Those of the push that are no legacy names.
+    /// The names in the push that are not legacy names.
     shown: &'a ShownNames,
 }
 
@@ -94,7 +94,7 @@ impl Names<'_> {
         if shown.is_empty() && definitions.shown().is_empty() {
             return Ok(());
         }
-        // The suffixes go behind the name as it is shown.
+        // Suffixes are appended to the name as a scrape shows it.
         for (at, scheme) in Escaping::CHANGING.into_iter().enumerate() {
             let kind_of_shown = |other: &str| {
                 let changed =
@@ -113,11 +113,11 @@ impl Names<'_> {
     }
 }
 
-/// The names of a push that are no legacy names.
+/// The names of a push that are not legacy names.
 ///
 /// # Errors
 ///
-/// One that would look like another of the push where a scrape escapes names.
+/// A name that a scrape with escaped names would show like another one of the push.
 fn shown_names_of(push: &Push) -> Result<ShownNames, Refusal> {
     let mut shown = ShownNames::default();
     for pushed in push.families().iter().filter(|pushed| !is_legacy_metric_name(push.name(pushed))) {
@@ -132,7 +132,7 @@ fn shown_names_of(push: &Push) -> Result<ShownNames, Refusal> {
     Ok(shown)
 }
 
-/// Whether a family that no other group has may take the type of the push.
+/// Whether the push may change the type of a family that only its own group has.
 fn may_change_kind(live: Kind, pushed: &push::Family, semantics: &Semantics) -> bool {
     let is_declared = semantics.reconciles && live == Kind::Untyped && pushed.kind.form() == Form::Number;
     semantics.rule(pushed) == FamilyRule::Replace || is_declared
@@ -162,12 +162,12 @@ fn kind_conflict(push: &Push, pushed: &push::Family, kind: Kind) -> Cause {
     Cause::KindConflict { metric, kind }
 }
 
-/// Checks that no new series of a push stands in another group than its own, which has this key and shape. `holds` tells whether the group
-/// with a key has a family with a label block.
+/// Checks that no new series of a push is in another group. The push's group has this key and shape. `holds` says
+/// whether the group with a key has a family with a label block.
 ///
 /// # Errors
 ///
-/// The first series that does.
+/// The first series that is.
 pub fn check_other_groups(
     push: &Push,
     plan: &Plan,
@@ -203,12 +203,12 @@ pub fn check_other_groups(
     Ok(())
 }
 
-/// Checks that to Prometheus no series of a push is the same as another, of the push or of another group than
-/// that with the key `own`: labels with empty values make no difference to it.
+/// Checks that Prometheus would not take a series of the push for another one, of the push or of a group other than
+/// `own`. Prometheus ignores labels with empty values.
 ///
 /// # Errors
 ///
-/// The first series that is.
+/// The first such series.
 pub fn check_spellings(push: &Push, own: &str, definitions: &Definitions) -> Result<(), Refusal> {
     for pushed in push.families() {
         let spellings = definitions.spellings(push.name(pushed));
@@ -230,7 +230,7 @@ pub fn check_spellings(push: &Push, own: &str, definitions: &Definitions) -> Res
     Ok(())
 }
 
-/// The key of the group of this shape that a series with this label block would belong to.
+/// The key of the group with this shape that a series with this label block would belong to.
 fn key_within(block: &str, shape: &Shape) -> Option<String> {
     let mut key = vec![b'{'];
     let mut labels = pairs(block);
@@ -245,12 +245,12 @@ fn key_within(block: &str, shape: &Shape) -> Option<String> {
     String::from_utf8(key).ok()
 }
 
-/// Checks that to Prometheus the own series of a new group would not be those of another, its twin: that whose key
-/// differs in labels with empty values only. `spelled` are the keys with such labels.
+/// Checks that Prometheus would not take the own series of a new group for those of its twin, the group whose key
+/// differs only in labels with empty values. `spelled` are the keys with such labels.
 ///
 /// # Errors
 ///
-/// The twin, where `exists` says that it is there.
+/// The twin, if `exists` says that it exists.
 pub fn check_twin(
     grouping: &Grouping<'_>,
     spelled: &Spellings,

@@ -1,44 +1,44 @@
-//! When groups and series may be over.
+//! Deadlines for the expiry of groups and series.
 //!
-//! A deadline says that its subject is over no earlier than that. A push does not touch it: when it has passed, the
-//! subject is asked when it is over indeed, and what was pushed to meanwhile is put back with its new deadline. So
-//! pushes pay nothing, and a look costs what is due and nothing for what is not.
+//! A deadline is the earliest time at which a group or series may expire. A push does not change it. When it has
+//! passed, the job asks when the group or series really expires, and moves the deadline if that is later. So pushes
+//! cost nothing, and a check costs only what is due.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::store::selection::SeriesName;
 
-/// What is over at some time: a group, or a series of it.
+/// A group or a series that may expire.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Subject {
     /// The key of the group.
     pub(super) group: Arc<str>,
-    /// The series; none for the group itself.
+    /// The series, or `None` for the whole group.
     pub(super) series: Option<Arc<SeriesName>>,
 }
 
-/// What becomes of a deadline that has passed.
+/// What happens when a deadline has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// The subject is over. It has its deadline until it has gone.
+    /// It has expired. The deadline stays until it is removed from the store.
     Over,
-    /// It is over at this time, in nanoseconds since the epoch.
+    /// It expires at this time, in nanoseconds since the epoch.
     Later(i64),
-    /// It has gone, or has no deadline any more.
+    /// It no longer exists or no longer expires.
     Gone,
 }
 
-/// The deadlines of some groups and series, in order; in nanoseconds since the epoch.
+/// The deadlines in order, in nanoseconds since the epoch.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     ordered: BTreeSet<(i64, Subject)>,
-    /// The same by subject: each has one.
+    /// The deadline of each group or series.
     by_subject: BTreeMap<Subject, i64>,
 }
 
 impl Deadlines {
-    /// Gives a subject a deadline. If it has an earlier one, that stays, and is moved when it has passed.
+    /// Adds a deadline. An earlier one stays, and is moved when it has passed.
     pub(super) fn add(&mut self, subject: Subject, deadline: i64) {
         if self.by_subject.get(&subject).is_none_or(|before| deadline < *before) {
             self.set(subject, deadline);
@@ -58,7 +58,7 @@ impl Deadlines {
         }
     }
 
-    /// Forgets the deadlines of a group that has gone, and of its series.
+    /// Removes the deadlines of a deleted group and of its series.
     pub(super) fn forget_group(&mut self, group: &Arc<str>) {
         if self.by_subject.is_empty() {
             return;
@@ -74,8 +74,8 @@ impl Deadlines {
         self.ordered.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Asks for the fate of every subject whose deadline has passed at this time, the earliest first, until so many
-    /// are over. Gives these, in this order.
+    /// Calls `fate` for everything whose deadline has passed at `now`, the earliest first, until `most` have
+    /// expired. Returns the expired ones in this order.
     pub(super) fn over(
         &mut self,
         now: i64,
@@ -114,7 +114,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Add(usize, i64),
-        /// Somebody pushes: the subject is over later.
+        /// A push moves the expiry.
         Push(usize, i64),
         Forget(usize),
         Look(i64, usize),
@@ -140,12 +140,12 @@ mod tests {
         prop::collection::vec(step, 1..60)
     }
 
-    /// When each subject is over, in no order.
+    /// When each one expires, in no order.
     #[derive(Default)]
     struct Slow(HashMap<usize, i64>);
 
     proptest! {
-        /// A look finds what is over by then, whatever was added, moved and forgotten before.
+        /// A check finds everything that has expired by then, whatever was added, moved and removed before.
         #[test]
         fn a_look_finds_what_is_over(steps in steps()) {
             let (mut deadlines, mut slow, mut now) = (Deadlines::default(), Slow::default(), 0);
@@ -156,7 +156,7 @@ mod tests {
                         *end = (*end).max(now + after);
                         deadlines.add(subject(number), now + after);
                     }
-                    // What was added knows nothing of it.
+                    // The deadline does not know about the push.
                     Step::Push(number, after) => {
                         slow.0.entry(number).and_modify(|end| *end = (*end).max(now + after));
                     }
@@ -181,7 +181,7 @@ mod tests {
                         prop_assert_eq!(found.len(), over.len().min(most));
                         prop_assert!(found.iter().all(|subject| over.contains(subject)));
                         prop_assert!(asked <= due, "{asked} were asked, and {due} are due");
-                        // What is over is so until it has gone.
+                        // It counts as expired until it is removed.
                         for gone in found.iter().skip(1) {
                             slow.0.retain(|number, _| subject(*number) != *gone);
                         }
@@ -190,7 +190,7 @@ mod tests {
                 let by_subject = deadlines.by_subject.clone().into_iter();
                 let ordered: BTreeSet<_> = by_subject.map(|(subject, deadline)| (deadline, subject)).collect();
                 prop_assert_eq!(&ordered, &deadlines.ordered);
-                // No deadline is later than the end of its subject, so none is missed.
+                // No deadline is later than the expiry, so none is missed.
                 for (number, end) in &slow.0 {
                     let deadline = deadlines.by_subject.get(&subject(*number));
                     prop_assert!(deadline.is_some_and(|deadline| deadline <= end), "{deadline:?}");
@@ -212,7 +212,7 @@ mod tests {
         });
         assert_eq!((over, asked), (Vec::new(), (0..4).map(subject).collect()));
         assert_eq!((deadlines.next(), deadlines.ordered.len()), (Some(4), SUBJECTS - 3));
-        // An earlier deadline counts, a later one is found when the earlier has passed.
+        // An earlier deadline counts. A later one is found when the earlier one has passed.
         deadlines.add(subject(11), 2);
         deadlines.add(subject(11), 50);
         assert_eq!(deadlines.next(), Some(2));

@@ -1,4 +1,4 @@
-//! What a commit brings to disk: the difference of two versions.
+//! The difference of two versions, which a commit writes to disk.
 
 use std::sync::Arc;
 
@@ -10,27 +10,27 @@ use crate::store::groups::Changed;
 use crate::store::idempotency::{Key, Record};
 use crate::store::structure::Structure;
 
-/// What has changed since the last commit.
+/// The changes since the last commit.
 #[derive(Debug, Default)]
 pub struct Difference {
-    /// The groups that have gone, by their epochs.
+    /// The deleted groups, by their epochs.
     pub gone: Vec<u64>,
-    /// The groups that have come or changed.
+    /// The new and changed groups.
     pub groups: Vec<Versions>,
-    /// The metric names that came, went or changed their type, with the types that they have now.
+    /// The metric names that came, went or changed their type, with their current types.
     pub names: Vec<(Arc<str>, Option<Kind>)>,
-    /// The idempotency keys that came.
+    /// The new idempotency keys.
     pub keys: Vec<Record>,
-    /// The number of the first idempotency key that is still remembered, where others were forgotten.
+    /// The number of the first idempotency key that is still remembered, if older ones were forgotten.
     pub first_key: Option<u64>,
 }
 
-/// Two versions of a group, both with the same epoch.
+/// Two versions of a group with the same epoch.
 #[derive(Clone, Debug)]
 pub struct Versions {
-    /// That of the last commit; none where the group was not there.
+    /// The version of the last commit. `None` if the group is new.
     pub before: Option<Arc<Group>>,
-    /// The one of now.
+    /// The current version.
     pub after: Arc<Group>,
 }
 
@@ -44,7 +44,8 @@ impl Difference {
             && self.first_key.is_none()
     }
 
-    /// Adds what differs between two versions that have the same key; none where it was not there, or is not any more.
+    /// Adds the difference of two versions with the same key. `None` stands for a group that did not exist or was
+    /// deleted.
     pub(super) fn add(&mut self, before: Option<Arc<Group>>, after: Option<Arc<Group>>) {
         let is_same = |before: &Arc<Group>| after.as_ref().is_some_and(|after| after.epoch == before.epoch);
         let is_kept = before.as_ref().is_some_and(is_same);
@@ -62,30 +63,30 @@ impl Difference {
     }
 }
 
-/// Everything that there is, at one moment.
+/// The whole content of a store at one moment.
 #[derive(Debug, Default)]
 pub struct State {
     /// The groups, in no order.
     pub groups: Vec<Arc<Group>>,
     /// The metric names with their types.
     pub names: Vec<(Arc<str>, Kind)>,
-    /// The idempotency keys that are remembered, by their numbers.
+    /// The remembered idempotency keys, sorted by number.
     pub keys: Vec<Record>,
-    /// The number of the first of them, or of the next one.
+    /// The number of the first of them, or of the next one if there are none.
     pub first_key: u64,
 }
 
-/// What other gateways that share an engine have established.
+/// What other gateways have committed to a shared engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Established {
-    /// The types of metric names; none for one that no other has any more.
+    /// The types of metric names. `None` for a name that no other gateway uses any more.
     pub names: Vec<(Arc<str>, Option<Kind>)>,
-    /// Idempotency keys of requests that were applied.
+    /// The idempotency keys of applied requests.
     pub keys: Vec<Key>,
 }
 
 impl Store {
-    /// Takes in what others have established: later transactions are checked against it.
+    /// Adopts what others have committed. Later transactions are checked against it.
     pub fn establish(&self, established: Established, now: Moment) {
         let mut structure = self.lock();
         for (name, kind) in established.names {
@@ -96,8 +97,8 @@ impl Store {
         }
     }
 
-    /// What has changed since the last commit, where changes are published before they are committed. From now on it
-    /// counts as committed.
+    /// Takes the changes since the last commit, if changes are published before they are committed. They count as
+    /// committed from now on.
     pub fn take_unsaved(&self) -> Difference {
         let mut structure = self.hold();
         let mut difference = Difference::default();
@@ -107,8 +108,8 @@ impl Store {
         difference
     }
 
-    /// Everything that there is, and what has changed since the last commit, both at one moment: a key is among it if
-    /// and only if what came with it is. From now on all of it counts as committed.
+    /// Takes the whole content and the changes since the last commit, both at one moment. It holds a key exactly if
+    /// it holds the change that came with the key. All of it counts as committed from now on.
     pub fn take_all(&self) -> (State, Difference) {
         let mut structure = self.hold();
         let mut difference = Difference::default();
@@ -118,8 +119,8 @@ impl Store {
         };
         let mut numbers = self.take_structural(&mut structure, &mut difference);
         state.first_key = structure.first_key;
-        // Values go on changing. What has its key by now is seen below; what comes later is seen or not, and if it is,
-        // its key waits with its group.
+        // Values may change meanwhile. A change whose key is taken here is seen below. A later change may be seen
+        // or not; if it is, its key is noted in its group.
         state.keys = self.keys.from(0);
         self.groups.take_all(|changed| {
             state.groups.push(changed.version.clone());
@@ -132,7 +133,7 @@ impl Store {
         (state, difference)
     }
 
-    /// What has gone and what names mean. Gives the numbers of keys that came with what has gone.
+    /// Takes deleted groups and changed names. Returns the numbers of the keys that came with deleted groups.
     fn take_structural(&self, structure: &mut Structure, difference: &mut Difference) -> Vec<u64> {
         difference.gone = std::mem::take(&mut structure.gone);
         let changed = structure.definitions.changed();
@@ -143,7 +144,7 @@ impl Store {
         std::mem::take(&mut structure.lone_keys)
     }
 
-    /// The number of the first key that is still remembered, if the last commit left older ones.
+    /// The number of the first key that is still remembered, if the last commit left older ones on disk.
     pub(super) fn first_key_if_new(&self, structure: &Structure) -> Option<u64> {
         let first = self.keys.first();
         (first != structure.first_key).then_some(first)

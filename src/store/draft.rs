@@ -1,8 +1,8 @@
-//! New versions of groups that nobody sees yet.
+//! New versions of groups that are not visible yet.
 //!
-//! A draft holds the groups that some transactions touch, as they will be. What metric names mean, and how much there
-//! is of everything, already is as if the draft were published, so that later transactions of it are checked against
-//! the earlier ones: to drop a draft is to give that back, by the difference of its versions and the published ones.
+//! A draft holds the groups that some transactions touch, in their new versions. The meaning of metric names and
+//! all totals already are as if the draft were published, so that later transactions of the draft are checked
+//! against earlier ones. Dropping a draft reverts that, by the difference of its versions and the published ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,27 +16,28 @@ use crate::store::group::Group;
 use crate::store::structure::Structure;
 use crate::store::{Store, Tracking};
 
-/// The groups that some transactions touch, over the published ones. Either [`Store::publish`] or
-/// [`Store::drop_draft`] must end it.
+/// The groups that some transactions touch, over the published ones. [`Store::publish`] or [`Store::drop_draft`]
+/// must end it.
 #[derive(Debug)]
 pub struct Draft {
-    /// The new version of each; none for one that has gone.
+    /// The new version of each group. `None` for a deleted one.
     pub(super) groups: HashMap<Arc<str>, Option<Arc<Group>>, RandomState>,
-    /// The number of the first idempotency key that comes with it.
+    /// The number of the first idempotency key of the draft.
     first_key: u64,
-    /// How many changes of types there were before it, see [`Definitions::retypings`](super::definition::Definitions::retypings).
+    /// The number of type changes before it, see
+    /// [`Definitions::retypings`](super::definition::Definitions::retypings).
     retypings: usize,
-    /// Whether groups, families or series come or go with it.
+    /// Whether it adds or removes groups, families or series.
     pub(super) is_structural: bool,
 }
 
 impl Store {
-    /// An empty draft. There may be one at a time, and nothing else may change the store meanwhile.
+    /// An empty draft. Only one may exist at a time, and nothing else may change the store meanwhile.
     pub fn draft(&self) -> Draft {
         self.draft_under(&self.hold())
     }
 
-    /// The same for who holds the structure.
+    /// As [`Store::draft`], for a caller that holds the structure.
     pub(super) fn draft_under(&self, structure: &Structure) -> Draft {
         Draft {
             groups: HashMap::default(),
@@ -46,7 +47,7 @@ impl Store {
         }
     }
 
-    /// What a draft changes, for a commit.
+    /// The changes of a draft, for a commit.
     pub fn difference_of(&self, draft: &Draft) -> Difference {
         let structure = self.hold();
         let mut difference = Difference {
@@ -61,16 +62,16 @@ impl Store {
         difference
     }
 
-    /// Makes a draft visible: scrapes see all of it or nothing.
+    /// Makes a draft visible. A scrape sees all of it or nothing.
     pub fn publish(&self, draft: Draft) {
         let mut structure = self.hold();
         let gone = self.publish_locked(draft, &mut structure);
         drop(structure);
-        // A wiped store takes its time to be given back; nobody has to wait for that.
+        // Dropping a large store is slow, so it happens after the lock is released.
         drop(gone);
     }
 
-    /// The same for who holds the structure. Gives the versions that are not published any more.
+    /// As [`Store::publish`], for a caller that holds the structure. Returns the versions that were replaced.
     pub(super) fn publish_locked(&self, draft: Draft, structure: &mut Structure) -> Vec<Arc<Group>> {
         let mut gone = Vec::new();
         if draft.is_structural {
@@ -94,7 +95,7 @@ impl Store {
         gone
     }
 
-    /// Drops a draft: what it changed counts no more.
+    /// Drops a draft and reverts what it has changed.
     pub fn drop_draft(&self, draft: Draft) {
         let mut structure = self.lock();
         let first_key = draft.first_key;
@@ -103,7 +104,7 @@ impl Store {
         structure.definitions.forget_changes();
     }
 
-    /// The same for who holds the structure; `under` gives the versions that the draft was made over.
+    /// Reverts a draft, for a caller that holds the structure. `under` returns the versions below the draft.
     pub(super) fn withdraw(
         &self,
         draft: Draft,
@@ -144,7 +145,7 @@ impl Store {
     }
 }
 
-/// Takes the name of a family as the group had it before; `under` gives the groups.
+/// Registers a family of a group again, as it was before. `under` returns the groups.
 fn lease_again(
     group: &Group,
     family: &Family,
@@ -160,7 +161,7 @@ fn lease_again(
     group.lease_family_again(family, &mut structure.definitions);
 }
 
-/// The families of a version whose names, types or series are not those of another version.
+/// The families of a version whose names, types or series differ from those of another version.
 fn structural_changes<'a>(version: &'a Group, other: &'a Group) -> impl Iterator<Item = &'a Family> {
     let is_same = |family: &Family| {
         let other = other.family(family.definition.name());

@@ -1,8 +1,7 @@
-//! Dropping labels with empty values from what is there.
+//! Removes labels with empty values from the store.
 //!
-//! Where values add up such a label is none. What comes from a gateway that kept them is put into the groups and
-//! series that it is without them, as exactly as it was; only series that become one are added, or the latest of
-//! them stays.
+//! With aggregation, such a label counts as absent. Data from a gateway that kept such labels moves to the groups
+//! and series without them, unchanged. Only series that become one are added, or the latest of them stays.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -48,13 +47,13 @@ struct JoinedRow {
 }
 
 impl Store {
-    /// Drops all labels with empty values. Gives how many groups had some, or became part of such a group.
+    /// Removes all labels with empty values. Returns how many groups had some, or were joined with such a group.
     ///
-    /// Must come before the first request, and what is there be written anew then.
+    /// Must be called before the first request. The file must be written anew afterwards.
     pub fn drop_empty_labels(&self) -> usize {
         let keys = self.groups_with_empty_labels();
         let mut views: Vec<GroupView> = keys.iter().filter_map(|key| self.group(key)).collect();
-        // Where only the latest value can stay, it is that of the latest push.
+        // In this order the latest push wins if only the latest value can stay.
         views.sort_by_key(|view| view.times.pushed_at);
         let mut groups: BTreeMap<String, Joined> = BTreeMap::new();
         for view in &views {
@@ -81,8 +80,8 @@ impl Store {
         views.len()
     }
 
-    /// The keys of the groups that have labels with empty values, or series with such labels, and of the groups
-    /// that differ from these in nothing else, sorted.
+    /// The sorted keys of the groups that have labels with empty values, or series with such labels, and of the
+    /// groups that differ from them in nothing else.
     fn groups_with_empty_labels(&self) -> Vec<Arc<str>> {
         let structure = self.hold();
         let spelled = structure.spelled.groups().chain(structure.definitions.groups_with_spellings());
@@ -178,7 +177,7 @@ impl JoinedFamily {
 }
 
 impl JoinedRow {
-    /// Takes in a row of the same series that was pushed later.
+    /// Joins a row of the same series that was pushed later.
     fn join(&mut self, later: JoinedRow, adds: bool) {
         self.exemplars.extend(later.exemplars);
         if !adds {

@@ -1,8 +1,8 @@
-//! The numbers that nobody has, between those that somebody has.
+//! Unused slots below the highest one in use.
 
 use std::collections::BTreeSet;
 
-/// Free slots below the end of the used ones. Nearly always there is none.
+/// Unused slots below the highest one in use. There are rarely any.
 #[derive(Debug, Default)]
 pub(super) struct FreeSlots(Option<Box<Slots>>);
 
@@ -36,7 +36,7 @@ impl FreeSlots {
         self.0.take_if(|slots| slots.0.is_empty());
     }
 
-    /// Takes out those just before `end`. Gives the new end.
+    /// Removes the slots directly before `end`. Returns the new end.
     pub(super) fn shorten(&mut self, mut end: u32) -> u32 {
         if let Some(slots) = &mut self.0 {
             while slots.0.last().is_some_and(|last| last + 1 == end) {

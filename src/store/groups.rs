@@ -1,7 +1,7 @@
 //! The published groups.
 //!
-//! This file is the only one that holds a guard of the map: never across an await point (there is none), and never
-//! while another is held.
+//! Only this file holds guards of the map. It never holds a guard across an await point (there is none), and never
+//! two at once.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,14 +11,14 @@ use smallvec::SmallVec;
 
 use crate::store::group::Group;
 
-/// So many that a snapshot, which visits them one by one, holds up few pushes at a time.
+/// With this many shards, a snapshot, which visits them one by one, blocks few pushes at a time.
 const SHARDS: usize = 256;
 
 /// The published groups by key.
 #[derive(Debug)]
 pub(super) struct Groups {
     map: DashMap<Arc<str>, Place, RandomState>,
-    /// Whether the versions of the last commit are kept of the groups that have changed since.
+    /// Whether to keep the versions of the last commit for groups that have changed since.
     keeps_saved: bool,
     /// The groups that have changed since the last commit.
     touched: Mutex<Vec<Arc<str>>>,
@@ -28,22 +28,22 @@ pub(super) struct Groups {
 #[derive(Debug)]
 struct Place {
     version: Arc<Group>,
-    /// Where it has changed since the last commit.
+    /// Set if it has changed since the last commit.
     unsaved: Option<Box<Unsaved>>,
 }
 
 #[derive(Debug)]
 struct Unsaved {
-    /// The version of the last commit; none where the group was not there.
+    /// The version of the last commit. `None` if the group is new.
     before: Option<Arc<Group>>,
     /// The numbers of the idempotency keys that came with the changes.
     keys: SmallVec<[u64; 1]>,
 }
 
-/// A group that is not published any more, or has changed since the last commit.
+/// A group that was deleted, or has changed since the last commit.
 #[derive(Debug)]
 pub(super) struct Changed {
-    /// The version of the last commit; none where the group was not there.
+    /// The version of the last commit. `None` if the group was new.
     pub(super) before: Option<Arc<Group>>,
     /// The version that was published last.
     pub(super) version: Arc<Group>,
@@ -61,7 +61,7 @@ impl Place {
     }
 }
 
-/// A published group while its guard is held.
+/// A published group whose guard is held.
 pub(super) struct Held<'a> {
     groups: &'a Groups,
     place: &'a mut Place,
@@ -73,7 +73,7 @@ impl Held<'_> {
         &self.place.version
     }
 
-    /// The group, to be changed.
+    /// The group for changes.
     #[inline]
     pub(super) fn edit(&mut self) -> &mut Group {
         self.keep_saved();
@@ -89,8 +89,8 @@ impl Held<'_> {
         }
     }
 
-    /// Notes the number of the idempotency key that came with a change. False where the group is the same as at the last
-    /// commit.
+    /// Notes the number of the idempotency key that came with a change. Returns false if the group has not changed
+    /// since the last commit.
     pub(super) fn note_key(&mut self, number: u64) -> bool {
         let Some(unsaved) = &mut self.place.unsaved else { return false };
         unsaved.keys.push(number);
@@ -99,7 +99,7 @@ impl Held<'_> {
 }
 
 impl Groups {
-    /// No groups. `keeps_saved` where changes are published before they are committed.
+    /// An empty map. `keeps_saved` is for changes that are published before they are committed.
     pub(super) fn new(keeps_saved: bool) -> Groups {
         Groups {
             map: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
@@ -118,24 +118,24 @@ impl Groups {
         self.map.get(key).map(|place| place.version.clone())
     }
 
-    /// Looks at a group without sharing it: the next push need not copy it.
+    /// Reads a group without sharing it, so that the next push need not copy it.
     pub(super) fn read<T>(&self, key: &str, read: impl FnOnce(&Group) -> T) -> Option<T> {
         self.map.get(key).map(|place| read(&place.version))
     }
 
-    /// Changes a group, or only looks at it; nobody else does meanwhile.
+    /// Changes or reads a group under its guard.
     #[inline]
     pub(super) fn hold<T>(&self, key: &str, change: impl FnOnce(Held<'_>) -> T) -> Option<T> {
         let mut place = self.map.get_mut(key)?;
         Some(change(Held { groups: self, place: &mut place }))
     }
 
-    /// Looks at all groups, one after the other, in no order.
+    /// Calls `each` for all groups, in no order.
     pub(super) fn each(&self, mut each: impl FnMut(&Arc<Group>)) {
         self.map.iter().for_each(|place| each(&place.version));
     }
 
-    /// Adds a group that was not there at the last commit.
+    /// Adds a group that did not exist at the last commit.
     pub(super) fn insert(&self, group: Arc<Group>) {
         if self.keeps_saved {
             self.touched().push(group.labels.key.clone());
@@ -149,7 +149,7 @@ impl Groups {
         self.map.insert(group.labels.key.clone(), Place { version: group, unsaved: None });
     }
 
-    /// Publishes another version of a group that is there. Gives the one that it takes the place of.
+    /// Publishes another version of an existing group. Returns the version that it replaces.
     pub(super) fn replace(&self, group: Arc<Group>) -> Option<Arc<Group>> {
         let mut place = self.map.get_mut(&group.labels.key)?;
         let mut held = Held { groups: self, place: &mut place };
@@ -157,31 +157,31 @@ impl Groups {
         Some(std::mem::replace(&mut held.place.version, group))
     }
 
-    /// Takes a group out.
+    /// Removes a group.
     pub(super) fn remove(&self, key: &str) -> Option<Changed> {
         self.remove_if(key, |_| true)
     }
 
-    /// Takes a group out, if it is to go. Nobody changes it in between.
+    /// Removes a group if `goes` says so, under its guard.
     pub(super) fn remove_if(&self, key: &str, goes: impl FnOnce(&Group) -> bool) -> Option<Changed> {
         let removed = self.map.remove_if(key, |_, place| goes(&place.version));
         removed.map(|(_, mut place)| place.change())
     }
 
-    /// Calls `each` with every group that has changed since the last commit. From then on it counts as committed.
+    /// Calls `each` for every group that has changed since the last commit. They count as committed from now on.
     pub(super) fn take_unsaved(&self, mut each: impl FnMut(Changed)) {
         let touched = std::mem::take(&mut *self.touched());
         for key in touched {
-            // A group that has gone and come again is in the list twice.
+            // A group that was deleted and created again is in the list twice.
             if let Some(mut place) = self.map.get_mut(&key).filter(|place| place.unsaved.is_some()) {
                 each(place.change());
             }
         }
     }
 
-    /// The same, with all others too.
+    /// As [`Groups::take_unsaved`], but calls `each` for all groups.
     pub(super) fn take_all(&self, mut each: impl FnMut(Changed)) {
-        // What is touched from here on is in the new list, and at worst taken for changed twice.
+        // A group that changes from here on is in the new list. At worst it is taken for changed twice.
         self.touched().clear();
         self.map.iter_mut().for_each(|mut place| each(place.change()));
     }

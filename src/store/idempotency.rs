@@ -1,8 +1,8 @@
 //! Idempotency keys: which requests have been applied already.
 //!
-//! A key counts for one method and one group, within a window of time. Within a process its age is measured
-//! on the steady clock, so that a system clock that is set forward makes no key old. A request that was refused is
-//! not remembered, so it can be mended and sent again with the same key.
+//! A key counts for one method and one group, within a time window. While the process runs, its age is measured on
+//! the monotonic clock, so that setting the system clock forward makes no key expire. A refused request is not
+//! remembered, so it can be corrected and sent again with the same key.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +13,8 @@ use foldhash::fast::RandomState;
 
 use crate::model::time::Moment;
 
-/// Requests whose keys fall on the same stripe wait for each other. A retry must wait for the first
-/// try; that others sometimes do costs little.
+/// Requests whose keys fall on the same stripe wait for each other. A retry must wait for the first try. That
+/// unrelated requests sometimes wait too costs little.
 const STRIPES: usize = 256;
 
 /// The idempotency key of a request.
@@ -22,7 +22,7 @@ const STRIPES: usize = 256;
 pub struct Key {
     /// A hash of method, group and key.
     pub id: u128,
-    /// A hash of the body and its type: the same key with another fingerprint is a mistake.
+    /// A hash of the body and its content type. The same key with another fingerprint is an error of the client.
     pub fingerprint: u128,
 }
 
@@ -37,25 +37,25 @@ pub struct Record {
     pub at: i64,
 }
 
-/// A key of this process.
+/// A key with its age in this process.
 #[derive(Clone, Copy, Debug)]
 struct Remembrance {
     record: Record,
-    /// When the request was applied, on the steady clock.
+    /// When the request was applied, on the monotonic clock.
     steady: i64,
 }
 
 impl Remembrance {
-    /// Whether it is over.
+    /// Whether the window is over.
     fn is_old(&self, window: i64, now: Moment) -> bool {
         self.steady.saturating_add(window) < now.steady
     }
 }
 
-/// What is known of a key.
+/// What the gateway knows about a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// Nothing.
+    /// The key is not remembered.
     Unknown,
     /// The same request was applied.
     Applied,
@@ -75,15 +75,15 @@ pub struct Keys {
 
 #[derive(Debug, Default)]
 struct Remembered {
-    /// The numbers by the identity of the key.
+    /// The number of each key, by its id.
     numbers: HashMap<u128, u64, RandomState>,
-    /// In the order of their numbers, which may have gaps.
+    /// Sorted by number. The numbers may have gaps.
     records: VecDeque<Remembrance>,
     next: u64,
 }
 
 impl Keys {
-    /// Nothing remembered yet; keys count for `window`, and no more than `most` are remembered.
+    /// No keys yet. Keys count for `window`, and at most `most` are remembered.
     pub fn new(window: Duration, most: usize) -> Keys {
         Keys {
             most,
@@ -94,12 +94,12 @@ impl Keys {
         }
     }
 
-    /// Holds up other requests with this key until the guard is dropped.
+    /// Makes other requests with this key wait until the guard is dropped.
     pub fn claim(&self, key: &Key) -> MutexGuard<'_, ()> {
         self.stripes[(key.id % STRIPES as u128) as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of a key.
+    /// Looks a key up.
     pub fn known(&self, key: &Key, now: Moment) -> Known {
         let remembered = self.lock();
         let Some(record) = remembered.numbers.get(&key.id).and_then(|number| remembered.get(*number)) else {
@@ -114,7 +114,7 @@ impl Keys {
         }
     }
 
-    /// Forgets the keys whose time is over, and the oldest ones while there are too many.
+    /// Forgets expired keys, and the oldest ones if there are too many.
     pub fn trim(&self, now: Moment) {
         self.trim_to(self.most, now, &mut self.lock());
     }
@@ -132,8 +132,8 @@ impl Keys {
         }
     }
 
-    /// Remembers a key and gives its number. Where that may still be taken back, older keys are forgotten
-    /// by [`Keys::trim`] and not in their stead.
+    /// Remembers a key and returns its number. If the key may still be taken back, no older key is forgotten for it
+    /// now; [`Keys::trim`] does that later.
     pub fn remember(&self, key: Key, now: Moment, may_be_taken_back: bool) -> u64 {
         let mut remembered = self.lock();
         if !may_be_taken_back {
@@ -145,14 +145,14 @@ impl Keys {
         number
     }
 
-    /// Puts back a key that was remembered before the gateway started, which is `now`. They must come in the
-    /// order of their numbers.
+    /// Restores a key that was remembered before the gateway started at `now`. Must be called in the order of the
+    /// numbers.
     pub fn restore(&self, record: Record, now: Moment) {
         let age = now.nanos.saturating_sub(record.at).max(0);
         self.lock().push(Remembrance { record, steady: now.steady.saturating_sub(age) });
     }
 
-    /// Forgets the keys from this number on, whose requests were not applied after all.
+    /// Forgets the keys from this number on, because their requests were not applied after all.
     pub fn forget_from(&self, number: u64) {
         let mut remembered = self.lock();
         while remembered.records.back().is_some_and(|newest| newest.record.number >= number) {
@@ -202,7 +202,7 @@ impl Keys {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// How long keys are remembered at the moment: the window, or less where there are too many keys.
+    /// How long keys are remembered at the moment: the window, or less if there are too many keys.
     pub fn effective_window(&self, now: Moment) -> Duration {
         let remembered = self.lock();
         let window = match remembered.records.front() {
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(keys.known(&key(1), set_forward(20)), Known::Applied);
         keys.trim(set_forward(20));
         assert_eq!(keys.known(&key(1), set_forward(11 + HOUR)), Known::Unknown);
-        // Kept while the clock was ahead: it is remembered for the whole window.
+        // The clock was ahead when the key was stored. The key is remembered for the whole window.
         keys.restore(Record { number: 5, key: key(2), at: 9 * HOUR }, Moment { nanos: HOUR, steady: 7 });
         assert_eq!(keys.known(&key(2), Moment { nanos: HOUR, steady: HOUR }), Known::Applied);
         keys.restore(Record { number: 6, key: key(3), at: 0 }, Moment { nanos: 2 * HOUR, steady: 7 });

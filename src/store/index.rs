@@ -1,4 +1,4 @@
-//! Where the series of a large family stand, by their label blocks.
+//! An index of a large family: the position of each series by its label block.
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use hashbrown::HashTable;
 
 use crate::store::pieces::Pieces;
 
-/// How many series a shard has on average before there are more of them.
+/// The most series per shard, on average. Beyond it the number of shards grows.
 const SHARD_SERIES: usize = 1024;
 
-/// How many times more shards there are then.
+/// The factor by which the number of shards grows.
 const GROWTH: usize = 4;
 
-/// The positions of series by label block, in shards that versions share: one that gets a series copies the shard that
-/// it belongs to.
+/// The positions of series by label block, in shards that versions share. A version that gets a new series copies
+/// only the shard of that series.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     shards: Vec<Arc<HashTable<u32>>>,
     hasher: RandomState,
-    /// The positions up to this one are in it.
+    /// The number of positions in the index.
     len: u32,
 }
 
@@ -32,7 +32,7 @@ impl Index {
         shard.find(hash, |&position| pieces.block(position) == block).copied()
     }
 
-    /// Takes in the series up to this position that are not in it yet.
+    /// Adds the series up to this position.
     pub(super) fn extend(&mut self, pieces: &Pieces, len: u32) {
         if len as usize > self.shards.len() * SHARD_SERIES {
             let mut shards = self.shards.len().max(1);
@@ -54,7 +54,8 @@ impl Index {
     }
 }
 
-/// There are powers of two of them. The table of a shard takes the lowest and the highest bits for itself.
+/// The number of shards is a power of two. The table in a shard uses the lowest and the highest bits of the hash
+/// itself.
 fn shard_of(hash: u64, shards: usize) -> usize {
     (hash >> 32) as usize & shards.wrapping_sub(1)
 }

@@ -1,8 +1,9 @@
-//! The limits of what the store holds.
+//! The limits of the store.
 //!
-//! What adds groups or series holds the lock of the structure, so that no race passes a limit. What is there
-//! stays, and can be pushed to: at a limit only what grows is refused. Bytes that a push of values alone adds,
-//! as by new buckets, are checked without that lock: pushes that are under way together may pass the limit.
+//! A push that adds groups or series holds the lock of the structure, so that no race exceeds a limit. Existing
+//! data stays and can be pushed to; at a limit the store refuses only growth. If a push changes only values, its
+//! growth in bytes, for example by new buckets, is checked without that lock. So concurrent pushes may exceed the
+//! limit together.
 
 use crate::model::grouping::Grouping;
 use crate::model::limits::{Limit, StoreFull, StoreLimits};
@@ -15,12 +16,12 @@ use crate::store::semantics::Semantics;
 use crate::store::space::Space;
 
 impl Store {
-    /// From now on the store holds no more than this. What is there stays, even if it is more.
+    /// Sets the limits. Existing data stays, even if it exceeds them.
     pub fn limit(&self, limits: StoreLimits) {
         let _ = self.limits.set(limits);
     }
 
-    /// Checks that a push brings the store over no limit.
+    /// Checks that a push does not exceed a limit of the store.
     pub(super) fn check_limits(
         &self,
         space: &Space<'_>,
@@ -49,7 +50,7 @@ impl Store {
         check(Limit::StoreBytes, self.bytes(), bytes, limits.bytes)
     }
 
-    /// Why a push that only changes values can't be applied: it needs memory, and there is none left.
+    /// Why a push that changes only values can't be applied: it needs more memory than the limit allows.
     pub(super) fn is_too_large_for(
         &self,
         group: &Group,
@@ -65,14 +66,14 @@ impl Store {
         check(Limit::StoreBytes, self.bytes(), bytes, limits.bytes).err()
     }
 
-    /// Whether the values of a push may need more memory than there is left beside `bytes`. What they need
-    /// indeed is only asked where that is so.
+    /// Whether the values of a push may need more memory than the limit leaves beside `bytes`. Only then the exact
+    /// growth is computed.
     fn may_fill(&self, bytes: i64, push: &Push, limits: &StoreLimits) -> bool {
         let bytes = self.bytes().saturating_add(bytes).max(0).unsigned_abs();
         bytes.saturating_add(most_growth(push) as u64) > limits.bytes
     }
 
-    /// Whether this group may come to be, to note a refused push in it.
+    /// Whether this group may be created to note a refused push.
     pub(super) fn may_create(&self, grouping: &Grouping<'_>) -> bool {
         let has_room = |limits: &StoreLimits| {
             let own = own_bytes(grouping.key()) as i64;
@@ -119,7 +120,7 @@ mod tests {
     #[derive(Clone, Debug)]
     struct Series {
         label: usize,
-        /// Which of some bounds it has, and which of these have exemplars.
+        /// Bits for the bounds that it has, and for those of them that have exemplars.
         bounds: u8,
         exemplars: u8,
         /// Schema, first index and number of buckets.
@@ -147,7 +148,7 @@ mod tests {
         let kinds = vec![Kind::Counter, Kind::Gauge, Kind::Summary, Kind::Histogram, Kind::GaugeHistogram];
         let any = prop::sample::select(kinds.clone());
         let family = (0..7usize, any, prop::option::of(0..TEXTS.len()), series).prop_map(
-            // Some names always have the same type.
+            // Some names always get the same type.
             move |(name, any, help, series)| (name, kinds.get(name).copied().unwrap_or(any), help, series),
         );
         let families = prop::collection::vec(family, 0..4).prop_map(|mut families| {
@@ -248,7 +249,7 @@ mod tests {
         Grouping::new(vec![label("job", ["a", "b"][number])])
     }
 
-    /// A store with two groups that are empty.
+    /// A store with two empty groups.
     fn store() -> Store {
         let store = Store::new([], Tracking::Nothing, Duration::ZERO, 1);
         for group in 0..2 {
@@ -268,7 +269,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
-        /// What is refused would have been too much, and what is accepted is not: by what the store comes to.
+        /// What is refused would exceed the limit, and what is accepted does not, judged by the resulting size of
+        /// the store.
         #[test]
         fn only_what_grows_beyond_the_limit_is_refused(
             sketches in sketches(),
@@ -304,7 +306,7 @@ mod tests {
         }
     }
 
-    /// Whether the count is what there is.
+    /// Checks that the counted size is the real one.
     fn answer_bytes_are_right(store: &Store) -> bool {
         let bytes = |group: &Group| {
             own_bytes(&group.labels.key) + group.families().iter().map(|kept| kept.bytes()).sum::<u64>()

@@ -1,4 +1,4 @@
-//! Where the other one is: what a refused push clashes with, for the message.
+//! Finds the group or family that a refused push clashes with, for the message.
 
 use crate::model::labels::ShownLabels;
 use crate::model::push::Push;
@@ -9,7 +9,7 @@ use crate::store::group::Group;
 use crate::store::space::Space;
 
 impl Store {
-    /// Finds out where the families are that a push to the group with the key `own` clashes with.
+    /// Finds the families that a push to the group with the key `own` clashes with.
     pub(super) fn locate(
         &self,
         space: &Space<'_>,

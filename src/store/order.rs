@@ -1,7 +1,7 @@
 //! The order in which a scrape lists the series of a family.
 //!
-//! The stock gateway sorts everything on every scrape. Here the order of a family is kept between
-//! scrapes, and only series that are new are sorted and put in.
+//! The stock gateway sorts everything at every scrape. Here the order of a family is kept between scrapes, and only
+//! new series are sorted and inserted.
 
 mod sorted;
 
@@ -24,7 +24,7 @@ pub struct Entry {
     pub position: u32,
 }
 
-/// The series of one slot: how many, and an epoch that changes when positions change their meaning.
+/// The series in one slot: their number, and an epoch that changes when positions stand for other series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     /// The epoch.
@@ -42,10 +42,10 @@ pub struct Slot {
     pub extent: Extent,
 }
 
-/// Some series in the order in which they are listed.
+/// Series in the order of a scrape.
 #[derive(Clone, Debug)]
 pub enum Order {
-    /// One series, as very many families have.
+    /// A single series, as in very many families.
     One([Entry; 1]),
     /// Any number, shared.
     Many(Arc<Vec<Entry>>),
@@ -62,7 +62,7 @@ impl Deref for Order {
     }
 }
 
-/// The only series of these slots, where there is only one.
+/// The series of these slots if there is only one.
 fn single(extents: &[Extent]) -> Option<Entry> {
     let mut filled = (0..).zip(extents).filter(|(_, extent)| extent.len > 0);
     match (filled.next(), filled.next()) {
@@ -71,12 +71,12 @@ fn single(extents: &[Extent]) -> Option<Entry> {
     }
 }
 
-/// The orders of all families.
+/// The sort orders of all families.
 #[derive(Debug, Default)]
 pub struct Orders {
     families: Mutex<HashMap<Box<str>, Known, RandomState>>,
-    /// Held while an order is brought up to date: one at a time needs memory for that, and those who want the same
-    /// one wait for it. Taken before `families`, and no other lock while it is held.
+    /// Held while an order is updated. Only one update at a time needs memory, and scrapes that want the same order
+    /// wait for it. Taken before `families`, and no other lock is taken while it is held.
     sorting: Mutex<()>,
 }
 
@@ -87,9 +87,9 @@ struct Known {
 }
 
 impl Orders {
-    /// The order of a family whose slots hold `extents`; `block` gives the label block of a series.
+    /// The order of a family whose slots have `extents`. `block` returns the label block of a series.
     pub fn of<'a>(&self, name: &str, extents: &[Extent], block: impl Fn(Entry) -> &'a str) -> Order {
-        // Nothing is kept of these: their orders would take as much as they do.
+        // A single series is not kept: its order would take as much memory as the series.
         if let Some(entry) = single(extents) {
             return Order::One([entry]);
         }
@@ -107,18 +107,18 @@ impl Orders {
         Order::Many(entries)
     }
 
-    /// The order where it is up to date.
+    /// The order, if it is up to date.
     fn known(&self, name: &str, extents: &[Extent]) -> Option<Arc<Vec<Entry>>> {
         self.lock().get(name).filter(|known| known.extents == extents).map(|known| known.entries.clone())
     }
 
-    /// How many series of this slot, which has this extent, stand in no order yet.
+    /// How many series of this slot, which has this extent, are not sorted yet.
     pub fn unordered(&self, name: &str, slot: u32, extent: Extent) -> u32 {
         extent.len - self.lock().get(name).map_or(0, |known| known.len_of(slot, extent))
     }
 
-    /// Those series of one slot that `is_wanted`, by position, in order: at most `limit` after the first `offset`.
-    /// Does not keep the order of those that are new.
+    /// The series of one slot for which `is_wanted` is true for their position, in order: at most `limit` after the
+    /// first `offset`. Does not keep the order of new ones.
     pub fn of_slot<'a>(
         &self,
         name: &str,
@@ -145,7 +145,7 @@ impl Orders {
         all.skip(offset).take(limit).collect()
     }
 
-    /// Forgets the families that `is_live` does not know.
+    /// Drops the orders of families for which `is_live` is false.
     pub fn retain(&self, is_live: impl Fn(&str) -> bool) {
         self.lock().retain(|name, _| is_live(name));
     }
@@ -156,7 +156,7 @@ impl Orders {
 }
 
 impl Known {
-    /// How many series of this slot, which has this extent, are in the order.
+    /// How many series of this slot, which has this extent, are in the order already.
     fn len_of(&self, slot: u32, extent: Extent) -> u32 {
         match self.extents.get(slot as usize) {
             Some(known) if known.epoch == extent.epoch && known.len <= extent.len => known.len,
@@ -177,7 +177,7 @@ impl Known {
             let slot = slot as u32;
             fresh.extend((*known..extent.len).map(|position| Entry { slot, position }));
         }
-        // Merging costs a search per new series, sorting a pass over all of them.
+        // Merging costs a search for each new series. Sorting costs a pass over all series.
         let entries = if fresh.len() > kept.len() / 8 {
             kept.append(&mut fresh);
             sorted(kept, &block)
@@ -188,7 +188,7 @@ impl Known {
     }
 }
 
-/// `kept` with `fresh`, both in order.
+/// Merges `kept` and `fresh`, both in order.
 fn merged<'a>(kept: &[Entry], fresh: &[Entry], block: impl Fn(Entry) -> &'a str) -> Vec<Entry> {
     let mut out = Vec::with_capacity(kept.len() + fresh.len());
     let mut rest = kept;
@@ -254,7 +254,7 @@ mod tests {
             let name = "m";
             let orders = Orders::default();
             let ordered = ordered.min(blocks.len());
-            // Slots 0 and 1 are in the order, slot 0 has grown since.
+            // Slots 0 and 1 are in the order, and slot 0 has grown since.
             let known = [ordered as u32, 3].map(|len| Extent { epoch: 1, len });
             let others = ["{a=\"\"}", "{a=\"b\"}", "{z=\"a\"}"];
             orders.of(name, &known, |entry| match entry.slot {

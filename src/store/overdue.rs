@@ -1,4 +1,4 @@
-//! The groups and series whose time is over.
+//! Finds expired groups and series.
 
 use std::sync::Arc;
 
@@ -8,20 +8,21 @@ use crate::store::selection::SeriesName;
 use crate::store::times::Times;
 use crate::store::{GroupAt, Store};
 
-/// A group whose time is over, or a series of it.
+/// An expired group or series.
 #[derive(Clone, Debug)]
 pub struct Overdue {
     /// The labels of the group.
     pub labels: Arc<GroupLabels>,
-    /// The times that the group had when it was looked at.
+    /// The times of the group when it was checked.
     pub seen: Times,
-    /// The series; none for the group itself.
+    /// The series, or `None` for the whole group.
     pub series: Option<Arc<SeriesName>>,
 }
 
 impl Store {
-    /// Notes that a published group, or a series of it, may be over at this time, in nanoseconds since the epoch. Whether
-    /// it is is asked then, so that pushes need not say it again. True if nothing may be over earlier.
+    /// Notes that a published group, or a series of it, may expire at `deadline`, in nanoseconds since the epoch.
+    /// The expiry job checks then whether it does, so pushes need not update the deadline. Returns whether it is
+    /// the earliest deadline.
     pub fn expect_end(&self, key: &str, series: Option<Arc<SeriesName>>, deadline: i64) -> bool {
         let mut structure = self.hold();
         let Some(group) = self.groups.read(key, |group| group.labels.key.clone()) else { return false };
@@ -30,14 +31,14 @@ impl Store {
         is_first
     }
 
-    /// When something may be over, in nanoseconds since the epoch; none where nothing ever is.
+    /// The earliest time at which something may expire, in nanoseconds since the epoch. `None` if nothing can.
     pub fn next_end(&self) -> Option<i64> {
         self.hold().deadlines.next()
     }
 
-    /// The groups and series that are over at this time, in nanoseconds since the epoch; so many at most, those first
-    /// that were to be looked at first. `end` tells of a group, or of a series of it, when it is over; none for never.
-    /// What is over is found again and again until it has gone.
+    /// At most `most` groups and series that have expired at `now`, in nanoseconds since the epoch, those with the
+    /// earliest deadlines first. `end` says when a group or a series of it expires, `None` if never. Each is found
+    /// again until it is removed.
     pub fn overdue(
         &self,
         now: i64,
@@ -48,7 +49,7 @@ impl Store {
         let mut looked_at = Vec::new();
         let over = structure.deadlines.over(now, most, |subject| {
             let series = subject.series.as_deref();
-            // Shared, so that no guard is held while it is looked at.
+            // Clones the pointer, so that no guard is held while `end` looks at the group.
             let group = self.groups.get(&subject.group).filter(|group| {
                 series.is_none_or(|series| {
                     group.family(&series.family).is_some_and(|family| family.find(&series.block).is_some())

@@ -1,4 +1,4 @@
-//! How a store becomes what it was before, when the gateway starts.
+//! Restores the content of a store when the gateway starts.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use crate::store::transaction::{Part, Transaction};
 use crate::store::{GroupView, Store};
 
 impl Store {
-    /// Puts back a group that was there before. Must not be one that is there.
+    /// Restores a group, which must not exist yet.
     pub fn restore(&self, view: GroupView) {
         let mut structure = self.lock();
         self.restore_into(view, &mut structure);
     }
 
-    /// Everything restored so far is kept.
+    /// Marks everything restored so far as committed.
     pub fn restored(&self) {
         let mut structure = self.lock();
         structure.definitions.publish();
         structure.first_key = self.keys.first();
     }
 
-    /// Gives a group the times that it had before. One that is not there yet is created for it.
-    /// False where it can't be there beside another.
+    /// Restores the times of a group. A group that does not exist is created. Returns false if another group
+    /// prevents that.
     pub fn restore_times(&self, grouping: &Grouping<'_>, times: Times) -> bool {
         let failed = Part::Failed { grouping: std::borrow::Cow::Borrowed(grouping) };
         let created = self.submit(&Transaction::of(failed), Moment::at(times.created_at));

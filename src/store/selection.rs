@@ -1,4 +1,4 @@
-//! Which series of a group something is about.
+//! Selects series of a group.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ pub struct SeriesName {
     pub block: Box<str>,
 }
 
-/// Tells by metric name and label block whether a series is meant.
+/// Says by metric name and label block whether a series is selected.
 pub type Matches = dyn Fn(&str, &str) -> bool + Send + Sync;
 
 /// Some series of a group.
 #[derive(Clone)]
 pub enum Selection {
-    /// These, as far as they are there.
+    /// The listed series, as far as they exist.
     Listed(Vec<Arc<SeriesName>>),
-    /// Those for which this is true.
+    /// The series for which this returns true.
     Matching(Arc<Matches>),
 }
 
 impl Selection {
-    /// The series of which this is true: it is called with metric name and label block.
+    /// Selects the series for which `matches` is true. It gets metric name and label block.
     pub fn matching(matches: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Selection {
         Selection::Matching(Arc::new(matches))
     }
@@ -44,7 +44,7 @@ impl Selection {
         }
     }
 
-    /// The families of a group that have such series, and the positions of these in them, in order.
+    /// The families of a group that have selected series, with the sorted positions of these.
     pub(super) fn positions_in(&self, group: &Group) -> Vec<Selected> {
         match self {
             Selection::Listed(series) => listed(series, group),
@@ -70,7 +70,7 @@ impl fmt::Debug for Selection {
 pub(super) struct Selected {
     /// The metric name.
     pub(super) family: Arc<str>,
-    /// Their positions, in order. There is one at least.
+    /// Their sorted positions. Never empty.
     pub(super) positions: Vec<u32>,
 }
 

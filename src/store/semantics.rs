@@ -5,23 +5,23 @@ use crate::model::merge::{Merge, reconciled};
 use crate::model::push;
 use crate::store::family::Family;
 
-/// How a family of a push meets the family of the same name in the group.
+/// How a family of a push is applied to the family of the same name in the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FamilyRule {
-    /// Series by series: values that add are added, others replaced; series not pushed stay.
+    /// Series by series: values that add are added, others are replaced. Series that are not pushed stay.
     Merge,
-    /// The pushed family takes the place of the old one.
+    /// The pushed family replaces the old one.
     Replace,
 }
 
-/// What becomes of the families of a group that a push does not have.
+/// What happens to families of a group that a push does not mention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absent {
     /// They stay.
     Keep,
-    /// Those that add stay, the others go.
+    /// Families that add stay, others are removed.
     DropReplaced,
-    /// They go.
+    /// They are removed.
     Drop,
 }
 
@@ -32,14 +32,14 @@ pub struct Semantics {
     pub adding: FamilyRule,
     /// For the other families.
     pub replacing: FamilyRule,
-    /// For the families that the push does not have.
+    /// For families that the push does not mention.
     pub absent: Absent,
-    /// Whether untyped and typed values that are stored alike may stand for each other.
+    /// Whether an untyped family and a typed one with the same storage may stand for each other.
     pub reconciles: bool,
 }
 
 impl Semantics {
-    /// What is pushed takes the place of what is there, family by family.
+    /// A push replaces existing metrics, family by family.
     pub fn replacing(reconciles: bool) -> Semantics {
         Semantics {
             adding: FamilyRule::Replace,
@@ -49,23 +49,23 @@ impl Semantics {
         }
     }
 
-    /// What is pushed is merged with what is there, series by series.
+    /// A push is merged with existing metrics, series by series.
     pub fn merging() -> Semantics {
         Semantics { adding: FamilyRule::Merge, replacing: FamilyRule::Merge, ..Semantics::replacing(true) }
     }
 
-    /// How this family of a push meets the one that is there.
+    /// How this pushed family is applied to the existing one.
     pub fn rule(&self, pushed: &push::Family) -> FamilyRule {
         if pushed.merge == Merge::Last { self.replacing } else { self.adding }
     }
 
-    /// The type of a family after a push with this one; that of the push where types conflict.
+    /// The type of a family after a push with type `pushed`. If the types conflict, that of the push.
     pub(super) fn kind_after(&self, live: Kind, name: &str, pushed: Kind) -> Kind {
         let kind = if self.reconciles { reconciled(live, name, pushed) } else { live.joined(pushed) };
         kind.unwrap_or(pushed)
     }
 
-    /// Whether a family of the group that the push does not have goes.
+    /// Whether a push removes a family of the group that it does not mention.
     pub fn drops(&self, family: &Family) -> bool {
         match self.absent {
             Absent::Keep => false,

@@ -1,27 +1,27 @@
-//! Which processes pushed to a group of late, to notice those that push running totals.
+//! Remembers which processes pushed to a group recently, to detect those that push running totals.
 //!
-//! Where pushes add up, a process that lives on and pushes all that it has counted since it began is counted
-//! again with every push.
+//! With aggregation, a long-running process that pushes all that it has counted since its start is counted again
+//! with every push.
 
 use smallvec::SmallVec;
 
 use crate::model::push::Session;
 
-/// How many processes that take turns are told apart.
+/// How many processes with alternating pushes can be told apart.
 const MAX_SESSIONS: usize = 4;
 
-/// The latest push of each of some processes, the latest of all last.
+/// The latest push of each process. The most recent one is last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sessions {
     latest: SmallVec<[Session; MAX_SESSIONS]>,
-    /// Whether running totals are suspected, by the latest push of a process that had pushed before.
+    /// Whether the latest repeated push of a process looked like running totals.
     is_suspected: bool,
     was_told: bool,
 }
 
 impl Sessions {
-    /// Notes an accepted push. Whether it seems to repeat what the process pushed before, and if so, whether that
-    /// is noticed for the first time.
+    /// Notes an accepted push. Returns `None` if it does not seem to repeat an earlier push of the same process,
+    /// otherwise whether this is noticed for the first time.
     pub(super) fn note(&mut self, session: Session) -> Option<bool> {
         let before = self.latest.iter().position(|known| known.start == session.start);
         let before = match before {
@@ -34,7 +34,7 @@ impl Sessions {
             }
         };
         self.latest.push(session);
-        // Counts that are lower than before have begun anew.
+        // If the counts are lower than before, the process has begun to count anew.
         self.is_suspected = before.map_or(self.is_suspected, |before| session.total >= before.total);
         let is_repeated = before.is_some() && self.is_suspected;
         is_repeated.then(|| !std::mem::replace(&mut self.was_told, true))
@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(note(&mut sessions, 1, 5.0), Some(true));
         assert_eq!(note(&mut sessions, 1, 7.0), Some(false));
         assert!(sessions.is_suspected());
-        // It counts anew for each push after all.
+        // The process counts anew for each push after all.
         assert_eq!(note(&mut sessions, 1, 2.0), None);
         assert!(!sessions.is_suspected());
         assert_eq!(note(&mut sessions, 1, 3.0), Some(false));

@@ -1,4 +1,4 @@
-//! Metric names as scrapes show them that know legacy names only.
+//! Metric names as scrapes show them to clients that know only legacy names.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use foldhash::fast::RandomState;
 use crate::model::escaping::Escaping;
 use crate::model::name::is_legacy_metric_name;
 
-/// Names that are no legacy names, by what they become under each scheme that changes them. Legacy names
-/// are shown as they are, and not in here.
+/// Names that are not legacy names, by their form under each scheme that changes them. Legacy names never change
+/// and are not in here.
 #[derive(Debug, Default)]
 pub struct ShownNames {
     by_scheme: [HashMap<String, Arc<str>, RandomState>; Escaping::CHANGING.len()],
@@ -41,13 +41,13 @@ impl ShownNames {
         }
     }
 
-    /// The name that is shown as `shown` under the scheme with this position in [`Escaping::CHANGING`].
+    /// The name whose form is `shown` under the scheme with this position in [`Escaping::CHANGING`].
     pub fn find(&self, scheme: usize, shown: &str) -> Option<&Arc<str>> {
         self.by_scheme[scheme].get(shown)
     }
 
-    /// What `name` becomes under some scheme where another name is shown as the same: one of these, or one
-    /// that `is_legacy` tells to be there.
+    /// The form of `name` under a scheme in which another name has the same form: one in here, or a legacy name for
+    /// which `is_legacy` is true.
     pub fn collision(&self, name: &str, is_legacy: impl Fn(&str) -> bool) -> Option<String> {
         let is_changed = !is_legacy_metric_name(name);
         if !is_changed && self.is_empty() {

@@ -1,6 +1,6 @@
-//! What a scrape sees: shared pointers to all groups, put together by family.
+//! What a scrape sees: shared pointers to all groups, arranged by family.
 //!
-//! A snapshot holds no guard. Pushes go on beside it; they copy what it shares.
+//! A snapshot holds no guard. Pushes go on meanwhile, and copy the parts that they share with it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::store::group::{Group, GroupLabels};
 use crate::store::order::{Entry, Extent};
 use crate::store::piece::{PIECE_ROWS, Piece};
 
-/// All families of all groups, and the groups' own times.
+/// All families of all groups, and the push times of the groups.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// The families, sorted by name.
@@ -32,12 +32,12 @@ pub struct SnapshotFamily {
     pub kind: Kind,
     help: SharedText,
     unit: SharedText,
-    /// In a row, not in chunks: a scrape looks up every series.
+    /// In one list and not in chunks, because a scrape looks up every series.
     members: Slots<SmallVec<[Arc<Piece>; 1]>>,
 }
 
-/// A text that groups may tell differently: the one of the smallest group key, so that it is the same in
-/// every snapshot.
+/// A text that may differ between groups. The one of the smallest group key is used, so that every snapshot has the
+/// same.
 #[derive(Debug, Default)]
 struct SharedText(Option<Box<Known>>);
 
@@ -67,7 +67,7 @@ impl SharedText {
     }
 }
 
-/// When a group was last pushed to.
+/// The push times of a group.
 #[derive(Debug)]
 pub struct GroupTimes {
     labels: Arc<GroupLabels>,
@@ -89,8 +89,8 @@ impl GroupTimes {
     }
 }
 
-/// Items by slot, each with the extent that the order of a family depends on. There can be very many families, of
-/// one group each.
+/// Items by slot, each with the extent that the sort order of a family depends on. There may be very many families
+/// that only one group has.
 #[derive(Debug)]
 pub struct Slots<T> {
     items: SmallVec<[Option<T>; 1]>,
@@ -119,7 +119,7 @@ impl<T> Slots<T> {
         self.items.get(slot as usize)?.as_ref()
     }
 
-    /// The extents of all slots; that of an empty one is zero.
+    /// The extents of all slots. An empty slot has a zero extent.
     pub fn extents(&self) -> &[Extent] {
         &self.extents
     }
@@ -136,12 +136,12 @@ impl SnapshotFamily {
         self.definition.merge() == Merge::Add
     }
 
-    /// The help text: of the groups that have one, that of the smallest key.
+    /// The help text. Among the groups that have one, the smallest group key wins.
     pub fn help(&self) -> Option<&str> {
         self.help.get()
     }
 
-    /// The unit, by the same rule.
+    /// The unit, chosen like the help text.
     pub fn unit(&self) -> Option<&str> {
         self.unit.get()
     }
@@ -159,7 +159,7 @@ impl SnapshotFamily {
         Some((piece, position % PIECE_ROWS))
     }
 
-    /// The pieces of all groups, with all series in no order of theirs.
+    /// The pieces of all groups, in no particular order.
     pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
         self.members.items.iter().flatten().flatten().map(|piece| &**piece)
     }
@@ -176,7 +176,7 @@ impl SnapshotFamily {
 }
 
 impl Snapshot {
-    /// What these groups hold, whose families have so many names.
+    /// A snapshot of these groups, whose families have `names` different names.
     pub fn of(groups: Vec<Arc<Group>>, names: usize) -> Snapshot {
         let mut snapshot = Snapshot::default();
         snapshot.families.reserve_exact(names);

@@ -1,4 +1,4 @@
-//! Where a transaction finds groups and leaves them: the published ones, or a draft over them.
+//! Where a transaction reads and writes groups: the published ones, or a draft over them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,17 +12,17 @@ use crate::store::structure::Structure;
 /// The published groups, seen through drafts if there are any.
 pub(super) struct Space<'a> {
     groups: &'a Groups,
-    /// A draft that is seen, and stays as it is.
+    /// A draft below that is read only.
     under: Option<&'a Draft>,
-    /// A draft that changes.
+    /// The draft that is changed.
     draft: Option<&'a mut Draft>,
 }
 
-/// A group that nobody else changes meanwhile.
+/// Exclusive access to a group.
 pub(super) enum Handle<'a> {
-    /// The guard of the published one is held.
+    /// A published group, whose guard is held.
     Published(Held<'a>),
-    /// The one of a draft.
+    /// A group of a draft.
     Drafted(&'a mut Arc<Group>),
 }
 
@@ -35,7 +35,7 @@ impl Handle<'_> {
         }
     }
 
-    /// The group, to be changed.
+    /// The group for changes.
     #[inline]
     pub(super) fn edit(&mut self) -> &mut Group {
         match self {
@@ -44,14 +44,15 @@ impl Handle<'_> {
         }
     }
 
-    /// Whether a change has to wait for the structure, as another transaction drafts over what is published.
+    /// Whether a change has to wait for the structure, because another transaction drafts over the published
+    /// groups.
     #[inline]
     pub(super) fn waits_for(&self, store: &Store) -> bool {
         matches!(self, Handle::Published(_)) && store.is_drafting.load(Ordering::SeqCst)
     }
 
-    /// Notes the number of the idempotency key that came with a change. False where the group has not changed. All keys
-    /// that come with a draft are committed with it.
+    /// Notes the number of the idempotency key that came with a change. Returns false if the group has not changed.
+    /// All keys of a draft are committed with the draft.
     pub(super) fn note_key(&mut self, number: u64) -> bool {
         match self {
             Handle::Published(held) => held.note_key(number),
@@ -71,13 +72,13 @@ impl<'a> Space<'a> {
         Space { groups, under: None, draft: Some(draft) }
     }
 
-    /// The same with another draft over it.
+    /// Puts another draft over this.
     pub(super) fn with<'b>(&'b self, draft: &'b mut Draft) -> Space<'b> {
         Space { groups: self.groups, under: self.draft.as_deref(), draft: Some(draft) }
     }
 
-    /// Takes in a draft that is over it: publishes it, or makes it a part of its own. Gives the versions that it takes
-    /// the place of.
+    /// Adopts a draft that is over this: publishes it, or makes it a part of the draft here. Returns the replaced
+    /// versions.
     pub(super) fn take_in(
         &mut self,
         draft: Draft,
@@ -97,14 +98,14 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// Notes that groups, families or series come or go, for who looks at published ones.
+    /// Notes that groups, families or series come or go.
     pub(super) fn note_structural(&mut self) {
         if let Some(draft) = &mut self.draft {
             draft.is_structural = true;
         }
     }
 
-    /// Whether this is a draft.
+    /// Whether this changes a draft.
     pub(super) fn is_draft(&self) -> bool {
         self.draft.is_some()
     }
@@ -131,7 +132,7 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// Looks at a group.
+    /// Reads a group.
     pub(super) fn read<T>(&self, key: &str, read: impl FnOnce(&Group) -> T) -> Option<T> {
         match self.of_draft(key) {
             Some(drafted) => drafted.as_deref().map(read),
@@ -139,7 +140,7 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// Changes a group, or only looks at it; nobody else does meanwhile.
+    /// Changes or reads a group with exclusive access.
     #[inline]
     pub(super) fn hold<T>(&mut self, key: &str, change: impl FnOnce(Handle<'_>) -> T) -> Option<T> {
         let Some(draft) = &mut self.draft else {
@@ -155,7 +156,7 @@ impl<'a> Space<'a> {
         drafted.as_mut().map(|group| change(Handle::Drafted(group)))
     }
 
-    /// Adds a group that is not there.
+    /// Adds a group that does not exist.
     pub(super) fn insert(&mut self, group: Group) {
         let group = Arc::new(group);
         match &mut self.draft {
@@ -166,7 +167,7 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// Takes a group out, if it is to go. Gives it, with what is to be committed of that.
+    /// Removes a group if `goes` says so. Returns it with what has to be committed.
     pub(super) fn remove_if(&mut self, key: &str, goes: impl FnOnce(&Group) -> bool) -> Option<Changed> {
         let Some(draft) = &mut self.draft else { return self.groups.remove_if(key, goes) };
         let version = match draft.groups.get_mut(key) {
@@ -194,7 +195,7 @@ impl<'a> Space<'a> {
     }
 }
 
-/// The group with this key in a draft, or as it is published.
+/// The group with this key in a draft, or else the published one.
 fn below(groups: &Groups, under: Option<&Draft>, key: &str) -> Option<Arc<Group>> {
     match under.and_then(|under| under.groups.get(key)) {
         Some(drafted) => drafted.clone(),

@@ -1,34 +1,34 @@
-//! Labels with empty values, where they are kept as they were pushed.
+//! Labels with empty values, in a gateway that keeps them.
 //!
-//! To Prometheus such a label is the same as none, so that two label blocks that differ only in those
-//! stand for one series. The stock gateway shows both, and Prometheus drops one of them at each scrape.
+//! Prometheus takes such a label for absent. So two label blocks that differ only in such labels are the same
+//! series to it. The stock gateway shows both, and Prometheus drops one of them at each scrape.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-/// The label blocks that have empty labels, by what Prometheus makes of them, and the groups that hold them.
+/// The label blocks with empty labels by their form without these, and the groups that have them.
 #[derive(Debug, Default)]
 pub struct Spellings {
-    /// A group is named once for each of its blocks.
+    /// A group is listed once for each of its blocks.
     holders: HashMap<Box<str>, Vec<Arc<str>>, RandomState>,
     blocks: HashMap<Arc<str>, Vec<Box<str>>, RandomState>,
 }
 
 impl Spellings {
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }
 
-    /// Notes that a group holds a block which to Prometheus is `block`.
+    /// Notes that a group has a block whose form without empty labels is `block`.
     pub fn add(&mut self, group: &Arc<str>, block: &str) {
         self.holders.entry(block.into()).or_default().push(group.clone());
         self.blocks.entry(group.clone()).or_default().push(block.into());
     }
 
-    /// Forgets all blocks of a group.
+    /// Removes all blocks of a group.
     pub fn remove(&mut self, group: &str) {
         for block in self.blocks.remove(group).into_iter().flatten() {
             let Some(holders) = self.holders.get_mut(&block) else { continue };
@@ -41,12 +41,12 @@ impl Spellings {
         }
     }
 
-    /// A group other than `group` that holds a block which to Prometheus is `block`.
+    /// A group other than `group` that has a block whose form without empty labels is `block`.
     pub fn other_holder(&self, block: &str, group: &str) -> Option<&Arc<str>> {
         self.holders.get(block)?.iter().find(|holder| ***holder != *group)
     }
 
-    /// The groups that hold such blocks.
+    /// The groups that have such blocks.
     pub fn groups(&self) -> impl Iterator<Item = &Arc<str>> {
         self.blocks.keys()
     }

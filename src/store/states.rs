@@ -1,4 +1,4 @@
-//! State sets: the series of a family that differ in nothing but the label which is called like it.
+//! State sets: the series of a family that differ only in the label with the name of the family.
 
 use std::collections::HashSet;
 
@@ -6,18 +6,18 @@ use foldhash::fast::RandomState;
 
 use crate::model::labels::pairs;
 
-/// The states that a family has, escaped as in label blocks. Known from them and the labels of a set, the
-/// other series of the set are found without a look at all series.
+/// The states of a family, escaped as in label blocks. With them and the labels of a set, the other series of the
+/// set are found without a search through all series.
 #[derive(Clone, Debug, Default)]
 pub struct States {
     names: HashSet<Box<str>, RandomState>,
 }
 
-/// The labels of a series around its state.
+/// The parts of a label block before and after the state.
 pub type Set<'a> = (&'a str, &'a str);
 
 impl States {
-    /// The states of these series of a family with this name.
+    /// The states in these label blocks of a family with this name.
     pub fn of<'a>(family: &str, blocks: impl Iterator<Item = &'a str>) -> States {
         let mut states = States::default();
         blocks.for_each(|block| states.add(family, block));
@@ -38,13 +38,13 @@ impl States {
         self.names.len()
     }
 
-    /// The label blocks that the series of a set can have.
+    /// The possible label blocks of the series of a set.
     pub fn blocks(&self, (before, after): Set<'_>) -> impl Iterator<Item = String> {
         self.names.iter().map(move |state| [before, state, after].concat())
     }
 }
 
-/// The set that a series belongs to, and its state.
+/// Splits the label block of a series into its set and its state.
 pub fn split<'a>(family: &str, block: &'a str) -> Option<(Set<'a>, &'a str)> {
     let state = pairs(block).find(|pair| pair.name() == family)?.escaped_value();
     let start = state.as_ptr() as usize - block.as_ptr() as usize;

@@ -1,4 +1,4 @@
-//! What only changes when labels, names or types do.
+//! State that changes only when labels, names or types do.
 
 use crate::store::Tracking;
 use crate::store::deadlines::Deadlines;
@@ -6,7 +6,7 @@ use crate::store::definition::{Definitions, OwnFamily};
 use crate::store::free_slots::FreeSlots;
 use crate::store::spellings::Spellings;
 
-/// What only changes when labels, names or types do. Who changes these holds its lock throughout.
+/// State that changes only when labels, names or types do. Its lock is held for the whole change.
 #[derive(Debug)]
 pub(super) struct Structure {
     pub(super) definitions: Definitions,
@@ -15,18 +15,18 @@ pub(super) struct Structure {
     pub(super) next_epoch: u64,
     next_slot: u32,
     free_slots: FreeSlots,
-    /// The epochs of the groups that have gone since the last commit and were there before.
+    /// The epochs of groups that were deleted since the last commit and existed before.
     pub(super) gone: Vec<u64>,
-    /// The numbers of idempotency keys that came since with groups that have gone, or changed nothing.
+    /// The numbers of idempotency keys since then whose groups were deleted or did not change.
     pub(super) lone_keys: Vec<u64>,
-    /// When published groups and series of them may be over.
+    /// When published groups and their series may expire.
     pub(super) deadlines: Deadlines,
-    /// The oldest idempotency key that the last commit left.
+    /// The oldest idempotency key in the last commit.
     pub(super) first_key: u64,
 }
 
 impl Structure {
-    /// That of an empty store; `own` are the families of the gateway itself.
+    /// The structure of an empty store. `own` are the gateway's own families.
     pub(super) fn new(own: impl IntoIterator<Item = (String, OwnFamily)>, tracking: Tracking) -> Structure {
         Structure {
             definitions: Definitions::new(own, tracking),
@@ -46,7 +46,7 @@ impl Structure {
         self.next_epoch
     }
 
-    /// How many slots no group has, between those that groups have.
+    /// How many slots below the highest used one are free.
     pub(super) fn free_slots(&self) -> usize {
         self.free_slots.len()
     }
@@ -64,14 +64,14 @@ impl Structure {
         }
     }
 
-    /// Takes a slot that a group had before.
+    /// Takes a particular slot again.
     pub(super) fn take_slot(&mut self, slot: u32) {
         self.free_slots.extend(self.next_slot..=slot);
         self.next_slot = self.next_slot.max(slot + 1);
         self.free_slots.remove(slot);
     }
 
-    /// Gives up the slot of a group.
+    /// Frees the slot of a group.
     pub(super) fn free_slot(&mut self, slot: u32) {
         self.free_slots.extend([slot]);
         self.next_slot = self.free_slots.shorten(self.next_slot);

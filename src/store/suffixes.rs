@@ -1,15 +1,15 @@
-//! Names whose samples would have the same names as those of another family.
+//! Finds names whose samples would have the names of another family's samples.
 
 use crate::message::Excerpt;
 use crate::model::kind::{Form, Kind};
 use crate::model::refusal::Cause;
 
-/// Whether samples of `name` would have the same names as those of another family, where `live`
-/// tells the type of a family (client_golang, `checkSuffixCollisions`).
+/// Checks that samples of `name` do not get the names of another family's samples. `live` returns the type of a
+/// family (client_golang, `checkSuffixCollisions`).
 ///
 /// # Errors
 ///
-/// The collision, in the words of client_golang, and the name of the other family.
+/// The collision in the words of client_golang, and the name of the other family.
 pub(super) fn check_suffixes(
     name: &str,
     kind: Kind,

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-/// Texts of which at least so many are looked through for those that nobody has any more.
+/// With fewer texts than this, unused ones are not searched for.
 const MIN_TEXTS: usize = 16;
 
-/// The texts of one metric name. Groups mostly agree on one; where they don't, each is found at once all the
-/// same.
+/// The texts of one metric name. Groups usually agree on one. If they don't, a text is still found quickly.
 #[derive(Debug, Default)]
 pub(super) enum Texts {
     #[default]
@@ -22,7 +21,7 @@ pub(super) enum Texts {
 #[derive(Debug, Default)]
 pub(super) struct Many {
     all: HashSet<Arc<str>, RandomState>,
-    /// How many there are when they are looked through the next time.
+    /// The number of texts at which unused ones are removed next.
     cleaned_at: usize,
 }
 
@@ -54,7 +53,7 @@ impl Many {
         if let Some(known) = self.all.get(text) {
             return known.clone();
         }
-        // Looking through all each time would make every new text cost more than the one before.
+        // A search at every insertion would make each new text cost more than the one before.
         if self.all.len() >= self.cleaned_at.max(MIN_TEXTS) {
             self.all.retain(|known| Arc::strong_count(known) > 1);
             self.all.shrink_to_fit();

@@ -9,12 +9,12 @@ pub struct Times {
     pub pushed_at: i64,
     /// The latest refused push; 0 for never.
     pub failed_at: i64,
-    /// How many pushes were accepted since the group is there.
+    /// How many pushes were accepted since the group was created.
     pub pushes: u64,
 }
 
 impl Times {
-    /// The times of two groups that become one.
+    /// Joins the times of two groups that become one.
     pub fn join(&mut self, other: Times) {
         self.created_at = self.created_at.min(other.created_at);
         self.pushed_at = self.pushed_at.max(other.pushed_at);
@@ -22,13 +22,13 @@ impl Times {
         self.pushes += other.pushes;
     }
 
-    /// Since when nothing was pushed: the latest accepted push, or when the group came.
+    /// Since when the group got no accepted push: the time of the latest one, or of its creation.
     pub fn quiet_since(&self) -> i64 {
         self.pushed_at.max(self.created_at)
     }
 
-    /// Whether no push was accepted since the group had these times. Neither a refused push counts nor, among pushes that
-    /// come at the same moment, the order of their times.
+    /// Whether no push was accepted since the group had these times. Refused pushes do not count, and pushes at the
+    /// same moment are told apart by their number.
     pub fn is_quiet_since(&self, seen: Times) -> bool {
         (self.created_at, self.pushed_at, self.pushes) == (seen.created_at, seen.pushed_at, seen.pushes)
     }

@@ -1,4 +1,4 @@
-//! What a request changes, as one value, and what becomes of it.
+//! The changes of a request as one value, and their result.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ use crate::store::times::Times;
 pub struct Transaction<'a> {
     /// The changes, in order.
     pub parts: SmallVec<[Part<'a>; 1]>,
-    /// The idempotency key, with which it counts once.
+    /// The idempotency key. Requests with the same key count once.
     pub key: Option<Key>,
 }
 
@@ -35,36 +35,36 @@ pub enum Part<'a> {
         /// How it changes the group.
         semantics: Semantics,
     },
-    /// A push to a group was refused before it reached the store, which is noted in the group.
+    /// Notes in the group that a push to it was refused before it reached the store.
     Failed {
         /// The group.
         grouping: Cow<'a, Grouping<'a>>,
     },
-    /// A group goes, if it is there.
+    /// Deletes a group, if it exists.
     Delete {
         /// The group.
         grouping: Cow<'a, Grouping<'a>>,
     },
-    /// Some series of a group go, one by one, as far as they are there. The group stays.
+    /// Removes some series of a group, as far as they exist. The group stays.
     DropSeries {
         /// The group.
         grouping: Cow<'a, Grouping<'a>>,
         /// The series.
         which: Selection,
     },
-    /// A group goes if nothing was pushed to it since somebody looked: what comes in between is not lost.
+    /// Deletes a group unless a push was accepted since it was checked. So no push in between is lost.
     Expire {
         /// The group.
         grouping: Cow<'a, Grouping<'a>>,
-        /// The times that the group had then.
+        /// The times of the group at the check.
         seen: Times,
     },
-    /// All groups go.
+    /// Deletes all groups.
     Wipe,
 }
 
 impl<'a> Part<'a> {
-    /// The group that it is about, if it is about one.
+    /// The group that the change concerns, if it concerns one.
     pub fn grouping(&self) -> Option<&Grouping<'a>> {
         match self {
             Part::Push { grouping, .. }
@@ -78,12 +78,12 @@ impl<'a> Part<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    /// One change, without an idempotency key.
+    /// A transaction with one change and no idempotency key.
     pub fn of(part: Part<'a>) -> Transaction<'a> {
         Transaction { parts: smallvec![part], key: None }
     }
 
-    /// The same with an idempotency key, if there is one.
+    /// Adds an idempotency key, if there is one.
     pub fn with_key(self, key: Option<Key>) -> Transaction<'a> {
         Transaction { key, ..self }
     }
@@ -98,7 +98,7 @@ impl<'a> Transaction<'a> {
         self.parts.iter().map(size).sum()
     }
 
-    /// The same with its own labels, to be kept for later.
+    /// A copy that owns its labels, for the queue.
     pub fn into_static(self) -> Transaction<'static> {
         let owned = |grouping: Cow<'a, Grouping<'a>>| Cow::Owned(grouping.to_static());
         let parts = self.parts.into_iter().map(|part| match part {
@@ -115,22 +115,22 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// What became of a request that was not refused.
+/// The result of a request that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was applied.
     Applied,
     /// It was applied, and seems to repeat what its process had pushed before.
     Repeating {
-        /// Whether that is noticed in its group for the first time.
+        /// Whether this is noticed in the group for the first time.
         is_new: bool,
     },
-    /// A request with its idempotency key had been applied before, so nothing was changed.
+    /// A request with the same idempotency key was applied before, so nothing changed.
     Replayed,
 }
 
 impl Outcome {
-    /// The outcome of a push that was applied, and of which this was noticed; see
+    /// The outcome of an applied push with this result of
     /// [`Group::note_session`](crate::store::group::Group::note_session).
     pub(super) fn of(repeats: Option<bool>) -> Outcome {
         repeats.map_or(Outcome::Applied, |is_new| Outcome::Repeating { is_new })
@@ -140,13 +140,13 @@ impl Outcome {
 /// Why a request changed nothing.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Rejection {
-    /// The push breaks a rule or contradicts what is there.
+    /// The push breaks a rule or contradicts existing metrics.
     #[error(transparent)]
     Refused(Box<Refusal>),
-    /// It would bring the store over a limit.
+    /// It would exceed a limit of the store.
     #[error(transparent)]
     Full(#[from] StoreFull),
-    /// Its idempotency key came with another request before.
+    /// Its idempotency key was used before with another request.
     #[error(
         "the idempotency key was used before with another body: send what was sent then, or use a new key"
     )]

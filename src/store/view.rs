@@ -1,4 +1,4 @@
-//! What is published of a group: all of it, or what a list shows.
+//! Views of published groups, for the API, the page and the persistence file.
 
 use std::sync::Arc;
 
@@ -11,23 +11,23 @@ use crate::store::piece::{Piece, RowValue};
 use crate::store::pieces::Pieces;
 use crate::store::times::Times;
 
-/// All of a group: as the API shows it, and as it is read back from disk.
+/// The whole content of a group, for the API and for loading from disk.
 #[derive(Debug)]
 pub struct GroupView {
-    /// Names the group on disk.
+    /// Identifies the group on disk.
     pub epoch: u64,
     /// The labels.
     pub labels: Arc<GroupLabels>,
     /// When it was pushed to, and how often.
     pub times: Times,
-    /// The families. Those that the API shows are sorted by name.
+    /// The families. For the API they are sorted by name.
     pub families: Vec<FamilyView>,
 }
 
 /// A family of a [`GroupView`].
 #[derive(Debug)]
 pub struct FamilyView {
-    /// Names the family within the group, on disk.
+    /// Identifies the family within the group on disk.
     pub number: u32,
     /// The metric name.
     pub name: Arc<str>,
@@ -37,7 +37,7 @@ pub struct FamilyView {
     pub metadata: Metadata,
     /// When the latest push with this family was accepted, in nanoseconds since the epoch.
     pub pushed_at: i64,
-    /// The series; all pieces but the last are full.
+    /// The series. All pieces except the last are full.
     pub pieces: Pieces,
 }
 
@@ -65,7 +65,7 @@ impl FamilyView {
     }
 }
 
-/// A published group where it lies.
+/// A reference to a published group.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupAt<'a> {
     group: &'a Group,
@@ -73,7 +73,7 @@ pub struct GroupAt<'a> {
     pub times: Times,
 }
 
-/// What a list shows of a family of one group.
+/// The entry of a family in a list.
 #[derive(Debug)]
 pub struct FamilySummary {
     /// The metric name.
@@ -93,11 +93,11 @@ pub struct FamilySummary {
 pub struct FamilySeries {
     /// The labels of the group.
     pub group: Arc<GroupLabels>,
-    /// What a list shows of it.
+    /// Its entry in a list.
     pub summary: FamilySummary,
     /// The number of this family among those of all groups with the same name.
     pub slot: u32,
-    /// What the order of the series depends on.
+    /// The number of series, and what their order depends on.
     pub extent: Extent,
     /// The series.
     pub pieces: Pieces,
@@ -118,14 +118,13 @@ impl<'a> GroupAt<'a> {
         &self.group.labels
     }
 
-    /// The name of each family, and how many series it has, in no order. Families of the same name have the
-    /// very same name, in all groups.
+    /// The name of each family and its number of series, in no order. All groups share one copy of a name.
     pub fn families(self) -> impl Iterator<Item = (&'a Arc<str>, u32)> {
         let families = self.group.families().iter();
         families.map(|family| (family.definition.name(), family.series_count()))
     }
 
-    /// What a list shows of the families, sorted by name.
+    /// The entries of the families in a list, sorted by name.
     pub fn summaries(self) -> Vec<FamilySummary> {
         self.group.families().iter().map(|family| summary_of(family)).collect()
     }
@@ -154,7 +153,7 @@ fn summary_of(family: &Family) -> FamilySummary {
 }
 
 impl GroupView {
-    /// All of this version of a group.
+    /// A view of this version of a group.
     pub fn of(group: &Group) -> GroupView {
         let family = |family: &Arc<Family>| FamilyView {
             number: family.number,
@@ -195,19 +194,18 @@ impl Store {
         labels
     }
 
-    /// All of the published group with this key, if there is one.
+    /// The published group with this key, if it exists.
     pub fn group(&self, key: &str) -> Option<GroupView> {
         self.visit_group(key, |group| GroupView::of(group.group))
     }
 
-    /// Calls `each` with every published group, in no order. Labels, names and types stay as they are
-    /// meanwhile.
+    /// Calls `each` for every published group, in no order. Labels, names and types can't change meanwhile.
     pub fn visit_groups(&self, mut each: impl FnMut(GroupAt<'_>)) {
         let _structure = self.hold();
         self.groups.each(|group| each(GroupAt::new(group)));
     }
 
-    /// What `view` makes of the published group with this key, if there is one.
+    /// Calls `view` for the published group with this key, if it exists.
     pub fn visit_group<T>(&self, key: &str, view: impl FnOnce(GroupAt<'_>) -> T) -> Option<T> {
         self.groups.read(key, |group| view(GroupAt::new(group)))
     }

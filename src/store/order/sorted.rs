@@ -1,10 +1,10 @@
-//! Sorting the series of a family as a scrape lists them.
+//! Sorts the series of a family for a scrape.
 
 use super::Entry;
 use crate::model::labels::{closing_quote, pairs, scrape_order};
 
-/// `entries` in the order of a scrape. Beside them that takes 40 bytes for each, however long the blocks are:
-/// nothing of these is copied.
+/// Sorts `entries` in the order of a scrape. That takes 40 bytes for each entry, however long the blocks are,
+/// because no block is copied.
 pub fn sorted<'a>(entries: Vec<Entry>, block: impl Fn(Entry) -> &'a str) -> Vec<Entry> {
     let blocks: Vec<&[u8]> = entries.iter().map(|&entry| block(entry).as_bytes()).collect();
     if blocks.iter().any(|block| u32::try_from(block.len()).is_err()) {
@@ -12,7 +12,7 @@ pub fn sorted<'a>(entries: Vec<Entry>, block: impl Fn(Entry) -> &'a str) -> Vec<
         entries.sort_unstable_by(|&a, &b| scrape_order(block(a), block(b)));
         return entries;
     }
-    // Fewer labels come first.
+    // Series with fewer labels come first.
     let mut items: Vec<Item> = (0..)
         .zip(&entries)
         .map(|(at, &entry)| {
@@ -30,11 +30,11 @@ pub fn sorted<'a>(entries: Vec<Entry>, block: impl Fn(Entry) -> &'a str) -> Vec<
 
 #[derive(Clone, Copy)]
 struct Item {
-    /// Eight bytes of the key from where the items of a run begin to differ.
+    /// Eight bytes of the key, from where the items of a run begin to differ.
     prefix: u64,
-    /// Which block.
+    /// The position of the block.
     at: u32,
-    /// How far the block was read: within a value, or at the end once there are no more.
+    /// How far the block was read: within a value, or at the end of the block after the last one.
     cursor: u32,
 }
 
@@ -44,11 +44,11 @@ impl Item {
     }
 }
 
-/// Beyond this many levels blocks are compared as a whole, so that hostile ones can't exhaust the stack.
+/// Beyond this many levels whole blocks are compared, so that hostile blocks can't exhaust the stack.
 const DEEPEST: u32 = 64;
 
-/// A multikey sort: values share long prefixes, so they are compared eight bytes at a time, from where they
-/// begin to differ. The items have read values that are equal.
+/// A multikey sort. Values share long prefixes, so they are compared eight bytes at a time from where they begin to
+/// differ. All items are equal up to their cursors.
 fn sort(blocks: &[&[u8]], items: &mut [Item], level: u32) {
     if items.len() < 2 {
         return;
@@ -82,7 +82,7 @@ fn sort(blocks: &[&[u8]], items: &mut [Item], level: u32) {
     }
 }
 
-/// Compares blocks with as many labels from where they were read to.
+/// Compares two blocks with the same number of labels from their cursors on.
 fn compare((a, mut at_a): (&[u8], usize), (b, mut at_b): (&[u8], usize)) -> std::cmp::Ordering {
     while at_a < a.len() && at_b < b.len() {
         let order = take_prefix(a, &mut at_a).cmp(&take_prefix(b, &mut at_b));
@@ -93,15 +93,15 @@ fn compare((a, mut at_a): (&[u8], usize), (b, mut at_b): (&[u8], usize)) -> std:
     a.cmp(b)
 }
 
-/// How many bytes both have in common.
+/// The length of the common prefix in bytes.
 fn common(a: &[u8], b: &[u8]) -> usize {
     const STEP: usize = 16;
     let steps = a.chunks_exact(STEP).zip(b.chunks_exact(STEP)).take_while(|(a, b)| a == b).count() * STEP;
     steps + a[steps..].iter().zip(&b[steps..]).take_while(|(a, b)| a == b).count()
 }
 
-/// How many of the first `shared` bytes of what is left of a block make whole bytes of its key: neither half an
-/// escape sequence nor a part of what stands between two values.
+/// How many of the first `shared` bytes of the rest of a block are whole bytes of its key. Cuts neither an escape
+/// sequence nor the text between two values.
 fn whole_bytes(rest: &[u8], shared: usize) -> usize {
     let mut at = 0;
     while at < shared {
@@ -118,8 +118,9 @@ fn whole_bytes(rest: &[u8], shared: usize) -> usize {
     at
 }
 
-/// The next eight bytes of the key of a block, and `cursor` behind them. In the key a value has no escapes; 00 00
-/// ends it, and 00 01 stands for a NUL in it, so that a prefix sorts first. It ends in as many zeros as are missing.
+/// The next eight bytes of the key of a block. Moves `cursor` behind them. The key holds the values without
+/// escapes. 00 00 ends a value and 00 01 stands for NUL in it, so that a prefix sorts first. Missing bytes at the
+/// end are zero.
 fn take_prefix(block: &[u8], cursor: &mut usize) -> u64 {
     let mut prefix = [0u8; 8];
     let mut length = 0;
@@ -127,7 +128,7 @@ fn take_prefix(block: &[u8], cursor: &mut usize) -> u64 {
         let byte = block[*cursor];
         match byte {
             b'"' | 0 => {
-                // One zero is there already; both are read together.
+                // Writes both bytes together. One zero may be there already as padding.
                 if length == 7 {
                     break;
                 }
@@ -151,19 +152,19 @@ fn take_prefix(block: &[u8], cursor: &mut usize) -> u64 {
     u64::from_be_bytes(prefix)
 }
 
-/// Where the value begins that follows the one whose closing quote is at `quote`; the end where there is none.
+/// The start of the value after the one whose closing quote is at `quote`, or the end of the block.
 fn next_value(block: &[u8], quote: usize) -> usize {
     if block.get(quote + 1) == Some(&b',') { first_value(block, quote + 2) } else { block.len() }
 }
 
-/// Where the value begins of the label whose name is at `name`; the end where there is none.
+/// The start of the value of the label whose name is at `name`, or the end of the block.
 fn first_value(block: &[u8], name: usize) -> usize {
     let rest = block.get(name..).unwrap_or_default();
     let equals = match rest.first() {
         Some(b'"') => closing_quote(&rest[1..]).map(|end| end + 2),
         _ => memchr::memchr(b'=', rest),
     };
-    // The quote that opens the value stands between.
+    // Skips the opening quote of the value.
     equals.map_or(block.len(), |equals| (name + equals + 2).min(block.len()))
 }
 
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn hostile_blocks_are_compared_as_a_whole() {
-        // Names that differ keep eight bytes a level, and the levels run out.
+        // Different names keep eight bytes on each level, so the levels run out.
         let block = |name: &str, end: &str| {
             let label = |at: usize| (format!("l{at:03}{name}"), "v".repeat(at % 11));
             let labels: Vec<_> = (0..300).map(label).chain([("z".to_owned(), end.to_owned())]).collect();
