@@ -1,6 +1,6 @@
-//! The log: lines on stderr in the shape of the stock gateway's, as logfmt or JSON.
+//! The log on stderr: lines in the stock gateway's form, as logfmt or JSON.
 //!
-//! Owns the form of a line, how long it may be, and which lines are written; what is worth a line is for the callers.
+//! Owns the form and length of a line, and decides which lines are written. The callers decide what to log.
 
 mod pairs;
 mod repeats;
@@ -23,21 +23,21 @@ use self::pairs::Pairs;
 use crate::config::{Log, LogFormat, LogLevel};
 use crate::message::{Bounded, Excerpt, MESSAGE_BYTES};
 
-/// The crate whose lines obey the level; others are heard from when they warn.
+/// The crate whose lines follow the configured level. Other crates only log warnings and errors.
 const OWN_TARGET: &str = env!("CARGO_CRATE_NAME");
 
-/// The HTTP library calls it an error when a client sends what is no request, or goes away: anybody could fill the
-/// disk with its lines. Heard only while somebody looks closely.
+/// The HTTP library logs an error if a client sends an invalid request or goes away. Anybody could fill the disk
+/// with such lines, so they are logged only at the debug level.
 const HTTP_TARGET: &str = "actix_http";
 
-/// Keys that every line has; an attribute of such a name is called `logged_…`.
+/// The keys of every line. An attribute with one of these names is called `logged_…`.
 const KEYS: [&str; 5] = ["ts", "level", "caller", "msg", "source"];
 
-/// Sends log lines of this process to stderr. Without effect if called again. All lines are written until what this
-/// returns is told to limit them.
+/// Sends the log lines of this process to stderr. Has no effect if called again. All lines are written until
+/// [`Repeats::limit`] is called on the result.
 pub fn init(log: &Log) -> Repeats {
     let repeats = Repeats::new(log.format);
-    // The error says that somebody was first, and theirs is as good.
+    // It fails if a subscriber is set already, which then stays.
     _ = tracing::subscriber::set_global_default(subscriber(log, repeats.clone(), std::io::stderr));
     repeats
 }
@@ -111,7 +111,7 @@ enum Attribute {
     Bare(String),
 }
 
-/// What an event says, in the order in which it says it.
+/// The fields of an event, in its order.
 #[derive(Default)]
 struct Fields {
     message: String,
@@ -123,10 +123,10 @@ impl Fields {
         self.attributes.push((attribute_name(field), Attribute::Bare(value.to_string())));
     }
 
-    /// A text of which no more is kept than a line shows.
+    /// Adds a text, of which no more is kept than a line shows.
     fn display(&mut self, field: &Field, value: impl Display) {
         let mut text = Bounded::new(MESSAGE_BYTES);
-        // The error is that of what can't say what it is.
+        // The value itself failed to format.
         _ = write!(text, "{value}");
         self.text(field, text.finish());
     }
@@ -171,7 +171,7 @@ impl Visit for Fields {
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // JSON has no number for the others.
+        // JSON has no notation for infinity and NaN.
         if value.is_finite() { self.bare(field, value) } else { self.text(field, value.to_string()) }
     }
 }
@@ -210,7 +210,7 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    /// Splits off the time, which differs from run to run, after a look at its form.
+    /// Checks the form of the time, which differs from run to run, and returns the rest of the line.
     fn after_time<'a>(line: &'a str, before: &str) -> &'a str {
         let (time, rest) = line.strip_prefix(before).unwrap().split_at("2026-01-02T15:04:05.000Z".len());
         let digits = |c: char| if c.is_ascii_digit() { '0' } else { c };
@@ -218,7 +218,7 @@ mod tests {
         rest
     }
 
-    /// Where `start` logs.
+    /// The line number at which `start` logs.
     const LINE: u32 = line!() + 3;
 
     fn start() {

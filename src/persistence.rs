@@ -1,7 +1,7 @@
-//! What keeps the state of a store, and how it comes back.
+//! Keeps the state of a store, and loads it at start.
 //!
-//! An [`engine::Engine`] takes the difference of two versions of the store and keeps it whole, or not at all. Knows
-//! neither HTTP nor exposition formats; the only module that knows disks.
+//! An [`engine::Engine`] takes the difference of two versions of the store and keeps it whole, or not at all. It
+//! knows neither HTTP nor exposition formats. This is the only module that knows disks.
 
 pub mod engine;
 pub mod memory;

@@ -1,9 +1,9 @@
-//! The gateway's own metrics: `pushgateway_*` with the names, types and labels of the stock gateway,
-//! `process_*` as every Prometheus client has them, and `tallygate_*` for what is ours.
+//! The gateway's own metrics: `pushgateway_*` with the names, types and labels of the stock gateway, `process_*` as
+//! in every Prometheus client, and `tallygate_*` for everything else.
 //!
-//! The metrics are held by a `prometheus` registry and written by our own exposition, so that they
-//! stand between the pushed families as everything else does. Each is declared once, with its type, labels,
-//! name and help text; the names that jobs may not push follow from the declarations.
+//! A `prometheus` registry holds the metrics, and the gateway's own exposition writes them, so that they are sorted
+//! among the pushed families. Each is declared once, with its type, labels, name and help text. The names that jobs
+//! may not push follow from the declarations.
 
 mod declare;
 mod families;

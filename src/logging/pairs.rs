@@ -8,15 +8,15 @@ use tracing::{Level, Metadata};
 use crate::config::LogFormat;
 use crate::message::{self, LeftOut, MESSAGE_BYTES};
 
-/// How much of a line is left for its keys, its time and its place in the source, in bytes.
+/// How many bytes of a line are reserved for its keys, its time and its source location.
 const FRAME_BYTES: usize = 256;
 
-/// Writes keys and values of one line, which is no longer than [`MESSAGE_BYTES`] whatever its values are.
+/// Writes the keys and values of one line. The line is never longer than [`MESSAGE_BYTES`].
 pub(super) struct Pairs<'a> {
     writer: &'a mut dyn fmt::Write,
     format: LogFormat,
     is_first: bool,
-    /// How long the values that follow may be together.
+    /// How many bytes the remaining values may have together.
     left: usize,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// Writes what every line begins with.
+/// Writes the keys at the beginning of every line.
 pub(super) fn head(pairs: &mut Pairs<'_>, metadata: &Metadata<'_>) -> fmt::Result {
     let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
     let file = metadata.file().unwrap_or_default();
@@ -96,8 +96,8 @@ fn needs_quotes(value: &str) -> bool {
     value.is_empty() || value.chars().any(|c| matches!(c, ' ' | '=' | '"') || !message::is_printable(c))
 }
 
-/// Appends a character as it stands in a JSON string. What logfmt escapes is escaped here too: it might do something
-/// to the terminal of whoever reads it.
+/// Appends a character of a JSON string. Also escapes what logfmt escapes, because it might affect the terminal of
+/// a reader.
 fn push_json(out: &mut String, c: char) {
     match c {
         '"' | '\\' => {

@@ -1,6 +1,6 @@
-//! Lines that come again and again: of one kind a few are written in a second, and then how many more there were.
+//! Limits repeated log lines: a few lines of a kind are written in a second, then one that counts the others.
 //!
-//! A kind is a place in the source, so that there are no more kinds than the program has, whatever clients send.
+//! A kind is a place in the source, so clients can't cause more kinds than the program has.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,13 +15,13 @@ use super::pairs::{Pairs, head};
 use crate::config::LogFormat;
 use crate::message::Excerpt;
 
-/// The time for which lines of a kind are counted together.
+/// The period in which lines of a kind are counted together.
 pub const SECOND: Duration = Duration::from_secs(1);
 
-/// How many lines of a kind are written in that time.
+/// How many lines of a kind are written in that period.
 const LINES_A_SECOND: u32 = 10;
 
-/// What is known of the lines that were written lately. Clones share it.
+/// The counts of recent lines. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Repeats {
     format: LogFormat,
@@ -30,19 +30,19 @@ pub struct Repeats {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Whether lines are left out at all.
+    /// Whether the limit is on.
     is_limited: bool,
     kinds: HashMap<Identifier, Kind>,
 }
 
-/// The lines of one place in the source since some instant.
+/// The lines of one place in the source since an instant.
 #[derive(Debug)]
 struct Kind {
     metadata: &'static Metadata<'static>,
     since: Instant,
     written: u32,
     left_out: u64,
-    /// The message of the last one that was written.
+    /// The message of the last written line.
     message: Option<Excerpt>,
 }
 
@@ -59,24 +59,24 @@ impl Repeats {
         Repeats { format, known: Arc::default() }
     }
 
-    /// Leaves out from now on what is too much. What the gateway says before it serves is all written: no client has
-    /// caused it, and each line counts.
+    /// Turns the limit on. Before the gateway serves, all lines are written, because no client has caused them and
+    /// each one matters.
     pub fn limit(&self) {
         self.known().is_limited = true;
     }
 
-    /// Writes what was left out in seconds that are over.
+    /// Logs the numbers of left-out lines for seconds that are over.
     pub fn settle(&self) {
         self.tell(self.known().over(Instant::now()));
     }
 
-    /// Writes what was left out, before the process ends.
+    /// Logs the numbers of left-out lines before the process ends.
     pub fn finish(&self) {
         self.tell(self.known().all());
     }
 
-    /// Whether a line from this place is written now. If so, what was left out before it, which is to be written
-    /// first. Its message is remembered.
+    /// Whether a line from this place is written now. If so, also returns the lines left out before it, whose
+    /// number has to be written first. Remembers the message.
     pub(super) fn admit(
         &self,
         metadata: &'static Metadata<'static>,
@@ -87,7 +87,7 @@ impl Repeats {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        // Whoever panicked with it left counts behind, which are right at any time.
+        // If a thread panicked with the lock, the counts are still valid.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -105,7 +105,7 @@ impl Repeats {
         all.iter().filter_map(line).collect()
     }
 
-    /// What [`Repeats::finish`] would write.
+    /// The lines that [`Repeats::finish`] would write.
     #[cfg(test)]
     pub(super) fn left_out(&self) -> String {
         let all = self.known().all();
@@ -120,7 +120,7 @@ impl Known {
         now: Instant,
         message: impl FnOnce() -> Excerpt,
     ) -> Option<Option<LeftOut>> {
-        // Whoever asks for debug lines wants to see all.
+        // Debug lines are never limited, because their reader wants all of them.
         if !self.is_limited || *metadata.level() > Level::INFO {
             return Some(None);
         }
@@ -167,7 +167,7 @@ impl Kind {
 }
 
 impl LeftOut {
-    /// Writes a line that says so.
+    /// Writes a line with the number of left-out lines.
     pub(super) fn write(&self, out: &mut dyn fmt::Write, format: LogFormat) -> fmt::Result {
         let mut pairs = Pairs::new(out, format);
         head(&mut pairs, self.metadata)?;
@@ -187,7 +187,7 @@ mod tests {
 
     use super::*;
 
-    /// Notes where events come from.
+    /// Notes the source location of events.
     #[derive(Clone, Default)]
     struct Places(Arc<Mutex<Vec<&'static Metadata<'static>>>>);
 

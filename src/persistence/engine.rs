@@ -1,67 +1,66 @@
-//! What every engine does, and what it promises.
+//! The interface of an engine, and what it guarantees.
 //!
 //! # The contract
 //!
-//! An engine keeps what a store holds. It is given differences of two versions of the store, one after the other, each
-//! from the version that the one before led to.
+//! An engine keeps the content of a store. It gets differences of two versions, one after the other. Each begins at
+//! the version that the one before led to.
 //!
-//! 1. **All or nothing.** After a crash at any moment the engine gives back a version that one of the differences led
-//!    to: all groups, names and idempotency keys of it, and nothing of a later one.
-//! 2. **Kept means kept.** When [`Engine::commit`] has succeeded, the engine gives back that version or a later one,
-//!    whatever ends the process.
-//! 3. **A failure leaves a doubt, and the engine remembers it.** When a commit has failed, its difference may be kept
-//!    or not. The next version may begin at either side of it: the caller has dropped the difference or not.
-//!    [`Engine::recover`] must succeed before the next commit; it is given everything that there is, and from then on
-//!    the engine gives back exactly that.
-//! 4. **Nothing is taken on trust.** What the system has said to be written may be lost once a sync has failed. An
-//!    engine that learns of that writes everything anew.
-//! 5. **Absolute values.** A commit that is repeated does no harm.
-//! 6. **Others.** An engine that several gateways share may find that another was first: with the type of a name, with
-//!    an idempotency key. It then keeps nothing and says what it has learned, and the caller drafts again.
+//! 1. **All or nothing.** After a crash at any moment the engine restores the version after one of the differences,
+//!    with all its groups, names and idempotency keys, and nothing of a later version.
+//! 2. **Kept means kept.** After [`Engine::commit`] has succeeded, the engine restores that version or a later one,
+//!    however the process ends.
+//! 3. **A failed commit may be on disk or not, and the engine remembers that.** The next difference may begin at
+//!    either version, because the caller may have dropped the failed one. [`Engine::recover`] must succeed before the
+//!    next commit. It gets the whole content, and from then on the engine restores exactly that.
+//! 4. **Trust ends with a failed sync.** After a failed sync, earlier writes may be lost although the system has
+//!    reported them as written. An engine that learns of one writes everything anew.
+//! 5. **Absolute values.** Repeating a commit does no harm.
+//! 6. **Others.** An engine that several gateways share may find that another gateway was first with the type of a
+//!    name or with an idempotency key. It then keeps nothing and returns what it has learned, and the caller drafts
+//!    again.
 //!
-//! How rows look, which of them lie together, when a file is rewritten and what is in doubt is the engine's own affair.
+//! The layout of rows, the rewriting of files and the tracking of failed commits are the engine's own business.
 
 use crate::store::difference::{Difference, Established, State};
 
-/// Keeps the state of a store; see the contract of the module.
+/// Keeps the state of a store; see the contract of this module.
 pub trait Engine: std::fmt::Debug + Send {
-    /// Keeps a difference for good. `latest` is the latest time that the gateway has seen, in nanoseconds since the
-    /// epoch: the engine must not forget it with what has it.
+    /// Keeps a difference. `latest` is the latest time that the gateway has seen, in nanoseconds since the epoch.
+    /// The engine must still know it after the data with that time is deleted.
     ///
     /// # Errors
     ///
-    /// When it may not be kept. [`Engine::recover`] must succeed then before the next commit.
+    /// If the commit fails. [`Engine::recover`] must succeed before the next commit.
     fn commit(&mut self, difference: &Difference, latest: i64) -> Result<Committed, CommitError>;
 
-    /// Makes ready to recover, after a failure. Costs little where that is not possible yet.
+    /// Prepares recovery after a failure. Cheap if recovery is not possible yet.
     ///
     /// # Errors
     ///
-    /// When it is not.
+    /// If recovery is not possible yet.
     fn prepare_recovery(&mut self) -> Result<(), CommitError>;
 
-    /// Brings what is kept in line with everything that there is, after a failure. `since` is what has changed since
-    /// the commit that failed.
+    /// Makes the kept state equal to `state` after a failure. `since` holds the changes since the failed commit.
     ///
     /// # Errors
     ///
-    /// When that is not possible yet.
+    /// If that is not possible yet.
     fn recover(&mut self, state: &State, since: &Difference, latest: i64) -> Result<Written, CommitError>;
 
-    /// How many bytes were written so far, the engine's own bookkeeping included.
+    /// How many bytes were written so far, including the engine's own bookkeeping.
     fn written(&self) -> u64;
 
-    /// Ends in good order; no later time than `latest` was seen, in nanoseconds since the epoch. Nothing is lost
-    /// should that fail.
+    /// Closes the engine. `latest` is the latest time that was seen, in nanoseconds since the epoch. A failure
+    /// loses no data.
     fn close(&mut self, latest: i64);
 }
 
-/// What became of a commit that did not fail.
+/// The result of a commit that did not fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Committed {
-    /// It is kept.
+    /// The difference is kept.
     Kept(Written),
-    /// Nothing is kept: others were first.
+    /// Nothing is kept, because other gateways were first.
     Overtaken(Established),
 }
 
@@ -70,11 +69,11 @@ pub enum Committed {
 pub struct Written {
     /// Rows written or removed.
     pub rows: u64,
-    /// How long they are together, in bytes.
+    /// Their total length in bytes.
     pub bytes: u64,
 }
 
-/// Why a commit failed. Whether it is kept all the same is in doubt.
+/// Why a commit failed. It may be on disk nevertheless.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct CommitError {
@@ -82,7 +81,7 @@ pub struct CommitError {
 }
 
 impl CommitError {
-    /// One that says this.
+    /// An error with this message.
     pub fn new(message: &str) -> CommitError {
         CommitError { message: message.to_owned() }
     }

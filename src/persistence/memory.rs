@@ -1,4 +1,4 @@
-//! An engine that keeps everything in memory, slow and obvious, and can be told to fail or to lie. For tests.
+//! An engine in memory for tests. It is slow and simple, and fails on request.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,20 +10,20 @@ use crate::store::group::Group;
 use crate::store::idempotency::Record;
 use crate::store::{GroupView, Store};
 
-/// What the next call of an engine comes to.
+/// The result of the next call of an engine.
 #[derive(Clone, Debug)]
 pub enum Fate {
-    /// It does what it should.
+    /// The call works.
     Works,
-    /// It fails, and nothing is kept.
+    /// The call fails and keeps nothing.
     Fails,
-    /// It says that it failed, and all is kept.
+    /// The call reports a failure but keeps everything.
     KeepsAndFails,
-    /// Others were first.
+    /// Other gateways were first.
     Overtaken(Established),
 }
 
-/// What was kept.
+/// The state that the engine keeps.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
     groups: BTreeMap<u64, Arc<Group>>,
@@ -53,7 +53,7 @@ impl Kept {
     pub fn restore(&self, store: &Store) {
         for group in self.groups.values() {
             let mut view = GroupView::of(group);
-            // Versions share the types of their names with all others.
+            // Versions share the types of their names with all others, so the types are restored from `names`.
             view.families.iter_mut().for_each(|family| {
                 family.kind = self.names.get(&family.name).copied().unwrap_or(family.kind);
             });
@@ -73,17 +73,17 @@ struct Shared {
     must_recover: bool,
 }
 
-/// The engine. Its clones keep the same.
+/// The engine. Its clones share the kept state.
 #[derive(Clone, Debug, Default)]
 pub struct Memory(Arc<Mutex<Shared>>);
 
 impl Memory {
-    /// Says what the next calls come to, one after the other; all others work.
+    /// Sets the results of the next calls, in order. All further calls work.
     pub fn expect(&self, fates: impl IntoIterator<Item = Fate>) {
         self.lock().fates.extend(fates);
     }
 
-    /// What a crash at this moment would leave.
+    /// The state that a crash at this moment would leave.
     pub fn kept(&self) -> Kept {
         self.lock().kept.clone()
     }

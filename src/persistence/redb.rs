@@ -26,8 +26,8 @@ use crate::progress::Steps;
 use crate::store::Store;
 use crate::store::difference::{Difference, State};
 
-/// How much may be in doubt beyond twice the groups that there are: where groups come and go while the disk fails,
-/// more and more is, and then everything is written anew.
+/// How many names and groups may be unconfirmed beyond twice the number of groups. If groups come and go while the
+/// disk fails, more and more become unconfirmed. Beyond the limit everything is written anew.
 const MAX_UNCONFIRMED: usize = 100_000;
 
 /// The engine of a file.
@@ -41,7 +41,7 @@ pub struct Redb {
     is_fatal: bool,
 }
 
-/// What commits that failed concerned: it may have reached the disk, or not.
+/// What failed commits have changed. It may be on disk or not.
 #[derive(Debug, Default)]
 struct Unconfirmed {
     /// The groups, by their epochs.
@@ -66,11 +66,11 @@ impl Unconfirmed {
 }
 
 impl Redb {
-    /// Opens the file that is there, checks all of it and reads it into an empty store. It is `now`.
+    /// Opens an existing file, checks all of it and reads it into an empty store.
     ///
     /// # Errors
     ///
-    /// When it can't be used. It is left as it is then.
+    /// If the file can't be used. It is left unchanged then.
     pub fn open(
         disk: Box<dyn Disk>,
         store: &Store,
@@ -84,12 +84,12 @@ impl Redb {
         Ok(Redb::of(file, layout))
     }
 
-    /// Writes everything that there is to a new file and puts it in its place, `over` what is there. The latest
-    /// time in it is `latest`, in nanoseconds since the epoch.
+    /// Writes the whole state to a new file and installs it. `over` allows it to replace an existing file. `latest`
+    /// is the latest time in the state, in nanoseconds since the epoch.
     ///
     /// # Errors
     ///
-    /// When it can't be written. What was there before is left as it is then.
+    /// If it can't be written. An existing file is left unchanged then.
     pub fn create(
         disk: Box<dyn Disk>,
         state: &State,
@@ -109,16 +109,16 @@ impl Redb {
         Redb { file, layout, batch: Batch::default(), unconfirmed: Unconfirmed::default(), is_fatal: false }
     }
 
-    /// What the file knew when it was opened.
+    /// The history that the file had when it was opened.
     pub fn history(&self) -> History {
         self.file.history()
     }
 
-    /// Writes everything that there is to a new file and puts it in the place of this one.
+    /// Writes the whole state to a new file and replaces the current one.
     ///
     /// # Errors
     ///
-    /// When it can't be written. The old one is still there then.
+    /// If it can't be written. The old file still exists then.
     pub fn rewrite(&mut self, state: &State) -> Result<(), CommitError> {
         self.batch.clear();
         self.layout.state(state, &mut self.batch);
@@ -127,7 +127,7 @@ impl Redb {
         replaced
     }
 
-    /// Closes the file as it is.
+    /// Closes the file without a last write.
     pub fn leave(mut self) {
         self.file.close();
     }
@@ -146,7 +146,8 @@ impl Engine for Redb {
     fn commit(&mut self, difference: &Difference, latest: i64) -> Result<Committed, CommitError> {
         self.batch.clear();
         self.layout.difference(difference, &mut self.batch);
-        // What changes has its time in its group, or with its key; what goes takes its time along.
+        // A change records its time in its group or with its key. A deletion removes that record, so the time is
+        // kept here.
         if !difference.gone.is_empty() {
             self.batch.add_latest(latest, false);
         }
@@ -165,13 +166,13 @@ impl Engine for Redb {
             return Ok(());
         }
         let reopened = self.file.reopen().map_err(|error| self.failed(error));
-        // One that can't be trusted is replaced.
+        // A file that can't be trusted is replaced, so it need not be opened.
         if self.is_fatal { Ok(()) } else { reopened }
     }
 
-    /// What commits that failed concerned is written whole: they may have reached the disk in part, or
-    /// altogether. After a failed sync not even the rest of the file can be trusted (the system may
-    /// have dropped what it could not write, and says so only once), so that a new one takes its place.
+    /// Writes everything that failed commits have changed, because these may have reached the disk in part or as a
+    /// whole. After a failed sync, not even the rest of the file can be trusted: the system may have dropped what
+    /// it could not write, and reports that only once. Then a new file replaces it.
     fn recover(&mut self, state: &State, since: &Difference, latest: i64) -> Result<Written, CommitError> {
         self.note_unconfirmed(since);
         self.is_fatal |= self.unconfirmed.len() > 2 * state.groups.len() + MAX_UNCONFIRMED;
@@ -199,7 +200,7 @@ impl Engine for Redb {
         if self.unconfirmed.len() == 0 && !self.is_fatal {
             self.batch.clear();
             self.batch.add_latest(latest, true);
-            // Without it the next start knows less of the time, and says nothing that is wrong.
+            // Without it the next start only knows less about the latest time.
             if let Err(error) = self.file.commit(&self.batch) {
                 tracing::debug!(err = %error, "the time of the end can't be written");
             }
@@ -209,17 +210,17 @@ impl Engine for Redb {
 }
 
 impl Redb {
-    /// Notes that what this concerns may be kept or not.
+    /// Notes that a difference may be on disk or not.
     fn note_unconfirmed(&mut self, difference: &Difference) {
         if self.is_fatal {
-            // Everything is written anew.
+            // The next recovery writes everything anew.
             self.unconfirmed = Unconfirmed::default();
         } else {
             self.unconfirmed.add(difference);
         }
     }
 
-    /// Fills the batch with everything that is in doubt, as it is.
+    /// Fills the batch with the current state of everything unconfirmed.
     fn write_unconfirmed(&mut self, state: &State) {
         for epoch in &self.unconfirmed.groups {
             self.batch.group_gone(*epoch);

@@ -1,5 +1,5 @@
-//! The rows of the file, in the format of `postcard`. Everything here is part of the file format: a
-//! change of any of these types is a new [`super::file::FORMAT`].
+//! The rows of the file, in the `postcard` format. All types here are part of the file format. A change to one of
+//! them needs a new [`super::file::FORMAT`].
 
 mod read;
 
@@ -30,17 +30,17 @@ pub(super) struct GroupRow<'a> {
     pub(super) labels: Vec<(&'a str, &'a str)>,
 }
 
-/// The times of a group, in nanoseconds since the epoch, of a small group all values, and how many pushes
-/// were accepted. Read with [`GroupValuesRow::read`].
+/// The times of a group in nanoseconds since the epoch, all values of a small group, and the number of accepted
+/// pushes. Read it with [`GroupValuesRow::read`].
 #[derive(Debug)]
 pub(super) struct GroupValuesRow {
     pub(super) times: Times,
-    /// By the numbers of the families, ascending; none where the values have rows of their own.
+    /// By family number, ascending. `None` if the values have rows of their own.
     pub(super) small: Option<Vec<(u32, ValuesRow)>>,
 }
 
 impl GroupValuesRow {
-    /// Reads what [`GroupValuesRef`] writes. The first files have no count of pushes at the end.
+    /// Reads a row of [`GroupValuesRef`]. The first files have no number of pushes at the end.
     pub(super) fn read(bytes: &[u8]) -> postcard::Result<GroupValuesRow> {
         let ((created_at, pushed_at, failed_at, small), rest) = postcard::take_from_bytes(bytes)?;
         let pushes = if rest.is_empty() { 0 } else { postcard::from_bytes(rest)? };
@@ -48,7 +48,7 @@ impl GroupValuesRow {
     }
 }
 
-/// The name of a family and what is told about it.
+/// The name, help text and unit of a family.
 #[derive(Debug, DeriveSerialize, Deserialize)]
 pub(super) struct FamilyRow<'a> {
     pub(super) name: &'a str,
@@ -56,8 +56,8 @@ pub(super) struct FamilyRow<'a> {
     pub(super) unit: Option<&'a str>,
 }
 
-/// The label blocks and start times of a piece, each as the difference to the one before: the series
-/// of a piece have nearly all of their labels in common.
+/// The label blocks and start times of a piece, each as the difference to the one before, because the series of a
+/// piece have nearly all of their labels in common.
 #[derive(Debug, Deserialize)]
 pub(super) struct LabelsRow<'a> {
     #[serde(borrow)]
@@ -66,21 +66,20 @@ pub(super) struct LabelsRow<'a> {
 
 #[derive(Debug, DeriveSerialize, Deserialize)]
 struct SeriesRow<'a> {
-    /// How many bytes at the beginning are those of the block before.
+    /// How many bytes at the start are the same as in the block before.
     prefix: u32,
-    /// How many bytes at the end are.
+    /// How many bytes at the end are the same.
     suffix: u32,
-    /// What stands between.
+    /// The text between.
     middle: &'a str,
-    /// The code of the start time, less that of the one before.
+    /// The code of the start time, minus that of the one before.
     start: i64,
 }
 
 /// The values of a piece.
 #[derive(Debug, Deserialize)]
 pub(super) struct ValuesRow {
-    /// The push time of the family, in nanoseconds since the epoch. Only that in the row of its first
-    /// piece counts.
+    /// The push time of the family, in nanoseconds since the epoch. Only the row of the first piece counts.
     pub(super) pushed_at: i64,
     values: Values,
     exemplars: Vec<ExemplarRow<Box<str>>>,
@@ -103,11 +102,11 @@ enum PlaceRow {
     Native,
 }
 
-/// What [`ValuesRef`] writes. The variants must stay in this order.
+/// The form of [`ValuesRef`] for reading. The variants must stay in this order.
 #[derive(Debug, Deserialize)]
 enum Values {
     Nothing,
-    /// The rounded sums, and what rounding left over of those where it did, by position.
+    /// The rounded sums, and the rounding errors that are not zero, by position.
     Numbers(Vec<f64>, Vec<(u32, f64)>),
     Summaries(Vec<SummaryRow>),
     Histograms(Vec<Box<[f64]>>, Vec<HistogramRow<CountsRow>>),
@@ -162,7 +161,7 @@ struct PartRow<C> {
 #[derive(Debug, DeriveSerialize, Deserialize)]
 enum CountRow {
     Int(u64),
-    /// As format 1 has it.
+    /// As in format 1.
     Float(f64),
     Sum(f64, f64),
 }
@@ -170,7 +169,7 @@ enum CountRow {
 #[derive(Debug, Deserialize)]
 enum CountsRow {
     Int(Box<[u64]>),
-    /// As format 1 has it.
+    /// As in format 1.
     Float(Box<[f64]>),
     Sum(Box<[(f64, f64)]>),
 }
@@ -215,7 +214,7 @@ impl Serialize for LabelsRef<'_> {
     }
 }
 
-/// How many bytes two texts have in common at the beginning, and how many of the rest at the end.
+/// The lengths of the common prefix, and of the common suffix of the rest.
 fn common(before: &str, block: &str) -> (usize, usize) {
     let same = |(a, b): &(u8, u8)| a == b;
     let mut prefix = before.bytes().zip(block.bytes()).take_while(same).count();
@@ -308,7 +307,7 @@ impl Serialize for RowsRef<'_> {
     }
 }
 
-/// A sequence of what an iterator gives.
+/// Serializes an iterator as a sequence.
 struct Seq<I>(I);
 
 impl<I: Iterator<Item: Serialize> + Clone> Serialize for Seq<I> {

@@ -1,10 +1,9 @@
 //! The persistence file of the stock Pushgateway, versions 0.10 to 1.11: read to take over its
 //! groups, written to give them back.
 //!
-//! The file is a [gob](https://pkg.go.dev/encoding/gob) stream: definitions of Go types, then one
-//! value, a map from grouping keys to groups. The definitions differ between versions, so the value
-//! is read by what they say, and fields are known by their names. What is in here is pure; files are
-//! opened elsewhere.
+//! The file is a [gob](https://pkg.go.dev/encoding/gob) stream: definitions of Go types, then one value, a map from
+//! grouping keys to groups. The definitions differ between versions, so the reader follows them and finds fields by
+//! their names. This module does no I/O.
 
 mod gob;
 mod read;
@@ -21,15 +20,15 @@ pub use write::write;
 pub struct StockFile {
     /// The groups, sorted by their labels.
     pub groups: Vec<StockGroup>,
-    /// What had to be left out, for the log.
+    /// What was left out, for the log.
     pub skipped: Vec<Skipped>,
 }
 
 /// One group, as the stock gateway keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StockGroup {
-    /// Names and values of the grouping labels, sorted by name. The file is not checked for what the
-    /// paths of pushes would allow: there may be no `job`, or no label at all.
+    /// Names and values of the grouping labels, sorted by name. The reader does not check them against the rules
+    /// for push paths: there may be no `job`, or no label at all.
     pub labels: Vec<(String, String)>,
     /// The families, sorted by name. The group's `push_time_seconds` and `push_failure_time_seconds`
     /// are among them.
@@ -41,18 +40,16 @@ pub struct StockGroup {
 pub struct StockFamily {
     /// The name under which the group keeps it; the message normally has the same.
     pub name: String,
-    /// When it was last pushed, in nanoseconds since the Unix epoch. 0 stands for Go's zero time,
-    /// which means that the file does not say; times before 1677-09-21 and after 2262-04-11 are moved
-    /// to there.
+    /// When it was last pushed, in nanoseconds since the Unix epoch. 0 stands for Go's zero time, which means that
+    /// the file does not say. Times before 1677-09-21 or after 2262-04-11 become these limits.
     pub pushed_at: i64,
-    /// A plain `io.prometheus.client.MetricFamily` in protobuf, without a length in front and not
-    /// looked at, whose series have the grouping labels. `None` is Go's nil, which no stock gateway
-    /// is known to write.
+    /// An `io.prometheus.client.MetricFamily` in protobuf, without a length prefix and unchecked. Its series
+    /// include the grouping labels. `None` is Go's nil, which no stock gateway is known to write.
     pub message: Option<Vec<u8>>,
 }
 
-/// Something in a file that can't be taken over because a name or a value of it is not UTF-8. The
-/// stock gateway refuses a push to such a group, but keeps the group, with the time of the failure.
+/// A part of a file that can't be imported because a name or a value in it is not UTF-8. The stock gateway refuses
+/// a push to such a group, but keeps the group with the time of the failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Skipped {
     /// A group, with all its families.
@@ -61,7 +58,7 @@ pub enum Skipped {
         /// The grouping labels, quoted.
         labels: String,
     },
-    /// A family of a group that is otherwise taken over.
+    /// A family of a group that is otherwise imported.
     #[error("the metric family {name} of the group {labels} is left out: its name is not UTF-8")]
     Family {
         /// The grouping labels, quoted.
@@ -93,7 +90,7 @@ pub enum Fault {
     /// The last message is longer than the rest of the file.
     #[error("the file is cut off: a message of {length} bytes begins here, but only {left} follow")]
     CutOff {
-        /// The length of the message, as it says itself.
+        /// The length of the message according to its prefix.
         length: u64,
         /// The number of bytes left.
         left: usize,
@@ -104,10 +101,10 @@ pub enum Fault {
     /// No byte is left where one is needed.
     #[error("the file, or a message of it, ends within a value")]
     Ended,
-    /// A string, or something as opaque, is longer than the rest of its message.
+    /// A string, or a value with an encoding of its own, is longer than the rest of its message.
     #[error("a value has a length of {length} bytes, but its message has only {left} more")]
     Length {
-        /// The length, as it says itself.
+        /// The length according to its prefix.
         length: u64,
         /// The number of bytes left.
         left: usize,
@@ -115,7 +112,7 @@ pub enum Fault {
     /// A map or a list has more entries than its message has bytes.
     #[error("a map or list has {count} entries, but its message has only {left} more bytes")]
     Count {
-        /// The number of entries, as it says itself.
+        /// The number of entries according to the file.
         count: u64,
         /// The number of bytes left.
         left: usize,
@@ -126,7 +123,7 @@ pub enum Fault {
     /// A struct value has a field that the definition of its type does not have.
     #[error("a struct has a field that its type does not have")]
     FieldNumber,
-    /// A definition is for a number that is not free.
+    /// A definition is for a number that is already in use.
     #[error("the type {id} is defined, but it is built in or defined before")]
     TypeNumber {
         /// The number of the type.
@@ -144,15 +141,15 @@ pub enum Fault {
     /// The types are not those of a stock gateway.
     #[error("not the file of a stock Pushgateway: the type of {what} is not {expected}")]
     Mismatch {
-        /// What the type is of.
+        /// The thing with the wrong type.
         what: &'static str,
-        /// What the type is for a stock gateway.
+        /// The type in the file of a stock gateway.
         expected: &'static str,
     },
     /// A struct type lacks a field without which the file makes no sense.
     #[error("not the file of a stock Pushgateway: {what} has no field {field}")]
     MissingField {
-        /// What the type is of.
+        /// The thing that lacks the field.
         what: &'static str,
         /// The name of the field.
         field: &'static str,
@@ -163,18 +160,18 @@ pub enum Fault {
     /// A Go interface value, which no stock gateway writes.
     #[error("there is a Go interface value, which can't be read")]
     Interface,
-    /// Values in values in values.
+    /// Values are nested too deep.
     #[error("values are nested too deep")]
     Nesting,
-    /// A time has a form that Go does not have.
+    /// A time has a form that Go does not write.
     #[error("a time is in no known form")]
     Time,
-    /// The entries of a map are not all different.
+    /// A map has two equal entries.
     #[error("there are two {what} with the same {key}")]
     Twice {
-        /// What there are two of.
+        /// What the entries are.
         what: &'static str,
-        /// What tells them apart.
+        /// The key of the entries.
         key: &'static str,
     },
 }
@@ -205,10 +202,10 @@ mod tests {
         sample(&format!("{name}.gob"))
     }
 
-    /// Times of the families by their names, by the labels of their groups.
+    /// The times of the families by family name, by the labels of the group.
     type Times = BTreeMap<Vec<(String, String)>, BTreeMap<String, i64>>;
 
-    /// What the stock gateway said in its API when it wrote the file.
+    /// The times that the stock gateway showed in its API when it wrote the file.
     fn recorded_times(name: &str) -> Times {
         let answer: Value = serde_json::from_slice(&sample(&format!("{name}.api-metrics.raw.json"))).unwrap();
         let mut groups = Times::new();
@@ -227,7 +224,7 @@ mod tests {
         groups
     }
 
-    /// A time of RFC 3339 in nanoseconds since the Unix epoch.
+    /// Parses an RFC 3339 time to nanoseconds since the Unix epoch.
     fn nanos(text: &str) -> i64 {
         let (time, hours) = match text.strip_suffix("-05:00") {
             Some(time) => (format!("{time}Z"), 5),
@@ -313,7 +310,7 @@ mod tests {
         }
     }
 
-    /// Replaces all of these bytes by as many others.
+    /// Replaces all occurrences of these bytes by as many others.
     fn replaced(name: &str, from: &[u8], to: &[u8]) -> Vec<u8> {
         let mut bytes = stock_file(name);
         let places: Vec<_> = (0..bytes.len()).filter(|&at| bytes[at..].starts_with(from)).collect();
@@ -416,7 +413,7 @@ mod tests {
         #[test]
         fn damaged_files_are_read_or_refused(
             name in select(vec!["1-minimal", "2-classic", "3-native-utf8", "other-types"]),
-            // What a byte is likely to be mistaken for, and anything.
+            // Bytes with a meaning of their own in gob, and any others.
             changes in prop::collection::vec(
                 (any::<Index>(), prop_oneof![select(vec![0, 1, 2, 0x7f, 0x80, 0xf8, 0xff]), any::<u8>()]),
                 1..6,

@@ -1,4 +1,4 @@
-//! Metrics are declared once: type, labels, name and help text.
+//! Declares each metric once, with type, labels, name and help text.
 
 use prometheus::core::Collector;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};

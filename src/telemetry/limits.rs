@@ -44,7 +44,7 @@ pub struct LimitMetrics {
     used: [Arc<AtomicU64>; IN_FLIGHT.len()],
 }
 
-/// What is limited at a time.
+/// The limits on what is in use at a time.
 const IN_FLIGHT: [Limit; 4] =
     [Limit::Connections, Limit::RequestsInFlight, Limit::ScrapesInFlight, Limit::BodyBytesInFlight];
 
@@ -83,7 +83,7 @@ impl LimitMetrics {
         self.hits[limit as usize].get()
     }
 
-    /// How much there is of something at the moment. `limit` must be one of those of which there is so much at a time.
+    /// How much of something is in use at the moment. `limit` must be one of [`IN_FLIGHT`].
     pub fn in_flight(&self, limit: Limit) -> Arc<AtomicU64> {
         let at = IN_FLIGHT.iter().position(|other| *other == limit).unwrap_or_default();
         self.used[at].clone()

@@ -1,4 +1,4 @@
-//! What one commit writes: rows, encoded.
+//! The encoded rows of a commit.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,15 +14,14 @@ use crate::store::idempotency::Record;
 use crate::store::piece::Piece;
 use crate::store::times::Times;
 
-/// The key of a row: the group, the family (0 for the group itself) and the piece, each big-endian, so
-/// that everything of a group lies together.
+/// The key of a row: group, family (0 for the group itself) and piece, each big-endian. So all rows of a group are
+/// neighbours.
 pub(super) type RowKey = [u8; 16];
 
 /// The piece number of the row with the name of a family. It sorts behind those of all pieces.
 pub(super) const FAMILY_NAME: u32 = u32::MAX;
 
-/// The rows of two tables share their keys: what is written with every push lies apart from what is
-/// written once.
+/// Two tables with the same row keys. They separate data that every push writes from data that is written once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Table {
     /// Labels, names and help texts.
@@ -56,14 +55,14 @@ pub(super) enum Step {
         from: u64,
         to: u64,
     },
-    /// The latest time that was seen, and whether none comes after it.
+    /// The latest time that was seen, and whether the file is closed after it.
     Latest {
         nanos: i64,
         is_last: bool,
     },
 }
 
-/// The rows of one commit. Each has its whole new state, so writing a batch twice does no harm.
+/// The rows of one commit. Each row holds its whole new state, so writing a batch twice does no harm.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) steps: Vec<Step>,
@@ -76,16 +75,16 @@ impl Batch {
         self.steps.len() as u64
     }
 
-    /// How long the rows are together, in bytes.
+    /// The total length of the rows in bytes.
     pub(super) fn size(&self) -> u64 {
         self.bytes.len() as u64
     }
 
-    /// Empties the batch, to be filled again.
+    /// Empties the batch for reuse.
     pub(super) fn clear(&mut self) {
         self.steps.clear();
         self.bytes.clear();
-        // One huge batch must not hold its memory for good.
+        // Frees the memory of a huge batch.
         self.bytes.shrink_to(1 << 20);
         self.steps.shrink_to(1 << 14);
     }
@@ -94,60 +93,60 @@ impl Batch {
         &self.bytes[range.clone()]
     }
 
-    /// Adds the latest time that was seen, in nanoseconds since the epoch; `is_last` where the file is closed
+    /// Adds the latest time that was seen, in nanoseconds since the epoch. `is_last` means that the file is closed
     /// after this batch.
     pub(super) fn add_latest(&mut self, nanos: i64, is_last: bool) {
         self.steps.push(Step::Latest { nanos, is_last });
     }
 
-    /// The group has gone, with all that is in it. Later steps count where they concern the same row.
+    /// Removes all rows of a deleted group. If several steps concern the same row, the last one counts.
     pub(super) fn group_gone(&mut self, group: u64) {
         self.remove(row_key(group, 0, 0), row_key(group + 1, 0, 0));
     }
 
-    /// The family has gone, with all that is in it.
+    /// Removes all rows of a deleted family.
     pub(super) fn family_gone(&mut self, group: u64, family: u32) {
         self.remove(row_key(group, family + 1, 0), row_key(group, family + 2, 0));
     }
 
-    /// The family has no pieces from this one on.
+    /// Removes the pieces of a family from number `from` on.
     pub(super) fn pieces_gone(&mut self, group: u64, family: u32, from: u32) {
         self.remove(row_key(group, family + 1, from), row_key(group, family + 1, FAMILY_NAME));
     }
 
-    /// The labels of a group.
+    /// Writes the labels of a group.
     pub(super) fn group(&mut self, group: u64, labels: &GroupLabels) {
         let labels = labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
         self.put(Table::Names, row_key(group, 0, 0), &GroupRow { labels });
     }
 
-    /// The times of a group. With `small` also the values of these families, which are all that it has, none with
-    /// more than one piece; such a group has no rows of [`Batch::values`].
+    /// Writes the times of a group. For a small group, also writes the values of all its families, none of which
+    /// has more than one piece. Such a group has no rows of [`Batch::values`].
     pub(super) fn times(&mut self, group: u64, times: Times, small: Option<&[Arc<Family>]>) {
         self.put(Table::Values, row_key(group, 0, 0), &GroupValuesRef { times, small });
     }
 
-    /// The name of a family and what is told about it.
+    /// Writes the name, help text and unit of a family.
     pub(super) fn family(&mut self, group: u64, family: &Family) {
         let (help, unit) = (family.metadata.help.as_deref(), family.metadata.unit.as_deref());
         let row = FamilyRow { name: family.definition.name(), help, unit };
         self.put(Table::Names, row_key(group, family.number + 1, FAMILY_NAME), &row);
     }
 
-    /// The labels and start times of a piece of a family.
+    /// Writes the labels and start times of a piece of a family.
     pub(super) fn labels(&mut self, group: u64, family: u32, number: u32, piece: &Piece) {
         self.put(Table::Names, row_key(group, family + 1, number), &LabelsRef(piece));
     }
 
-    /// The values of a piece, and with those of the first one the push time of the family. A family without series
-    /// has a first piece that is not there.
+    /// Writes the values of a piece. The row of the first piece also holds the push time of the family. A family
+    /// without series has a row for a first piece that does not exist.
     pub(super) fn values(&mut self, group: u64, family: &Family, number: u32) {
         let piece = family.pieces().get(number as usize).map(|piece| &**piece);
         let row = ValuesRef { pushed_at: family.pushed_at, piece };
         self.put(Table::Values, row_key(group, family.number + 1, number), &row);
     }
 
-    /// The type of a metric name; none when the name has gone.
+    /// Writes the type of a metric name. `None` removes it.
     pub(super) fn kind(&mut self, name: &str, kind: Option<Kind>) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name.as_bytes());
@@ -155,14 +154,14 @@ impl Batch {
         self.steps.push(Step::Kind { name: start..self.bytes.len(), kind });
     }
 
-    /// An idempotency key is remembered.
+    /// Writes an idempotency key.
     pub(super) fn key(&mut self, record: &Record) {
         let row = KeyRow { id: record.key.id, fingerprint: record.key.fingerprint, at: record.at };
         let value = self.encode(&row);
         self.steps.push(Step::Key { number: record.number, value });
     }
 
-    /// The idempotency keys with these numbers are forgotten.
+    /// Removes the idempotency keys with these numbers.
     pub(super) fn keys_gone(&mut self, numbers: Range<u64>) {
         self.steps.push(Step::KeysGone { from: numbers.start, to: numbers.end });
     }
@@ -178,7 +177,7 @@ impl Batch {
 
     fn encode(&mut self, row: &impl Serialize) -> Range<usize> {
         let start = self.bytes.len();
-        // Writing to a vector does not fail, and all sequences know their length.
+        // Writing to a vector can't fail, and all sequences know their length.
         let written = postcard::serialize_with_flavor(row, Appender(&mut self.bytes));
         debug_assert!(written.is_ok(), "a vector takes everything");
         start..self.bytes.len()

@@ -1,4 +1,4 @@
-//! Which rows a commit writes: those of the pieces that differ between two versions, told by their pointers.
+//! Finds the rows that a commit writes: those of pieces whose pointers differ between two versions.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,23 +11,24 @@ use crate::store::family::Family;
 use crate::store::group::Group;
 use crate::store::piece::Piece;
 
-/// Up to this many series the values of a group are written together: one row costs less than many.
+/// The values of a group with up to this many series are in one row, which costs less than many rows.
 const SMALL_SERIES: u64 = 64;
 
-/// How the values of groups lie on disk: together, until a group has outgrown that.
+/// How the values of groups are stored: in one row, until a group has become too large for that.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
-    /// The groups whose values lie apart, by their epochs.
+    /// The groups whose values have rows of their own, by their epochs.
     large: HashSet<u64, RandomState>,
 }
 
 impl Layout {
-    /// The values of this group lie apart.
+    /// Notes that the values of this group have rows of their own.
     pub(super) fn lies_apart(&mut self, epoch: u64) {
         self.large.insert(epoch);
     }
 
-    /// Whether the values of a group lie together. Where they do not fit any more, they lie apart from now on.
+    /// Whether the values of a group are in one row. Once the group is too large, they have rows of their own for
+    /// good.
     fn is_small(&mut self, group: &Group) -> bool {
         if self.large.contains(&group.epoch) {
             return false;
@@ -39,7 +40,7 @@ impl Layout {
         fits
     }
 
-    /// Adds everything that differs.
+    /// Adds a difference.
     pub(super) fn difference(&mut self, difference: &Difference, batch: &mut Batch) {
         for epoch in &difference.gone {
             batch.group_gone(*epoch);
@@ -62,7 +63,7 @@ impl Layout {
         }
     }
 
-    /// Adds everything that there is.
+    /// Adds the whole state.
     pub(super) fn state(&mut self, state: &State, batch: &mut Batch) {
         self.large.clear();
         for group in &state.groups {
@@ -76,12 +77,12 @@ impl Layout {
         }
     }
 
-    /// The group has gone.
+    /// Forgets a deleted group.
     pub(super) fn forget(&mut self, epoch: u64) {
         self.large.remove(&epoch);
     }
 
-    /// Adds what differs between two versions of a group.
+    /// Adds the difference between two versions of a group.
     fn changed_group(&mut self, before: &Group, after: &Group, batch: &mut Batch) {
         let epoch = after.epoch;
         let was_small = !self.large.contains(&epoch);
@@ -91,7 +92,7 @@ impl Layout {
                 batch.family_gone(epoch, family.number);
             }
         }
-        // All of them follow where they lie together, or have done so until now.
+        // If all values are in one row, now or until now, all of them are written below.
         let has_own_values = !is_small && !was_small;
         for (family, earlier) in changed_families(before, after) {
             let Some(earlier) = earlier else {
@@ -128,7 +129,7 @@ impl Layout {
         }
     }
 
-    /// Adds everything that there is of a group.
+    /// Adds the whole group.
     pub(super) fn whole_group(&mut self, group: &Group, batch: &mut Batch) {
         let epoch = group.epoch;
         let is_small = self.is_small(group);
@@ -141,8 +142,8 @@ impl Layout {
     }
 }
 
-/// The families of a version of a group that are not the same in another, each with what it is there. Both are sorted by
-/// name.
+/// The families of a version of a group that differ from those of another version, each with its counterpart. Both
+/// are sorted by name.
 fn changed_families<'a>(
     other: &'a Group,
     group: &'a Group,

@@ -1,7 +1,7 @@
-//! Where the file lies: opening it, and putting a new one in its place.
+//! Opens the file on disk, and replaces it by a new one.
 //!
-//! A link in the place of the file is dealt with as by the stock gateway: what it points to is read, and the file that
-//! is written takes the place of the link. What is no regular file is never opened.
+//! A symbolic link is treated as in the stock gateway: its target is read, and a new file replaces the link. Only
+//! regular files are opened.
 
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -20,57 +20,56 @@ use crate::progress::Steps;
 /// The bytes of one file.
 pub type Bytes = Box<dyn StorageBackend>;
 
-/// A place for the file and for the one that is to take its place.
+/// A place for the file and its replacement.
 ///
-/// Whoever has opened, read or installed the file keeps it to itself for as long as the `Disk` lives, also
-/// while the file itself is closed between a failure and the next try.
+/// A `Disk` that has opened, read or installed the file keeps it locked for as long as the `Disk` lives, even while
+/// the file is closed between a failure and the next try.
 pub trait Disk: Debug + Send {
-    /// The first bytes of the file; none when it is not there.
+    /// The first bytes of the file. `None` if it does not exist.
     ///
     /// # Errors
     ///
-    /// When it can't be read.
+    /// If it can't be read.
     fn head(&self) -> io::Result<Option<Vec<u8>>>;
 
-    /// All of the file, which no other gateway may take over from now on.
+    /// The whole file, which is locked against other gateways from now on.
     ///
     /// # Errors
     ///
-    /// When it can't be read; [`io::ErrorKind::WouldBlock`] when another process has it.
+    /// If it can't be read; [`io::ErrorKind::WouldBlock`] if another process uses it.
     fn read(&self) -> io::Result<Vec<u8>>;
 
-    /// Keeps the file as it is under another name too, before another one takes its place. Gives that
-    /// name.
+    /// Keeps the file under a second name before another one replaces it. Returns that name.
     ///
     /// # Errors
     ///
-    /// When that can't be done.
+    /// If that fails.
     fn keep(&self) -> io::Result<String>;
 
-    /// The file as it is. Again after it was closed, it is the same file.
+    /// Opens the existing file. After it was closed, opens the same file again.
     ///
     /// # Errors
     ///
-    /// When it is not there or can't be opened for writing; [`io::ErrorKind::WouldBlock`] when another
-    /// process has it.
+    /// If it does not exist or can't be opened for writing; [`io::ErrorKind::WouldBlock`] if another process uses
+    /// it.
     fn open(&self) -> io::Result<Bytes>;
 
-    /// An empty file beside it.
+    /// Creates an empty file beside it.
     ///
     /// # Errors
     ///
-    /// When it can't be created; [`io::ErrorKind::WouldBlock`] when another process is at it.
+    /// If it can't be created; [`io::ErrorKind::WouldBlock`] if another process is writing one.
     fn create_new(&self) -> io::Result<Bytes>;
 
-    /// Puts the file of [`Disk::create_new`] in the place of the file, for good: after a crash there
-    /// is either of them. Without `over` there must be none.
+    /// Replaces the file durably by that of [`Disk::create_new`]. After a crash either of them exists. Without
+    /// `over` the file must not exist yet.
     ///
     /// # Errors
     ///
-    /// When it can't be put there; [`io::ErrorKind::WouldBlock`] when the file of another process is there.
+    /// If that fails; [`io::ErrorKind::WouldBlock`] if the existing file belongs to another process.
     fn install(&self, over: bool) -> io::Result<()>;
 
-    /// Removes what [`Disk::create_new`] left, if anything.
+    /// Removes the file of [`Disk::create_new`], if it exists.
     fn discard(&self);
 }
 
@@ -82,17 +81,17 @@ pub struct Folder {
     held: Mutex<Held>,
 }
 
-/// The files that are locked.
+/// The locked files.
 #[derive(Debug, Default)]
 struct Held {
-    /// The one with the path.
+    /// The file itself.
     file: Option<File>,
-    /// The one that is to take its place.
+    /// Its replacement.
     new: Option<File>,
 }
 
 impl Folder {
-    /// The file with this path, in the folder that it has now.
+    /// The file with this path, in its current folder.
     pub fn new(path: &Path) -> Folder {
         let mut path = path.to_owned();
         if let (Ok(folder), Some(name)) = (fs::canonicalize(folder_of(&path)), path.file_name()) {
@@ -107,7 +106,7 @@ impl Folder {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The file that is to take the place of the file, as it was left by a gateway that did not get further.
+    /// The unfinished replacement that an earlier gateway left, if there is one.
     fn left(&self) -> io::Result<Option<File>> {
         match regular::open(&self.new, OpenOptions::new().read(true), Links::Refused) {
             Ok(left) => Ok(Some(left)),
@@ -118,7 +117,7 @@ impl Folder {
 
     /// An empty file beside the file.
     fn create(&self) -> io::Result<File> {
-        // What a gateway left that did not get further has no lock.
+        // The unfinished replacement of an earlier gateway is not locked.
         if let Some(left) = self.left()? {
             lock(&left, &self.new)?;
             fs::remove_file(&self.new)?;
@@ -128,7 +127,7 @@ impl Folder {
         Ok(file)
     }
 
-    /// Puts a copy of the file that a link points to in the place of the link.
+    /// Replaces a symbolic link by a copy of its target.
     fn replace_link(&self) -> io::Result<File> {
         let mut target = regular::open(&self.path, OpenOptions::new().read(true), Links::Followed)?;
         lock(&target, &self.path)?;
@@ -146,7 +145,7 @@ impl Folder {
     }
 }
 
-/// What is in the way of the gateway, and what to do about it.
+/// An error that names the file that is in the way, and says what to do.
 fn move_away(path: &Path, error: &io::Error) -> io::Error {
     io::Error::other(format!("{}: {error}: move it away", path.display()))
 }
@@ -155,7 +154,7 @@ fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|there| there.is_symlink())
 }
 
-/// Says so where others than the owner can read what was pushed.
+/// Logs a warning if other users can read the pushed metrics.
 fn warn_of_mode(file: &File, path: &Path) {
     let Ok(mode) = file.metadata().map(|there| there.permissions().mode()) else { return };
     if mode & READABLE_BY_OTHERS != 0 {
@@ -167,21 +166,21 @@ fn warn_of_mode(file: &File, path: &Path) {
     }
 }
 
-/// The folder of a path, which may be no more than a name.
+/// The folder of a path, which may be only a file name.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Enough to tell what wrote a file.
+/// Enough bytes to tell which program wrote a file.
 const HEAD_BYTES: u64 = 16;
 
-/// Only the gateway may read what was pushed, as with the stock gateway.
+/// Only the gateway's user may read the file, as with the stock gateway.
 const MODE: u32 = 0o600;
 
-/// The bits of a mode that let a group or all read.
+/// The permission bits that let the group or everybody read.
 const READABLE_BY_OTHERS: u32 = 0o044;
 
-/// How many names are tried for a file that is kept.
+/// How many names are tried for the kept file.
 const KEPT_NAMES: usize = 100;
 
 impl Disk for Folder {
@@ -208,7 +207,7 @@ impl Disk for Folder {
 
     fn keep(&self) -> io::Result<String> {
         if is_link(&self.path) {
-            // It stays where it is.
+            // The target of the link stays where it is.
             return Ok(fs::canonicalize(&self.path)?.display().to_string());
         }
         for number in 0..KEPT_NAMES {
@@ -220,7 +219,7 @@ impl Disk for Folder {
                     sync_folder(&self.path)?;
                     return Ok(PathBuf::from(name).display().to_string());
                 }
-                // Kept by a start that did not get further.
+                // An earlier start that did not finish kept a file under this name.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     let kept = Path::new(&name);
                     let is_same = regular::are_same((kept, Links::Refused), (&self.path, Links::Followed));
@@ -242,7 +241,7 @@ impl Disk for Folder {
             }
             return backend(file);
         }
-        // It is in the way of the next file that is written, which may be written at a bad time.
+        // It would be in the way of the next replacement, perhaps at a bad time.
         self.left()?;
         let file = if is_link(&self.path) {
             self.replace_link()?
@@ -270,11 +269,11 @@ impl Disk for Folder {
         let mut held = self.held();
         let is_ours = match &held.file {
             Some(file) => is_at(file, &self.path).or_else(|error| match error.kind() {
-                // Somebody has removed it: then there is nothing to spoil.
+                // Somebody has removed the file, so there is nothing to damage.
                 io::ErrorKind::NotFound => Ok(true),
                 _ => Err(error),
             })?,
-            // What is there must be as empty as it was found, or not there at all.
+            // The file must still be empty, or still not exist.
             None => match fs::metadata(&self.path) {
                 Ok(there) => over && there.len() == 0,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => true,
@@ -304,24 +303,24 @@ impl Disk for Folder {
             left.is_some_and(|left| lock(&left, &self.new).is_ok())
         };
         if is_ours || is_left() {
-            // What can't be removed can't be created either, which says why.
+            // If it can't be removed, it can't be created either, and that error says why.
             let _ = fs::remove_file(&self.new);
         }
     }
 }
 
-/// Another file has got the name of one that is in use.
+/// Another file has the path of a file in use.
 fn replaced() -> io::Error {
     io::Error::other("another file has taken its place: restart the gateway with the one that is right")
 }
 
-/// Whether a file is the one that has this path.
+/// Whether a file is still the one at this path.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let (ours, there) = (file.metadata()?, fs::metadata(path)?);
     Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
 }
 
-/// Gives a file another name. Where the disk has no second names, it is copied.
+/// Gives a file a second name. If the file system has no hard links, copies it.
 fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -338,13 +337,13 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
-/// Locks a file against other processes for as long as it, or a clone of it, is open. It must still be the
-/// one with this path: another process may have replaced it between opening and locking.
+/// Locks a file against other processes for as long as it or a clone of it is open. It must still be the one at
+/// this path, because another process may have replaced it between opening and locking.
 fn lock(file: &File, path: &Path) -> io::Result<()> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
-        // A disk without locks can't tell.
+        // The file system has no locks.
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
         Err(TryLockError::Error(error)) => return Err(error),
     }
@@ -356,41 +355,41 @@ fn lock(file: &File, path: &Path) -> io::Result<()> {
     }
 }
 
-/// The bytes of a file, which stays locked when they are closed.
+/// A storage backend for a file. The file stays locked when the backend is closed.
 fn backend(file: &File) -> io::Result<Bytes> {
     let backend = FileBackend::new(file.try_clone()?).map_err(io::Error::other)?;
     Ok(Box::new(backend))
 }
 
-/// What was seen of a file that is written.
+/// Counts the writes to a file, and notes failed syncs.
 #[derive(Debug, Default)]
 pub struct Watch {
     written: AtomicU64,
     sync_failed: AtomicBool,
-    /// Counts what is read.
+    /// Counts the bytes that are read, to show progress.
     steps: Arc<Steps>,
 }
 
 impl Watch {
-    /// Of a file whose opening counts as these.
+    /// A watch that counts reads as these steps.
     pub(super) fn new(steps: Arc<Steps>) -> Arc<Watch> {
         Arc::new(Watch { steps, ..Watch::default() })
     }
 
-    /// How many bytes were written, by everything that was opened with this watch.
+    /// How many bytes were written to all files with this watch.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Whether a sync has failed since the last call. What was written before may be lost then even if
-    /// it can still be read, and a later sync does not say so.
+    /// Whether a sync has failed since the last call. Earlier writes may then be lost even if they can still be
+    /// read, and a later sync does not report that.
     pub fn take_sync_failed(&self) -> bool {
         self.sync_failed.swap(false, Ordering::Relaxed)
     }
 }
 
-/// Counts what passes. The locks of redb are left out: it would give them up whenever the file is closed,
-/// while a [`Disk`] keeps the file for good.
+/// Counts reads and writes. Does not pass on redb's locks: redb would release them whenever it closes the file, but
+/// a [`Disk`] keeps the file locked.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) bytes: Bytes,

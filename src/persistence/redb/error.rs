@@ -6,19 +6,19 @@ use redb::{DatabaseError, StorageError};
 
 use crate::persistence::redb::format::FORMAT;
 
-/// Why a file can't be used. The path stands in front of the message.
+/// Why a file can't be used. The caller puts the path before the message.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// It can't be read or written.
     #[error("{source}{}", advice(.source.kind()))]
     Io {
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Another process has it.
+    /// Another process uses it.
     #[error("another process is using it: stop that one, or give each its own file")]
     InUse,
-    /// It is none of this gateway's, and none of a stock gateway's.
+    /// It is a file neither of this gateway nor of a stock gateway.
     #[error(
         "{0}: it was left as it is; name another file, or move this one away to start with an empty store"
     )]
@@ -31,14 +31,14 @@ pub enum OpenError {
         /// Its format.
         found: u64,
     },
-    /// It is not what was written.
+    /// It is damaged.
     #[error(
         "it is damaged ({0}) and was left as it is: restore it from a copy, or move it away to start with an empty store"
     )]
     Damaged(String),
 }
 
-/// What an operator can do about a failure of the system.
+/// What the operator can do about an error of the system.
 fn advice(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::PermissionDenied => {
@@ -53,12 +53,12 @@ fn advice(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// Why a batch was not written. Nothing of it counts.
+/// Why a batch could not be written. It may be on disk nevertheless.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(super) struct WriteError {
     message: String,
-    /// Whether the file can't be trusted any more: what the system says to be written may be lost.
+    /// Whether the file can't be trusted any more, because writes that the system reported as done may be lost.
     pub(super) is_fatal: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The file of the store: redb tables, written in transactions.
+//! The persistence file: redb tables, written in transactions.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,23 +16,23 @@ use crate::persistence::redb::tables::{History, begin, check_format, read_histor
 use crate::progress::Steps;
 use crate::store::Store;
 
-/// The store is read once, at the start; after that only the upper levels of the tables are needed.
+/// The whole store is read only at start. Later only the upper levels of the tables are needed.
 const CACHE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=16 << 20;
 
-/// A store has so many times the size of the cache.
+/// The size of the store divided by that of the cache.
 const STORE_PER_CACHE: u64 = 8;
 
-/// How a file is used.
+/// The settings of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// For how many nanoseconds newborn series are shown as 0.
+    /// For how many nanoseconds new series are shown as 0.
     pub lead: u64,
-    /// The memory for parts of the file, in bytes.
+    /// The size of redb's cache in bytes.
     cache: usize,
 }
 
 impl Usage {
-    /// For a store of so many bytes.
+    /// The settings for a store of at most `store_bytes`.
     pub fn new(lead: u64, store_bytes: u64) -> Usage {
         let cache = (store_bytes / STORE_PER_CACHE).clamp(*CACHE_BYTES.start(), *CACHE_BYTES.end());
         Usage { lead, cache: cache as usize }
@@ -45,32 +45,32 @@ pub(super) struct StoreFile {
     disk: Box<dyn Disk>,
     usage: Usage,
     watch: Arc<Watch>,
-    /// None after a failure, until it is opened again.
+    /// `None` after a failure, until the file is opened again.
     database: Option<Database>,
     history: History,
 }
 
-/// What there is where the file should be.
+/// What exists at the path of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// Nothing.
     Nothing,
     /// An empty file.
     Empty,
-    /// A file of the kind that this gateway writes.
+    /// A redb file.
     Own,
-    /// Something else.
+    /// Another file.
     Other,
 }
 
 /// The first bytes of every redb file.
 const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
-/// Looks what there is, without changing it.
+/// Finds out what exists at the path, without changing it.
 ///
 /// # Errors
 ///
-/// When it can't be read.
+/// If it can't be read.
 pub fn find(disk: &dyn Disk) -> Result<Found, OpenError> {
     Ok(match disk.head()? {
         None => Found::Nothing,
@@ -81,11 +81,11 @@ pub fn find(disk: &dyn Disk) -> Result<Found, OpenError> {
 }
 
 impl StoreFile {
-    /// Opens the file that is there, checks all of it and reads it into an empty store. It is `now`.
+    /// Opens an existing file, checks all of it and reads it into an empty store.
     ///
     /// # Errors
     ///
-    /// When it can't be used. It is left as it is then.
+    /// If it can't be used. It is left unchanged then.
     pub(super) fn open(
         disk: Box<dyn Disk>,
         store: &Store,
@@ -108,24 +108,24 @@ impl StoreFile {
             let before = read_history(&database)?;
             let before = History { latest: before.latest.max(latest), ..before };
             let history = before.at(now, lead);
-            // Most gateways show nothing as 0, and write nothing here.
+            // Most gateways never show series as 0, and write nothing here.
             let has_news = before.is_closed || history.shown_until != before.shown_until;
             if format != FORMAT || before.lead != lead || (has_news && lead > 0) {
                 begin(&database, history)?;
             }
             Ok(history)
         })?;
-        // What a gateway left that could not replace the file.
+        // Removes an unfinished replacement of an earlier gateway.
         disk.discard();
         Ok(StoreFile { disk, usage, watch, database: Some(database), history })
     }
 
-    /// Writes a batch to a new file and puts it in its place, `over` what is there. The latest
-    /// time in it is `latest`, in nanoseconds since the epoch.
+    /// Writes a batch to a new file and installs it. `over` allows it to replace an existing file. `latest` is the
+    /// latest time in the batch, in nanoseconds since the epoch.
     ///
     /// # Errors
     ///
-    /// When it can't be written. What was there before is left as it is then.
+    /// If it can't be written. An existing file is left unchanged then.
     pub(super) fn create(
         disk: Box<dyn Disk>,
         batch: &Batch,
@@ -140,17 +140,17 @@ impl StoreFile {
         Ok(StoreFile { disk, usage, watch, database: Some(database), history })
     }
 
-    /// What the file knew when it was opened.
+    /// The history that the file had when it was opened.
     pub(super) fn history(&self) -> History {
         self.history
     }
 
-    /// Writes a batch for good.
+    /// Writes a batch durably.
     ///
     /// # Errors
     ///
-    /// When it may not be on disk. It may be there all the same, so what it concerned must be written
-    /// anew, after [`StoreFile::reopen`] or by [`StoreFile::replace`].
+    /// If the write fails. It may be on disk nevertheless, so everything in it must be written again, after
+    /// [`StoreFile::reopen`] or by [`StoreFile::replace`].
     pub(super) fn commit(&mut self, batch: &Batch) -> Result<(), WriteError> {
         let Some(database) = &self.database else {
             return Err(WriteError::new("the file is closed", false));
@@ -161,7 +161,7 @@ impl StoreFile {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the file is not what was written".to_owned(),
         };
-        // After a failure redb does nothing more until the file is opened again.
+        // After a failure redb refuses all work until the file is opened again.
         self.close();
         Err(WriteError::new(&message, self.watch.take_sync_failed()))
     }
@@ -170,7 +170,7 @@ impl StoreFile {
     ///
     /// # Errors
     ///
-    /// When that is not possible yet.
+    /// If that is not possible yet.
     pub(super) fn reopen(&mut self) -> Result<(), WriteError> {
         if self.database.is_none() {
             let bytes = self.disk.open().map_err(|error| WriteError::new(&error.to_string(), false))?;
@@ -179,7 +179,7 @@ impl StoreFile {
                 Ok(database)
             });
             let opened = opened.map_err(|error| {
-                // What can't be read any more can be written anew.
+                // A file that can't be read any more can still be replaced.
                 let is_fatal = matches!(error, OpenError::Damaged(_) | OpenError::Foreign(_));
                 WriteError::new(&error.to_string(), is_fatal || self.watch.take_sync_failed())
             })?;
@@ -188,11 +188,11 @@ impl StoreFile {
         Ok(())
     }
 
-    /// Puts a new file in the place of one that can't be trusted. `batch` must hold everything.
+    /// Replaces a file that can't be trusted. `batch` must hold the whole state.
     ///
     /// # Errors
     ///
-    /// When the new file can't be written; the old one is still there then.
+    /// If the new file can't be written. The old one still exists then.
     pub(super) fn replace(&mut self, batch: &Batch) -> Result<(), WriteError> {
         self.close();
         let database =
@@ -209,10 +209,10 @@ impl StoreFile {
         self.watch.written()
     }
 
-    /// Closes the file in good order.
+    /// Closes the file.
     pub(super) fn close(&mut self) {
         if let Some(database) = self.database.take() {
-            // Nothing is lost should redb fail to say that it was closed: the next start checks more.
+            // If redb fails to mark the file as closed, nothing is lost: the next start only checks more.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
         }
     }
@@ -229,8 +229,7 @@ fn open(bytes: Bytes, usage: Usage, watch: &Arc<Watch>) -> Result<Database, Open
     })
 }
 
-/// What `read` gives. Should the checks of redb have missed some damage, that must not end in a stack
-/// trace.
+/// Calls `read` and turns a panic into an error, in case the checks of redb have missed some damage.
 fn readable<T>(read: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(OpenError::Damaged("it can't be read".into())))

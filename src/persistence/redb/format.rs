@@ -1,7 +1,7 @@
 //! The version of the rows of a file.
 
-/// The version of the rows. Files of a newer one are refused; those of an older one are read, and have this one
-/// from then on.
+/// The version of the rows. A file with a newer version is refused. A file with an older one is read, and gets this
+/// version.
 pub const FORMAT: u64 = 2;
 
 /// The first version.

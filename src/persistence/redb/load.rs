@@ -1,4 +1,4 @@
-//! Reading the file back into a store.
+//! Loads the file into a store.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,12 +24,11 @@ use crate::store::pieces::Pieces;
 use crate::store::times::Times;
 use crate::store::{FamilyView, GroupView, Store};
 
-/// Reads everything into an empty store; it is `now`. Gives the latest time in it, in nanoseconds since the
-/// epoch.
+/// Reads the whole file into an empty store. Returns the latest time in it, in nanoseconds since the epoch.
 ///
 /// # Errors
 ///
-/// What is not as it was written.
+/// The first damage.
 pub(super) fn load(
     database: &Database,
     store: &Store,
@@ -82,19 +81,19 @@ fn text(error: impl std::error::Error) -> String {
 type Rows = Range<'static, &'static RowKey, &'static [u8]>;
 type Row = (AccessGuard<'static, &'static RowKey>, AccessGuard<'static, &'static [u8]>);
 
-/// Walks through names and values side by side.
+/// Reads the tables of names and values side by side.
 struct Loader {
     names: Rows,
     peeked: Option<Row>,
     values: Rows,
-    /// The values of the current group, where they lie together.
+    /// The values of the current group, if they are in one row.
     small: Option<std::vec::IntoIter<(u32, ValuesRow)>>,
     kinds: HashMap<Arc<str>, Kind, RandomState>,
     layouts: Layouts,
 }
 
 impl Loader {
-    /// The next group, with everything in it, and whether its values lie together.
+    /// The next group with its content, and whether its values are in one row.
     fn group(&mut self) -> Result<Option<(GroupView, bool)>, String> {
         let Some((key, labels)) = self.next_name()? else { return Ok(None) };
         let (epoch, family, piece) = row_key_parts(key.value());

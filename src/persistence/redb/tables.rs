@@ -7,7 +7,7 @@ use crate::persistence::redb::batch::{Batch, RowKey, Step, Table};
 use crate::persistence::redb::error::{OpenError, damaged, not_written};
 use crate::persistence::redb::format::{FORMAT, OLDEST_FORMAT};
 
-/// Single numbers: the format, and what [`History`] has.
+/// Single numbers: the format, and the fields of [`History`].
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const FORMAT_KEY: &str = "format";
 const LATEST_KEY: &str = "latest_nanos";
@@ -24,23 +24,23 @@ pub(super) const KINDS: TableDefinition<'_, &str, u8> = TableDefinition::new("ki
 /// The idempotency keys by number.
 pub(super) const KEYS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("keys");
 
-/// What a file knows of the gateways that had it before.
+/// What a file records about the gateways that used it before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// The latest time that it has seen, as far as that is known, in nanoseconds since the epoch.
+    /// The latest recorded time that the last gateway has seen, in nanoseconds since the epoch.
     pub latest: i64,
-    /// Whether it has closed the file in good order: then there was no later time.
+    /// Whether it has closed the file. If so, it has seen no later time.
     pub is_closed: bool,
-    /// For how many nanoseconds newborn series were shown as 0, and are from now on.
+    /// For how many nanoseconds new series are shown as 0.
     pub lead: u64,
-    /// Series that began up to then may have been shown with their values, in nanoseconds since the epoch.
+    /// Series that began before this time may have been shown with their values, in nanoseconds since the epoch.
     pub shown_until: i64,
 }
 
 impl History {
-    /// What is known now, where newborn series are shown as 0 for `lead` nanoseconds. A gateway that has closed
-    /// its file, or a clock that is right, tells which were shown as 0 before; a gateway that did so for a
-    /// shorter time may have shown any.
+    /// The history at a start in which new series are shown as 0 for `lead` nanoseconds. If the last gateway has
+    /// closed its file, or the clock is later than its latest time, it is known which series were shown as 0
+    /// before. If that gateway showed 0 for a shorter time, any series may have been shown with its value.
     pub(super) fn at(self, now: Moment, lead: u64) -> History {
         let is_known = self.lead >= lead && (self.is_closed || now.nanos > self.latest);
         History { lead, shown_until: if is_known { self.shown_until } else { self.latest }, ..self }
@@ -72,7 +72,7 @@ pub(super) fn read_history(database: &Database) -> Result<History, OpenError> {
     Ok(History { latest, is_closed: number(CLOSED_KEY)? != 0, lead: number(LEAD_KEY)?, shown_until })
 }
 
-/// Says in the file what the gateway that has it from now on does, and that it has not closed it yet.
+/// Records in the file that a gateway uses it, with its settings, and has not closed it yet.
 pub(super) fn begin(database: &Database, history: History) -> Result<(), OpenError> {
     let begin = || {
         let transaction = database.begin_write()?;
@@ -97,7 +97,7 @@ pub(super) fn write_new(database: &Database, batch: &Batch, history: History) ->
     meta.insert(LEAD_KEY, history.lead)?;
     meta.insert(SHOWN_KEY, history.shown_until.unsigned_abs())?;
     drop(meta);
-    // Reading expects all of them.
+    // Readers expect all tables to exist.
     transaction.open_table(NAMES)?;
     transaction.open_table(VALUES)?;
     transaction.open_table(KINDS)?;
@@ -120,7 +120,7 @@ fn commit(transaction: WriteTransaction, batch: &Batch) -> Result<(), redb::Erro
     Ok(())
 }
 
-/// The tables of a transaction, opened when they are needed: most commits need one.
+/// The tables of a transaction. Opened on demand, because most commits need only one.
 struct Tables<'a> {
     transaction: &'a WriteTransaction,
     names: Option<redb::Table<'a, &'static RowKey, &'static [u8]>>,
@@ -129,7 +129,7 @@ struct Tables<'a> {
     keys: Option<redb::Table<'a, u64, &'static [u8]>>,
 }
 
-/// The table of this definition, opened if it is not yet.
+/// Opens the table on the first call.
 fn opened<'a, 't, K: redb::Key + 'static, V: redb::Value + 'static>(
     table: &'t mut Option<redb::Table<'a, K, V>>,
     transaction: &'a WriteTransaction,
@@ -163,7 +163,7 @@ impl<'a> Tables<'a> {
                 self.values()?.retain_in::<&RowKey, _>(from..to, |_, _| false)?;
             }
             Step::Kind { name, kind } => {
-                // Names of families are text.
+                // A family name is always text.
                 let name = std::str::from_utf8(batch.bytes(name)).unwrap_or_default();
                 let kinds = opened(&mut self.kinds, self.transaction, KINDS)?;
                 match kind {

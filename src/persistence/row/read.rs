@@ -1,4 +1,4 @@
-//! Rows read back: the piece that they describe, unless they contradict themselves.
+//! Converts rows to the piece that they describe, if they are consistent.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 
 use super::*;
 
-/// The exemplars of a piece with so many rows; none where one belongs to a row that is not there.
+/// The exemplars of a piece with `len` rows. `None` if one belongs to a row that does not exist.
 fn exemplars(rows: Vec<ExemplarRow<Box<str>>>, len: usize) -> Option<Exemplars> {
     let mut exemplars = Exemplars::default();
     for ExemplarRow { series, place, block, value, at } in rows {
@@ -91,7 +91,7 @@ impl Layouts {
     }
 }
 
-/// The piece that two rows describe; none where they contradict each other or themselves.
+/// The piece that two rows describe. `None` if they are not consistent.
 pub(in crate::persistence) fn piece(
     labels: &LabelsRow<'_>,
     row: ValuesRow,
@@ -138,7 +138,7 @@ fn joined(
         let from = blocks.len();
         let prefix = before.start..before.start.checked_add(series.prefix as usize)?;
         let suffix = before.end.checked_sub(series.suffix as usize)?..before.end;
-        // The parts of the block before must lie within it and not overlap.
+        // The common prefix and suffix must be within the block before and must not overlap.
         if prefix.end > suffix.start || suffix.start < before.start {
             return None;
         }

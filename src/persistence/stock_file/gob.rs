@@ -1,11 +1,11 @@
-//! The primitives of gob: integers, runs of bytes, messages and the fields of structs.
+//! The primitives of gob: integers, strings of bytes, messages and struct fields.
 
 use super::{Fault, StockFileError};
 
 /// A position in the file, and the end of what may be read from there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a> {
-    /// The file, up to that end.
+    /// The file up to that end.
     bytes: &'a [u8],
     at: usize,
 }
@@ -28,8 +28,8 @@ impl<'a> Cursor<'a> {
         StockFileError { offset: self.at, fault }
     }
 
-    /// Takes an unsigned integer: one byte if it is below 128, else the negated number of bytes that
-    /// follow, most significant first.
+    /// Reads an unsigned integer: one byte if it is below 128. Otherwise the first byte is the negated number of
+    /// bytes that follow, most significant first.
     pub(super) fn uint(&mut self) -> Result<u64, StockFileError> {
         let Some((&first, rest)) = self.left().split_first() else { return Err(self.error(Fault::Ended)) };
         if first < 0x80 {
@@ -45,15 +45,15 @@ impl<'a> Cursor<'a> {
         Ok(bytes.iter().fold(0, |value, &byte| value << 8 | u64::from(byte)))
     }
 
-    /// Takes a signed integer, whose lowest bit says whether the others are complemented.
+    /// Reads a signed integer. Its lowest bit says whether the other bits are complemented.
     pub(super) fn int(&mut self) -> Result<i64, StockFileError> {
         let bits = self.uint()?;
-        // The shift leaves room for the sign.
+        // After the shift the value fits a signed integer.
         let value = (bits >> 1) as i64;
         Ok(if bits & 1 == 0 { value } else { !value })
     }
 
-    /// Takes a string, or anything else that has its length in front.
+    /// Reads a string, or another value with a length prefix.
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], StockFileError> {
         let start = *self;
         let length = self.uint()?;
@@ -64,7 +64,7 @@ impl<'a> Cursor<'a> {
         Ok(taken)
     }
 
-    /// Takes the number of entries of a map or list, each of which has at least one byte.
+    /// Reads the number of entries of a map or list. Each entry has at least one byte.
     pub(super) fn count(&mut self) -> Result<usize, StockFileError> {
         let start = *self;
         let count = self.uint()?;
@@ -73,7 +73,7 @@ impl<'a> Cursor<'a> {
         possible.ok_or_else(|| start.error(Fault::Count { count, left }))
     }
 
-    /// Takes the next message, which is not empty.
+    /// Reads the next message, which is not empty.
     pub(super) fn message(&mut self) -> Result<Cursor<'a>, StockFileError> {
         let start = *self;
         if self.is_at_end() {
@@ -88,7 +88,7 @@ impl<'a> Cursor<'a> {
         Ok(content)
     }
 
-    /// Takes a struct, and calls `each` at every field that it has, with the number of the field.
+    /// Reads a struct. Calls `each` for every field that it has, with the number of the field.
     pub(super) fn fields(
         &mut self,
         mut each: impl FnMut(&mut Cursor<'a>, usize) -> Result<(), StockFileError>,
@@ -97,7 +97,8 @@ impl<'a> Cursor<'a> {
         loop {
             let start = *self;
             let delta = self.uint()?;
-            // The first field has the number 0 and comes with 1; a 0 ends the struct.
+            // Each field comes with the distance to the field before. The first field (number 0) has distance 1. 0
+            // ends the struct.
             let Some(skipped) = delta.checked_sub(1) else { return Ok(()) };
             let number = usize::try_from(skipped).ok().and_then(|skipped| next.checked_add(skipped));
             let number = number.filter(|&number| number < usize::MAX);
@@ -130,7 +131,7 @@ pub(super) fn put_count(out: &mut Vec<u8>, count: usize) {
     put_uint(out, count as u64);
 }
 
-/// Appends a string, or anything else that has its length in front.
+/// Appends a string, or another value with a length prefix.
 pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_count(out, bytes.len());
     out.extend_from_slice(bytes);
@@ -162,11 +163,11 @@ mod tests {
             assert_eq!(out, bytes);
             assert_eq!(Cursor::new(bytes).int(), Ok(value));
         }
-        // Longer than needed, which Go takes.
+        // Longer than needed, but Go accepts it.
         assert_eq!(Cursor::new(&[0xfe, 0, 5]).uint(), Ok(5));
     }
 
-    /// The fault of taking something after one byte, where it is found.
+    /// The fault of reading something after one byte, with its position.
     fn fault<T: std::fmt::Debug>(
         bytes: &'static [u8],
         take: impl Fn(&mut Cursor<'static>) -> Result<T, StockFileError>,

@@ -1,4 +1,4 @@
-//! Reading a stock gateway's file.
+//! Reads a stock gateway's file.
 
 use super::gob::Cursor;
 use super::schema::Schema;
@@ -8,8 +8,8 @@ use crate::message::{Excerpt, quote};
 use crate::model::labels::{MoreLabels, SHOWN_LABELS_BYTES};
 use crate::model::name::is_legacy_label_name;
 
-/// Whether a file that begins with these bytes, of which 32 are enough, can be a stock gateway's: all
-/// of those begin with the definition of a type.
+/// Whether a file that begins with these bytes can be a stock gateway's. 32 bytes are enough, because all these
+/// files begin with the definition of a type.
 pub fn looks_like(start: &[u8]) -> bool {
     let mut cursor = Cursor::new(start);
     let is_long_enough = cursor.uint().is_ok_and(|length| length > 2);
@@ -21,10 +21,10 @@ pub fn looks_like(start: &[u8]) -> bool {
 ///
 /// # Errors
 ///
-/// The first fault; of a faulty file nothing is returned.
+/// The first fault. Nothing of a faulty file is returned.
 pub fn read(bytes: &[u8]) -> Result<StockFile, StockFileError> {
     let mut file = Cursor::new(bytes);
-    // What follows would take the first byte of any file for a length, and call the file cut off.
+    // Without this check, the first byte of any file would be taken for a length, and the file reported as cut off.
     if !bytes.is_empty() && !looks_like(bytes) {
         return Err(file.error(Fault::Foreign));
     }
@@ -51,7 +51,7 @@ fn groups<'a>(
     schema: Schema,
 ) -> Result<StockFile, StockFileError> {
     let start = *cursor;
-    // Go has this in front of every value that is not a struct.
+    // Go writes this before every value that is not a struct.
     if cursor.uint()? != 0 {
         return Err(start.error(Fault::Marker));
     }
@@ -68,7 +68,7 @@ fn groups<'a>(
     Ok(file)
 }
 
-/// A group whose strings may be anything.
+/// A group whose strings may not be UTF-8.
 #[derive(Debug, Default)]
 struct RawGroup<'a> {
     labels: Vec<(&'a [u8], &'a [u8])>,
@@ -104,7 +104,7 @@ impl<'a> RawGroup<'a> {
         Ok(group)
     }
 
-    /// The group as text, unless a label can't be.
+    /// The group as text. `None` if a label is not UTF-8.
     fn to_text(&self, skipped: &mut Vec<Skipped>) -> Option<StockGroup> {
         let labels = self.labels.iter().map(|(name, value)| Some((text(name)?, text(value)?)));
         let Some(labels) = labels.collect() else {
@@ -169,7 +169,7 @@ impl<'a> RawFamily<'a> {
     }
 }
 
-/// Takes a map with strings as keys, and sorts it by them.
+/// Reads a map with string keys and sorts it by them.
 fn string_map<'a, T>(
     cursor: &mut Cursor<'a>,
     what: &'static str,

@@ -1,12 +1,12 @@
-//! Where the types of a stream have what makes up a stock gateway's groups.
+//! Finds the parts of a stock gateway's groups in the types of a stream.
 
 use super::Fault;
 use super::types::{STRING, TypeId, Types};
 
-/// The fields that are read, by their numbers in the structs of this stream.
+/// The fields to read, by their numbers in the structs of this stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schema {
-    /// The type of the keys of the map of groups. They are not read, the labels say the same; before
+    /// The type of the keys of the map of groups. The keys are skipped, because the labels say the same. Before
     /// version 0.10 they were not strings.
     pub(super) key: TypeId,
     /// The type of a group.
@@ -24,7 +24,7 @@ pub(super) struct Schema {
 }
 
 impl Schema {
-    /// Finds all of it in the type of the stream's value.
+    /// Finds all fields in the type of the stream's value.
     pub(super) fn find(types: &Types<'_>, value: TypeId) -> Result<Schema, Fault> {
         let (key, group) =
             types.map(value).ok_or(Fault::Mismatch { what: "the value", expected: "a map" })?;

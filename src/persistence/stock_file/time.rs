@@ -1,5 +1,5 @@
-//! Times as Go's `time.Time.MarshalBinary` writes them: a version, seconds since the year 1,
-//! nanoseconds and the time zone, which is of no interest here.
+//! Times in the format of Go's `time.Time.MarshalBinary`: a version, seconds since the year 1, nanoseconds, and the
+//! time zone, which is ignored.
 
 use super::Fault;
 
@@ -8,10 +8,10 @@ const UNIX_EPOCH: i64 = 62_135_596_800;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
-/// The zone that Go reads as UTC, in place of a number of minutes.
+/// The value that Go writes for UTC instead of a number of minutes.
 const UTC: i16 = -1;
 
-/// A time in nanoseconds since the Unix epoch, 0 for Go's zero time, limited to what an `i64` holds.
+/// A time in nanoseconds since the Unix epoch, limited to the range of `i64`. 0 for Go's zero time.
 pub(super) fn decode(bytes: &[u8]) -> Result<i64, Fault> {
     let (&version, rest) = bytes.split_first().ok_or(Fault::Time)?;
     let (seconds, rest) = rest.split_first_chunk().ok_or(Fault::Time)?;

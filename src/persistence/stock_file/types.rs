@@ -1,4 +1,4 @@
-//! The types that a gob stream defines, and values that are passed over by their types.
+//! The types that a gob stream defines. Skips values by their types.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ const INTERFACE: TypeId = 8;
 /// The lowest number of a type that a stream defines itself.
 pub(super) const FIRST_DEFINED: TypeId = 64;
 
-/// Values that are passed over may be nested this deep, so that none can exhaust the stack.
+/// The maximum nesting of skipped values, so that no file can exhaust the stack.
 const DEEPEST: u32 = 100;
 
 /// A type that a stream defines.
@@ -49,7 +49,7 @@ pub(super) struct FieldType<'a> {
 pub(super) struct Types<'a>(HashMap<TypeId, Type<'a>>);
 
 impl<'a> Types<'a> {
-    /// Takes the definition of a type.
+    /// Reads the definition of a type.
     pub(super) fn define(&mut self, cursor: &mut Cursor<'a>, id: TypeId) -> Result<(), StockFileError> {
         let start = *cursor;
         if id < FIRST_DEFINED || self.0.contains_key(&id) {
@@ -87,12 +87,12 @@ impl<'a> Types<'a> {
         matches!(self.0.get(&id), Some(Type::Opaque))
     }
 
-    /// Passes over a value of any type.
+    /// Skips a value of any type.
     pub(super) fn skip(&self, cursor: &mut Cursor<'a>, id: TypeId) -> Result<(), StockFileError> {
         self.skip_nested(cursor, id, 0)
     }
 
-    /// Passes over the value of a field of a struct type.
+    /// Skips the value of a field of a struct type.
     pub(super) fn skip_field(
         &self,
         cursor: &mut Cursor<'a>,
@@ -114,7 +114,7 @@ impl<'a> Types<'a> {
             BYTES | STRING => return cursor.bytes().map(drop),
             COMPLEX => return cursor.uint().and_then(|_real| cursor.uint()).map(drop),
             INTERFACE => {
-                // A nil has no name. Anything else would bring definitions of its own.
+                // A nil has no name. Any other interface value would bring definitions of its own.
                 return match cursor.bytes()? {
                     [] => Ok(()),
                     _ => Err(start.error(Fault::Interface)),
@@ -145,18 +145,18 @@ impl<'a> Types<'a> {
     }
 }
 
-/// Takes the part of a definition that is for one kind of types. A definition is itself a struct,
-/// Go's `wireType`, with one field for each kind.
+/// Reads the part of a definition for one kind of types. A definition is itself a struct, Go's `wireType`, with one
+/// field for each kind.
 fn definition<'a>(cursor: &mut Cursor<'a>, kind: usize) -> Result<Type<'a>, StockFileError> {
     let start = *cursor;
     let (mut key, mut element, mut fields) = (0, 0, Vec::new());
     cursor.fields(|cursor, number| {
-        // The fields of `arrayType`, `sliceType`, `structType`, `mapType` and `gobEncoderType`, each of
-        // which begins with what they have in common.
+        // The fields of `arrayType`, `sliceType`, `structType`, `mapType` and `gobEncoderType`. Each begins with
+        // the fields that they have in common.
         match (kind, number) {
             (0..=6, 0) => common(cursor),
             (0 | 1, 1) | (3, 2) => cursor.int().map(|id| element = id),
-            // The length of an array, which its values have too.
+            // The length of an array, which its values repeat.
             (0, 2) => cursor.int().map(drop),
             (2, 1) => struct_fields(cursor).map(|them| fields = them),
             (3, 1) => cursor.int().map(|id| key = id),
@@ -172,7 +172,7 @@ fn definition<'a>(cursor: &mut Cursor<'a>, kind: usize) -> Result<Type<'a>, Stoc
     })
 }
 
-/// Takes a `CommonType`: the name of the type and its number once more.
+/// Reads a `CommonType`: the name of the type, and its number again.
 fn common(cursor: &mut Cursor<'_>) -> Result<(), StockFileError> {
     cursor.fields(|cursor, number| match number {
         0 => cursor.bytes().map(drop),
@@ -181,7 +181,7 @@ fn common(cursor: &mut Cursor<'_>) -> Result<(), StockFileError> {
     })
 }
 
-/// Takes a list of `fieldType`s: names and types.
+/// Reads a list of `fieldType`s: names and types.
 fn struct_fields<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<FieldType<'a>>, StockFileError> {
     let mut fields = Vec::new();
     for _ in 0..cursor.count()? {
@@ -208,7 +208,7 @@ mod tests {
         types
     }
 
-    /// The number of bytes of a value of this type.
+    /// How many bytes skipping a value of this type reads.
     fn skipped(types: &Types<'static>, id: TypeId, bytes: &'static [u8]) -> Result<usize, Fault> {
         let mut cursor = Cursor::new(bytes);
         types.skip(&mut cursor, id).map_err(|error| error.fault)?;

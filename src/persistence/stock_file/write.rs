@@ -1,10 +1,10 @@
-//! Writing a file that a stock gateway loads.
+//! Writes a file that a stock gateway can load.
 
 use super::gob::{put_bytes, put_count, put_int};
 use super::types::{STRING, TypeId};
 use super::{StockGroup, time};
 
-/// The numbers of the types in the files that are written here.
+/// The type numbers in the files that are written here.
 const GROUPS: TypeId = 64;
 const GROUP: TypeId = 65;
 const LABELS: TypeId = 66;
@@ -13,14 +13,13 @@ const FAMILY: TypeId = 68;
 const TIME: TypeId = 69;
 const MESSAGE: TypeId = 70;
 
-/// Stands between names and values in the keys of groups.
+/// The separator between names and values in the keys of groups.
 const SEPARATOR: u8 = 0xff;
 
-/// Writes a file that every stock gateway since 0.10 takes up at its start with these groups. Times
-/// of 0 are written as Go's zero time.
+/// Writes a file from which every stock gateway since 0.10 restores these groups. A time of 0 is written as Go's
+/// zero time.
 ///
-/// The labels of each group, and the names of its families, must differ from each other, and groups
-/// in their labels.
+/// All groups must have different labels. The labels of a group, and the names of its families, must be unique.
 pub fn write(groups: &[StockGroup]) -> Vec<u8> {
     let mut out = Vec::new();
     put_bytes(&mut out, &map_type(GROUPS, "GroupingKeyToMetricGroup", STRING, GROUP));
@@ -35,8 +34,8 @@ pub fn write(groups: &[StockGroup]) -> Vec<u8> {
     out
 }
 
-/// The beginning of a type definition: which of the fields of Go's `wireType` is used, and what all
-/// kinds of types have in common.
+/// The beginning of a type definition: the field of Go's `wireType` that is used, and the fields that all kinds of
+/// types have in common.
 fn definition(id: TypeId, kind: u8, name: &str) -> Vec<u8> {
     let mut out = Vec::new();
     put_int(&mut out, -id);
@@ -83,7 +82,7 @@ fn opaque_type(id: TypeId, name: &str) -> Vec<u8> {
 fn value(groups: &[StockGroup]) -> Vec<u8> {
     let mut out = Vec::new();
     put_int(&mut out, GROUPS);
-    // Go wants this in front of every value that is not a struct.
+    // Go expects this before every value that is not a struct.
     out.push(0);
     put_count(&mut out, groups.len());
     for group in groups {
@@ -111,7 +110,7 @@ fn value(groups: &[StockGroup]) -> Vec<u8> {
     out
 }
 
-/// The key under which the stock gateway looks for a group, the same for any order of the labels.
+/// The key by which the stock gateway finds a group. It does not depend on the order of the labels.
 fn key(group: &StockGroup) -> Vec<u8> {
     let mut labels: Vec<_> = group.labels.iter().collect();
     labels.sort();
