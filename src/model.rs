@@ -1,7 +1,7 @@
-//! What a metric is: names, labels, values and how values of the same series add up.
+//! Metrics: names, labels, values, and how values of the same series add up.
 //!
-//! Owns the vocabulary of the whole program. Knows no format, no store, no network; it neither
-//! blocks nor does I/O, and nothing here can fail for a reason outside its arguments.
+//! Owns the vocabulary of the whole program. It knows no format, no store and no network, neither blocks nor does
+//! I/O, and nothing here can fail for a reason outside its arguments.
 
 pub mod body;
 pub mod by_series;

@@ -1,8 +1,8 @@
-//! What a request body says, before it is checked and given its grouping labels.
+//! The content of a request body, before it is checked and gets its grouping labels.
 //!
-//! Every parser produces this form. It borrows names, labels and help texts from the body (or from an
-//! arena beside it, where the body has them in another form) and keeps everything else in flat vectors, so that parsing allocates per push, not per sample. Because the
-//! samples of a family and the buckets of a histogram may be scattered over the body, both are
+//! Every parser produces this form. It borrows names, labels and help texts from the body, or from an arena if
+//! their form in the body differs. Everything else is in flat vectors, so that parsing allocates per push and not
+//! per sample. The samples of a family and the buckets of a histogram may be scattered over the body, so both are
 //! linked lists within their vectors.
 
 use crate::model::by_series::BySeries;
@@ -74,7 +74,7 @@ impl<'a> Family<'a> {
 /// An exemplar of a series.
 #[derive(Clone, Copy, Debug)]
 pub struct Exemplar {
-    /// What of the series it stands for.
+    /// The part of the series that it belongs to.
     pub place: Place,
     labels: (u32, u32),
     /// The observed value.
@@ -88,9 +88,9 @@ pub struct Exemplar {
 pub struct Series {
     family: u32,
     labels: (u32, u32),
-    /// What was pushed for it.
+    /// The pushed value.
     pub value: Value,
-    /// Where in a text body its first sample begins, in bytes.
+    /// The offset of its first sample in a text body, in bytes.
     pub offset: Option<u32>,
     /// Whether any of its samples has a timestamp.
     pub has_timestamp: bool,
@@ -99,7 +99,7 @@ pub struct Series {
 /// The pushed value of one series.
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
-    /// A value of another type than its family has.
+    /// A value that does not fit the type of its family.
     Missing,
     /// A counter, gauge or untyped sample.
     Number(f64),
@@ -107,14 +107,14 @@ pub enum Value {
     Composite(u32),
 }
 
-/// The parts of a summary or histogram that a body has.
+/// The parts of a summary or histogram in a body.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Composite {
     /// The `_sum` sample.
     pub sum: Option<f64>,
     /// The `_count` sample.
     pub count: Option<Count>,
-    /// Whether its sum or count came more than once, with labels that differ in empty values only.
+    /// Whether its sum or count was given more than once, with labels that differ only in empty values.
     pub is_repeated: bool,
     buckets: Chain,
     quantiles: Chain,
@@ -191,7 +191,7 @@ fn follow<T>(items: &[Linked<T>], chain: Chain) -> impl Iterator<Item = (u32, &T
 }
 
 impl<'a> Body<'a> {
-    /// An empty body with room for so many series, and labels of them.
+    /// An empty body with room for this many series and labels.
     pub fn with_capacity(series: usize, labels: usize) -> Body<'a> {
         Body {
             families: Vec::with_capacity(8),
@@ -211,12 +211,12 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The same body with limits of what it may hold.
+    /// Sets limits on what the body may hold.
     pub fn within(self, limits: PushLimits) -> Body<'a> {
         Body { limits, ..self }
     }
 
-    /// The same body where labels with empty values are this.
+    /// Sets how labels with empty values are treated.
     pub fn with_empty_labels(self, empty_labels: EmptyLabels) -> Body<'a> {
         Body { empty_labels, ..self }
     }
@@ -267,7 +267,7 @@ impl<'a> Body<'a> {
         self.labels.len()
     }
 
-    /// Says that nothing more will be added.
+    /// Ends the body: nothing more will be added.
     pub fn finish(&mut self) {
         self.exemplars.sort();
         self.starts.sort();
@@ -313,32 +313,32 @@ impl<'a> Body<'a> {
         follow(&self.quantiles, composite.quantiles).map(|(_, quantile)| *quantile)
     }
 
-    /// Counts a sample, before it is added.
+    /// Counts a sample. Called before the sample is added.
     ///
     /// # Errors
     ///
-    /// When there are too many.
+    /// If there are too many.
     #[inline]
     pub fn count_sample(&mut self) -> Result<(), TooMuch> {
         self.samples += 1;
         if self.samples > self.limits.samples { Err(TooMuch(Limit::SamplesPerPush)) } else { Ok(()) }
     }
 
-    /// Checks the number of families, each of which may come without samples.
+    /// Checks the number of families, because a family may have no samples.
     ///
     /// # Errors
     ///
-    /// When there are too many.
+    /// If there are too many.
     pub fn check_families(&self) -> Result<(), TooMuch> {
         let is_too_much = self.families.len() > self.limits.samples;
         if is_too_much { Err(TooMuch(Limit::SamplesPerPush)) } else { Ok(()) }
     }
 
-    /// Adds a label; the labels added since [`Body::label_mark`] are those of one series.
+    /// Adds a label. All labels added since [`Body::label_mark`] belong to one series.
     ///
     /// # Errors
     ///
-    /// When there are too many.
+    /// If there are too many.
     #[inline]
     pub fn push_label(&mut self, label: Label<'a>) -> Result<(), TooMuch> {
         if self.labels.len() >= self.limits.label_pairs {
@@ -349,7 +349,7 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// Whether labels have been added that are none, and are to be dropped by [`Body::drop_empty_labels`].
+    /// Whether labels that count as absent were added. [`Body::drop_empty_labels`] has to drop them.
     #[inline]
     pub fn has_labels_to_drop(&self) -> bool {
         self.has_empty_labels && self.empty_labels == EmptyLabels::Absent
@@ -365,8 +365,8 @@ impl<'a> Body<'a> {
         self.has_dropped_labels
     }
 
-    /// Drops those of the labels since `mark` that are none. They have been checked; names that no label can
-    /// have stay, to be refused.
+    /// Drops the labels since `mark` that count as absent. They have been checked. Labels with names that no label
+    /// can have stay, so that they are refused.
     #[cold]
     pub fn drop_empty_labels(&mut self, mark: usize) {
         self.has_empty_labels = false;
@@ -383,7 +383,7 @@ impl<'a> Body<'a> {
         self.labels.truncate(mark + at);
     }
 
-    /// Where the next label will stand.
+    /// The position of the next label.
     pub fn label_mark(&self) -> usize {
         self.labels.len()
     }
@@ -393,7 +393,7 @@ impl<'a> Body<'a> {
         &self.labels[mark..]
     }
 
-    /// Forgets the labels added since `mark`.
+    /// Removes the labels added since `mark`.
     pub fn drop_labels(&mut self, mark: usize) {
         self.labels.truncate(mark);
     }
@@ -416,7 +416,7 @@ impl<'a> Body<'a> {
         &self.series[handle as usize].item
     }
 
-    /// The series with this handle, to be changed.
+    /// The series with this handle, for changes.
     pub fn series_mut(&mut self, handle: u32) -> &mut Series {
         &mut self.series[handle as usize].item
     }
@@ -425,14 +425,14 @@ impl<'a> Body<'a> {
     pub fn push_composite(&mut self, family: usize, mark: usize, offset: Option<u32>) -> u32 {
         let number = self.composites.len() as u32;
         if number == 0 {
-            // Histograms have a dozen buckets, and what has one histogram often has several.
+            // A histogram has about a dozen buckets, and a body with one histogram often has several.
             self.buckets.reserve(32);
         }
         self.composites.push(Composite::default());
         self.push_series(family, mark, Value::Composite(number), offset)
     }
 
-    /// The parts of the summary or histogram with this handle, to be changed.
+    /// The parts of the summary or histogram with this handle, for changes.
     pub fn composite_mut(&mut self, handle: u32) -> Option<&mut Composite> {
         match self.series(handle).value {
             Value::Composite(number) => self.composites.get_mut(number as usize),
@@ -454,18 +454,18 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Gives the series with this handle an exemplar, with the labels added since `mark`.
+    /// Adds an exemplar to the series with this handle, with the labels added since `mark`.
     pub fn push_exemplar(&mut self, handle: u32, place: Place, mark: usize, value: f64, at: Option<i64>) {
         let labels = (mark as u32, self.labels.len() as u32);
         self.exemplars.push(handle, Exemplar { place, labels, value, at });
     }
 
-    /// Says when the series with this handle began, in nanoseconds since the epoch.
+    /// Sets when the series with this handle began, in nanoseconds since the epoch.
     pub fn push_start(&mut self, handle: u32, nanos: i64) {
         self.starts.push(handle, nanos);
     }
 
-    /// Gives the histogram with this handle a native part.
+    /// Sets the native part of the histogram with this handle.
     pub fn push_native(&mut self, handle: u32, native: Encoded) {
         let at = self.natives.len() as u32;
         if let Some(composite) = self.composite_mut(handle) {

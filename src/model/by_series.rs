@@ -1,8 +1,8 @@
-//! What only few series have, kept beside them.
+//! Data that only few series have, stored beside the series.
 
 use std::ops::Range;
 
-/// Items of some series, which are told apart by numbers. A series without any takes no room.
+/// Items of some series, which are identified by numbers. A series without items takes no memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BySeries<T> {
     /// Sorted by number.
@@ -26,32 +26,31 @@ impl<T> BySeries<T> {
         self.items.iter().map(|(series, item)| (*series, item))
     }
 
-    /// The items of a series, in the order in which they came.
+    /// The items of a series, in the order in which they were added.
     #[inline]
     pub fn of(&self, series: u32) -> impl Iterator<Item = &T> + Clone {
         self.items[self.range(series)].iter().map(|(_, item)| item)
     }
 
-    /// The same, each with its number.
+    /// As [`BySeries::of`], with the number of the series.
     #[inline]
     pub fn slice(&self, series: u32) -> &[(u32, T)] {
         &self.items[self.range(series)]
     }
 
-    /// Gives a series these items in the place of those that it has.
+    /// Replaces the items of a series.
     pub fn set(&mut self, series: u32, items: Vec<T>) {
         let range = self.range(series);
         self.items.splice(range, items.into_iter().map(|item| (series, item)));
     }
 
-    /// Adds an item whose place is found by [`BySeries::sort`], which must follow when items don't come in
-    /// the order of their series.
+    /// Adds an item at the end. If items do not come in the order of their series, [`BySeries::sort`] must follow.
     #[inline]
     pub fn push(&mut self, series: u32, item: T) {
         self.items.push((series, item));
     }
 
-    /// Brings the items into the order of their series.
+    /// Sorts the items by their series.
     pub fn sort(&mut self) {
         self.items.sort_by_key(|(series, _)| *series);
     }

@@ -1,8 +1,8 @@
-//! Populations of buckets: whole numbers until a fraction arrives.
+//! Counts of observations: integers until a fraction arrives.
 
 use crate::model::sum::Sum;
 
-/// A number of observations. Stays an exact integer for as long as only integers are added.
+/// A number of observations. It stays an exact integer while only integers are added.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Count {
     /// A whole number.
@@ -12,18 +12,18 @@ pub enum Count {
 }
 
 impl Count {
-    /// Nothing observed.
+    /// No observations.
     pub const ZERO: Count = Count::Int(0);
 
-    /// A count from a sample value: an integer where the value is one.
+    /// The count for a sample value: an integer if the value is one.
     pub fn from_f64(value: f64) -> Count {
-        // The cast saturates: beyond u64, below zero and with a fraction the way back gives another
-        // number. 2^64 is what the largest u64 becomes on that way, and no integer of its own.
+        // The cast saturates. Values beyond u64, below zero or with a fraction convert back to another number. 2^64
+        // is what the largest u64 converts back to, so it is excluded.
         let whole = value as u64;
         if whole as f64 == value && whole != u64::MAX { Count::Int(whole) } else { Count::Float(value) }
     }
 
-    /// The count as the formats with one number type show it.
+    /// The count for formats that have only one type of number.
     pub fn as_f64(self) -> f64 {
         match self {
             Count::Int(n) => n as f64,
@@ -31,14 +31,14 @@ impl Count {
         }
     }
 
-    /// Whether the count is no integer.
+    /// Whether the count is a float.
     pub fn is_float(self) -> bool {
         matches!(self, Count::Float(_))
     }
 }
 
-/// A running count: an exact integer for as long as only integers are added and `u64` holds them, then a
-/// compensated sum, which keeps single observations beyond 2^53 too.
+/// A running count. It is an exact integer while only integers are added and `u64` holds them. After that it is a
+/// compensated sum, which counts single observations even beyond 2^53.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RunningCount {
     /// A whole number.
@@ -48,10 +48,10 @@ pub enum RunningCount {
 }
 
 impl RunningCount {
-    /// Nothing observed.
+    /// No observations.
     pub const ZERO: RunningCount = RunningCount::Int(0);
 
-    /// The count as it is shown.
+    /// The count as a scrape shows it.
     pub fn value(self) -> Count {
         match self {
             RunningCount::Int(n) => Count::Int(n),
@@ -64,8 +64,8 @@ impl RunningCount {
         *self = self.plus(count.into());
     }
 
-    /// Both counts together: the same whichever comes first. Whole numbers are added exactly, in any order, beyond
-    /// `u64` too; numbers with a fraction as precisely as [`Sum::merge`] does.
+    /// The sum of both counts, in either order the same. Integers are added exactly, even beyond `u64`. Numbers
+    /// with a fraction are added as precisely as [`Sum::merge`] does.
     pub fn plus(self, other: RunningCount) -> RunningCount {
         match (self, other) {
             (RunningCount::Int(a), RunningCount::Int(b)) if a.checked_add(b).is_some() => {

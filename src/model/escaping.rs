@@ -1,6 +1,6 @@
-//! Names that are no legacy names, for clients that know legacy names only.
+//! Escapes metric and label names for clients that know only legacy names.
 //!
-//! The schemes of prometheus/common `model.EscapeName`; legacy names never change.
+//! The schemes are those of prometheus/common `model.EscapeName`. Legacy names never change.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -11,16 +11,16 @@ use crate::model::name::{
     LABEL_NAME_BYTES, METRIC_NAME_BYTES, is_legacy_at, is_legacy_label_name, is_legacy_metric_name,
 };
 
-/// What a scrape does with names that are no legacy names.
+/// How a scrape shows names that are not legacy names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Escaping {
     /// They are quoted.
     AllowUtf8,
-    /// Each character that a legacy name can't have becomes `_`.
+    /// Each character that is not allowed in a legacy name becomes `_`.
     Underscores,
-    /// `.` becomes `_dot_`, `_` becomes `__`, and so does every other such character.
+    /// `.` becomes `_dot_`. `_` and every other such character become `__`.
     Dots,
-    /// `U__` is put in front, `_` becomes `__`, and every other such character its code as `_HEX_`.
+    /// The name begins with `U__`, `_` becomes `__`, and every other such character becomes its code as `_HEX_`.
     Values,
 }
 
@@ -88,8 +88,8 @@ impl Escaping {
     }
 }
 
-/// What a label name of a block becomes under some scheme where another one becomes the same, or where it
-/// becomes the name that Prometheus keeps metric names under: no scrape could show both.
+/// The escaped form of a label name in a block, if under some scheme another label gets the same form, or if it
+/// becomes the name under which Prometheus keeps metric names. No scrape could show both.
 pub fn colliding_label(block: &str) -> Option<String> {
     if !has_quoted_names(block) {
         return None;
@@ -132,13 +132,13 @@ fn values(name: &str, name_bytes: &[bool; 256]) -> String {
     out
 }
 
-/// What [`unescape_values`] makes this label name of, whatever it is.
+/// Escapes a label name so that [`unescape_values`] returns it.
 pub fn escape_values(name: &str) -> String {
     values(name, &LABEL_NAME_BYTES)
 }
 
-/// A name that was escaped under [`Escaping::Values`], as the path of a push may have it: `U__` in
-/// front, `__` for `_` and `_HEX_` for other characters. Anything else is left as it is.
+/// Reverses [`Escaping::Values`], which a path of a push may use: `U__` at the start, `__` for `_` and `_HEX_` for
+/// other characters. Other names stay unchanged.
 pub fn unescape_values(name: &str) -> Cow<'_, str> {
     fn decoded(escaped: &str) -> Option<String> {
         let mut out = String::with_capacity(escaped.len());

@@ -1,18 +1,18 @@
-//! Exemplars: single observations that stand for many, such as one request with the id of its trace.
+//! Exemplars: examples of single observations, such as a request with its trace id.
 
 use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
 use crate::model::by_series::BySeries;
 
-/// How many exemplars a native histogram keeps: as many as client_golang keeps by default.
+/// How many exemplars a native histogram keeps. client_golang keeps as many by default.
 pub const MAX_NATIVE: usize = 10;
 
-/// How many characters the names and values of an exemplar's labels may have together (OpenMetrics 1.0,
+/// How many characters the names and values of an exemplar's labels may have in total (OpenMetrics 1.0,
 /// "Exemplars").
 pub const MAX_LABEL_CHARS: usize = 128;
 
-/// One observation.
+/// An exemplar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exemplar {
     /// Its labels, as a label block.
@@ -23,7 +23,7 @@ pub struct Exemplar {
     pub at: Option<i64>,
 }
 
-/// What of a series an exemplar stands for.
+/// The part of a series that an exemplar belongs to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Place {
     /// The value of a counter.
@@ -34,20 +34,20 @@ pub enum Place {
     Native,
 }
 
-/// An exemplar of a series.
+/// An exemplar with its place in a series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placed {
-    /// What it stands for.
+    /// The part of the series that it belongs to.
     pub place: Place,
     /// The exemplar.
     pub exemplar: Arc<Exemplar>,
 }
 
 impl Place {
-    /// The order in which a series has its exemplars.
+    /// The sort order of the exemplars of a series.
     fn order(&self, other: &Place) -> Ordering {
         match (self, other) {
-            // Bounds that are equal are the same bucket, such as 0 and -0.
+            // Equal bounds, such as 0 and -0, are the same bucket.
             (Place::Bucket(a), Place::Bucket(b)) => (a + 0.0).total_cmp(&(b + 0.0)),
             (a, b) => a.rank().cmp(&b.rank()),
         }
@@ -62,22 +62,22 @@ impl Place {
     }
 }
 
-/// The exemplars of some series, those of a series sorted by their places.
+/// The exemplars of some series, sorted by place within a series.
 pub type Exemplars = BySeries<Placed>;
 
 impl Exemplars {
-    /// Puts exemplars in the place of those that a series has.
+    /// Replaces the exemplars of a series.
     pub fn replace(&mut self, series: u32, mut pushed: Vec<Placed>) {
         pushed.sort_by(|a, b| a.place.order(&b.place));
         self.set(series, pushed);
     }
 
-    /// Adds exemplars to those of a series: those of a push, or those that another state of the series has. A value or
-    /// bucket keeps its newest, a native histogram the [`MAX_NATIVE`] newest. No exemplar counts as newer than `now`,
-    /// in nanoseconds since the epoch: one from a clock that is fast would stay for good.
+    /// Adds exemplars to those of a series, from a push or from another state of the series. A value or bucket
+    /// keeps its newest exemplar, a native histogram its [`MAX_NATIVE`] newest ones. No exemplar counts as newer
+    /// than `now`, in nanoseconds since the epoch; otherwise one from a fast clock would stay for good.
     ///
-    /// Which exemplars a series has in the end depends neither on the order in which they are added nor on how they
-    /// are grouped, for the same `now`. Those of a native histogram are listed in the order in which they came.
+    /// For the same `now`, the result depends neither on the order in which exemplars are added nor on how they are
+    /// grouped. Those of a native histogram are listed in the order in which they came.
     pub fn add(&mut self, series: u32, pushed: Vec<Placed>, now: i64) {
         let is_native = |placed: &Placed| placed.place == Place::Native;
         let (mut natives, mut others): (Vec<Placed>, Vec<Placed>) =
@@ -105,8 +105,8 @@ impl Exemplars {
 }
 
 impl Exemplar {
-    /// Orders exemplars from the oldest to the newest, so that only the same exemplar is equal. A time after `now`
-    /// counts as `now`, but as older than `now` itself. Of two of the same time the one with the larger value counts as
+    /// Sorts exemplars from the oldest to the newest. Only identical exemplars are equal. A time after `now` counts
+    /// as `now`, but as older than `now` itself. Of two with the same time, the one with the larger value counts as
     /// newer.
     fn age(&self, other: &Exemplar, now: i64) -> Ordering {
         let time = |exemplar: &Exemplar| (exemplar.at.map(|at| at.min(now)), Reverse(exemplar.at));
@@ -121,14 +121,16 @@ fn exemplars_of(placed: &[Placed]) -> Vec<&Exemplar> {
     placed.iter().map(|placed| &*placed.exemplar).collect()
 }
 
-/// Where among the present exemplars of a native histogram and more the [`MAX_NATIVE`] newest are, in ascending order.
+/// The ascending positions of the [`MAX_NATIVE`] newest exemplars among the present ones of a native histogram and
+/// more.
 ///
-/// What a client pushes again is the same exemplar. Only within one push, or one state, a repeated one counts again.
+/// An exemplar that a client pushes again is the same exemplar. Only within one push or one state does a repeated
+/// one count again.
 fn newest(present: &[&Exemplar], more: &[&Exemplar], now: i64) -> Vec<usize> {
     struct Candidate<'a> {
         at: usize,
         exemplar: &'a Exemplar,
-        /// How many same ones come before it on its side.
+        /// How many equal ones come before it on its side.
         copy: usize,
     }
     let mut all: Vec<Candidate<'_>> = Vec::with_capacity(present.len() + more.len());
@@ -146,7 +148,7 @@ fn newest(present: &[&Exemplar], more: &[&Exemplar], now: i64) -> Vec<usize> {
     let order = |a: &Candidate<'_>, b: &Candidate<'_>| {
         b.exemplar.age(a.exemplar, now).then_with(|| a.copy.cmp(&b.copy))
     };
-    // Of equal ones the present one comes first, and stays.
+    // Of equal ones, the present one comes first and stays.
     all.sort_by(order);
     all.dedup_by(|next, kept| order(next, kept).is_eq());
     all.truncate(MAX_NATIVE);
@@ -155,8 +157,8 @@ fn newest(present: &[&Exemplar], more: &[&Exemplar], now: i64) -> Vec<usize> {
     places
 }
 
-/// How many more exemplars a series has once these are added to those that are `present`; see
-/// [`Exemplars::add`]. A native histogram has [`MAX_NATIVE`] places, a value or bucket has one.
+/// How many more exemplars a series has after these are added to the `present` ones; see [`Exemplars::add`]. A
+/// native histogram has room for [`MAX_NATIVE`], a value or bucket for one.
 pub fn added(present: &[(u32, Placed)], pushed: impl Iterator<Item = (Place, Exemplar)>) -> i64 {
     let start = present.partition_point(|(_, placed)| placed.place != Place::Native);
     let (others, natives) = present.split_at(start);
@@ -187,15 +189,14 @@ pub fn of_native(exemplars: &[(u32, Placed)]) -> impl Iterator<Item = &Exemplar>
 #[derive(Debug)]
 pub struct OfBuckets<'a> {
     exemplars: &'a [(u32, Placed)],
-    /// Those that are still to come with their values, ascending, where buckets may be narrower than the ones
-    /// that they were pushed with.
+    /// The remaining exemplars with their values, ascending. Set if the shown buckets may be narrower than the
+    /// pushed ones.
     by_value: Option<std::iter::Peekable<std::vec::IntoIter<(f64, &'a Exemplar)>>>,
 }
 
 impl<'a> OfBuckets<'a> {
-    /// Those among the exemplars of a series. With `is_as_pushed`, buckets have the bounds that they were
-    /// pushed with. Several pushes may have had different bounds; then an exemplar belongs to the bucket that
-    /// its value falls into.
+    /// The exemplars of a series, bucket by bucket. With `is_as_pushed`, the shown buckets have the pushed bounds.
+    /// Otherwise pushes had different bounds, and an exemplar belongs to the bucket that its value falls into.
     pub fn new(exemplars: &'a [(u32, Placed)], is_as_pushed: bool) -> OfBuckets<'a> {
         if is_as_pushed || exemplars.is_empty() {
             return OfBuckets { exemplars, by_value: None };
@@ -209,7 +210,7 @@ impl<'a> OfBuckets<'a> {
         OfBuckets { exemplars, by_value: Some(by_value.into_iter().peekable()) }
     }
 
-    /// That of the next bucket, which has this bound.
+    /// The exemplar of the next bucket, which has this bound.
     #[inline]
     pub fn next(&mut self, bound: f64) -> Option<&'a Exemplar> {
         if self.exemplars.is_empty() {
@@ -306,7 +307,7 @@ mod tests {
         assert_eq!((all.iter().len(), added(all.slice(0), [again()].into_iter())), (3, 0));
     }
 
-    /// The time until which exemplars are no later than now.
+    /// Exemplars up to this time count as not in the future.
     const NOW: i64 = 6;
 
     fn pushes() -> impl Strategy<Value = Vec<Vec<Placed>>> {
@@ -350,8 +351,8 @@ mod tests {
         texts
     }
 
-    /// Which of all pushed exemplars stay: of each place, the newest. One is as often there as the push has it that
-    /// repeats it most.
+    /// Which of all pushed exemplars stay: the newest of each place. A repeated exemplar stays as often as the push
+    /// that repeats it most often has it.
     fn kept(pushes: &[Vec<Placed>]) -> Vec<String> {
         let mut all: Vec<(&Placed, String, usize)> = Vec::new();
         for push in pushes {

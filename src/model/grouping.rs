@@ -1,4 +1,4 @@
-//! Grouping labels: what the path of a push says about all series in it.
+//! Grouping labels: the labels in the path of a push, which all its series get.
 
 use std::borrow::Cow;
 
@@ -17,21 +17,21 @@ pub struct GroupingLabel<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grouping<'a> {
     labels: Vec<GroupingLabel<'a>>,
-    /// The names of labels that no series of the request has: those with empty values, where these are none.
+    /// The names of labels that no series of the request has: grouping labels with empty values, if these count as
+    /// absent.
     absent: Vec<Cow<'a, str>>,
     key: String,
 }
 
 impl<'a> Grouping<'a> {
-    /// The grouping of these labels, as the stock gateway has it. Of labels with the same name the last one
-    /// counts.
+    /// The grouping for these labels, as in the stock gateway. If a name is repeated, the last label counts.
     pub fn new(labels: Vec<GroupingLabel<'a>>) -> Grouping<'a> {
         Grouping::with(labels, EmptyLabels::Kept)
     }
 
-    /// The same where labels with empty values are this.
+    /// As [`Grouping::new`], with this treatment of labels with empty values.
     pub fn with(mut labels: Vec<GroupingLabel<'a>>, empty_labels: EmptyLabels) -> Grouping<'a> {
-        // Stable, so that the last of several equal names stays last.
+        // The sort is stable, so the last of several equal names stays last.
         labels.sort_by(|a, b| a.name.cmp(&b.name));
         labels.reverse();
         labels.dedup_by(|later, kept| later.name == kept.name);
@@ -45,7 +45,7 @@ impl<'a> Grouping<'a> {
                 !label.value.is_empty()
             });
         }
-        // An empty `instance` makes no other group: the own series of both would be the same.
+        // An empty `instance` does not make another group, because the own series of both would be the same.
         let key = block(labels.iter().filter(|label| !is_empty_instance(label)));
         Grouping { labels, absent, key }
     }
@@ -79,7 +79,7 @@ impl<'a> Grouping<'a> {
         &self.key
     }
 
-    /// The key that the group would have if labels with empty values were kept; none where it is the same.
+    /// The key that the group would have if labels with empty values were kept. `None` if it is the same.
     pub fn key_with_empty_labels(&self) -> Option<String> {
         let empty = |name: &Cow<'a, str>| GroupingLabel { name: name.clone(), value: Cow::Borrowed("") };
         let mut labels: Vec<_> = self.absent.iter().filter(|name| **name != *INSTANCE).map(empty).collect();
@@ -90,7 +90,7 @@ impl<'a> Grouping<'a> {
         Some(Grouping::new(labels).key)
     }
 
-    /// Whether `instance` is a grouping label. Where it is not, series without one get an empty one.
+    /// Whether `instance` is a grouping label. If not, series without that label get an empty one.
     pub fn has_instance(&self) -> bool {
         self.labels.iter().any(|label| label.name == INSTANCE)
     }

@@ -1,14 +1,14 @@
-//! The ways in which tests let values meet: in any order, and in any groups.
+//! Helpers for property tests: merge values in any order and in any groups.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// What [`merged_anyhow`] and [`merged_in_groups`] take.
+/// The choices for [`merged_anyhow`] and [`merged_in_groups`].
 pub(super) fn choices() -> impl Strategy<Value = Vec<Index>> {
     prop::collection::vec(any::<Index>(), 24)
 }
 
-/// Merges all, in an order and in groups that `choices` decide.
+/// Merges all values in the order and the groups that `choices` give.
 pub(super) fn merged_anyhow<T>(mut all: Vec<T>, choices: &[Index], merge: impl Fn(&mut T, &T)) -> T {
     let mut choices = choices.iter().cycle();
     while all.len() > 1 {
@@ -19,7 +19,7 @@ pub(super) fn merged_anyhow<T>(mut all: Vec<T>, choices: &[Index], merge: impl F
     all.remove(0)
 }
 
-/// Merges all in their order, in groups that `choices` decide.
+/// Merges all values in their order, in the groups that `choices` give.
 pub(super) fn merged_in_groups<T>(mut all: Vec<T>, choices: &[Index], merge: impl Fn(&mut T, &T)) -> T {
     let mut choices = choices.iter().cycle();
     while all.len() > 1 {
@@ -30,7 +30,7 @@ pub(super) fn merged_in_groups<T>(mut all: Vec<T>, choices: &[Index], merge: imp
     all.remove(0)
 }
 
-/// Whether two numbers are the same, or neighbours.
+/// Whether two numbers are equal or neighbouring floats.
 pub(super) fn is_close(a: f64, b: f64) -> bool {
     a == b || a.next_up() == b || a.next_down() == b || (a.is_nan() && b.is_nan())
 }

@@ -1,5 +1,5 @@
-//! Histograms: classic buckets, kept exactly per layout and combined when they are shown, and native
-//! ones beside them.
+//! Histograms: classic buckets, which are kept exactly for each layout and combined when they are shown, and native
+//! buckets beside them.
 
 mod layout;
 mod part;
@@ -16,15 +16,15 @@ use crate::model::count::{Count, RunningCount};
 use crate::model::native_histogram::NativeHistogram;
 use crate::model::sum::Sum;
 
-/// How many layouts a series keeps apart. A rollout has two; a client that makes up bounds has any
-/// number, and must not make every scrape slower than the last.
+/// How many layouts a series keeps separately. During a rollout there are two. A client that makes up bounds has
+/// any number of them, and must not make every scrape slower than the one before.
 const MAX_LAYOUTS: usize = 16;
 
-/// How many buckets a series has once it has several layouts. Further bounds are not added, or each push would cost
+/// The most buckets of a series with several layouts. Further bounds are not added, because each push would cost
 /// more than the one before.
 const MAX_BUCKETS: usize = 16_384;
 
-/// What a layout takes beside its buckets, and a bucket with its bound, in bytes.
+/// The memory of a layout without its buckets, and of a bucket with its bound, in bytes.
 const PART_BYTES: usize = 64;
 const BUCKET_BYTES: usize = 32;
 
@@ -33,11 +33,11 @@ const BUCKET_BYTES: usize = 32;
 pub struct NativePart {
     /// The buckets. They hold all observations of the series.
     pub histogram: NativeHistogram,
-    /// Whether some observations came without classic buckets.
+    /// Whether some observations were pushed without classic buckets.
     pub is_alone: bool,
 }
 
-/// What one push says about a histogram. Where it adds, bounds are ascending and counts cumulative.
+/// The histogram of one push. If it is added, bounds are ascending and counts cumulative.
 #[derive(Clone, Copy, Debug)]
 pub struct Pushed<'a> {
     /// The classic buckets.
@@ -60,7 +60,7 @@ impl Pushed<'_> {
         Some(Box::new(NativePart { histogram, is_alone: self.is_alone() }))
     }
 
-    /// Whether it has observations that only native buckets hold.
+    /// Whether only native buckets hold its observations.
     fn is_alone(&self) -> bool {
         self.buckets.is_empty() && !self.is_empty()
     }
@@ -68,26 +68,26 @@ impl Pushed<'_> {
 
 /// The state of a histogram series.
 ///
-/// Counts of pushes with the same bounds add up exactly. Where bounds differ, each layout keeps its
-/// own counts, and [`Histogram::buckets`] shows the union of the bounds; there each layout
-/// contributes the count at its largest bound not above the bucket's. That is monotone in the bound
-/// and in time, the total is exact, and a quantile errs upward by one original bucket at most. If all bounds
-/// together are more than 16,384, new ones are not added: their counts go to the existing buckets, by the same rule.
+/// Counts of pushes with the same bounds add up exactly. If bounds differ, each layout keeps its own counts, and
+/// [`Histogram::buckets`] shows the union of the bounds. At each bound, a layout contributes the count at its
+/// largest bound not above it. So counts are monotone in the bound and in time, the total is exact, and a quantile
+/// errs upward by one original bucket at most. If all bounds together are more than 16,384, new ones are not added:
+/// their counts go to the existing buckets, by the same rule.
 ///
-/// A histogram keeps native buckets for as long as they hold all observations: a push without them ends them
-/// for good, because Prometheus takes no histogram whose native buckets don't add up to its count.
-/// Classic buckets are not shown beside them once a push had native buckets only, but go on counting:
-/// they are shown if the native ones end.
+/// A histogram keeps native buckets as long as they hold all observations. A push without them ends them for good,
+/// because Prometheus refuses a histogram whose native buckets don't add up to its count. After a push with native
+/// buckets only, classic buckets are not shown beside them but go on counting. They are shown if the native ones
+/// end.
 ///
-/// What two histograms show once they are merged:
+/// Two merged histograms show:
 ///
-/// * At each bound, the sum of the counts that they know of for that bound. So is the total. For whole numbers that is
-///   exact, for others as precise as [`Sum::merge`].
-/// * All bounds of both, as long as these are no more than 16,384. Then merging is commutative and associative, and the
+/// * At each bound, the sum of the counts that each of them knows for that bound. The same holds for the total. For
+///   integers this is exact, for other numbers as precise as [`Sum::merge`].
+/// * All bounds of both, as long as there are at most 16,384. Then merging is commutative and associative, and the
 ///   same as merging the pushes one by one.
-/// * Beyond that, all bounds of the histogram that the other one is merged into. The order then decides which bounds
-///   are kept, and no count is higher than it would be with all of them. Totals stay exact.
-/// * Native buckets in the same way whatever the order; see [`NativeHistogram`].
+/// * Beyond that, all bounds of the histogram that the other one is merged into. The order then decides which
+///   bounds are kept, and no count is higher than it would be with all bounds. Totals stay exact.
+/// * The same native buckets in any order; see [`NativeHistogram`].
 #[derive(Clone, Debug)]
 pub struct Histogram {
     first: Part,
@@ -98,7 +98,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// A histogram as it was pushed. `known` are layouts that it may share.
+    /// A histogram from its first push. `known` are layouts that it may share.
     pub fn new<'a>(pushed: Pushed<'_>, known: impl IntoIterator<Item = &'a Arc<Layout>>) -> Histogram {
         let Pushed { buckets, total, .. } = pushed;
         let layout = known
@@ -109,13 +109,13 @@ impl Histogram {
         Histogram { first, others: Vec::new(), native: pushed.native_part(), sum: Sum::new(pushed.sum) }
     }
 
-    /// A histogram of these parts, without native buckets; none without any.
+    /// A histogram of these parts, without native buckets. `None` if there are no parts.
     pub fn from_parts(parts: Vec<Part>, sum: Sum) -> Option<Histogram> {
         let mut parts = parts.into_iter();
         Some(Histogram { first: parts.next()?, others: parts.collect(), native: None, sum })
     }
 
-    /// What was pushed, by layout; the layout of the first push first.
+    /// The counts of each layout. That of the first push comes first.
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
         std::iter::once(&self.first).chain(&self.others)
     }
@@ -140,14 +140,15 @@ impl Histogram {
         }
     }
 
-    /// Adds what another histogram of the same series has counted.
+    /// Adds the counts of another histogram of the same series.
     pub fn merge_state(&mut self, other: &Histogram) {
         if self.native.is_some() || other.native.is_some() {
             self.join_native(other.native.clone(), other.count().as_f64() == 0.0);
         }
         self.sum.merge(other.sum);
         if !other.has_one_layout() && self.bucket_count() + self.missing_buckets(other) > MAX_BUCKETS {
-            // As one layout, or a bound of a later part could come without the counts of an earlier one.
+            // Combines the layouts first. Otherwise a bound of a later part could arrive without the counts of an
+            // earlier one.
             let mut other = other.clone();
             other.collapse();
             self.add_part(&other.first);
@@ -164,7 +165,7 @@ impl Histogram {
         }
     }
 
-    /// How many buckets another histogram has in layouts that this one has not.
+    /// How many buckets another histogram has in layouts that this one lacks.
     fn missing_buckets(&self, other: &Histogram) -> usize {
         let is_new = |part: &&Part| self.parts().all(|own| own.layout.bounds() != part.layout.bounds());
         other.parts().filter(is_new).map(Part::len).sum()
@@ -187,7 +188,7 @@ impl Histogram {
         }
         let own = self.first.len();
         let all = own + self.first.layout.count_missing(&part.layout);
-        // A layout that has all bounds is taken even if it is larger than that. One push can be so large too.
+        // A layout that has all bounds is used even if it is larger. One push may also be that large.
         if all > own && all <= MAX_BUCKETS.max(part.len()) {
             self.others.push(part);
             self.collapse();
@@ -205,16 +206,16 @@ impl Histogram {
                 part.is_alone |= other.is_alone;
             }
             (native @ Some(_), None) if !is_empty => *native = None,
-            // Nothing has been observed without native buckets so far.
+            // There were no observations so far, so none lack native buckets.
             (native @ None, other @ Some(_)) if !has_observations => *native = other,
             _ => {}
         }
     }
 
-    /// Makes one layout of all, with the bounds and counts that are shown.
+    /// Combines all layouts into one, with the bounds and counts that are shown.
     ///
-    /// That loses nothing: between two of its bounds no layout has one, so that for any bound that comes later the
-    /// largest one not above it has the same count as before.
+    /// This loses nothing. No layout has a bound between two bounds of the result, so for any later bound, the
+    /// largest bound not above it has the same count as before.
     fn collapse(&mut self) {
         if self.others.is_empty() {
             return;
@@ -230,30 +231,30 @@ impl Histogram {
         self.others.clear();
     }
 
-    /// How much memory so many buckets of one layout take, in bytes, roughly.
+    /// Roughly the memory for this many buckets of one layout, in bytes.
     pub fn size_of(buckets: usize) -> usize {
         Histogram::size_of_parts(1, buckets)
     }
 
-    /// How much memory so many layouts with so many buckets together take, in bytes, roughly.
+    /// Roughly the memory for this many layouts with this many buckets in total, in bytes.
     pub fn size_of_parts(layouts: usize, buckets: usize) -> usize {
         layouts * PART_BYTES + buckets * BUCKET_BYTES
     }
 
-    /// How much memory the buckets take, in bytes, roughly.
+    /// Roughly the memory for the buckets, in bytes.
     pub fn size(&self) -> usize {
         let classic: usize = self.parts().map(|part| Histogram::size_of(part.len())).sum();
         classic + self.native.as_ref().map_or(0, |part| part.histogram.size())
     }
 
-    /// By how many bytes [`Histogram::merge`] of a push makes it grow.
+    /// How many bytes [`Histogram::merge`] of a push adds.
     pub fn growth(&self, pushed: Pushed<'_>) -> i64 {
         let is_classic = self.native.is_none() && pushed.native.is_none();
         if is_classic && self.parts().any(|part| part.layout.fits(pushed.buckets)) {
             return 0;
         }
-        // Which buckets two histograms have together, only adding them tells for sure: bounds and resolutions
-        // may have to be brought together.
+        // Only adding two histograms shows which buckets they have together, because bounds and resolutions may
+        // have to be combined.
         let mut after = self.clone();
         after.merge(pushed);
         after.size() as i64 - self.size() as i64
@@ -268,7 +269,7 @@ impl Histogram {
         self.others.iter().fold(self.first.total, |total, part| total.plus(part.total))
     }
 
-    /// Whether all pushes had the same bounds, so that buckets are shown as they were pushed.
+    /// Whether all pushes had the same bounds, so that the buckets are shown as pushed.
     pub fn has_one_layout(&self) -> bool {
         self.others.is_empty()
     }
@@ -278,31 +279,31 @@ impl Histogram {
         &self.first.layout
     }
 
-    /// The native buckets, while they hold all observations.
+    /// The native buckets, if they hold all observations.
     pub fn native(&self) -> Option<&NativeHistogram> {
         self.native.as_ref().map(|part| &part.histogram)
     }
 
-    /// The native buckets with all that is known about them.
+    /// The native buckets with their metadata.
     pub fn native_part(&self) -> Option<&NativePart> {
         self.native.as_deref()
     }
 
-    /// The same histogram with these native buckets, which must hold all observations.
+    /// Sets the native buckets, which must hold all observations.
     pub fn with_native_part(mut self, part: Option<NativePart>) -> Histogram {
         self.native = part.map(Box::new);
         self
     }
 
-    /// Calls `each` with the text of the bound, the bound, and the cumulative count of every bucket,
-    /// in the order in which they are shown. `+Inf` is among them only if it was pushed.
+    /// Calls `each` with the text of the bound, the bound, and the cumulative count of every bucket, in the order
+    /// of a scrape. `+Inf` is among them only if it was pushed.
     pub fn buckets(&self, each: impl FnMut(&str, f64, Count)) {
         if self.native.as_ref().is_none_or(|part| !part.is_alone) {
             self.classic_buckets(each);
         }
     }
 
-    /// The same with a bucket for `+Inf` in any case, as the text formats must have it.
+    /// As [`Histogram::buckets`], but always with a bucket for `+Inf`, which the text formats require.
     pub fn all_buckets(&self, mut each: impl FnMut(&str, f64, Count)) {
         let mut has_inf = false;
         self.buckets(|label, bound, count| {
@@ -314,9 +315,9 @@ impl Histogram {
         }
     }
 
-    /// The same series with nothing observed as yet.
+    /// The same series without observations.
     pub fn emptied(&self) -> Histogram {
-        // What was a histogram of floats stays one.
+        // A float histogram stays one.
         let total = if self.is_float() { Count::Float(0.0) } else { Count::ZERO };
         let mut buckets = Vec::new();
         self.classic_buckets(|_, bound, _| buckets.push(Bucket { bound, count: total }));
@@ -350,9 +351,9 @@ impl Histogram {
         }
     }
 
-    /// Whether any count is no integer, which turns the whole histogram into a float histogram.
+    /// Whether any count is a float, which makes the whole histogram a float histogram.
     pub fn is_float(&self) -> bool {
-        // Each layout may have integers that are beyond `u64` together.
+        // The integers of all layouts together may exceed `u64`.
         self.count().is_float()
             || self.parts().any(|part| matches!(part.counts, Counts::Float(_)))
             || self.native().is_some_and(NativeHistogram::is_float)

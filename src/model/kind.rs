@@ -4,9 +4,9 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
-    /// A value that only adds.
+    /// A value that only goes up. Pushes add to it.
     Counter,
-    /// A value that goes up and down; the latest push stays.
+    /// A value that goes up and down. The latest push replaces it.
     Gauge,
     /// A sum, a count and quantiles that a client computed.
     Summary,
@@ -16,16 +16,16 @@ pub enum Kind {
     Histogram,
     /// A histogram that goes up and down, such as the ages of the items in a queue.
     GaugeHistogram,
-    /// Facts that are told by labels, with the value 1. A gauge to all formats but OpenMetrics.
+    /// Labels with information, with the value 1. All formats but OpenMetrics show it as a gauge.
     Info,
-    /// Which of some states are on, a series each. A gauge to all formats but OpenMetrics.
+    /// States that are on or off, each as a series. All formats but OpenMetrics show it as a gauge.
     StateSet,
 }
 
-/// How the values of a family are stored: the kinds with the same form can take each other's rows.
+/// How the values of a family are stored. Types with the same form can be converted into each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// One number a series.
+    /// One number for each series.
     Number,
     /// Sum, count and quantiles.
     Summary,
@@ -68,7 +68,7 @@ impl Kind {
         Kind::from_number(u8::try_from(number).ok()?).filter(|kind| kind.classic() == *kind)
     }
 
-    /// What this kind is to the formats that are older than OpenMetrics.
+    /// The type that formats older than OpenMetrics show.
     pub fn classic(self) -> Kind {
         match self {
             Kind::Info | Kind::StateSet => Kind::Gauge,
@@ -97,18 +97,18 @@ impl Kind {
         }
     }
 
-    /// The type of a family of this type after a push of type `pushed`, where both are the same to the
-    /// formats that are older than OpenMetrics. `None` where they are not.
+    /// The type of a family of this type after a push of type `pushed`, if formats older than OpenMetrics show both
+    /// alike. `None` if they do not.
     pub fn joined(self, pushed: Kind) -> Option<Kind> {
         if self == pushed {
             Some(self)
         } else {
-            // What not everyone calls an info or a state set is a plain gauge.
+            // If clients disagree whether it is an info or a state set, it is a plain gauge.
             (self.classic() == pushed.classic()).then_some(self.classic())
         }
     }
 
-    /// Whether a series of this kind begins at a moment from which it counts.
+    /// Whether a series of this type has a start time, from which it counts.
     pub fn has_start(self) -> bool {
         matches!(self, Kind::Counter | Kind::Summary | Kind::Histogram)
     }

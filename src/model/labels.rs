@@ -1,8 +1,8 @@
 //! Label blocks: the canonical text of a label set.
 //!
-//! `{code="200",instance="",job="batch"}`: sorted by name, values escaped as the text format escapes
-//! them, names quoted where they are no legacy names. The block is the key of a series in its family
-//! and at the same time the bytes that a text scrape copies out.
+//! `{code="200",instance="",job="batch"}`: sorted by name, values escaped as in the text format, names quoted
+//! unless they are legacy names. The block is the key of a series in its family, and also the bytes that a text
+//! scrape copies out.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -11,27 +11,27 @@ use std::fmt::{self, Display};
 use crate::message::{LeftOut, QUOTED_BYTES, beginning, is_printable, printable, quote_beginning};
 use crate::model::name::is_legacy_label_name;
 
-/// What a label with an empty value is. To Prometheus it is the same as none.
+/// How a label with an empty value is treated. Prometheus takes it for absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyLabels {
-    /// It is none. Series without `instance` are shown with an empty one all the same, as the stock gateway
-    /// shows them.
+    /// It counts as absent. Nevertheless, series without `instance` are shown with an empty one, as in the stock
+    /// gateway.
     Absent,
-    /// It is kept, as the stock gateway keeps it.
+    /// It is kept, as in the stock gateway.
     Kept,
 }
 
 impl EmptyLabels {
-    /// What it is in a gateway that adds up values, if `aggregate`, and in one that replaces them.
+    /// The treatment in a gateway that adds up values (`aggregate`), or in one that replaces them.
     pub fn of(aggregate: bool) -> EmptyLabels {
         if aggregate { EmptyLabels::Absent } else { EmptyLabels::Kept }
     }
 }
 
-/// The label that every series is shown with, empty where it has none.
+/// The label that every series is shown with. It is empty if the series has none.
 pub const INSTANCE: &str = "instance";
 
-/// One label of a block. Name and value are borrowed as they stand there, escapes included.
+/// One label of a block. Name and value are borrowed from the block, escapes included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair<'a> {
     name: &'a str,
@@ -49,26 +49,26 @@ impl<'a> Pair<'a> {
         unescape(self.value)
     }
 
-    /// The label name as it stands in the block, escapes included.
+    /// The label name as in the block, escapes included.
     pub fn escaped_name(&self) -> &'a str {
         self.name
     }
 
-    /// The label value as it stands in the block, escapes included.
+    /// The label value as in the block, escapes included.
     pub fn escaped_value(&self) -> &'a str {
         self.value
     }
 }
 
-/// How much of the labels of a series or a group a message shows, in bytes: the label that passes it is the last.
+/// How many bytes of the labels of a series or group a message shows. The label that exceeds this is the last one.
 pub const SHOWN_LABELS_BYTES: usize = 400;
 
-/// A block as messages show it. Of many labels, or long ones, it has the first, and what is long is cut.
+/// A block for a message. Shows only the first labels if there are many, and shortens long ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownLabels(String);
 
 impl ShownLabels {
-    /// `block` for a message.
+    /// Shortens `block` for a message.
     pub fn of(block: &str) -> ShownLabels {
         if block.len() <= QUOTED_BYTES && block.chars().all(is_printable) {
             return ShownLabels(block.to_owned());
@@ -104,11 +104,11 @@ impl Display for ShownLabels {
     }
 }
 
-/// The labels that a message does not show.
+/// The number of labels that a message leaves out.
 pub struct MoreLabels(usize);
 
 impl MoreLabels {
-    /// The labels that are left, if there are any.
+    /// Counts the remaining labels. `None` if there are none.
     pub fn of<L>(rest: impl Iterator<Item = L>) -> Option<MoreLabels> {
         let count = rest.count();
         (count > 0).then_some(MoreLabels(count))
@@ -122,13 +122,13 @@ impl Display for MoreLabels {
     }
 }
 
-/// A name or value that has escapes, quoted for a message; the beginning of a long one.
+/// Quotes a name or value that has escapes, for a message. Shortens a long one.
 pub fn quote_value(escaped: &str) -> String {
     let shown = escaped_beginning(escaped);
     quote_beginning(unescape(shown).as_bytes(), escaped.len() - shown.len())
 }
 
-/// The beginning of a text with escapes, which cuts none of them.
+/// The beginning of a text with escapes. Cuts no escape in two.
 fn escaped_beginning(escaped: &str) -> &str {
     let shown = beginning(escaped);
     let backslashes = shown.bytes().rev().take_while(|byte| *byte == b'\\').count();
@@ -177,14 +177,14 @@ impl<'a> Iterator for Pairs<'a> {
 
 /// Whether any label name of `block` needs quotes.
 pub fn has_quoted_names(block: &str) -> bool {
-    // A quoted name follows the brace or a comma; so may the quote that ends a value.
+    // A quoted name follows the brace or a comma. The quote that ends a value may do so too.
     let may_have = block.starts_with("{\"") || block.contains(",\"");
     may_have && pairs(block).any(|pair| !is_legacy_label_name(&pair.name()))
 }
 
 /// Whether `block` has labels with empty values, `instance` aside.
 pub fn has_empty_labels(block: &str) -> bool {
-    // Within a value a quote has a backslash before it, so that these bytes mostly stand for an empty value.
+    // Within a value a quote has a backslash before it, so these bytes usually are an empty value.
     let is_instance =
         |before: &str| before.strip_suffix(INSTANCE).is_some_and(|before| before.ends_with(['{', ',']));
     let may_be_empty = |at: usize| block[at..].starts_with("=\"\"") && !is_instance(&block[..at]);
@@ -206,11 +206,11 @@ fn is_empty(pair: &Pair<'_>) -> bool {
     pair.value.is_empty() && pair.name != INSTANCE
 }
 
-/// The longest that name and value of a simple label are together, in bytes.
+/// The maximum total length of name and value of a simple label, in bytes.
 const SIMPLE_LABEL_BYTES: usize = 123;
 
-/// How many labels a block has if all of them are simple: short, with a name that needs no quotes and a
-/// value that needs no escapes. Zero if not.
+/// How many labels a block has if all of them are simple: short, with a name that needs no quotes and a value that
+/// needs no escapes. Zero otherwise.
 pub fn simple_labels(block: &str) -> u16 {
     if memchr::memchr(b'\\', block.as_bytes()).is_some() || has_quoted_names(block) {
         return 0;
@@ -241,7 +241,7 @@ pub fn closing_quote(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// `text` with the escapes of the text format (`\\`, `\"`, `\n`) resolved.
+/// Resolves the escapes of the text format in `text` (`\\`, `\"`, `\n`).
 pub fn unescape(text: &str) -> Cow<'_, str> {
     if memchr::memchr(b'\\', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
@@ -261,7 +261,7 @@ pub fn unescape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// `text` as it stands between quotes in the text format.
+/// Escapes `text` for quotes in the text format.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.bytes().any(|b| matches!(b, b'\\' | b'"' | b'\n')) {
         return Cow::Borrowed(text);
@@ -314,9 +314,8 @@ pub fn write_block<N: AsRef<str>, V: AsRef<str>>(
     out.push(b'}');
 }
 
-/// The order in which a scrape lists the series of a family: fewer labels first, then the label
-/// values, position by position, as bytes; names count only between sets that are equal so far
-/// (client_golang, `internal.MetricSorter`).
+/// The order of the series of a family in a scrape: fewer labels first, then by label values, position by position,
+/// as bytes. Names count only if two sets are equal so far (client_golang, `internal.MetricSorter`).
 pub fn scrape_order(a: &str, b: &str) -> Ordering {
     pairs(a)
         .count()
@@ -362,7 +361,7 @@ mod tests {
     fn messages_show_the_beginning_of_labels() {
         let shown = |block: &str| ShownLabels::of(block).to_string();
         assert_eq!(shown(r#"{"a b"="\"",job="x"}"#), r#"{"a b"="\"",job="x"}"#);
-        // No escape is cut, and no character.
+        // Cuts neither an escape nor a character.
         let long = format!("{}\\\\é", "é".repeat(99) + "x");
         assert_eq!(
             shown(&format!("{{a=\"{long}\",b=\"1\"}}")),
@@ -392,7 +391,7 @@ mod tests {
             let long: Vec<(String, String)> =
                 labels.iter().map(|(name, value)| (name.clone(), value.repeat(times))).collect();
             let shown = ShownLabels::of(&block(&long)).to_string();
-            // The last label, its name and its value, and what is said of both and of the others.
+            // The bound, plus the last label (name and value) and the notes about left-out parts.
             prop_assert!(shown.len() <= SHOWN_LABELS_BYTES + 2 * QUOTED_BYTES + 120, "{}", shown);
         }
     }

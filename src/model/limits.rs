@@ -1,16 +1,16 @@
-//! The limits of what a push and the store may hold.
+//! The limits of pushes and of the store.
 
 /// Declares [`Limit`] with the setting of each.
 macro_rules! limits {
     ($($(#[$about:meta])* $Limit:ident = $setting:literal,)*) => {
-        /// Everything that is limited.
+        /// All limits.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Limit {
             $($(#[$about])* $Limit,)*
         }
 
         impl Limit {
-            /// All of them, in the order of their positions.
+            /// All limits, in the order of their declaration.
             pub const ALL: [Limit; [$(Limit::$Limit),*].len()] = [$(Limit::$Limit),*];
 
             /// The dotted key of the setting.
@@ -56,7 +56,7 @@ limits! {
     SeriesPerGroup = "limits.series_per_group",
     /// Groups.
     Groups = "limits.groups",
-    /// The size of everything that is kept.
+    /// The size of the whole store.
     StoreBytes = "limits.store_bytes",
 }
 
@@ -68,11 +68,11 @@ impl Limit {
     }
 }
 
-/// What one push may hold.
+/// The limits of one push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PushLimits {
-    /// Samples: lines of a text body; in protobuf values, buckets, quantiles, exemplars, and spans and counts of native
-    /// histograms.
+    /// Samples: lines of a text body. In protobuf: values, buckets, quantiles, exemplars, and spans and counts of
+    /// native histograms.
     pub samples: usize,
     /// Labels of all series and exemplars.
     pub label_pairs: usize,
@@ -82,15 +82,15 @@ pub struct PushLimits {
     pub label_value_length: usize,
     /// Labels of its group, the job among them.
     pub grouping_labels: usize,
-    /// Bytes of the labels of all series, with those of their group on each.
+    /// Bytes of the labels of all series. The grouping labels count for each series.
     pub text: usize,
 }
 
-/// The most text that a push can have: positions in it have 32 bits.
+/// The most text of a push, because positions in it have 32 bits.
 pub const MAX_TEXT_BYTES: usize = 512 * 1024 * 1024;
 
-/// The most that the labels of one series may come to, with those of its group: a block of series that change together
-/// stays small enough to be copied, and positions in it have 32 bits.
+/// The most bytes of the labels of one series, including the grouping labels. So a piece of series stays small
+/// enough to be copied, and positions in it fit 32 bits.
 pub const MAX_BLOCK_BYTES: u32 = 16 * 1024 * 1024;
 
 /// The most buckets or quantiles that one series may have, for the same reason.
@@ -102,7 +102,7 @@ impl Default for PushLimits {
     }
 }
 
-/// A push has more of something than it may.
+/// A push exceeds a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMuch(pub Limit);
 
@@ -117,7 +117,7 @@ impl PushLimits {
         text: MAX_TEXT_BYTES,
     };
 
-    /// How much there may be of something that one push is counted by.
+    /// The most that one push may have of something.
     pub fn most(&self, limit: Limit) -> usize {
         match limit {
             Limit::LabelPairsPerPush => self.label_pairs,
@@ -129,7 +129,7 @@ impl PushLimits {
     }
 }
 
-/// What the store may hold.
+/// The limits of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreLimits {
     /// Series in all groups, a histogram or summary counted once.
@@ -142,7 +142,7 @@ pub struct StoreLimits {
     pub bytes: u64,
 }
 
-/// A push would have brought the store over a limit.
+/// A push would exceed a limit of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the push adds {}, but {most} {} ({}): what is there can still be pushed; delete groups that are \
@@ -152,7 +152,7 @@ pub struct StoreLimits {
 pub struct StoreFull {
     /// The limit.
     pub limit: Limit,
-    /// How much there may be.
+    /// The most that the limit allows.
     pub most: u64,
 }
 

@@ -1,18 +1,18 @@
-//! How values of the same series meet: the table of what adds and what replaces.
+//! How values of the same series are merged: which types add and which replace.
 
 use crate::model::kind::Kind;
 
-/// How a pushed value meets the state of its series. Decided once for each pushed family, and carried with it.
+/// How a pushed value changes the state of its series. Decided once for each pushed family, and passed on with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merge {
     /// It is added.
     Add,
-    /// It takes the place of what is there: the latest push stays.
+    /// It replaces the value: the latest push stays.
     Last,
 }
 
 impl Merge {
-    /// How the values of a family of this kind and name meet where pushes are aggregated.
+    /// How the values of a family with this type and name are merged with aggregation.
     ///
     /// An untyped `*_total` adds, because shell users write no `# TYPE` line for their counters.
     pub fn of(kind: Kind, family_name: &str) -> Merge {
@@ -24,9 +24,9 @@ impl Merge {
     }
 }
 
-/// The type of a family of the type `live` after a push of type `pushed`, where untyped and typed stand for each other:
-/// shell users write no `# TYPE` line, other clients of the same metric do. That needs values that are stored alike and
-/// meet alike. `None` where the types conflict.
+/// The type of a family of type `live` after a push of type `pushed`, if an untyped and a typed family may stand
+/// for each other: shell users write no `# TYPE` line, other clients of the same metric do. Both must be stored and
+/// merged alike. `None` if the types conflict.
 pub fn reconciled(live: Kind, family_name: &str, pushed: Kind) -> Option<Kind> {
     let is_alike =
         live.form() == pushed.form() && Merge::of(live, family_name) == Merge::of(pushed, family_name);

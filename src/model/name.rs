@@ -1,12 +1,12 @@
-//! Which metric and label names are valid.
+//! Validity of metric and label names.
 //!
 //! "Legacy" names are those of Prometheus before 3.0 (`[a-zA-Z_:][a-zA-Z0-9_:]*` for metrics, without
 //! the colon for labels); since then any non-empty UTF-8 string can be a name.
 
-/// For each byte whether it may stand in a legacy label name, other than at its start.
+/// Whether a byte is allowed in a legacy label name, except at its start.
 pub static LABEL_NAME_BYTES: [bool; 256] = name_bytes(false);
 
-/// For each byte whether it may stand in a legacy metric name, other than at its start.
+/// Whether a byte is allowed in a legacy metric name, except at its start.
 pub static METRIC_NAME_BYTES: [bool; 256] = name_bytes(true);
 
 const fn name_bytes(may_have_colon: bool) -> [bool; 256] {

@@ -1,7 +1,7 @@
 //! Native histograms: observations counted in sparse buckets of exponential width.
 //!
-//! Owns how they merge and what is valid. The rules are Prometheus's: the lower resolution wins; the
-//! zero bucket is as wide as the widest, and wider where its edge would cut a populated bucket.
+//! Owns merging and validity. The rules are those of Prometheus: the lower resolution wins. The zero bucket becomes
+//! as wide as the widest one, and wider if its edge would cut a populated bucket.
 
 pub mod bounds;
 mod encoding;

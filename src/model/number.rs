@@ -5,9 +5,9 @@
 //! back as the same number; plain notation while the exponent of the first digit is between -4 and
 //! 5, else `d.ddde±XX`; `+Inf`, `-Inf`, `NaN`; and 0 for negative zero.
 
-/// Appends `value` as a sample value is written.
+/// Appends `value` as a sample value.
 pub fn write_f64(out: &mut Vec<u8>, value: f64) {
-    // Most samples are small whole numbers: their digits need no search for the shortest form.
+    // Most samples are small integers, which need no search for the shortest form.
     let whole = value as i32;
     if f64::from(whole) == value && value.abs() < 1e6 {
         let mut digits = itoa::Buffer::new();
@@ -28,7 +28,7 @@ pub fn write_f64(out: &mut Vec<u8>, value: f64) {
     let magnitude = value.abs();
     let whole = magnitude as u64;
     if magnitude < 9_007_199_254_740_992.0 && whole as f64 == magnitude {
-        // Below 2^53 the digits of an integer, less its trailing zeros, are its shortest form.
+        // Below 2^53, the digits of an integer without trailing zeros are its shortest form.
         let mut buffer = itoa::Buffer::new();
         let digits = buffer.format(whole).as_bytes();
         write_digits(out, digits, digits.len() as i32);
@@ -66,7 +66,7 @@ fn shortest_digits(printed: &str, digits: &mut [u8; 32]) -> (usize, i32) {
         if byte == b'.' {
             past_point = true;
         } else if byte == b'0' && length == 0 {
-            // A leading zero: behind the point it moves the first digit to the right.
+            // A leading zero is not a significant digit. Behind the point it shifts the first one to the right.
             point -= i32::from(past_point);
         } else {
             digits[length] = byte;

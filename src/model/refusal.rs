@@ -1,6 +1,6 @@
 //! Why a well-formed push is refused.
 //!
-//! The words of the stock gateway are kept where it refuses the same thing.
+//! If the stock gateway refuses the same thing, the message is the same.
 
 use std::fmt::{self, Display};
 
@@ -14,26 +14,26 @@ use crate::model::native_histogram::Fault;
 use crate::model::number::format_f64;
 use crate::model::push::value::Value;
 
-/// How many clashes of a push are told, and how long that may be, in bytes.
+/// How many clashes of a push a message lists, and how many bytes it may have.
 const MAX_CLASHES: usize = 20;
 const MAX_SENTENCE_BYTES: usize = 3000;
 
-/// A refused push: nothing of it is applied.
+/// A refused push. Nothing of it is applied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     /// What is wrong.
     pub cause: Cause,
-    /// Where in a text body the offending series begins, in bytes.
+    /// The offset of the offending series in a text body, in bytes.
     pub offset: Option<u32>,
-    /// What it clashes with, if it clashes with something.
+    /// The other side of a clash.
     pub other: Option<Box<Other>>,
-    /// What else clashes.
+    /// Further clashes.
     pub also: Vec<(Cause, Option<Box<Other>>)>,
-    /// Whether there are more clashes than that.
+    /// Whether there are more clashes than listed.
     pub has_more: bool,
 }
 
-/// What something in a push clashes with.
+/// The other side of a clash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Other {
     /// Something in the same push.
@@ -44,15 +44,16 @@ pub enum Other {
     Group {
         /// The key of the group.
         key: ShownLabels,
-        /// In how many more groups it is.
+        /// How many more groups have it.
         more: u32,
     },
-    /// A family of this name, wherever that is. The whole name, by which it can be looked up.
+    /// A family with this name, in a place that is not known yet. The name is complete, so that the family can be
+    /// looked up.
     Family(String),
 }
 
 impl Refusal {
-    /// A refusal that has no place in the body.
+    /// A refusal without a place in the body.
     pub fn of(cause: Cause) -> Refusal {
         Refusal::at(None, cause)
     }
@@ -62,12 +63,12 @@ impl Refusal {
         Refusal { cause, offset, other: None, also: Vec::new(), has_more: false }
     }
 
-    /// The same, saying what it clashes with.
+    /// Adds the other side of the clash.
     pub fn with(self, other: Other) -> Refusal {
         Refusal { other: Some(Box::new(other)), ..self }
     }
 
-    /// Adds what else clashes. False where that is enough.
+    /// Adds another clash. Returns false if there are enough.
     pub fn add(&mut self, refusal: Refusal) -> bool {
         self.has_more = self.also.len() + 1 >= MAX_CLASHES;
         if !self.has_more {
@@ -80,14 +81,14 @@ impl Refusal {
         !self.has_more
     }
 
-    /// Everything that clashes with something.
+    /// All clashes with their other sides.
     pub fn others_mut(&mut self) -> impl Iterator<Item = (&Cause, &mut Other)> {
         let first = self.other.as_deref_mut().map(|other| (&self.cause, other));
         let also = self.also.iter_mut().filter_map(|(cause, other)| Some((&*cause, other.as_deref_mut()?)));
         first.into_iter().chain(also)
     }
 
-    /// What is wrong, in words; `place` says where in the body.
+    /// The message. `place` gives the position in the body.
     pub fn sentence(&self, place: impl Display) -> String {
         let mut sentence = format!("{}{place}", self.cause);
         let add_other = |sentence: &mut String, other: &Option<Box<Other>>| {
@@ -127,8 +128,8 @@ impl Display for Other {
     }
 }
 
-/// What is wrong with a refused push. A `metric` is a description as [`describe`] gives it. What else was pushed is
-/// here as an excerpt, so that a refusal is small whatever it is about.
+/// What is wrong with a refused push. A `metric` is a description from [`describe`]. Other pushed texts are
+/// excerpts, so that a refusal is always small.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[allow(missing_docs, reason = "each variant is documented by its message")]
 pub enum Cause {
@@ -213,7 +214,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// The limit that is passed, if that is what is wrong.
+    /// The exceeded limit, if that is the cause.
     pub fn limit(&self) -> Option<Limit> {
         match self {
             Cause::LongName { .. } => Some(Limit::NameLength),
@@ -222,7 +223,7 @@ impl Cause {
         }
     }
 
-    /// A short name for metrics.
+    /// The value of a metric's label for this cause.
     pub fn reason(&self) -> &'static str {
         match self {
             Cause::Timestamp => "timestamp",
@@ -257,14 +258,14 @@ impl Cause {
     }
 }
 
-/// A series as messages show it: the words of client_golang around protobuf text. Of many labels, or long ones,
-/// it shows the first.
+/// Describes a series for messages: the words of client_golang around protobuf text. Shows only the first labels if
+/// there are many, and shortens long ones.
 pub fn describe(family: &str, kind: Kind, block: &str, value: &Value) -> String {
     let quoted = |pair: Pair<'_>| (quote_value(pair.escaped_name()), quote_value(pair.escaped_value()));
     describe_labels(family, kind, pairs(block), quoted, value)
 }
 
-/// The same of labels that are in no block; `quoted` gives the name and the value of one.
+/// As [`describe`], for labels that are not in a block. `quoted` returns the quoted name and value of a label.
 pub(super) fn describe_labels<L>(
     family: &str,
     kind: Kind,
@@ -323,7 +324,7 @@ mod tests {
             {
                 let sentence = refusal.sentence(" (line 1000000, column 1000000)");
                 assert!(sentence.len() < MESSAGE_BYTES - 100, "{} bytes: {sentence}", sentence.len());
-                // None of the words behind an excerpt is lost.
+                // No text behind an excerpt is lost.
                 assert!(!refusal.has_more || sentence.ends_with("; and more"), "{sentence}");
             }
         }

@@ -1,20 +1,19 @@
 //! Sums that keep what a plain `f64` would round away.
 
-/// A running sum as an unevaluated pair: `high` is the sum rounded to an `f64`, `low` what the
-/// rounding left over.
+/// A running sum as an unevaluated pair: `high` is the sum rounded to an `f64`, and `low` is the rounding error.
 ///
 /// 1e16 + 1 + 1 + 1 keeps the three ones, and integers stay exact far beyond 2^53. Adding a value
 /// that is not negative never lowers [`Sum::value`], which matters because Prometheus takes a step
 /// down by one unit in the last place for a full counter reset.
 ///
-/// Two sums meet in [`Sum::merge`]:
+/// Rules for [`Sum::merge`] of two sums:
 ///
 /// * It is commutative to the last bit, and merging a sum of one value is the same as adding that value.
 /// * It is exact, and so associative to the last bit, as long as all values are multiples of one power of two and the
 ///   total is less than 2^100 times that power. Integers are.
-/// * Other values of one sign come to the same [`Sum::value`] in whatever groups they are merged, or to its neighbour
-///   (an error of at most 3 * 2^-106 of the total for each merge). If signs differ, the error is that share of the sum
-///   of the magnitudes.
+/// * Other values of one sign come to the same [`Sum::value`] however they are grouped, or to its neighbour (an
+///   error of at most 3 * 2^-106 of the total for each merge). If signs differ, the error is that share of the sum of
+///   the magnitudes.
 /// * NaN stays, then positive infinity, then negative infinity. Values of one sign stop at the largest finite number
 ///   in any order; of values of both signs that come close to it the order decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -45,13 +44,13 @@ impl Sum {
         Sum { high, low: (i128::from(value) - high as i128) as f64 }
     }
 
-    /// The sum as it is exposed.
+    /// The sum that a scrape shows.
     pub const fn value(self) -> f64 {
         self.high
     }
 
-    /// Adds what another sum has added up (the accurate addition of double words in Joldes, Muller and Popescu,
-    /// "Tight and rigorous error bounds for basic building blocks of double-word arithmetic").
+    /// Adds another sum (accurate addition of double words from Joldes, Muller and Popescu, "Tight and rigorous
+    /// error bounds for basic building blocks of double-word arithmetic").
     ///
     /// Like [`Sum::add`], it never lowers the value if the other sum isn't negative.
     pub fn merge(&mut self, other: Sum) {
@@ -69,9 +68,9 @@ impl Sum {
 
     /// Adds `value` (Neumaier's summation, renormalised so that `high` is always the rounded sum).
     ///
-    /// A sum of finite values stops at the largest finite number instead of becoming infinite:
-    /// infinity would absorb everything that follows. Of two infinities the positive one stays, because
-    /// their sum would be NaN for good.
+    /// A sum of finite values stops at the largest finite number instead of becoming infinite, because infinity
+    /// would absorb everything that follows. If both infinities are added, the positive one stays, because their
+    /// sum would be NaN for good.
     pub fn add(&mut self, value: f64) {
         if !(self.high.is_finite() && value.is_finite()) {
             let sum = self.high + value;
@@ -83,7 +82,7 @@ impl Sum {
         *self = Sum::renormalised(sum, self.low + error, sum);
     }
 
-    /// The sum of a number and a much smaller one. If that overflows, the largest finite number with the sign of
+    /// The sum of a number and a much smaller one. If it overflows, the largest finite number with the sign of
     /// `sign`.
     #[inline]
     fn renormalised(sum: f64, low: f64, sign: f64) -> Sum {
@@ -97,7 +96,7 @@ impl Sum {
     }
 }
 
-/// The rounded sum of two finite numbers, and what the rounding left over.
+/// The rounded sum of two finite numbers, and the rounding error.
 #[inline]
 fn exact_sum(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
@@ -206,7 +205,7 @@ mod tests {
             choices in choices(),
         ) {
             let unit = f64::from(power).exp2();
-            // In two halves, because not every 64-bit integer is a number of its own.
+            // In two halves, because not every 64-bit integer fits an `f64` exactly.
             let halves = |value: &i64| [(value >> 32) as f64 * 4_294_967_296.0, (value & 0xffff_ffff) as f64];
             let sums: Vec<Sum> = values.iter().flat_map(halves).map(|half| Sum::new(half * unit)).collect();
             let exact: i128 = values.iter().map(|value| i128::from(*value)).sum();
@@ -230,7 +229,7 @@ mod tests {
         fn a_merge_never_steps_back(a in positive_sum(), b in positive_sum(), more in positive_number()) {
             let both = merged(a, &b).value();
             prop_assert!(both >= a.value() && both >= b.value() && both.is_finite());
-            // Nor does the sum of two if one of them has grown.
+            // The sum of two also never goes down if one of them has grown.
             let mut grown = a;
             grown.add(more);
             prop_assert!(merged(grown, &b).value() >= both);
@@ -270,7 +269,7 @@ mod tests {
         a == b || (a.value().is_nan() && b.value().is_nan() && a.low == b.low)
     }
 
-    /// Numbers whose sums round: near each other, far apart, with few and with many digits.
+    /// Numbers whose sums are rounded: close to each other, far apart, with few and with many digits.
     fn positive_number() -> impl Strategy<Value = f64> {
         let mantissa =
             prop_oneof![Just(0), 0..16u64, (0..16u64).prop_map(|n| (1 << 52) - 1 - n), 0..1u64 << 52];

@@ -24,7 +24,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// A summary as it was pushed.
+    /// A summary from its first push.
     pub fn new(sum: f64, count: Count, quantiles: &[Quantile]) -> Summary {
         Summary { sum: Sum::new(sum), count: count.into(), quantiles: quantiles.into() }
     }
@@ -38,7 +38,7 @@ impl Summary {
 
     /// Adds another summary of the same series, whose latest push came later.
     ///
-    /// Sum and count are the same in either order. The quantiles are those of the later summary, as if its pushes had
+    /// Sum and count do not depend on the order. The quantiles are those of the later summary, as if its pushes had
     /// come after the pushes of this one.
     pub fn merge_state(&mut self, later: &Summary) {
         self.sum.merge(later.sum);
@@ -61,7 +61,7 @@ mod tests {
 
     type Push = (i32, u64, Vec<i32>);
 
-    /// Sums are of 64ths, which add up exactly.
+    /// Sums are multiples of 1/64, which add up exactly.
     fn quantiles(values: &[i32]) -> Vec<Quantile> {
         let quantile =
             |(n, value): (u32, &i32)| Quantile { quantile: f64::from(n) / 8.0, value: f64::from(*value) };
@@ -86,7 +86,7 @@ mod tests {
             }
             let states: Vec<Summary> = pushes.iter().map(state).collect();
             prop_assert_eq!(&merged_in_groups(states.clone(), &choices, Summary::merge_state), &pushed);
-            // In another order, all is the same but the quantiles, which are those of some push.
+            // In another order everything is the same but the quantiles, which come from one of the pushes.
             let merged = merged_anyhow(states.clone(), &choices, Summary::merge_state);
             prop_assert_eq!((merged.sum, merged.count), (pushed.sum, pushed.count));
             prop_assert!(states.iter().any(|state| state.quantiles == merged.quantiles));

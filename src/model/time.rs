@@ -1,43 +1,42 @@
-//! When things happen, and when a series began.
+//! Moments, and the start times of series.
 
 /// The moment of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// Nanoseconds since the epoch.
     pub nanos: i64,
-    /// Nanoseconds on a clock that nobody sets, since some moment of this process.
+    /// Nanoseconds on a monotonic clock, since some moment of this process.
     pub steady: i64,
 }
 
 impl Moment {
-    /// A moment of which only this is known, in nanoseconds since the epoch.
+    /// A moment from nanoseconds since the epoch alone. For tests, and for times before the start.
     pub fn at(nanos: i64) -> Moment {
         Moment { nanos, steady: nanos }
     }
 }
 
-/// When a series began, as far as that is known.
+/// When a series began, if known.
 ///
-/// Prometheus reads a start time as "the value was 0 then". That is so where the gateway adds up: the
-/// series began when its first push was accepted. A value that was pushed to replace another began when
-/// its client says, if it does.
+/// Prometheus reads a start time as "the value was 0 then". For series that add up that is true at the time when
+/// the gateway accepted the first push. A pushed value that replaces another one began when its client says, if it
+/// says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Start {
-    /// Nanoseconds since the epoch; below zero where a client told them, zero where nobody did.
+    /// Nanoseconds since the epoch. Negative if a client has given them, zero if the start is not known.
     code: i64,
 }
 
 impl Start {
-    /// Nobody knows.
+    /// The start is not known.
     pub const UNKNOWN: Start = Start { code: 0 };
 
-    /// The gateway accepted the first push of a series that adds up, at this time in nanoseconds since
-    /// the epoch.
+    /// The gateway accepted the first push of a series that adds up at this time, in nanoseconds since the epoch.
     pub fn accepted(nanos: i64) -> Start {
         Start { code: nanos.max(0) }
     }
 
-    /// A client says so; in nanoseconds since the epoch.
+    /// A client has given this start, in nanoseconds since the epoch.
     pub fn told(nanos: i64) -> Start {
         Start { code: -nanos.max(0) }
     }
@@ -47,12 +46,12 @@ impl Start {
         (self.code != 0).then(|| self.code.saturating_abs())
     }
 
-    /// The time at which the gateway accepted the first push, of a series that adds up.
+    /// The time at which the gateway accepted the first push of a series that adds up.
     pub fn accepted_nanos(self) -> Option<i64> {
         (self.code > 0).then_some(self.code)
     }
 
-    /// A number for it.
+    /// A number that represents it on disk.
     pub fn code(self) -> i64 {
         self.code
     }
@@ -63,8 +62,8 @@ impl Start {
     }
 }
 
-/// Whether the value of a gauge that is called `*_created` can be when something began, in seconds since the
-/// epoch: other gauges that happen to be called so are hardly ever in the 21st century.
+/// Whether the value of a gauge called `*_created` can be a start time, in seconds since the epoch. Other gauges
+/// with such a name rarely have a value in the 21st century.
 pub fn can_be_start(seconds: f64) -> bool {
     (946_684_800.0..4_102_444_800.0).contains(&seconds)
 }
@@ -78,7 +77,7 @@ mod tests {
         assert_eq!((Start::UNKNOWN.nanos(), Start::UNKNOWN.accepted_nanos()), (None, None));
         assert_eq!((Start::accepted(5).nanos(), Start::accepted(5).accepted_nanos()), (Some(5), Some(5)));
         assert_eq!((Start::told(5).nanos(), Start::told(5).accepted_nanos()), (Some(5), None));
-        // Before the epoch there were no counters.
+        // No counter began before the epoch.
         assert_eq!((Start::told(-5), Start::accepted(-5)), (Start::UNKNOWN, Start::UNKNOWN));
         for start in [Start::UNKNOWN, Start::accepted(7), Start::told(7)] {
             assert_eq!(Start::from_code(start.code()), start);

@@ -8,11 +8,11 @@ use crate::model::number::format_f64;
 pub struct Bucket {
     /// The upper bound, inclusive.
     pub bound: f64,
-    /// Observations up to the bound, those of the smaller buckets included.
+    /// Observations up to the bound, including those of smaller buckets.
     pub count: Count,
 }
 
-/// The bounds of a histogram's buckets, shared by all series that have them.
+/// The bounds of a histogram's buckets. Series with the same bounds share them.
 #[derive(Debug)]
 pub struct Layout {
     bounds: Box<[f64]>,
@@ -51,7 +51,7 @@ impl Layout {
         &self.bounds
     }
 
-    /// How many bounds of another ascending layout this one, which is ascending too, lacks.
+    /// How many bounds of another layout this one lacks. Both must be ascending.
     pub(super) fn count_missing(&self, other: &Layout) -> usize {
         let mut own = self.bounds.iter().peekable();
         let is_missing = |bound: &&f64| {

@@ -1,4 +1,4 @@
-//! What a histogram has counted with one layout.
+//! The counts of a histogram in one layout.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use super::layout::{Bucket, Layout};
 use crate::model::count::RunningCount;
 use crate::model::sum::Sum;
 
-/// Cumulative counts of one layout: integers while they can be.
+/// Cumulative counts of one layout. They are integers as long as possible.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Counts {
     /// Whole numbers.
     Int(Box<[u64]>),
-    /// Numbers with a fraction, or beyond `u64`; all of them, so that none rounds otherwise than its neighbour.
+    /// Numbers with a fraction, or beyond `u64`. All counts have this form, so that neighbours are rounded alike.
     Float(Box<[Sum]>),
 }
 
@@ -61,14 +61,14 @@ impl Counts {
     }
 }
 
-/// What was pushed with one layout.
+/// The counts that were pushed with one layout.
 #[derive(Clone, Debug)]
 pub struct Part {
     /// The bounds.
     pub layout: Arc<Layout>,
     /// A count for each bound.
     pub counts: Counts,
-    /// All observations that came with this layout, those above the last bound included.
+    /// All observations that were pushed with this layout, including those above the last bound.
     pub total: RunningCount,
 }
 
@@ -84,8 +84,8 @@ impl Part {
         self.total = self.total.plus(other.total);
     }
 
-    /// Returns how many observations are known to be at most a bound: the count at this layout's largest bound that is
-    /// not above it. Must be called with ascending bounds.
+    /// Returns how many observations are known to be at most a bound: the count at this layout's largest bound that
+    /// is not above it. Must be called with ascending bounds.
     pub(super) fn at_most(&self) -> impl FnMut(f64) -> RunningCount {
         let mut below = 0;
         move |bound| {
@@ -97,7 +97,7 @@ impl Part {
         }
     }
 
-    /// Adds what another part has counted to the buckets of this one.
+    /// Adds the counts of another part to the buckets of this one.
     pub(super) fn take_in(&mut self, other: &Part) {
         let mut at_most = other.at_most();
         let counts = self.layout.bounds().iter().enumerate();

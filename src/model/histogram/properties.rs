@@ -1,4 +1,4 @@
-//! What holds when histograms meet, in any order and in any groups.
+//! Properties of merged histograms, in any order and in any groups.
 
 use proptest::prelude::*;
 
@@ -24,7 +24,7 @@ impl Push {
         Histogram::new(self.pushed(), [])
     }
 
-    /// How many of its observations it says are at most `bound`.
+    /// How many of its observations it reports as at most `bound`.
     fn at_most(&self, bound: f64) -> RunningCount {
         if bound == f64::INFINITY {
             return self.total.into();
@@ -50,7 +50,7 @@ fn shown(histogram: &Histogram) -> Vec<(f64, Count)> {
     all
 }
 
-/// What all pushes together say of each bound that any of them has.
+/// The sum over all pushes for each bound that any of them has.
 fn expected(pushes: &[Push]) -> Vec<(f64, Count)> {
     let mut bounds: Vec<f64> = pushes.iter().flat_map(|push| push.buckets.iter().map(|b| b.bound)).collect();
     bounds.sort_by(f64::total_cmp);
@@ -115,7 +115,7 @@ fn mixed_pushes() -> impl Strategy<Value = Vec<Push>> {
     prop::collection::vec(push, 1..6)
 }
 
-/// Native buckets with so many observations, all of 1.
+/// Native buckets with this many observations, all of 1.
 fn native(schema: i32, total: Count) -> NativeHistogram {
     use crate::model::native_histogram::{Parts, Populations, Sparse};
     let populations = match total {
@@ -147,7 +147,7 @@ fn large_pushes() -> impl Strategy<Value = Vec<Push>> {
     prop::collection::vec(push, 2..9)
 }
 
-/// What a histogram knows of a bound: the count at its largest one that is not above it.
+/// The count that a histogram knows for a bound: that at its largest bound not above it.
 fn known(histogram: &Histogram, bounds: &[f64]) -> Vec<u64> {
     let counts = shown(histogram);
     let known = |bound: &f64| {
@@ -172,7 +172,7 @@ fn bounds_of(histogram: &Histogram) -> Vec<f64> {
     shown(histogram).into_iter().map(|(bound, _)| bound).collect()
 }
 
-/// Merges, and checks what holds whatever the number of bounds.
+/// Merges, and checks the properties that hold for any number of bounds.
 fn merge_checked(histogram: &mut Histogram, other: &Histogram) {
     let before = histogram.clone();
     histogram.merge_state(other);

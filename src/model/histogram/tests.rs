@@ -93,14 +93,14 @@ fn made_up_bounds_count_in_the_buckets_that_are_there() {
     for push in 1..40 {
         histogram.merge(pushed(&observed(&values, &bounds(f64::from(push) / 64.0))));
     }
-    // Of 0.5 the 8 pushes say that it is at most 1 that have a bound from 0.5 up to there.
+    // Only the 8 pushes with a bound from 0.5 to 1 report that 0.5 is at most 1.
     let counts = shown(&histogram);
     assert_eq!(counts.iter().map(|(bound, _)| *bound).collect::<Vec<_>>(), bounds(0.0));
     assert!(counts.windows(2).all(|pair| pair[0].1 <= pair[1].1));
     assert_eq!((counts[0], counts[1], counts[9_999]), ((0.0, 0.0), (1.0, 1.0 + 8.0), (9_999.0, 4_000.0)));
     assert_eq!(histogram.count(), Count::Int(4_000));
     assert_eq!(histogram.size(), merged(&[first]).size());
-    // A few of them are still kept apart.
+    // A few layouts are still kept separately.
     histogram.merge(pushed(&observed(&values, &[0.75])));
     assert_eq!(shown(&histogram)[..3], [(0.0, 0.0), (0.75, 1.0), (1.0, 10.0)]);
 }

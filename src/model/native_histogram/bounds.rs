@@ -1,4 +1,4 @@
-//! Where the buckets of the exponential schemas begin and end.
+//! The bounds of the buckets of exponential schemas.
 //!
 //! In schema s each power of two is divided into 2^s buckets, or 2^-s powers of two share one. Bucket
 //! i reaches up to 2^(i * 2^-s), inclusive, from the bound of bucket i - 1, exclusive; negative
@@ -9,11 +9,11 @@ use std::ops::RangeInclusive;
 /// The schemas that are stored.
 pub const SCHEMAS: RangeInclusive<i32> = -4..=8;
 
-/// The schemas that are understood: those above [`SCHEMAS`] lose resolution.
+/// The schemas that are accepted. Those above [`SCHEMAS`] lose resolution.
 pub const KNOWN_SCHEMAS: RangeInclusive<i32> = -4..=52;
 
-/// 2^(1/2), 2^(1/4) and so on. Multiplied in this order, largest first, they give the very numbers in
-/// Prometheus's table of bounds, which is why the first is a unit in the last place short.
+/// 2^(1/2), 2^(1/4) and so on. Multiplied in this order, largest first, they give exactly the numbers in
+/// Prometheus's table of bounds. For that, the first is one unit in the last place too small.
 const ROOTS: [f64; 8] = [
     std::f64::consts::SQRT_2.next_down(),
     1.189_207_115_002_721,
@@ -25,8 +25,7 @@ const ROOTS: [f64; 8] = [
     1.002_711_275_050_202_5,
 ];
 
-/// The indexes that a number can fall into: from the bucket of the smallest number above zero to that
-/// of infinity.
+/// The range of possible indexes: from the bucket of the smallest positive number to that of infinity.
 pub fn indexes(schema: i32) -> RangeInclusive<i64> {
     if schema < 0 {
         let shared = schema.unsigned_abs();
@@ -36,7 +35,7 @@ pub fn indexes(schema: i32) -> RangeInclusive<i64> {
     }
 }
 
-/// The bucket that holds bucket `index` in a schema that is lower by `steps`.
+/// The bucket that contains bucket `index` in a schema that is lower by `steps`.
 pub fn reduced(index: i64, steps: u32) -> i64 {
     ((index - 1) >> steps) + 1
 }
@@ -53,11 +52,11 @@ pub fn bound(index: i32, schema: i32) -> f64 {
         (product, i64::from(index >> schema))
     };
     match exponent {
-        // The bound of the last bucket before that of infinity is beyond the largest number.
+        // The bound of the last bucket before infinity exceeds the largest number.
         1024 if fraction == 1.0 => f64::MAX,
         1024.. => f64::INFINITY,
         -1022.. => fraction * power_of_two(exponent),
-        // Rounded once, where the number becomes subnormal.
+        // Two factors, so that a subnormal result is rounded only once.
         _ => fraction * power_of_two((exponent + 1022).max(-1022)) * power_of_two(-1022),
     }
 }
@@ -101,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_table_is_that_of_prometheus_to_the_last_bit() {
-        // FNV-1a over the 256 words of its table of schema 8.
+        // FNV-1a over the 256 words of Prometheus's table of schema 8.
         let hash = (-256..0).fold(0xcbf2_9ce4_8422_2325_u64, |hash, index| {
             (hash ^ bound(index, 8).to_bits()).wrapping_mul(0x0100_0000_01b3)
         });
@@ -119,7 +118,7 @@ mod tests {
                 assert!((first..=1024).all(|index| {
                     i64::from(index) > *indexes(schema).end()
                         || bound(index, schema) == bound(index * 2, schema + 1)
-                        // The bucket of infinity has no bound to share.
+                        // The bucket of infinity has no bound that other schemas share.
                         || i64::from(index) == *indexes(schema).end()
                 }));
             }

@@ -1,5 +1,5 @@
-//! Native histograms as the protobuf format has them: spans of neighbouring buckets, with the
-//! difference of each integer population to the one before it, or float populations as they are.
+//! Native histograms in the form of the protobuf format: spans of neighbouring buckets. Each integer population is
+//! the difference to the one before it; float populations are absolute.
 
 use std::ops::{AddAssign, RangeInclusive};
 
@@ -9,20 +9,20 @@ use super::sparse::{Buckets, Sparse};
 use super::state::NativeHistogram;
 use crate::model::count::Count;
 
-/// Empty buckets between two others that are written out rather than left to a new span, as
-/// client_golang does: a span takes more room. Not so with floats.
+/// Up to this many empty buckets are written out rather than starting a new span, which takes more room.
+/// client_golang does the same. Not used for floats.
 const WRITTEN_GAP: i64 = 2;
 
-/// A native histogram in the terms of the protobuf message.
+/// A native histogram in the form of the protobuf message.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Encoded {
     /// The resolution.
     pub schema: i32,
     /// The absolute value up to which observations are in the zero bucket.
     pub zero_threshold: f64,
-    /// The population of the zero bucket, where it is an integer.
+    /// The population of the zero bucket, if it is an integer.
     pub zero_count: u64,
-    /// The same where it is a float; zero where it is not.
+    /// The population of the zero bucket, if it is a float. Zero otherwise.
     pub zero_count_float: f64,
     /// Buckets of positive observations.
     pub positive: EncodedBuckets,
@@ -33,24 +33,24 @@ pub struct Encoded {
 /// Buckets of one sign.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EncodedBuckets {
-    /// Which buckets there are.
+    /// The populated ranges of buckets.
     pub spans: Vec<Span>,
-    /// Their populations, as differences.
+    /// Integer populations, as differences.
     pub deltas: Vec<i64>,
-    /// Or as floats.
+    /// Float populations.
     pub counts: Vec<f64>,
 }
 
 /// Buckets with consecutive indexes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
-    /// How many indexes were left out before it; for the first span, its first index.
+    /// The number of indexes skipped before it. For the first span, its first index.
     pub offset: i32,
     /// How many buckets it has.
     pub length: u32,
 }
 
-/// Why something is no native histogram.
+/// Why a native histogram is not valid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[allow(missing_docs, reason = "each variant is documented by its message")]
 pub enum Fault {
@@ -77,8 +77,8 @@ pub enum Fault {
 }
 
 impl Encoded {
-    /// Whether this makes a histogram a native one. One without spans and with a zero bucket of no
-    /// width and population can't be told from a classic one.
+    /// Whether this makes a histogram a native one. Without spans, and with a zero bucket of no width and no
+    /// population, it can't be told from a classic one.
     pub fn is_native(&self) -> bool {
         let has_spans = !(self.positive.spans.is_empty() && self.negative.spans.is_empty());
         has_spans || self.zero_threshold > 0.0 || self.zero_count > 0 || self.zero_count_float > 0.0
@@ -90,12 +90,12 @@ impl Encoded {
 }
 
 impl NativeHistogram {
-    /// Reads a pushed histogram. `count` is the number of observations that came with it: a float
-    /// there makes the whole histogram one of floats.
+    /// Decodes a pushed histogram. `count` is the number of observations that was pushed with it. If that is a
+    /// float, the whole histogram is a float histogram.
     ///
     /// # Errors
     ///
-    /// What makes it none. Nothing is allocated for buckets that were not sent.
+    /// Why it is not valid. No memory is allocated for buckets that were not sent.
     pub fn decode(encoded: &Encoded, count: Option<Count>) -> Result<NativeHistogram, Fault> {
         let schema = encoded.schema;
         if schema == -53 {
@@ -132,7 +132,7 @@ impl NativeHistogram {
         };
         Ok(NativeHistogram {
             schema: schema.min(*SCHEMAS.end()),
-            // Negative zero is as good as zero.
+            // Negative zero counts as zero.
             zero_threshold: encoded.zero_threshold.abs(),
             thresholds_differ: false,
             absorbed: None,
@@ -140,8 +140,8 @@ impl NativeHistogram {
         })
     }
 
-    /// Checks that this is a histogram of `count` observations with this sum, as Prometheus does
-    /// before it takes one: one histogram that fails makes it drop the whole scrape.
+    /// Checks that this histogram has `count` observations, with this sum. Prometheus checks the same, and drops a
+    /// whole scrape for one histogram that fails.
     ///
     /// # Errors
     ///
@@ -151,14 +151,14 @@ impl NativeHistogram {
         let is_right = match (count, buckets) {
             // Only observations of NaN are in no bucket, and they make the sum NaN.
             (Count::Int(count), Count::Int(buckets)) => count == buckets || (sum.is_nan() && count > buckets),
-            // Floats were rounded on their way.
+            // Floats may have been rounded.
             (count, buckets) => buckets.as_f64() <= count.as_f64() * (1.0 + 1e-9),
         };
         if is_right { Ok(()) } else { Err(Fault::CountDiffers { count, buckets }) }
     }
 
-    /// The histogram as it is sent, in floats if wanted or needed. One without a single span gets an
-    /// empty one, which tells it from a classic histogram.
+    /// Encodes the histogram, with floats if wanted or needed. If it has no span, it gets an empty one, which tells
+    /// it from a classic histogram.
     pub fn encode(&self, as_float: bool) -> Encoded {
         let mut encoded =
             Encoded { schema: self.schema, zero_threshold: self.zero_threshold, ..Encoded::default() };
@@ -197,8 +197,8 @@ fn checked_float(count: f64) -> Result<f64, Fault> {
     if count >= 0.0 && count.is_finite() { Ok(count) } else { Err(Fault::Population(count)) }
 }
 
-/// The populated buckets of these spans, in a schema that is stored. `population` is called with
-/// each of `counts` in turn.
+/// The populated buckets of these spans, in a schema that is stored. Calls `population` with each of `counts` in
+/// turn.
 fn decode<C: Copy, N: Copy + Default + PartialEq + AddAssign>(
     schema: i32,
     spans: &[Span],
@@ -213,7 +213,7 @@ fn decode<C: Copy, N: Copy + Default + PartialEq + AddAssign>(
     let steps = (schema - SCHEMAS.end()).max(0).unsigned_abs();
     let mut decoded = Buckets::<N>::new();
     let mut counts = counts.iter();
-    // Spans and counts are bounded by the body, so that no sum of offsets leaves 64 bits.
+    // The body limits the number of spans and counts, so the sum of offsets fits 64 bits.
     let mut index = 0i64;
     for (at, span) in spans.iter().enumerate() {
         if at > 0 && span.offset < 0 {
@@ -226,7 +226,7 @@ fn decode<C: Copy, N: Copy + Default + PartialEq + AddAssign>(
                 if !range.contains(&index) {
                     return Err(Fault::Index { index, schema, range });
                 }
-                // Within the range of a stored schema, which is one of 32 bits.
+                // The indexes of a stored schema fit 32 bits.
                 let stored = reduced(index, steps) as i32;
                 match decoded.last_mut() {
                     Some((last, have)) if *last == stored => *have += count,
@@ -240,8 +240,8 @@ fn decode<C: Copy, N: Copy + Default + PartialEq + AddAssign>(
     Ok(decoded)
 }
 
-/// The spans of these buckets. `write` is called with the population of every bucket in them, those
-/// in gaps of at most `written_gap` included.
+/// The spans of these buckets. Calls `write` with the population of every bucket in them, including empty ones in
+/// gaps of at most `written_gap`.
 fn encode<N: Copy + Default>(buckets: &[(i32, N)], written_gap: i64, mut write: impl FnMut(N)) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     let mut next = 0;

@@ -1,13 +1,13 @@
-//! Populations of either type of number.
+//! Populations as integers or floats.
 
 use std::borrow::Cow;
 
 use super::sparse::Sparse;
 
-/// Populations: integers until a float comes.
+/// Populations. They are integers until a float is added.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Populations {
-    /// Integers, below 2^63 together, which is what the format can hold.
+    /// Integers with a total below 2^63, the limit of the format.
     Int(Sparse<u64>),
     /// Floats.
     Float(Sparse<f64>),
@@ -21,7 +21,7 @@ impl Populations {
         }
     }
 
-    /// Goes on with floats where integers are too large together.
+    /// Converts to floats if the total of the integers is too large.
     pub(super) fn within_limits(self) -> Populations {
         match &self {
             Populations::Int(sparse) if total(sparse) > i64::MAX as u128 => {
@@ -96,7 +96,7 @@ impl Populations {
     }
 }
 
-/// All observations.
+/// The total of all populations.
 pub(super) fn total(sparse: &Sparse<u64>) -> u128 {
     sparse.populations().map(u128::from).sum()
 }

@@ -4,19 +4,19 @@ use super::bounds::{bound, reduced};
 
 /// The number of observations in a bucket.
 pub trait Population: Copy + Default {
-    /// Adds other observations.
+    /// Adds more observations.
     fn grow(&mut self, by: Self);
 }
 
 impl Population for u64 {
-    /// The caller knows that all populations fit together.
+    /// The caller makes sure that the total fits.
     fn grow(&mut self, by: u64) {
         *self += by;
     }
 }
 
 impl Population for f64 {
-    /// Stops at the largest number, as a sum does.
+    /// Stops at the largest number, as [`Sum`](crate::model::sum::Sum) does.
     fn grow(&mut self, by: f64) {
         *self = (*self + by).min(f64::MAX);
     }
@@ -37,12 +37,12 @@ pub struct Sparse<N> {
 }
 
 impl<N: Population> Sparse<N> {
-    /// How many buckets there are, that of zero aside.
+    /// How many buckets there are, without the zero bucket.
     pub fn bucket_count(&self) -> usize {
         self.positive.len() + self.negative.len()
     }
 
-    /// Gives back the room of buckets that have gone.
+    /// Frees the memory of removed buckets.
     pub fn shrink_to_fit(&mut self) {
         self.positive.shrink_to_fit();
         self.negative.shrink_to_fit();
@@ -61,7 +61,7 @@ impl<N: Population> Sparse<N> {
         add(&mut self.negative, &other.negative);
     }
 
-    /// Joins the buckets that are one in a schema that is lower by `steps`.
+    /// Joins the buckets that are one bucket in a schema that is lower by `steps`.
     pub fn reduce(&mut self, steps: u32) {
         for side in [&mut self.positive, &mut self.negative] {
             side.iter_mut().for_each(|(index, _)| *index = reduced(i64::from(*index), steps) as i32);
@@ -89,14 +89,14 @@ impl<N: Population> Sparse<N> {
         highest
     }
 
-    /// The same with another type of number.
+    /// Converts the populations to another type of number.
     pub fn map<M>(&self, with: impl Fn(N) -> M) -> Sparse<M> {
         let side = |side: &Buckets<N>| side.iter().map(|(index, count)| (*index, with(*count))).collect();
         Sparse { zero: with(self.zero), positive: side(&self.positive), negative: side(&self.negative) }
     }
 }
 
-/// Adds `from` to `into`, from the back so that what is there moves at most once.
+/// Adds `from` to `into`, from the back, so that existing buckets move at most once.
 fn add<N: Population>(into: &mut Buckets<N>, from: &[(i32, N)]) {
     let old = into.len();
     let mut have = into.iter().peekable();

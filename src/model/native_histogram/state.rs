@@ -7,37 +7,36 @@ use super::populations::{Populations, total};
 use super::sparse::Sparse;
 use crate::model::count::Count;
 
-/// How many buckets a histogram that adds may have, that of zero aside. Beyond it, resolution is
-/// given up.
+/// The most buckets of a histogram that adds, without the zero bucket. Beyond it, the resolution is reduced.
 pub const MAX_BUCKETS: usize = 160;
 
 /// Observations by bucket. Their number and sum are kept with the classic buckets.
 ///
-/// Merging is commutative to the last bit. It is associative too: integers are exact, and each addition of floats rounds
-/// once. But if zero thresholds differ and there are more than [`MAX_BUCKETS`] buckets on the way, the order can decide
-/// how much resolution is given up. Even then each bucket has the count that one client with the resulting resolution
-/// and zero threshold would have made of all observations. What is shown never goes down, except resolution.
+/// Merging is commutative to the last bit. It is also associative: integers are exact, and each addition of floats
+/// rounds once. Only if zero thresholds differ and there are temporarily more than [`MAX_BUCKETS`] buckets, the
+/// order can decide how much resolution is lost. Even then, each bucket has the count that one client with the
+/// resulting resolution and zero threshold would have counted. Counts never go down; only the resolution does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NativeHistogram {
     pub(super) schema: i32,
     pub(super) zero_threshold: f64,
-    /// Whether anything with another zero threshold was merged into this. Until then buckets that the
-    /// zero bucket overlaps stay as the client sends them: it knows what it counts where.
+    /// Whether a histogram with another zero threshold was merged into this. Until then, buckets that overlap the
+    /// zero bucket stay as the client sends them, because it knows what it counts in which.
     pub(super) thresholds_differ: bool,
-    /// The highest bucket, in the present schema, that the zero bucket has taken in. A lower schema
-    /// must not have its edge within that bucket, or it would matter which came first.
+    /// The highest bucket, in the current schema, that went into the zero bucket. A lower schema must not have its
+    /// edge within that bucket, otherwise the order of merging would matter.
     pub(super) absorbed: Option<i32>,
     pub(super) populations: Populations,
 }
 
-/// All that there is to a [`NativeHistogram`].
+/// All fields of a [`NativeHistogram`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parts {
     /// The resolution, from -4 to 8.
     pub schema: i32,
     /// The absolute value up to which observations are in the zero bucket.
     pub zero_threshold: f64,
-    /// Whether zero thresholds differed between what was merged.
+    /// Whether merged histograms had different zero thresholds.
     pub thresholds_differ: bool,
     /// The highest index among the buckets that went into the zero bucket.
     pub absorbed: Option<i32>,
@@ -45,20 +44,20 @@ pub struct Parts {
     pub populations: Populations,
 }
 
-/// A populated bucket as people read it.
+/// A populated bucket with its bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ShownBucket {
-    /// Where it begins.
+    /// The lower bound.
     pub lower: f64,
-    /// Where it ends.
+    /// The upper bound.
     pub upper: f64,
-    /// Which of the two it includes.
+    /// Which of its bounds it includes.
     pub includes: Includes,
     /// Its population.
     pub count: Count,
 }
 
-/// Which of its bounds a bucket includes. The numbers are those of Prometheus's APIs.
+/// Which of its bounds a bucket includes. The numbers are those of the Prometheus API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Includes {
@@ -71,7 +70,7 @@ pub enum Includes {
 }
 
 impl NativeHistogram {
-    /// Adds what was counted in `other`.
+    /// Adds the observations of `other`.
     pub fn merge(&mut self, other: &NativeHistogram) {
         self.reduce_to(other.schema);
         let other = if other.schema > self.schema {
@@ -89,8 +88,8 @@ impl NativeHistogram {
         self.limit(MAX_BUCKETS);
     }
 
-    /// Gives up resolution until there are no more than `most` buckets: first everywhere, by a lower
-    /// schema, and once that is the lowest, around zero.
+    /// Reduces the resolution until there are at most `most` buckets: first with a lower schema, and once that is
+    /// the lowest one, with a wider zero bucket.
     pub fn limit(&mut self, most: usize) {
         while self.populations.bucket_count() > most && self.schema > *SCHEMAS.start() {
             self.reduce_to(self.schema - 1);
@@ -108,7 +107,7 @@ impl NativeHistogram {
         self.populations.shrink_to_fit();
     }
 
-    /// Lowers the schema, if it is above `schema`.
+    /// Lowers the schema if it is above `schema`.
     pub(super) fn reduce_to(&mut self, schema: i32) {
         if let Ok(steps @ 1..) = u32::try_from(self.schema - schema) {
             self.populations.reduce(steps);
@@ -117,7 +116,7 @@ impl NativeHistogram {
         }
     }
 
-    /// Moves the edge of the zero bucket out of populated buckets and takes in what is within it.
+    /// Moves the edge of the zero bucket out of populated buckets, and takes in the buckets within it.
     pub(super) fn settle_zero_bucket(&mut self) {
         if !self.thresholds_differ {
             return;
@@ -128,14 +127,14 @@ impl NativeHistogram {
             let mut cut = self.populations.lowest().filter(|&index| bound(index - 1, schema) < threshold);
             let cut = cut.next().or(self.absorbed.filter(|&index| bound(index, schema) > threshold));
             match cut {
-                // No bucket has its edge within another, so that the next round is the last.
+                // No bucket has its edge within another one, so the next round is the last.
                 Some(index) => self.zero_threshold = bound(index, schema),
                 None => return,
             }
         }
     }
 
-    /// The same resolution and zero bucket with nothing observed as yet.
+    /// The same resolution and zero bucket without observations.
     pub fn emptied(&self) -> NativeHistogram {
         let populations = match self.populations {
             Populations::Int(_) => Populations::Int(Sparse::default()),
@@ -207,7 +206,7 @@ impl NativeHistogram {
         negative.chain(zero).chain(positive).collect()
     }
 
-    /// All that there is to it.
+    /// All its fields.
     pub fn parts(&self) -> Parts {
         Parts {
             schema: self.schema,
@@ -218,7 +217,7 @@ impl NativeHistogram {
         }
     }
 
-    /// A histogram of these parts. `None` if they are those of none.
+    /// A histogram with these fields. `None` if they are not valid.
     pub fn from_parts(parts: Parts) -> Option<NativeHistogram> {
         let Parts { schema, zero_threshold, thresholds_differ, absorbed, populations } = parts;
         if !(SCHEMAS.contains(&schema) && zero_threshold >= 0.0 && zero_threshold.is_finite()) {

@@ -59,7 +59,7 @@ fn spans_say_which_buckets_the_counts_are_for() {
 
 #[test]
 fn higher_schemas_lose_resolution() {
-    // 2^-44 octaves are 2^12 to a bucket of schema 8.
+    // A bucket of schema 8 contains 2^12 buckets of schema 20.
     let encoded = ints(20, &[span(4096, 2), span(4094, 2)], &[1, 1, 1, 1]);
     let histogram = decoded(&encoded);
     assert_eq!((histogram.schema(), positive(&histogram)), (8, vec![(1, 1), (2, 5), (3, 4)]));
@@ -121,7 +121,7 @@ fn what_contradicts_itself_is_none() {
     ] {
         assert_eq!(fault(&encoded), expected, "{encoded:?}");
     }
-    // Nobody minds where empty buckets are.
+    // The position of empty buckets does not matter.
     assert_eq!(positive(&decoded(&ints(0, &[span(i32::MIN, 1), span(i32::MAX, 1)], &[0, 0]))), []);
 }
 
@@ -205,10 +205,10 @@ fn the_widest_zero_bucket_wins_and_cuts_no_populated_bucket() {
             assert_eq!(both.encode(false).zero_count, zero);
         }
     }
-    // A threshold that all clients share may lie within a bucket: they know what they count where.
+    // A threshold that all clients share may be within a bucket, because they know what they count in which.
     let cut = histogram(0, 0.7, 1, &[(0, 5)]);
     assert_eq!(merged(&[cut.clone(), cut.clone()]), histogram(0, 0.7, 2, &[(0, 10)]));
-    // Until another comes.
+    // Until another threshold is merged.
     assert_eq!(merged(&[cut.clone(), histogram(0, 0.6, 1, &[]), cut]).zero_threshold(), 1.0);
 }
 
@@ -232,7 +232,7 @@ fn too_many_buckets_cost_resolution_but_no_counts() {
     assert_eq!((limited.schema(), positive(&limited).len(), limited.zero_threshold()), (4, 126, 0.0));
     assert_eq!(limited.population(), Count::Int(2005));
 
-    // Numbers of all sizes and both signs need 266 buckets in the lowest schema.
+    // Numbers of all sizes and both signs need 266 buckets even in the lowest schema.
     let all: Vec<(i32, u64)> = (-67..=65).map(|index| (index, 1)).collect();
     let populations = Populations::Int(Sparse { zero: 0, positive: all.clone(), negative: all });
     let parts =
@@ -305,7 +305,7 @@ fn parts_make_the_same_histogram() {
 
 // Against observations counted one by one.
 
-/// What one client does with its observations.
+/// The settings of a client.
 #[derive(Clone, Copy, Debug)]
 struct Client {
     schema: i32,
@@ -318,7 +318,7 @@ fn bucket_of(value: f64, schema: i32) -> i32 {
     (octaves * f64::from(schema).exp2()).ceil() as i32
 }
 
-/// What a client sends that made these observations.
+/// The histogram that a client with these observations sends.
 fn observed(client: Client, values: &[f64]) -> NativeHistogram {
     let (zero, positive, negative) = counted(client, values);
     let populations = Populations::Int(Sparse { zero, positive, negative });
@@ -346,7 +346,7 @@ fn client() -> impl Strategy<Value = Client> {
         .prop_map(|(schema, zero_threshold)| Client { schema, zero_threshold })
 }
 
-/// A client and what it observed: small and large numbers, zero, some of them near others.
+/// A client and its observations: small and large numbers and zero, some of them close to others.
 fn pushes() -> impl Strategy<Value = Vec<(Client, Vec<f64>)>> {
     let value = prop_oneof![
         4 => (-9.0..9.0f64, 1..=2).prop_map(|(octaves, sign)| octaves.exp2() * if sign == 1 { 1.0 } else { -1.0 }),
@@ -361,7 +361,7 @@ fn merged_anyhow(all: Vec<NativeHistogram>, choices: &[prop::sample::Index]) -> 
     groupings::merged_anyhow(all, choices, NativeHistogram::merge)
 }
 
-/// Many observations of all sizes, by clients with different zero buckets: more than a histogram has buckets.
+/// Many observations of all sizes, by clients with different zero buckets. They need more buckets than allowed.
 fn wide_pushes() -> impl Strategy<Value = Vec<(Client, Vec<f64>)>> {
     let value = (-1000.0..1000.0f64, any::<bool>())
         .prop_map(|(octaves, is_negative)| if is_negative { -octaves.exp2() } else { octaves.exp2() });
@@ -371,7 +371,7 @@ fn wide_pushes() -> impl Strategy<Value = Vec<(Client, Vec<f64>)>> {
     prop::collection::vec((client, prop::collection::vec(value, 0..200)), 2..7)
 }
 
-/// What a client sends, as it is kept.
+/// The histogram of a client as it is stored.
 fn kept(client: Client, values: &[f64]) -> NativeHistogram {
     let mut kept = observed(client, values);
     kept.limit(MAX_BUCKETS);
@@ -387,13 +387,13 @@ fn weighted(histogram: &NativeHistogram) -> NativeHistogram {
     NativeHistogram::from_parts(Parts { populations, ..histogram.parts() }).unwrap()
 }
 
-/// Whether Prometheus, which saw `before`, takes `after` for a histogram that began anew.
+/// Whether Prometheus would take `after` for a reset, after it has seen `before`.
 fn is_reset(before: &NativeHistogram, after: &NativeHistogram) -> bool {
     let mut before = before.clone();
     if after.schema() > before.schema() || after.zero_threshold() < before.zero_threshold() {
         return true;
     }
-    // It looks at populated buckets in the resolution that they had.
+    // Prometheus compares populated buckets in their earlier resolution.
     before.absorbed = None;
     if before.zero_threshold != after.zero_threshold {
         before.thresholds_differ = true;
@@ -438,7 +438,7 @@ proptest! {
             prop_assert_eq!(threshold, bound(index, merged.schema()));
             prop_assert!(all.iter().any(|v| *v != 0.0 && bucket_of(v.abs(), merged.schema()) == index));
         }
-        // With what was merged it can be told what one client would have counted.
+        // The merged result shows what one client would have counted.
         let client = Client { schema: merged.schema(), zero_threshold: threshold };
         let (zero, positive, negative) = counted(client, &all);
         prop_assert_eq!(merged.parts().populations, Populations::Int(Sparse { zero, positive, negative }));
@@ -539,7 +539,7 @@ proptest! {
         let all = |histogram: &NativeHistogram| {
             histogram.populations.to_float().populations().collect::<Vec<f64>>()
         };
-        // Each of the additions, of which there is at most one for each observation, rounds once.
+        // Each addition rounds once, and there is at most one for each observation.
         let is_close = |(a, b): (&f64, &f64)| (a - b).abs() <= a.max(*b) * f64::EPSILON * 84.0;
         prop_assert!(all(&one).iter().zip(&all(&other)).all(is_close));
     }
