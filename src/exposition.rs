@@ -1,7 +1,7 @@
-//! The formats of Prometheus: what a push says, and how a scrape is written.
+//! The formats of Prometheus: parsing pushes and writing scrapes.
 //!
-//! Owns parsing into [`crate::model::body::Body`], writing, and content negotiation. Knows the model
-//! and bytes; it neither blocks nor does I/O, and every parser is safe on any input.
+//! Owns parsing into [`crate::model::body::Body`], writing, and content negotiation. It knows the model and bytes,
+//! neither blocks nor does I/O, and every parser is safe on any input.
 
 mod assembly;
 mod cost;

@@ -1,6 +1,6 @@
-//! Putting samples where they belong: the samples of a histogram or summary together.
+//! Assembles samples to series: puts the samples of a histogram or summary together.
 //!
-//! What a sample is for, its name tells, and how differs between the text formats.
+//! The name of a sample says what it is for. How it does differs between the text formats.
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
@@ -16,7 +16,7 @@ use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
 use crate::model::summary::Quantile;
 
-/// What a sample is of its series.
+/// The role of a sample in its series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// The value itself, a bucket or a quantile.
@@ -25,7 +25,7 @@ pub(super) enum Role {
     Count,
 }
 
-/// The label that tells the samples of one histogram or summary apart.
+/// The label that distinguishes the samples of one histogram or summary.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Member {
     None,
@@ -36,17 +36,17 @@ pub(super) enum Member {
 /// A body under construction.
 pub(super) struct Assembly<'a> {
     pub(super) body: Body<'a>,
-    /// Histograms and summaries by family and label set, for bodies that scatter their samples.
+    /// Histograms and summaries by family and label set, for bodies in which their samples are scattered.
     composites: HashTable<u32>,
     last_composite: Option<(usize, u32)>,
     hasher: RandomState,
 }
 
 impl<'a> Assembly<'a> {
-    /// An empty body with room for the series and labels of `input`, which holds no more than `reading` says.
+    /// An empty body with room for the series and labels of `input`, with the limits of `reading`.
     pub(super) fn of(input: &[u8], reading: &Reading) -> Assembly<'a> {
         let (lines, labels) = line_parts(input, reading.limits);
-        // Lines that are shorter than most samples are mostly none.
+        // Lines that are shorter than most samples are usually not samples.
         let series = lines.min(input.len() / 16 + 8);
         let body = Body::with_capacity(series, labels.min(input.len() / 8));
         Assembly {
@@ -57,18 +57,18 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// The type of a family, which its first sample fixes as untyped where none was declared before.
+    /// The type of a family. If none was declared before the first sample, it is untyped from then on.
     #[inline]
     pub(super) fn kind(&mut self, family: usize) -> Kind {
         *self.body.families[family].kind.get_or_insert(Kind::Untyped)
     }
 
-    /// Puts a sample where it belongs; returns the handle of its series. Its labels are those that were
-    /// added since `mark`, its line begins at `start`.
+    /// Adds a sample to its series and returns the handle of the series. Its labels were added since `mark`, and
+    /// its line begins at `start`.
     ///
     /// # Errors
     ///
-    /// Which count of a histogram is negative.
+    /// The negative count of a histogram.
     #[inline]
     pub(super) fn record(
         &mut self,
@@ -99,7 +99,7 @@ impl<'a> Assembly<'a> {
             }
             (Role::Plain, Member::Quantile(_) | Member::None) => {}
             (Role::Sum | Role::Count, _) => {
-                // The same series may have been spelled in another way, and then comes twice.
+                // The same series may have been given with other empty labels, and then is repeated.
                 let may_repeat = self.body.has_dropped_labels();
                 if let Some(composite) = self.body.composite_mut(handle) {
                     let is_known = match role {
@@ -113,7 +113,7 @@ impl<'a> Assembly<'a> {
         Ok(handle)
     }
 
-    /// The histogram or summary with the labels since `mark`, which are dropped where it is known.
+    /// The histogram or summary with the labels since `mark`. If it exists already, these labels are dropped.
     pub(super) fn composite(&mut self, family: usize, mark: usize, start: usize) -> u32 {
         if let Some((last_family, handle)) = self.last_composite
             && last_family == family
@@ -148,10 +148,10 @@ impl<'a> Assembly<'a> {
     }
 }
 
-/// Up to so many labels are compared with each other rather than hashed.
+/// Up to this many labels are compared with each other, which is faster than hashing.
 const FEW_LABELS: usize = 16;
 
-/// The name of a label that stands twice in a list.
+/// The name of a label that is twice in a list.
 #[inline]
 pub(super) fn duplicate_label<'a>(labels: &[Label<'a>]) -> Option<&'a str> {
     let twice = if labels.len() <= FEW_LABELS {

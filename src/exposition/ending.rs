@@ -1,9 +1,9 @@
-//! Where a text body begins and ends: its byte order mark, its last line, its line ends.
+//! The start and end of a text body: byte order mark, last line, line ends.
 
-/// What Windows programs write at the start of a file in UTF-8. It is no part of the text.
+/// The mark that Windows programs write at the start of a UTF-8 file. The parsers skip it.
 pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// What is wrong with a body that ends within a line, in the words of the stock gateway.
+/// The stock gateway's message for a body that ends within a line.
 pub(super) const UNFINISHED: &str = "unexpected end of input stream";
 
 /// The last line, if it has no line feed.
@@ -14,7 +14,7 @@ pub(super) fn unfinished_line(body: &[u8]) -> Option<&[u8]> {
     (!line.is_empty()).then_some(line)
 }
 
-/// Whether there is nothing but a byte order mark, as in a file that lost its content.
+/// Whether the body is only a byte order mark, as in a file that lost its content.
 pub(super) fn is_mark_alone(body: &[u8]) -> bool {
     body == BYTE_ORDER_MARK
 }
@@ -36,7 +36,7 @@ pub fn ends_in_eof(body: &[u8]) -> bool {
     is_eof(without_mark(&body[start..]))
 }
 
-/// Whether a line begins with a byte order mark that is not that of the body.
+/// Whether a line other than the first begins with a byte order mark.
 pub fn has_inner_mark(body: &[u8]) -> bool {
     let body = without_mark(body);
     let begins_a_line = |at: usize| at == 0 || body[at - 1] == b'\n';
@@ -54,7 +54,7 @@ fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
 }
 
-/// Without the blanks and tabs at the end.
+/// Removes spaces and tabs at the end.
 pub(super) fn trim_blanks_end(line: &[u8]) -> &[u8] {
     let end = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t')).map_or(0, |at| at + 1);
     &line[..end]

@@ -8,13 +8,13 @@ use crate::model::limits::Limit;
 /// Why a body can't be parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ParseError {
-    /// What the message begins with where there is a place: the name of the format.
+    /// The name of the format, with which the message begins if there is a place.
     pub(super) format: &'static str,
-    /// Line and column of the fault, both from 1; none in a format without lines.
+    /// Line and column of the fault, both from 1. `None` in a format without lines.
     pub place: Option<(usize, usize)>,
-    /// The limit that the body is over, if that is what is wrong.
+    /// The exceeded limit, if that is the fault.
     pub limit: Option<Limit>,
-    /// What is wrong, in the words of the stock gateway where it has some.
+    /// The message, that of the stock gateway if it has one.
     pub message: String,
 }
 

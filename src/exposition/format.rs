@@ -1,4 +1,4 @@
-//! The formats of pushed bodies. What a format is in detail, its own folder knows.
+//! The formats of pushed bodies. The details of each format are in its own folder.
 
 use bumpalo::Bump;
 
@@ -22,9 +22,9 @@ pub enum BodyFormat {
 }
 
 impl BodyFormat {
-    /// The format of a body with this `Content-Type`: OpenMetrics in any version, unless the formats are those of the
-    /// stock gateway; protobuf only with the parameters that clients send. Everything else is read as text, as the
-    /// stock gateway does.
+    /// The format of a body with this `Content-Type`: any version of OpenMetrics, unless only the stock gateway's
+    /// formats are offered; protobuf only with the parameters that clients send. Everything else is read as text,
+    /// as in the stock gateway.
     pub fn of(content_type: &str, offers: Offers) -> BodyFormat {
         let media_type = MediaType::of(content_type);
         if offers == Offers::All && openmetrics::is_body(media_type) {
@@ -36,8 +36,8 @@ impl BodyFormat {
         }
     }
 
-    /// About how much memory it takes to parse a body and to give each series `grouping` bytes of labels, and no less.
-    /// A body with more than `limits` says is not parsed to its end.
+    /// An upper estimate of the memory for parsing a body and giving each series `grouping` bytes of labels. A body
+    /// that exceeds `limits` is not parsed to its end.
     pub fn cost(self, body: &[u8], grouping: usize, limits: PushLimits) -> u64 {
         let cost = match self {
             BodyFormat::Text => text::cost(body, limits),
@@ -47,12 +47,12 @@ impl BodyFormat {
         cost.with_grouping(grouping) as u64
     }
 
-    /// Parses a body. Texts that differ from what the body has, such as a quoted name with escapes, are put into
+    /// Parses a body. Texts whose form in the body differs, such as a quoted name with escapes, are stored in
     /// `arena`.
     ///
     /// # Errors
     ///
-    /// The first fault in the order of the body; nothing of a faulty body is returned.
+    /// The first fault in the body. Nothing of a faulty body is returned.
     pub fn parse<'a>(
         self,
         body: &'a [u8],
@@ -74,10 +74,10 @@ mod tests {
     use crate::model::grouping::{Grouping, GroupingLabel};
     use crate::model::push::Push;
 
-    /// A format, what a body begins with, and its lines.
+    /// A format, the beginning of a body, and a function for its lines.
     type Lines = (BodyFormat, &'static str, fn(usize) -> String);
 
-    /// Bodies that are all of one thing.
+    /// Bodies that consist of one kind of line.
     const LINES: [Lines; 15] = [
         (BodyFormat::Text, "", |n| format!("m{n} 1\n")),
         (BodyFormat::Text, "", |n| format!("# TYPE m{n} gauge\n")),
@@ -107,7 +107,7 @@ mod tests {
             value: value.into(),
         };
         let grouping = Grouping::new(vec![label("job", "a"), label("path", "/some/where")]);
-        // Just before and after what grows becomes twice as large.
+        // Just before and after a growing vector doubles.
         for (count, (format, head, line)) in
             [2000, 2100].into_iter().flat_map(|n| LINES.map(|line| (n, line)))
         {
@@ -140,7 +140,7 @@ mod tests {
                 Protobuf,
                 Protobuf,
             ),
-            // The first of a name counts.
+            // The first one of a name counts.
             (
                 "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=text; encoding=delimited",
                 Text,

@@ -1,14 +1,14 @@
-//! The label names of a body: most series have the same as the one before.
+//! Remembers the label names of the last series, because most series have the same ones as the series before.
 
 use super::scan::Cursor;
 
-/// The label names of the last series, in their order, but for those that stood in quotes.
+/// The label names of the last series in their order, without quoted ones.
 ///
-/// What is read by [`LabelNames::take`] alone has no name twice, because a line with one is an error.
+/// Names from [`LabelNames::take`] alone are never repeated, because a line with a repeated name is an error.
 #[derive(Default)]
 pub(super) struct LabelNames<'a> {
     names: Vec<&'a str>,
-    /// How many of them the current series has had so far.
+    /// How many of them the current series has used so far.
     read: usize,
     has_others: bool,
 }
@@ -20,7 +20,7 @@ impl<'a> LabelNames<'a> {
         (self.read, self.has_others) = (0, false);
     }
 
-    /// Takes the name that stood here in the last series, if it stands here again with an equals sign behind it.
+    /// Takes the name that the last series had at this position, if it follows here with an equals sign.
     #[inline]
     pub(super) fn take(&mut self, line: &mut Cursor<'a>) -> Option<&'a str> {
         let name = self.names.get(self.read).copied().filter(|name| line.take_label_name(name))?;
@@ -38,7 +38,7 @@ impl<'a> LabelNames<'a> {
         }
     }
 
-    /// Whether the current series may have a name twice.
+    /// Whether the current series may have a repeated name.
     #[inline]
     pub(super) fn may_repeat(&self) -> bool {
         self.has_others

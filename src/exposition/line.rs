@@ -1,4 +1,4 @@
-//! Lines of samples, as both text formats have them.
+//! Sample lines of both text formats.
 
 use std::borrow::Cow;
 
@@ -7,41 +7,41 @@ use crate::model::escaping::Escaping;
 use crate::model::labels::escape;
 use crate::model::name::is_legacy_metric_name;
 
-/// Writes names and labels of the samples of one family after the other.
+/// Writes the names and labels of samples, family by family.
 #[derive(Debug)]
 pub(super) struct Lines {
     escaping: Escaping,
-    /// The name of the current family as it is written, without quotes.
+    /// The escaped name of the current family, without quotes.
     name: String,
-    /// Whether the name must stand in quotes within the braces.
+    /// Whether the name must be in quotes within the braces.
     is_quoted: bool,
 }
 
 impl Lines {
-    /// Lines with this scheme for names.
+    /// Writes lines with this escaping scheme.
     pub(super) fn new(escaping: Escaping) -> Lines {
         Lines { escaping, name: String::new(), is_quoted: false }
     }
 
-    /// Begins a family, whose name is escaped already.
+    /// Begins a family. Its name is escaped already.
     pub(super) fn begin(&mut self, name: &str) {
         self.is_quoted = !is_legacy_metric_name(name);
         self.name.clear();
         self.name.push_str(&if self.is_quoted { escape(name) } else { Cow::Borrowed(name) });
     }
 
-    /// The name of the family, as HELP and TYPE lines show it.
+    /// The name of the family as in HELP and TYPE lines.
     pub(super) fn shown_name(&self) -> Cow<'_, str> {
         if self.is_quoted { Cow::Owned(format!("\"{}\"", self.name)) } else { Cow::Borrowed(&self.name) }
     }
 
-    /// The labels under the scheme for names.
+    /// The labels under the escaping scheme.
     #[inline]
     pub(super) fn block<'a>(&self, labels: Labels<'a>) -> Cow<'a, str> {
         if labels.has_quoted_names { self.escaping.block(labels.block) } else { Cow::Borrowed(labels.block) }
     }
 
-    /// Writes the name with `suffix`, the labels with `extra` behind them, and a blank.
+    /// Writes the name with `suffix`, the labels followed by `extra`, and a space.
     #[inline]
     pub(super) fn series(&self, out: &mut Vec<u8>, suffix: &str, block: &[u8], extra: Option<(&str, &[u8])>) {
         if self.is_quoted {
@@ -49,7 +49,7 @@ impl Lines {
             out.extend_from_slice(self.name.as_bytes());
             out.extend_from_slice(suffix.as_bytes());
             out.push(b'"');
-            // What follows the name is a list of labels that begins with a comma.
+            // The name is followed by a list of labels that begins with a comma.
             let inner = block.get(1..block.len().saturating_sub(1)).unwrap_or_default();
             if !inner.is_empty() {
                 out.push(b',');

@@ -8,13 +8,13 @@ pub(super) struct MediaType<'a> {
 }
 
 impl<'a> MediaType<'a> {
-    /// That of this header.
+    /// Parses this header.
     pub(super) fn of(content_type: &'a str) -> MediaType<'a> {
         let (name, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
         MediaType { name: name.trim(), parameters }
     }
 
-    /// Whether it is called so. Upper and lower case are the same.
+    /// Whether the media type has this name. Case does not matter.
     pub(super) fn is(self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name)
     }

@@ -1,4 +1,4 @@
-//! Which format and encoding a scrape gets.
+//! Chooses the format and compression of a scrape.
 
 use super::{openmetrics, protobuf, text};
 use crate::model::escaping::Escaping;
@@ -6,12 +6,12 @@ use crate::model::escaping::Escaping;
 pub use super::openmetrics::OpenMetricsVersion;
 pub use super::text::TextVersion;
 
-/// The form of an exposition.
+/// The format of a scrape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
     /// The format.
     pub syntax: Syntax,
-    /// What happens to names that are no legacy names.
+    /// How names that are not legacy names are shown.
     pub escaping: Escaping,
 }
 
@@ -29,7 +29,7 @@ pub enum Syntax {
 /// The formats and compressions that are offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offers {
-    /// All that there are.
+    /// All that the gateway can write.
     All,
     /// Those of the stock gateway 1.11: text 0.0.4 and protobuf, gzip.
     Stock,
@@ -54,8 +54,8 @@ impl Format {
         format!("{syntax}; escaping={}", self.escaping.name())
     }
 
-    /// The format for this `Accept` header, chosen as `expfmt.Negotiate` does: clauses in the order of
-    /// their weight, the first that is known wins, and any `escaping` parameter on the way sticks.
+    /// The format for this `Accept` header, chosen as `expfmt.Negotiate` does: clauses sorted by weight, and the
+    /// first known one wins. An `escaping` parameter of an earlier clause stays in force.
     pub fn negotiate(accept: &str, offers: Offers) -> Format {
         let mut clauses: Vec<Clause<'_>> = accept.split(',').filter_map(Clause::parse).collect();
         clauses.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.is_wild().cmp(&b.is_wild())));
@@ -113,20 +113,20 @@ impl<'a> Clause<'a> {
     }
 }
 
-/// How an exposition is compressed.
+/// The compression of a scrape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// None.
     Identity,
-    /// With gzip.
+    /// gzip.
     Gzip,
-    /// With zstd.
+    /// zstd.
     Zstd,
 }
 
 impl Compression {
-    /// The compression for this `Accept-Encoding` header: the one with the highest weight; of equal ones
-    /// none, then gzip (client_golang, `httputil.NegotiateContentEncoding`).
+    /// The compression for this `Accept-Encoding` header: the one with the highest weight. Of equal ones, none wins
+    /// over gzip (client_golang, `httputil.NegotiateContentEncoding`).
     pub fn negotiate(accept_encoding: &str, offers: Offers) -> Compression {
         let weights: Vec<(&str, f64)> = accept_encoding
             .split(',')
@@ -156,7 +156,7 @@ impl Compression {
         best.0
     }
 
-    /// Its name in `Content-Encoding`; none for no compression.
+    /// Its name in `Content-Encoding`. `None` if there is no compression.
     pub fn name(self) -> Option<&'static str> {
         match self {
             Compression::Identity => None,
@@ -176,7 +176,7 @@ mod tests {
     const OPENMETRICS_0: Syntax = Syntax::OpenMetrics(OpenMetricsVersion::V0_0_1);
     const OPENMETRICS_1: Syntax = Syntax::OpenMetrics(OpenMetricsVersion::V1_0_0);
 
-    /// What Prometheus sends, by version: 2.53, 3.5, and 3.5 with native histograms.
+    /// The `Accept` headers of Prometheus by version: 2.53, 3.5, and 3.5 with native histograms.
     const PROMETHEUS: [(&str, Syntax, Syntax, Escaping); 3] = [
         (
             "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",

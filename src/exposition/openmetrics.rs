@@ -1,4 +1,4 @@
-//! OpenMetrics text, version 1.0, in and out.
+//! Parses and writes OpenMetrics text 1.0.
 //!
 //! <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>
 

@@ -1,8 +1,7 @@
 //! Delimited protobuf: a stream of length-prefixed `io.prometheus.client.MetricFamily` messages.
 //!
-//! <https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto>. The
-//! schema is small and frozen, so it is read and written by hand: reading borrows from the body, and
-//! no message is built on the way.
+//! <https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto>. The schema is small
+//! and frozen, so the code is written by hand: reading borrows from the body, and no message is built on the way.
 
 mod content_type;
 mod cost;
@@ -19,13 +18,13 @@ pub(super) use read::read;
 pub use shape::{Shape, shape};
 pub use write::ProtobufWriter;
 
-/// Appends a message with its length in front.
+/// Appends a message with its length prefix.
 pub fn delimit(out: &mut Vec<u8>, message: &[u8]) {
     wire::put_varint(out, message.len() as u64);
     out.extend_from_slice(message);
 }
 
-/// The message of a family as messages with one series each; nothing where it can't be read.
+/// Splits the message of a family into messages with one series each. Empty if it can't be read.
 pub fn single_series(message: &[u8]) -> Vec<Vec<u8>> {
     let mut family = Vec::new();
     let mut metrics = Vec::new();
@@ -58,7 +57,7 @@ fn put_bytes(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
     delimit(out, bytes);
 }
 
-/// The first message of a stream, without its length; nothing where the stream ends within it.
+/// The first message of a stream, without its length prefix. Empty if the stream ends within it.
 pub fn undelimited(mut stream: &[u8]) -> &[u8] {
     wire::delimited(&mut stream).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! How bodies are read.
+//! The settings for parsing bodies.
 
 use crate::model::labels::EmptyLabels;
 use crate::model::limits::PushLimits;
@@ -12,16 +12,16 @@ pub enum Names {
     Utf8,
 }
 
-/// How a body is read.
+/// The settings for parsing a body.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
-    /// The names that a text may use; protobuf may use any.
+    /// The names that are allowed in text. Protobuf may use any.
     pub names: Names,
-    /// How much the body may hold.
+    /// The limits of the body.
     pub limits: PushLimits,
-    /// What labels with empty values are.
+    /// How labels with empty values are treated.
     pub empty_labels: EmptyLabels,
-    /// Whether the last line of a text has to end in a line feed.
+    /// Whether the last line of a text must end in a line feed.
     pub require_final_newline: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Reading tokens.
+//! Reads the tokens of the text formats.
 
 mod number;
 
@@ -16,36 +16,36 @@ use number::{MAX_SHORT_DECIMAL, ShortDecimal};
 
 pub(super) use number::parse_f64;
 
-/// A position in the body, and what stands there.
+/// A position in the body, with methods that read tokens from it.
 ///
-/// No token reaches beyond its line, so lines need not be found before they are read. Both LF and
-/// CRLF end a line, and so does the end of the body.
+/// No token reaches beyond its line, so lines need not be found first. A line ends with LF, CRLF or the end of the
+/// body.
 #[derive(Clone)]
 pub(super) struct Cursor<'a> {
     input: &'a [u8],
-    /// The whole body as text, where all of it is UTF-8: then no part of it need be checked again.
+    /// The whole body as text if it is UTF-8, so that no part of it has to be checked again.
     text: Option<&'a str>,
-    /// Holds texts that differ from what the body has.
+    /// Stores texts whose form in the body differs.
     arena: &'a Bump,
     pub(super) at: usize,
 }
 
-/// What is wrong, and at which offset of the body.
+/// A fault and its offset in the body.
 pub(super) struct Fault {
     pub(super) offset: usize,
     pub(super) message: String,
-    /// The body has more of something than it may.
+    /// The exceeded limit, if that is the fault.
     pub(super) limit: Option<Limit>,
 }
 
 impl Fault {
-    /// The body ends within a line.
+    /// The fault of a body that ends within a line.
     #[cold]
     pub(super) fn unfinished(input: &[u8]) -> Fault {
         Fault { offset: input.len(), message: ending::UNFINISHED.to_owned(), limit: None }
     }
 
-    /// What is wrong with `input` in the format of this name.
+    /// Converts the fault to an error in the format with this name.
     #[cold]
     pub(super) fn in_body(self, input: &[u8], format: &'static str) -> ParseError {
         let place = Some(ending::position(input, self.offset));
@@ -87,7 +87,7 @@ impl<'a> Cursor<'a> {
         self.at >= self.input.len()
     }
 
-    /// The next byte; a line feed at the end of the body.
+    /// The next byte. At the end of the body, a line feed.
     #[inline]
     pub(super) fn peek(&self) -> u8 {
         self.input.get(self.at).copied().unwrap_or(b'\n')
@@ -102,10 +102,10 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether the line has nothing but blanks left. They are skipped then.
+    /// Whether only blanks are left in the line. If so, skips them.
     #[inline]
     pub(super) fn is_blank_to_end_of_line(&mut self) -> bool {
-        // Mostly a single blank stands here, before something else.
+        // Usually a single blank follows, before something else.
         self.is_at_end_of_line()
             || (matches!(self.ahead(), [b' ' | b'\t'] | [b' ' | b'\t', b' ' | b'\t' | b'\r' | b'\n', ..])
                 && self.skips_blanks_to_end_of_line())
@@ -122,24 +122,24 @@ impl<'a> Cursor<'a> {
         is_blank
     }
 
-    /// The bytes from here to the end of the line, without the blanks at its end.
+    /// The bytes from here to the end of the line, without trailing blanks.
     pub(super) fn words(&mut self) -> &'a [u8] {
         ending::trim_blanks_end(self.rest())
     }
 
-    /// Whether the line has no line feed. The end of the line has been reached.
+    /// Whether the line has no line feed. Must be called at the end of the line.
     #[inline]
     pub(super) fn is_unfinished(&self) -> bool {
         matches!(self.ahead(), [] | [b'\r'])
     }
 
-    /// The body ends within a line.
+    /// The fault of a body that ends within a line.
     #[cold]
     pub(super) fn unfinished(&self) -> Fault {
         Fault::unfinished(self.input)
     }
 
-    /// Moves to the start of the next line. The end of this one has been reached.
+    /// Moves to the start of the next line. Must be called at the end of the line.
     #[inline]
     pub(super) fn next_line(&mut self) {
         self.at = (self.at + 1 + usize::from(self.peek() == b'\r')).min(self.input.len());
@@ -150,7 +150,7 @@ impl<'a> Cursor<'a> {
         self.at = self.end_of_line();
     }
 
-    /// Where the line ends.
+    /// The offset of the end of the line.
     fn end_of_line(&self) -> usize {
         let ahead = self.ahead();
         let length = memchr::memchr(b'\n', ahead).unwrap_or(ahead.len());
@@ -182,7 +182,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn comment_keyword(&mut self) -> &'a [u8] {
         match self.ahead() {
-            // What every client writes.
+            // The form that every client writes.
             [b'#', b' ', keyword @ ..] if keyword.starts_with(b"HELP ") || keyword.starts_with(b"TYPE ") => {
                 self.at += 6;
                 &keyword[..4]
@@ -195,7 +195,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The first word of a comment of OpenMetrics, which begins with exactly `# `.
+    /// The first word of an OpenMetrics comment, which begins with exactly `# `.
     #[inline]
     pub(super) fn openmetrics_keyword(&mut self) -> &'a [u8] {
         if !self.is_at(b"# ") {
@@ -205,7 +205,7 @@ impl<'a> Cursor<'a> {
         self.token()
     }
 
-    /// Whether this stands here.
+    /// Whether this text follows.
     #[inline]
     pub(super) fn is_at(&self, text: &[u8]) -> bool {
         self.ahead().starts_with(text)
@@ -222,13 +222,13 @@ impl<'a> Cursor<'a> {
         Fault { offset, message: message.into(), limit: None }
     }
 
-    /// The body has too much of something here.
+    /// The fault of an exceeded limit at this position.
     #[cold]
     pub(super) fn too_much(&self, offset: usize, TooMuch(limit): TooMuch) -> Fault {
         Fault { offset, message: format!("too much for one push ({})", limit.setting()), limit: Some(limit) }
     }
 
-    /// A metric name, bare or quoted; empty where none stands here.
+    /// A metric name, bare or quoted. Empty if none follows.
     #[inline]
     pub(super) fn metric_name(&mut self) -> Result<&'a str, Fault> {
         if self.peek() == b'"' {
@@ -237,7 +237,7 @@ impl<'a> Cursor<'a> {
         Ok(self.bare_name(&METRIC_NAME_BYTES))
     }
 
-    /// A label name, bare or quoted; empty where none stands here.
+    /// A label name, bare or quoted. Empty if none follows.
     #[inline]
     pub(super) fn label_name(&mut self) -> Result<&'a str, Fault> {
         if self.peek() == b'"' {
@@ -257,7 +257,7 @@ impl<'a> Cursor<'a> {
         self.text(start, self.at).unwrap_or_default()
     }
 
-    /// Takes `name` if it is the metric name that stands here.
+    /// Takes `name` if it is the next metric name.
     #[inline]
     pub(super) fn take_metric_name(&mut self, name: &str) -> bool {
         let ahead = self.ahead();
@@ -267,7 +267,7 @@ impl<'a> Cursor<'a> {
         is_same
     }
 
-    /// Takes `name`, which is a bare label name, if it stands here with an equals sign behind it.
+    /// Takes the bare label name `name` if it follows with an equals sign.
     #[inline]
     pub(super) fn take_label_name(&mut self, name: &str) -> bool {
         let ahead = self.ahead();
@@ -306,7 +306,7 @@ impl<'a> Cursor<'a> {
         Ok(self.keep(unescape(raw)))
     }
 
-    /// A label value with its quotes, escapes checked and left in place.
+    /// A label value with its quotes. Escapes are checked and stay.
     #[inline]
     pub(super) fn label_value(&mut self) -> Result<&'a str, Fault> {
         if self.peek() != b'"' {
@@ -327,7 +327,7 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
-    /// The same for OpenMetrics, where a backslash that begins no escape stands for itself.
+    /// As for the text format, but a backslash that begins no escape stands for itself, as in OpenMetrics.
     #[inline]
     pub(super) fn openmetrics_label_value(&mut self) -> Result<&'a str, Fault> {
         if self.peek() != b'"' {
@@ -355,7 +355,7 @@ impl<'a> Cursor<'a> {
         Ok(self.keep(with_known_escapes(value)))
     }
 
-    /// The length of a label value that has escapes, or has no end.
+    /// The length of a label value that has escapes or no end.
     #[cold]
     fn escaped_length(&self, start: usize) -> Result<usize, Fault> {
         let line = &self.input[start..self.end_of_line().max(start)];
@@ -389,7 +389,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// The help text of OpenMetrics: the rest of the line with `\\`, `\n` and `\"` resolved.
+    /// The help text in OpenMetrics: the rest of the line with `\\`, `\n` and `\"` resolved.
     pub(super) fn openmetrics_help(&mut self) -> Result<&'a str, Fault> {
         let start = self.at;
         let raw = self.rest();
@@ -412,8 +412,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The help text: the rest of the line with `\\`, `\n` and `\"` resolved. What is not UTF-8 is
-    /// replaced, as an exposition must be UTF-8.
+    /// The help text: the rest of the line with `\\`, `\n` and `\"` resolved. Invalid UTF-8 is replaced, because a
+    /// scrape must be UTF-8.
     pub(super) fn help(&mut self) -> Result<&'a str, Fault> {
         let start = self.at;
         let raw = self.rest();
@@ -425,7 +425,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// A text with a second backslash before each that begins no escape.
+/// Doubles each backslash that begins no escape.
 fn with_known_escapes(text: &str) -> Cow<'_, str> {
     let mut out = String::new();
     let (mut copied, mut at) = (0, 0);
@@ -447,8 +447,8 @@ fn with_known_escapes(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// So many words of eight bytes of a label value are looked at one by one: for a short value that is faster than a
-/// search for bytes, which takes a while to begin.
+/// The number of eight-byte words of a label value that are checked one by one. For a short value that is faster
+/// than a search function, which takes time to set up.
 const SHORT_VALUE_WORDS: usize = 4;
 
 /// The offset of the first quote, backslash or line feed.
@@ -456,8 +456,7 @@ const SHORT_VALUE_WORDS: usize = 4;
 fn find_value_end(bytes: &[u8]) -> Option<usize> {
     const LOW: u64 = u64::from_le_bytes([1; 8]);
     const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
-    // The lowest bit that is set marks the first byte that equals the needle; bits above it may be
-    // set for bytes that do not.
+    // The lowest set bit marks the first byte that equals the needle. Bits above it may be set for other bytes.
     let equals = |word: u64, needle: u8| {
         let difference = word ^ (LOW * u64::from(needle));
         difference.wrapping_sub(LOW) & !difference & HIGH

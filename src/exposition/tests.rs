@@ -1,4 +1,4 @@
-//! What a line means does not depend on the line before it.
+//! Checks that the meaning of a line does not depend on the line before it.
 
 use bumpalo::Bump;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::format::BodyFormat;
 use super::reading::{Names, Reading};
 
-/// Labels as lists have them, some of them more than once and in the ways of both forms of names.
+/// Labels for lists, some repeated, with both forms of names.
 const LABELS: [&str; 9] = [
     r#"a="1""#,
     r#"a="2""#,
@@ -21,7 +21,7 @@ const LABELS: [&str; 9] = [
 
 const VALUES: [&str; 8] = ["1", "0.5", "123456789012345", "1234567890123456", "+Inf", ".", "1.2.3", ""];
 
-/// The series of a body, or its fault without its place.
+/// The series of a body, or its fault without the place.
 fn read(format: BodyFormat, body: &str) -> Result<Vec<String>, String> {
     let arena = Bump::new();
     let reading = Reading::unlimited(Names::Utf8);

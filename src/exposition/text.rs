@@ -1,4 +1,4 @@
-//! The text format, version 0.0.4, in and out.
+//! Parses and writes the text format, version 0.0.4.
 //!
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>
 

@@ -1,4 +1,4 @@
-//! Writing families, whatever the format.
+//! Writes families in any format.
 
 use crate::exposition::negotiation::{Format, Syntax};
 use crate::exposition::openmetrics::OpenMetricsWriter;
@@ -9,11 +9,10 @@ use crate::model::summary::Summary;
 
 pub use crate::exposition::written::{Details, Full, Head, Labels};
 
-/// Writes families one after the other: [`Writer::begin`], the series; in the end
-/// [`Writer::finish`].
+/// Writes families one after the other: [`Writer::begin`], then the series. [`Writer::finish`] ends the scrape.
 ///
-/// Where [`Writer::needs_length`], each family is passed twice: first to find out how long it is, within
-/// [`Writer::measure`] and [`Writer::measured`], when nothing is written.
+/// If [`Writer::needs_length`] is true, each family is passed twice: first between [`Writer::measure`] and
+/// [`Writer::measured`] to measure its length, when nothing is written.
 #[derive(Debug)]
 pub enum Writer {
     /// The text format.
@@ -25,8 +24,8 @@ pub enum Writer {
 }
 
 impl Writer {
-    /// A writer of this format. With `has_created_series`, start times are also written where they can
-    /// only be series of their own.
+    /// A writer of this format. With `has_created_series`, it writes start times as series of their own in formats
+    /// that have no other place for them.
     pub fn new(format: Format, has_created_series: bool) -> Writer {
         let escaping = format.escaping;
         match format.syntax {
@@ -43,21 +42,21 @@ impl Writer {
         matches!(self, Writer::Protobuf(_))
     }
 
-    /// Begins to find out how long the next family is.
+    /// Begins to measure the length of the next family.
     pub fn measure(&mut self) {
         if let Writer::Protobuf(writer) = self {
             writer.measure();
         }
     }
 
-    /// Ends that.
+    /// Ends measuring.
     pub fn measured(&mut self) {
         if let Writer::Protobuf(writer) = self {
             writer.measured();
         }
     }
 
-    /// Whether only lengths count at the moment.
+    /// Whether it only measures at the moment.
     pub fn is_measuring(&self) -> bool {
         matches!(self, Writer::Protobuf(writer) if writer.is_measuring())
     }
@@ -113,7 +112,7 @@ impl Writer {
         }
     }
 
-    /// Ends the exposition.
+    /// Ends the scrape.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         if let Writer::OpenMetrics(writer) = self {
             writer.finish(out);

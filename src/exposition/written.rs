@@ -1,10 +1,10 @@
-//! What is written of a family and its series, whatever the format.
+//! What is written of a family and its series, in any format.
 
 use crate::model::exemplar::Placed;
 use crate::model::kind::Kind;
 use crate::model::name::METRIC_NAME_BYTES;
 
-/// What comes before the samples of a family.
+/// The metadata of a family.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
     /// The metric name.
@@ -15,9 +15,9 @@ pub struct Head<'a> {
     pub help: Option<&'a str>,
     /// The unit.
     pub unit: Option<&'a str>,
-    /// Set where OpenMetrics can't show the type, because that would give samples or the family a name that
-    /// another family has, or because no series of the type has such values. Only the samples with this suffix
-    /// are written then, as a family of their own; see [`apart`](crate::exposition::openmetrics::apart).
+    /// Set if OpenMetrics can't show the type, because the family or its samples would get a name that another
+    /// family has, or because the type does not allow some value. Only the samples with this suffix are written
+    /// then, as a family of their own; see [`apart`](crate::exposition::openmetrics::apart).
     pub only: Option<&'static str>,
 }
 
@@ -27,8 +27,8 @@ impl<'a> Head<'a> {
         Head { name, kind, help, unit: None, only: None }
     }
 
-    /// The unit where the name `shown`, without a suffix that the type adds, ends in it; Prometheus refuses a
-    /// whole scrape for another one. Clients may push what is no name; a line can't hold that.
+    /// The unit, if the name `shown`, without the suffix of its type, ends with it. Otherwise Prometheus would
+    /// refuse the whole scrape. Also leaves out units that are not valid names, because clients may push any text.
     pub fn unit_in(&self, shown: &str) -> Option<&'a str> {
         let is_unit = |unit: &str| unit.bytes().all(|byte| METRIC_NAME_BYTES[usize::from(byte)]);
         let ends_in =
@@ -40,12 +40,11 @@ impl<'a> Head<'a> {
 /// The labels of a series.
 #[derive(Clone, Copy, Debug)]
 pub struct Labels<'a> {
-    /// The label block; empty for a series without labels.
+    /// The label block. Empty for a series without labels.
     pub block: &'a str,
     /// Whether any of its names needs quotes.
     pub has_quoted_names: bool,
-    /// How many labels there are, where they are simple ones: see
-    /// [`simple_labels`](crate::model::labels::simple_labels).
+    /// The number of labels if all are simple; see [`simple_labels`](crate::model::labels::simple_labels).
     pub simple_labels: u16,
 }
 
@@ -56,16 +55,16 @@ impl<'a> Labels<'a> {
     }
 }
 
-/// What is known of a series beside its value. Not every format shows it.
+/// Details of a series beside its value. Not every format shows them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Details<'a> {
-    /// When it began, in nanoseconds since the epoch.
+    /// Its start time, in nanoseconds since the epoch.
     pub start: Option<i64>,
-    /// When it began, as a series beside it says that was pushed.
+    /// Its start time, if it was pushed as a series of its own.
     pub created: Option<f64>,
     /// Its exemplars.
     pub exemplars: &'a [(u32, Placed)],
 }
 
-/// Called with what was written so far between the lines of a series that may have many: takes it away if it is much.
+/// Called with the output so far while a series with many lines is written. Takes the output away if it is large.
 pub type Full<'a> = &'a mut dyn FnMut(&mut Vec<u8>);

@@ -1,11 +1,11 @@
-//! What HTTP calls OpenMetrics.
+//! The media type of OpenMetrics.
 
 use crate::exposition::media_type::MediaType;
 
 /// The media type.
 pub(in crate::exposition) const MEDIA_TYPE: &str = "application/openmetrics-text";
 
-/// A version of OpenMetrics text. They are written alike.
+/// A version of OpenMetrics text. Both are written in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMetricsVersion {
     /// 0.0.1
@@ -33,7 +33,7 @@ impl OpenMetricsVersion {
     }
 }
 
-/// Whether a body with this media type is OpenMetrics, in whatever version.
+/// Whether a body with this media type is OpenMetrics of any version.
 pub(in crate::exposition) fn is_body(media_type: MediaType<'_>) -> bool {
     media_type.is(MEDIA_TYPE)
 }

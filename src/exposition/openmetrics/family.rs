@@ -1,4 +1,4 @@
-//! Families of a body: what was said about them, and which samples they may have.
+//! Families of a body: their metadata, and which samples they may have.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,13 +13,13 @@ use crate::model::kind::Kind;
 /// What a sample is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sample {
-    /// It is a part of the value.
+    /// A part of the value.
     Value(Role),
-    /// It tells when the series began.
+    /// The start time of the series.
     Created,
 }
 
-/// The family whose lines are being read.
+/// The family that is being read.
 #[derive(Debug)]
 pub(super) struct Current<'a> {
     /// Its name in OpenMetrics.
@@ -29,11 +29,11 @@ pub(super) struct Current<'a> {
     pub(super) unit: Option<&'a str>,
     /// Its position in the body, once it has samples.
     pub(super) at: Option<usize>,
-    /// Start times that came apart from their series.
+    /// Start times that were not next to their series.
     pub(super) starts: Vec<SeriesStart<'a>>,
 }
 
-/// When a series began.
+/// The start time of a series.
 #[derive(Debug)]
 pub(super) struct SeriesStart<'a> {
     /// The labels of the series.
@@ -49,12 +49,12 @@ impl<'a> Current<'a> {
         Current { name, kind: None, help: None, unit: None, at: None, starts: Vec::new() }
     }
 
-    /// The type; without a declaration it is unknown.
+    /// The type. It is unknown if it was not declared.
     pub(super) fn kind(&self) -> Kind {
         self.kind.unwrap_or(Kind::Untyped)
     }
 
-    /// What a sample with this suffix is for, if the family may have such samples.
+    /// The meaning of a sample with this suffix. `None` if the family must not have such samples.
     pub(super) fn sample(&self, suffix: &str) -> Option<Sample> {
         Some(match (self.kind(), suffix) {
             (Kind::Counter, "_total") | (Kind::Info, "_info") => Sample::Value(Role::Plain),
@@ -83,7 +83,7 @@ impl<'a> Current<'a> {
         }
     }
 
-    /// Gives start times to series that came before or after them.
+    /// Assigns start times to series that came before or after them.
     pub(super) fn settle_starts(&mut self, body: &mut Body<'a>) {
         let Some(family) = self.at.filter(|_| !self.starts.is_empty()) else { return };
         let sorted = |labels: &[Label<'a>]| {
@@ -104,23 +104,23 @@ impl<'a> Current<'a> {
     }
 }
 
-/// The names that a body has had so far.
+/// The names in the body so far.
 #[derive(Debug, Default)]
 pub(super) struct Seen<'a> {
-    /// Of families, as OpenMetrics has them.
+    /// Names of families in OpenMetrics.
     families: HashSet<&'a str, RandomState>,
-    /// Of families, as the store has them.
+    /// Names of families in the store.
     stored: HashSet<&'a str, RandomState>,
 }
 
 impl<'a> Seen<'a> {
-    /// Whether no family of this name has begun before.
+    /// Whether this is the first family with this name.
     pub(super) fn begin(&mut self, name: &'a str) -> bool {
         self.families.insert(name)
     }
 
-    /// Adds the current family to the body when its first sample comes. None where its samples would be
-    /// called like those of another family.
+    /// Adds the current family to the body at its first sample. `None` if its samples would have the names of
+    /// another family's samples.
     pub(super) fn add(
         &mut self,
         current: &mut Current<'a>,

@@ -1,11 +1,11 @@
-//! What a family is in OpenMetrics.
+//! The name and type of a family in OpenMetrics.
 //!
-//! There the name of a family is that of its samples without a suffix that the type demands; in the other
-//! formats, and in the store, a counter or an info is called as its samples are.
+//! In OpenMetrics the name of a family lacks the suffix that its type adds to its samples. In the other formats,
+//! and in the store, a counter or an info has the name of its samples.
 
 use crate::model::kind::Kind;
 
-/// A family as OpenMetrics has it.
+/// A family in OpenMetrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form<'a> {
     /// Its name.
@@ -14,10 +14,10 @@ pub struct Form<'a> {
     pub kind: Kind,
 }
 
-/// The form of a family of this name and type.
+/// Converts a family with this name and type.
 ///
-/// A counter that is not called `*_total`, and an info that is not called `*_info`, can't be one in
-/// OpenMetrics without its samples changing their name: they become unknown and gauge, as in client_golang.
+/// A counter without `_total` and an info without `_info` at the end of the name can't keep their type in
+/// OpenMetrics without changing the names of their samples. They become unknown and gauge, as in client_golang.
 pub fn form(name: &str, kind: Kind) -> Form<'_> {
     let suffix = suffix_of(kind);
     if suffix.is_empty() {
@@ -29,8 +29,7 @@ pub fn form(name: &str, kind: Kind) -> Form<'_> {
     }
 }
 
-/// What the samples of this type have behind the name of their family, and the store in the name of the
-/// family.
+/// The suffix that this type adds to the names of its samples. In the store the name of the family has it.
 pub(super) fn suffix_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Counter => "_total",
@@ -39,7 +38,7 @@ pub(super) fn suffix_of(kind: Kind) -> &'static str {
     }
 }
 
-/// The form of a family whose type can't be shown.
+/// A family whose type can't be shown.
 pub(super) fn plain_form(name: &str, kind: Kind) -> Form<'_> {
     let kind = match kind {
         Kind::Info | Kind::StateSet => Kind::Gauge,
@@ -49,8 +48,8 @@ pub(super) fn plain_form(name: &str, kind: Kind) -> Form<'_> {
     Form { name, kind }
 }
 
-/// The suffixes of the samples of a family whose type can't be shown: those with the same suffix are a family
-/// of their own then. With `as_text`, a gauge histogram is called as in the text format.
+/// The suffixes of the samples of a family whose type can't be shown. All samples with the same suffix become a
+/// family of their own. With `as_text`, a gauge histogram has the suffixes of the text format.
 pub fn apart(kind: Kind, as_text: bool) -> &'static [&'static str] {
     match kind {
         Kind::Summary => &["", "_count", "_sum"],

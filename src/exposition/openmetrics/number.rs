@@ -1,18 +1,18 @@
-//! Numbers as OpenMetrics has them: those that count are integers, all others show that they are floats.
+//! Numbers in OpenMetrics: counts are integers, and all other numbers are marked as floats.
 
 use crate::exposition::scan::parse_f64;
 use crate::model::count::Count;
 use crate::model::number::write_f64;
 
-/// Appends a float: as in the text format, and with `.0` where it would look like an integer ("Canonical
-/// Numbers", as client_golang does for all).
+/// Appends a float as in the text format, with `.0` if it looks like an integer ("Canonical Numbers", as in
+/// client_golang).
 pub(super) fn write_float(out: &mut Vec<u8>, value: f64) {
     let start = out.len();
     write_f64(out, value);
     mark_float(out, start);
 }
 
-/// Makes a float of what looks like an integer and stands from `start` on.
+/// Appends `.0` if the text from `start` on looks like an integer.
 #[inline]
 pub(super) fn mark_float(out: &mut Vec<u8>, start: usize) {
     if out[start..].iter().all(|byte| byte.is_ascii_digit() || *byte == b'-') {
@@ -28,11 +28,11 @@ pub(super) fn write_count(out: &mut Vec<u8>, count: Count) {
     }
 }
 
-/// Appends a time in seconds since the epoch, to the nanosecond.
+/// Appends a time in seconds since the epoch, with nanoseconds.
 pub(super) fn write_time(out: &mut Vec<u8>, nanos: i64) {
     let (seconds, rest) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000));
     if seconds < 0 {
-        // Nobody counted before the epoch; what says so is at least a number.
+        // No counter began before the epoch, but such a time is at least a number.
         return write_float(out, nanos as f64 / 1e9);
     }
     out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
@@ -43,8 +43,8 @@ pub(super) fn write_time(out: &mut Vec<u8>, nanos: i64) {
     }
 }
 
-/// A time in seconds, in nanoseconds. Decimals are read exactly: an `f64` of today's seconds has no room for
-/// nanoseconds.
+/// Parses a time in seconds to nanoseconds. Decimals are read exactly, because an `f64` of today's seconds can't
+/// hold nanoseconds.
 pub(super) fn parse_time(token: &[u8]) -> Option<i64> {
     let seconds = parse_f64(token).filter(|seconds| seconds.is_finite())?;
     let exact = || {

@@ -1,8 +1,8 @@
-//! Reading OpenMetrics text.
+//! Parses OpenMetrics text.
 //!
-//! As strict as its grammar, but for what does no harm: a line may end in blanks and in CRLF, a list of labels in a
-//! comma, the body may begin with a byte order mark, and it may lack the `# EOF`. The Go client's pusher sends none,
-//! and that a body is whole HTTP tells.
+//! As strict as its grammar, with harmless exceptions: a line may end in spaces and in CRLF, a list of labels in a
+//! comma, the body may begin with a byte order mark, and `# EOF` may be missing. The Go client's pusher sends none,
+//! and HTTP shows whether a body is complete.
 
 mod value;
 
@@ -24,25 +24,25 @@ use crate::model::kind::{Form, Kind};
 use crate::model::labels::quote_value;
 use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
 
-/// What messages call the format.
+/// The name of the format in messages.
 const FORMAT: &str = "OpenMetrics";
 
-/// Parses a body in OpenMetrics text. Texts that differ from what the body has, such as a quoted name with
-/// escapes, are put into `arena`.
+/// Parses a body in OpenMetrics text. Texts whose form in the body differs, such as a quoted name with escapes, are
+/// stored in `arena`.
 ///
 /// # Errors
 ///
-/// The first fault in the order of the body; nothing of a faulty body is returned.
+/// The first fault in the body. Nothing of a faulty body is returned.
 pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<'a>, ParseError> {
     read(input, &Reading::unlimited(names), arena)
 }
 
-/// The same for a body that is read in another way.
+/// As [`parse`], with these settings.
 ///
 /// # Errors
 ///
-/// As [`parse`], what there is too much of, and a last line without a line feed where
-/// [`Reading::require_final_newline`] asks for one.
+/// As [`parse`], an exceeded limit, and a last line without a line feed if [`Reading::require_final_newline`] is
+/// set.
 pub(in crate::exposition) fn read<'a>(
     input: &'a [u8],
     reading: &Reading,
@@ -76,18 +76,18 @@ fn check_end(input: &[u8]) -> Result<(), Fault> {
     Err(Fault::unfinished(input))
 }
 
-/// What a line of metadata says beside one before.
+/// How a metadata line relates to an earlier one.
 enum Again {
-    /// There was none.
+    /// There is no earlier one.
     First,
-    /// The same.
+    /// Both say the same.
     Same,
-    /// Something else, in these words.
+    /// They differ; the texts of both.
     Other { here: String, before: String },
 }
 
 impl Again {
-    /// What `new` is beside `known`, which it becomes where nothing was known.
+    /// Compares `new` with `known`. If nothing is known, `new` becomes known.
     fn of<T: Copy + PartialEq>(known: &mut Option<T>, new: T, words: impl Fn(T) -> String) -> Again {
         match *known {
             Some(before) if before == new => Again::Same,
@@ -107,7 +107,7 @@ struct Parser<'a> {
     assembly: Assembly<'a>,
     seen: Seen<'a>,
     current: Current<'a>,
-    /// The name of the last sample, its family and what it was for: most lines have the same.
+    /// The name, family and role of the last sample, because most lines have the same.
     last: Option<(&'a str, usize, Sample)>,
     label_names: LabelNames<'a>,
 }
@@ -126,7 +126,7 @@ impl<'a> Parser<'a> {
                     if matches!(comment, Ok(true)) {
                         return Ok(());
                     }
-                    // An unfinished comment may be a whole file without its line feeds.
+                    // An unfinished comment may be a whole file that lost its line feeds.
                     if comment.is_err() {
                         cursor.at = start;
                         cursor.skip_line();
@@ -153,7 +153,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// `# TYPE`, `# UNIT` or `# HELP`; true for `# EOF`.
+    /// Parses `# TYPE`, `# UNIT` or `# HELP`. True for `# EOF`.
     fn comment(&mut self, line: &mut Cursor<'a>) -> Result<bool, Fault> {
         let start = line.at;
         let keyword = line.openmetrics_keyword();
@@ -202,7 +202,7 @@ impl<'a> Parser<'a> {
             }
         };
         match again {
-            // It is read as Prometheus reads it.
+            // Prometheus accepts a repeated line, too.
             Again::Same => return Ok(false),
             Again::Other { here, before } => {
                 let keyword = String::from_utf8_lossy(keyword);
@@ -261,7 +261,7 @@ impl<'a> Parser<'a> {
         self.value(line, start, target, mark, member)
     }
 
-    /// `{"name",label="value"} 1`: the name stands in the braces, as a string without a value.
+    /// Parses `{"name",label="value"} 1`: the name is in the braces, as a string without a value.
     fn braced_sample(&mut self, line: &mut Cursor<'a>) -> Result<(), Fault> {
         let start = line.at;
         line.at += 1;
@@ -277,7 +277,7 @@ impl<'a> Parser<'a> {
         self.value(line, start, target, mark, member)
     }
 
-    /// The family of a sample with this name, and what it is for there.
+    /// The family of a sample with this name, and the role of the sample in it.
     fn target(&mut self, line: &Cursor<'a>, at: usize, name: &'a str) -> Result<(usize, Sample), Fault> {
         let suffix = name.strip_prefix(self.current.name).filter(|_| !self.current.name.is_empty());
         let sample = match suffix.and_then(|suffix| self.current.sample(suffix)) {
@@ -304,13 +304,13 @@ impl<'a> Parser<'a> {
                     format!("another metric has samples that are called {}", quote(name.as_bytes())),
                 )
             })?;
-        // A bare line must not match a name that has to be quoted.
+        // A name that needs quotes is not remembered, so that a line without quotes does not match it.
         self.last = is_legacy_metric_name(name).then_some((name, family, sample));
         Ok((family, sample))
     }
 
-    /// The labels up to the closing brace. They are added to the body, but for the one that tells the
-    /// samples of a series apart.
+    /// Parses labels up to the closing brace. Adds them to the body, except for the label that distinguishes the
+    /// samples of a series.
     fn labels(&mut self, line: &mut Cursor<'a>, (family, sample): (usize, Sample)) -> Result<Member, Fault> {
         let kind = self.assembly.kind(family);
         let special = match sample {
@@ -381,8 +381,8 @@ impl<'a> Parser<'a> {
         Ok(name)
     }
 
-    /// The label of this name, of which the equals sign comes next, and the comma behind it; also where its value
-    /// stands.
+    /// Parses the equals sign, the value and a comma of the label with this name. Also returns the position of the
+    /// value.
     #[inline]
     fn label(&mut self, line: &mut Cursor<'a>, name: &'a str) -> Result<(Label<'a>, usize), Fault> {
         line.at += 1;
@@ -409,7 +409,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// What only some types demand of a sample.
+    /// Checks rules that hold only for some types.
     #[inline]
     fn check(
         &self,
@@ -456,7 +456,7 @@ impl<'a> Parser<'a> {
         Ok(name)
     }
 
-    /// Exactly one blank, and something behind it.
+    /// Parses exactly one space, which must be followed by something.
     #[inline]
     fn blank(&self, line: &mut Cursor<'a>) -> Result<(), Fault> {
         if line.peek() != b' ' {

@@ -1,5 +1,5 @@
-//! Values that OpenMetrics gives to no type, though other formats show them: a whole scrape is refused for
-//! one of them by parsers that are strict, such as that of the Python client.
+//! Values that OpenMetrics allows for no type, although other formats show them. Strict parsers, such as that of
+//! the Python client, refuse a whole scrape for one of them.
 
 use crate::model::count::Count;
 use crate::model::exemplar::MAX_LABEL_CHARS;
@@ -9,7 +9,7 @@ use crate::model::labels::{Pair, pairs};
 use crate::model::name::is_reserved_label_name;
 use crate::model::summary::{Quantile, Summary};
 
-/// Whether a series of this type can have this value.
+/// Whether OpenMetrics allows this value for this type.
 #[inline]
 pub fn can_be_number(kind: Kind, value: f64) -> bool {
     match kind {
@@ -20,8 +20,8 @@ pub fn can_be_number(kind: Kind, value: f64) -> bool {
     }
 }
 
-/// Whether a summary can have these values: a sum and quantiles that are not negative, of which a sum is a
-/// number, quantiles from 0 to 1, and a whole count.
+/// Whether OpenMetrics allows this summary: the sum and the values are not negative, the sum is not NaN, quantiles
+/// are from 0 to 1, and the count is an integer.
 pub fn can_be_summary(summary: &Summary) -> bool {
     let can_be_quantile = |quantile: &Quantile| {
         (0.0..=1.0).contains(&quantile.quantile) && (quantile.value >= 0.0 || quantile.value.is_nan())
@@ -31,9 +31,9 @@ pub fn can_be_summary(summary: &Summary) -> bool {
         && summary.quantiles.iter().all(can_be_quantile)
 }
 
-/// Whether a histogram of this type can have these values: whole counts that do not fall, ascending bounds, a
-/// count that is that of the last bucket, and a sum that is a number and negative only where observations can
-/// be. A histogram with negative bounds has no sum at all.
+/// Whether OpenMetrics allows this histogram: counts are integers that do not fall, bounds ascend, the count is
+/// that of the last bucket, the sum is not NaN, and it is negative only if observations can be. A histogram with
+/// negative bounds must have no sum at all.
 pub fn can_be_histogram(kind: Kind, histogram: &Histogram) -> bool {
     let shows_classic = histogram.native_part().is_none_or(|native| !native.is_alone);
     let is_negative = |part: &Part| part.layout.bounds().iter().any(|bound| *bound < 0.0);
@@ -46,18 +46,18 @@ pub fn can_be_histogram(kind: Kind, histogram: &Histogram) -> bool {
     can_be_sum
         && is_whole(histogram.count())
         && histogram.parts().all(has_whole_counts)
-        // Where bounds differ, counts were added, and are in order.
+        // If bounds differ, the counts were added by the gateway and are in order.
         && (!shows_classic || !histogram.has_one_layout() || histogram.parts().all(is_in_order))
 }
 
-/// Whether these labels of an exemplar, as they are written, are such as every parser takes: no reserved
-/// names, no quotes in values, of which that of the Python client loses count, and not more characters than an
-/// exemplar may have, which escaped names may come to.
+/// Whether every parser accepts these written labels of an exemplar: no reserved names, no quotes in values (the
+/// parser of the Python client miscounts them), and no more characters than an exemplar may have, which escaped
+/// names may exceed.
 pub(super) fn can_be_exemplar(block: &str) -> bool {
     let has_quote = |pair: Pair<'_>| pair.name().contains('"') || pair.value().contains('"');
     let is_reserved = |pair: Pair<'_>| is_reserved_label_name(&pair.name());
     let chars = |pair: Pair<'_>| pair.name().chars().count() + pair.value().chars().count();
-    // Mostly a look at the whole block is enough.
+    // Usually a check of the whole block is enough.
     let is_odd = (block.contains("\\\"") && pairs(block).any(has_quote))
         || (block.contains("__") && pairs(block).any(is_reserved))
         || (block.len() > MAX_LABEL_CHARS && pairs(block).map(chars).sum::<usize>() > MAX_LABEL_CHARS);
@@ -72,7 +72,7 @@ fn is_whole(count: Count) -> bool {
 }
 
 fn is_whole_float(count: f64) -> bool {
-    // The fraction of what is infinite is not a number.
+    // The fraction of infinity is NaN.
     count >= 0.0 && count.fract() == 0.0
 }
 
@@ -83,7 +83,7 @@ fn has_whole_counts(part: &Part) -> bool {
     }
 }
 
-/// Whether bounds ascend and counts do not fall, up to the count of all.
+/// Whether bounds ascend and counts do not fall, up to the total.
 fn is_in_order(part: &Part) -> bool {
     let bounds = part.layout.bounds();
     let ends_in_total = bounds.last() == Some(&f64::INFINITY);
@@ -93,7 +93,7 @@ fn is_in_order(part: &Part) -> bool {
         Some(last) => !is_less(total, last),
         None => true,
     };
-    // A bound that is no number is not in order either.
+    // A NaN bound is not in order either.
     let ascends = bounds.is_sorted_by(|a, b| a < b) && bounds.iter().all(|bound| !bound.is_nan());
     ascends
         && match &part.counts {

@@ -1,4 +1,4 @@
-//! Writing OpenMetrics text as `expfmt.MetricFamilyToOpenMetrics` does, with units and all types.
+//! Writes OpenMetrics text as `expfmt.MetricFamilyToOpenMetrics` does, with units and all types.
 
 use super::name::{Form, form, plain_form};
 use super::number::{mark_float, write_count, write_float, write_time};
@@ -18,19 +18,19 @@ use crate::model::summary::Summary;
 #[derive(Debug)]
 pub struct OpenMetricsWriter {
     escaping: Escaping,
-    /// Whether start times are written, as series of their own.
+    /// Whether start times are written as series of their own.
     has_created_series: bool,
     kind: Kind,
     lines: Lines,
-    /// The samples that are written of a summary or histogram whose type can't be shown, as a family of their
+    /// The only samples to write of a summary or histogram whose type can't be shown. They are a family of their
     /// own.
     only: Option<&'static str>,
-    /// How that family begins, until it has a sample.
+    /// The metadata lines of that family, until it has a sample.
     head: Vec<u8>,
 }
 
 impl OpenMetricsWriter {
-    /// A writer with this scheme for names. With `has_created_series`, start times are written.
+    /// A writer with this escaping scheme. With `has_created_series`, it writes start times.
     pub fn new(escaping: Escaping, has_created_series: bool) -> OpenMetricsWriter {
         OpenMetricsWriter {
             escaping,
@@ -54,7 +54,7 @@ impl OpenMetricsWriter {
             self.head = begun;
             return;
         }
-        // The states of a set have their name in a label that is called like the family.
+        // A state set has the state in a label with the name of the family.
         let is_odd = head.kind == Kind::StateSet && name != self.escaping.label_name(head.name);
         let form: Form<'_> =
             if head.only.is_some() || is_odd { plain_form(&name, head.kind) } else { form(&name, head.kind) };
@@ -123,7 +123,7 @@ impl OpenMetricsWriter {
         self.created(out, block, details);
     }
 
-    /// Writes the classic buckets of a histogram series; a missing `+Inf` bucket is added.
+    /// Writes the classic buckets of a histogram series, with a `+Inf` bucket in any case.
     pub fn histogram(
         &mut self,
         out: &mut Vec<u8>,
@@ -159,7 +159,7 @@ impl OpenMetricsWriter {
         }
     }
 
-    /// Writes the samples of a summary that are a family of their own.
+    /// Writes the samples of a summary that become a family of their own.
     fn part_of_summary(
         &mut self,
         out: &mut Vec<u8>,
@@ -178,7 +178,7 @@ impl OpenMetricsWriter {
         self.part(out, only, labels, summary.sum.value(), summary.count.value());
     }
 
-    /// Writes the samples of a histogram that are a family of their own.
+    /// Writes the samples of a histogram that become a family of their own.
     fn part_of_histogram(
         &mut self,
         out: &mut Vec<u8>,
@@ -202,7 +202,7 @@ impl OpenMetricsWriter {
         });
     }
 
-    /// Writes one of the single samples of a summary or histogram, whose name has its suffix.
+    /// Writes the sum or count of a summary or histogram as the only sample of a family.
     fn part(&mut self, out: &mut Vec<u8>, only: &str, labels: Labels<'_>, sum: f64, count: Count) {
         out.append(&mut self.head);
         self.lines.series(out, "", self.lines.block(labels).as_bytes(), None);
@@ -253,7 +253,8 @@ impl OpenMetricsWriter {
         }
     }
 
-    /// Writes when a series began: what was pushed as a series, or else what the gateway knows.
+    /// Writes the start time of a series: the one that was pushed as a series, or else the one that the gateway
+    /// knows.
     fn created(&self, out: &mut Vec<u8>, block: &[u8], details: Details<'_>) {
         if let Some(created) = details.created {
             self.lines.series(out, "_created", block, None);

@@ -1,4 +1,4 @@
-//! What HTTP calls delimited protobuf.
+//! The media type of delimited protobuf.
 
 use crate::exposition::media_type::MediaType;
 
@@ -9,7 +9,7 @@ pub(in crate::exposition) const CONTENT_TYPE: &str =
 /// The media type.
 pub(in crate::exposition) const MEDIA_TYPE: &str = "application/vnd.google.protobuf";
 
-/// Whether these are the parameters of delimited metric families. No other message is known.
+/// Whether these are the parameters of delimited metric families. The gateway knows no other messages.
 pub(in crate::exposition) fn are_delimited_families<'a>(parameter: impl Fn(&str) -> Option<&'a str>) -> bool {
     parameter("proto") == Some("io.prometheus.client.MetricFamily")
         && parameter("encoding") == Some("delimited")

@@ -1,18 +1,18 @@
-//! How much memory parsing protobuf takes.
+//! Estimates how much memory parsing protobuf takes.
 
 use super::natives::native_values;
 use super::wire::delimited;
 use crate::exposition::cost::{Cost, sum};
 use crate::model::limits::PushLimits;
 
-/// What parsing takes for a series, which may have native buckets, in bytes; for a classic bucket; for a family; and
-/// for a label. They are measured, by bodies that have nothing else.
+/// The memory for a series, which may have native buckets, for a classic bucket, for a family, and for a label, in
+/// bytes. Measured with bodies of nothing else.
 const METRIC_BYTES: usize = 600;
 const BUCKET_BYTES: usize = 100;
 const FAMILY_BYTES: usize = 350;
 const LABEL_BYTES: usize = 80;
 
-/// What it takes for a span, difference or count of a native histogram, which is kept as it came and decoded.
+/// The memory for a span, difference or count of a native histogram, which is kept encoded and decoded.
 const NATIVE_BYTES: usize = 48;
 
 /// The tags of field 1 of a `Metric`, 3 of a `Histogram` and 4 of a `MetricFamily`.
@@ -20,7 +20,7 @@ const LABEL_TAG: u8 = 1 << 3 | 2;
 const BUCKET_TAG: u8 = 3 << 3 | 2;
 const METRIC_TAG: u8 = 4 << 3 | 2;
 
-/// What it takes to parse a body. Bytes that only look like a tag count too.
+/// The memory for parsing a body. Bytes that only look like a tag count too.
 pub(in crate::exposition) fn cost(body: &[u8], limits: PushLimits) -> Cost {
     let count = |tag: u8, most: usize| memchr::memchr_iter(tag, body).count().min(most);
     let labels = count(LABEL_TAG, limits.label_pairs);
@@ -38,7 +38,7 @@ pub(in crate::exposition) fn cost(body: &[u8], limits: PushLimits) -> Cost {
     Cost { bytes, series }
 }
 
-/// How many messages with their lengths in front a body has.
+/// How many messages with length prefixes a body has.
 fn count_messages(mut body: &[u8]) -> usize {
     let mut messages = 0;
     while !body.is_empty() {
@@ -66,10 +66,10 @@ mod tests {
         assert!(bytes(&message.repeat(1000)) > 900_000);
         assert!(bytes(&[LABEL_TAG, 0].repeat(1000)) > 80_000);
         assert!(bytes(&[BUCKET_TAG, 0].repeat(1000)) > 100_000);
-        // A family of one metric, which is a histogram with 100 differences.
+        // A family of one histogram with 100 differences.
         let native = [&[110, 0x18, 4, 0x22, 106, 0x3a, 104, 0x6a, 102][..], &[0; 102]].concat();
         assert!(bytes(&native) > 4_000);
-        // Lengths that lead nowhere.
+        // Lengths that exceed the body.
         for (body, messages) in [
             (&[][..], 0),
             (&[0x80][..], 1),

@@ -1,10 +1,10 @@
-//! How much the native histograms of a body hold, told before anything of it is kept.
+//! Counts the values of the native histograms of a body, before anything of it is kept.
 
 use super::wire::{Field, WireError, delimited, fields};
 use crate::model::kind::{Form, Kind};
 
-/// How many spans, differences and counts the native histograms of a body have at most. A packed byte can be a whole
-/// difference. A message within which there is a fault may be one that is not parsed: what is behind it counts.
+/// The most spans, differences and counts that the native histograms of a body can have. A packed byte can be a
+/// whole difference. If a message has a fault, the parser may skip it, so counting goes on behind it.
 pub(super) fn native_values(body: &[u8]) -> usize {
     let mut values = 0;
     let mut rest = body;
@@ -16,7 +16,7 @@ pub(super) fn native_values(body: &[u8]) -> usize {
     values
 }
 
-/// Whether the metrics of a family are histograms: those of other types are not read as such.
+/// Whether the metrics of a family are histograms. The parser reads no native values for other types.
 fn has_histograms(family: &[u8]) -> bool {
     let mut kind = None;
     let _ = fields(family, |number, content| {
@@ -47,7 +47,7 @@ fn count(family: &[u8], values: &mut usize) {
     });
 }
 
-/// Calls `each` with every message of this number within a message.
+/// Calls `each` for every message with this field number in a message.
 fn within(message: &[u8], number: u64, mut each: impl FnMut(&[u8])) {
     // Up to a fault, if there is one.
     let _ = fields(message, |field, content| {
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(native_values(&body), 1 + 4 + 2 + 1 + 1 + 1);
         assert_eq!(native_values(&body.repeat(3)), 30);
         assert_eq!(native_values(&[&body[..], &[200, 1]].concat()), 10);
-        // Counters with a field that only histograms have, and that is not read.
+        // Counters with a field of histograms, which is not read.
         for histogram in [&[0xff][..], &histogram.concat()] {
             let counter = field(4, &field(7, histogram));
             let counter = [&[counter.len() as u8][..], &counter].concat();

@@ -1,4 +1,4 @@
-//! Reading delimited protobuf.
+//! Parses delimited protobuf.
 
 use std::borrow::Cow;
 
@@ -28,10 +28,10 @@ enum Cause {
     /// A varint has more than 64 bits.
     #[error("proto: variable length integer overflow")]
     Overflow,
-    /// The bytes are no message of the schema.
+    /// The bytes are not a message of the schema.
     #[error("proto: cannot parse invalid wire-format data")]
     Invalid,
-    /// The body has more of something than it may.
+    /// The body exceeds a limit.
     #[error("too much for one push ({})", .0.setting())]
     TooMuch(Limit),
     /// A family has no name.
@@ -75,21 +75,21 @@ impl From<WireError> for Cause {
     }
 }
 
-/// Parses a body of delimited `MetricFamily` messages. Label values that need escapes are put into
-/// `arena`. Of families with the same name the last one counts, as at the stock gateway.
+/// Parses a body of delimited `MetricFamily` messages. Label values that need escapes are stored in `arena`. If
+/// families have the same name, the last one counts, as in the stock gateway.
 ///
 /// # Errors
 ///
-/// The first fault; nothing of a faulty body is returned.
+/// The first fault. Nothing of a faulty body is returned.
 pub fn parse<'a>(input: &'a [u8], arena: &'a Bump) -> Result<Body<'a>, ParseError> {
     read(input, &Reading::unlimited(Names::Utf8), arena)
 }
 
-/// The same for a body that is read in another way.
+/// As [`parse`], with these settings.
 ///
 /// # Errors
 ///
-/// As [`parse`], and what there is too much of.
+/// As [`parse`], and an exceeded limit.
 pub(in crate::exposition) fn read<'a>(
     input: &'a [u8],
     reading: &Reading,
@@ -102,7 +102,7 @@ pub(in crate::exposition) fn read<'a>(
 }
 
 fn families<'a>(input: &'a [u8], reading: &Reading, arena: &'a Bump) -> Result<Body<'a>, Cause> {
-    // A series with a label takes about as many bytes.
+    // A series with one label takes about this many bytes.
     let room = input.len() / 48 + 8;
     let body = Body::with_capacity(room, room);
     let body = body.within(reading.limits).with_empty_labels(reading.empty_labels);
@@ -110,7 +110,7 @@ fn families<'a>(input: &'a [u8], reading: &Reading, arena: &'a Bump) -> Result<B
     let mut rest = input;
     while !rest.is_empty() {
         reader.number += 1;
-        // Only the end of the body within a message is an early end; within a message it is nonsense.
+        // If the body ends within a message, that is an early end. A field that exceeds its message is invalid.
         let message = delimited(&mut rest).map_err(|error| match error {
             WireError::Truncated => Cause::Truncated,
             other => other.into(),
@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
             }
             Ok::<(), Cause>(())
         })?;
-        // A label that comes twice is refused later.
+        // A repeated label is refused later.
         if self.body.has_labels_to_drop() && duplicate_label(self.body.labels_since(mark)).is_none() {
             self.body.drop_empty_labels(mark);
         }
@@ -352,7 +352,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// One value of a repeated field, or several that are packed into one.
+    /// Reads one value of a repeated field, or several packed ones.
     fn signed_varints(&mut self, content: Field<'_>, into: &mut Vec<i64>) -> Result<(), Cause> {
         let Field::Bytes(mut packed) = content else {
             self.body.count_sample()?;
@@ -366,7 +366,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The same for doubles.
+    /// As [`signed_varints`](Self::signed_varints), for doubles.
     fn packed_doubles(&mut self, content: Field<'_>, into: &mut Vec<f64>) -> Result<(), Cause> {
         let Field::Bytes(packed) = content else {
             self.body.count_sample()?;
@@ -385,7 +385,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The float form of a count is the one that counts where it is above zero, as the schema says.
+/// The float form of a count is used if it is above zero, as the schema says.
 fn count_of(integer: Option<u64>, float: Option<f64>) -> Option<Count> {
     match float {
         Some(float) if float > 0.0 || float.is_nan() => Some(Count::Float(float)),
@@ -410,7 +410,7 @@ fn bucket(content: Field<'_>) -> Result<(Bucket, Option<Field<'_>>), Cause> {
     Ok((Bucket { bound, count: count_of(integer, float).unwrap_or(Count::ZERO) }, exemplar))
 }
 
-/// A `google.protobuf.Timestamp` in nanoseconds since the epoch.
+/// Converts a `google.protobuf.Timestamp` to nanoseconds since the epoch.
 fn timestamp(content: Field<'_>) -> Result<i64, WireError> {
     let (mut seconds, mut nanos) = (0i64, 0i64);
     fields(content.bytes()?, |field, content| {

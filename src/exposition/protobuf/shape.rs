@@ -1,4 +1,4 @@
-//! Telling metric families in protobuf from other bytes.
+//! Recognises metric families in protobuf.
 
 use super::wire::{Field, WireError, delimited, fields};
 use crate::model::kind::Kind;
@@ -6,13 +6,13 @@ use crate::model::kind::Kind;
 /// How a body holds metric families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Each with its length in front.
+    /// Each family has a length prefix.
     Delimited,
-    /// One without its length.
+    /// One family without a length prefix.
     Undelimited,
 }
 
-/// The shape of a body that certainly holds metric families, and nothing else.
+/// The shape of a body, if it certainly holds metric families and nothing else.
 pub fn shape(body: &[u8]) -> Option<Shape> {
     if is_family(body) {
         return Some(Shape::Undelimited);

@@ -2,7 +2,7 @@
 //!
 //! <https://protobuf.dev/programming-guides/encoding/>
 
-/// Why bytes are no protobuf message.
+/// Why bytes are not a protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WireError {
     /// The bytes end within a field.
@@ -45,7 +45,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Takes a varint off the front of `bytes`.
+/// Reads a varint from the front of `bytes`.
 #[inline]
 pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, WireError> {
     let mut value = 0u64;
@@ -63,7 +63,7 @@ pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, WireError> {
     Err(WireError::Overflow)
 }
 
-/// The signed number that a varint of a field of signed integers stands for.
+/// Decodes the zigzag encoding of a signed integer.
 pub(super) fn zigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
@@ -75,7 +75,7 @@ fn take<'a>(bytes: &mut &'a [u8], length: u64) -> Result<&'a [u8], WireError> {
     Ok(taken)
 }
 
-/// Takes a length-prefixed run of bytes off the front of `bytes`.
+/// Reads bytes with a length prefix from the front of `bytes`.
 #[inline]
 pub(super) fn delimited<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], WireError> {
     let length = varint(bytes)?;
@@ -139,7 +139,7 @@ pub(super) fn put_uint(out: &mut Vec<u8>, number: u64, value: u64) {
     put_varint(out, value);
 }
 
-/// Appends a field of a signed integer.
+/// Appends a signed integer field.
 pub(super) fn put_sint(out: &mut Vec<u8>, number: u64, value: i64) {
     put_uint(out, number, (value << 1 ^ value >> 63) as u64);
 }
@@ -163,8 +163,7 @@ pub(super) fn put_string(out: &mut Vec<u8>, number: u64, value: &str) {
 #[inline]
 pub(super) fn put_message(out: &mut Vec<u8>, number: u64, fill: impl FnOnce(&mut Vec<u8>)) {
     put_varint(out, number << 3 | 2);
-    // Nearly every message here is shorter than 128 bytes, and its length takes the one byte that is
-    // left for it.
+    // Nearly every message here is shorter than 128 bytes, so one byte is reserved for its length.
     let length_at = out.len();
     out.push(0);
     fill(out);

@@ -1,8 +1,8 @@
-//! Writing delimited protobuf.
+//! Writes delimited protobuf.
 //!
-//! A family is one message with its length in front. It is not put together to find out how long it is,
-//! which would take as much memory as all of it: it is written twice, and the first time only its length
-//! counts. Most series are plain numbers with simple labels, whose length needs no writing at all.
+//! A family is one message with a length prefix. Building the message to learn its length would take as much memory
+//! as the whole family. So it is written twice, and the first time only its length counts. Most series are plain
+//! numbers with simple labels, whose length is computed without writing.
 
 use super::wire::{put_double, put_message, put_sint, put_string, put_uint, put_varint, varint_bytes};
 use crate::exposition::openmetrics::form;
@@ -21,18 +21,18 @@ use crate::model::summary::Summary;
 pub struct ProtobufWriter {
     escaping: Escaping,
     kind: Kind,
-    /// The length of the family, as far as it is known.
+    /// The length of the family so far.
     length: u64,
     is_measuring: bool,
-    /// What is only written to be measured.
+    /// A buffer for data that is written only to measure it.
     scratch: Vec<u8>,
-    /// The start time of the last plain number, and its field: series that were pushed together began
-    /// together.
+    /// The start time of the last plain number, and its encoded field, because series that are pushed together have
+    /// the same start time.
     start: (i64, Vec<u8>),
 }
 
 impl ProtobufWriter {
-    /// A writer with this scheme for names.
+    /// A writer with this escaping scheme.
     pub fn new(escaping: Escaping) -> ProtobufWriter {
         ProtobufWriter {
             escaping,
@@ -44,18 +44,18 @@ impl ProtobufWriter {
         }
     }
 
-    /// Begins to find out how long the next family is.
+    /// Begins to measure the length of the next family.
     pub fn measure(&mut self) {
         self.length = 0;
         self.is_measuring = true;
     }
 
-    /// The family will be written now.
+    /// Ends measuring. The family is written next.
     pub fn measured(&mut self) {
         self.is_measuring = false;
     }
 
-    /// Whether only lengths count at the moment.
+    /// Whether it only measures at the moment.
     pub fn is_measuring(&self) -> bool {
         self.is_measuring
     }
@@ -80,7 +80,7 @@ impl ProtobufWriter {
         });
     }
 
-    /// Writes a part of the family, or finds out how long it is.
+    /// Writes a part of the family, or measures it.
     #[inline]
     fn put(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         if self.is_measuring {
@@ -235,7 +235,7 @@ fn put_native_buckets(message: &mut Vec<u8>, buckets: &EncodedBuckets, numbers: 
             put_uint(message, 2, u64::from(span.length));
         });
     }
-    // Not packed, as the schema has it.
+    // Not packed, as in the schema.
     for delta in &buckets.deltas {
         put_sint(message, deltas, *delta);
     }
@@ -252,7 +252,7 @@ fn put_exemplar(message: &mut Vec<u8>, field: u64, exemplar: &Exemplar, escaping
     });
 }
 
-/// Appends a `google.protobuf.Timestamp`. Fields that are zero are left out, as proto3 does.
+/// Appends a `google.protobuf.Timestamp`. Leaves out fields that are zero, as proto3 does.
 fn put_time(message: &mut Vec<u8>, field: u64, nanos: Option<i64>) {
     let Some(nanos) = nanos else { return };
     put_message(message, field, |time| {
@@ -273,8 +273,8 @@ fn put_labels(metric: &mut Vec<u8>, labels: Labels<'_>, escaping: Escaping) {
     }
 }
 
-/// How long simple labels are as fields. A label takes four bytes in the block beside its name and value,
-/// and six here; the block has one more byte for its ends.
+/// The length of simple labels as fields. A label takes four bytes in the block beside its name and value, and six
+/// here. The block has one extra byte for its braces.
 fn simple_labels_bytes(labels: Labels<'_>) -> usize {
     labels.block.len() - 1 + 2 * usize::from(labels.simple_labels)
 }
@@ -292,7 +292,7 @@ fn put_simple_labels(metric: &mut Vec<u8>, block: &str) {
     while let (Some(open), Some(close)) = (quotes.next(), quotes.next()) {
         let (name, value) = (&block[start..open - 1], &block[open + 1..close]);
         start = close + 2;
-        // Simple labels are short enough for lengths of one byte.
+        // The lengths of simple labels fit one byte.
         metric.extend_from_slice(&[
             LENGTH_DELIMITED_1,
             (name.len() + value.len() + 4) as u8,
@@ -305,8 +305,8 @@ fn put_simple_labels(metric: &mut Vec<u8>, block: &str) {
     }
 }
 
-/// Where quotes stand, found eight bytes at a time: in labels they are too close to each other for anything
-/// that has to be set up for each.
+/// The positions of quotes, eight bytes at a time. In labels they are too close to each other for a search that has
+/// to be set up for each.
 #[inline]
 fn quotes(text: &[u8]) -> impl Iterator<Item = usize> {
     const LOW: u64 = u64::from_le_bytes([0x7f; 8]);
@@ -319,7 +319,7 @@ fn quotes(text: &[u8]) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         while found == 0 {
             let difference = u64::from_le_bytes(words.next()?) ^ QUOTES;
-            // The highest bit of each byte that is a quote, and of no other.
+            // Sets the highest bit of each byte that is a quote, and of no other.
             found = !(((difference & LOW) + LOW) | difference | LOW);
             offset = offset.wrapping_add(8);
         }
@@ -329,7 +329,7 @@ fn quotes(text: &[u8]) -> impl Iterator<Item = usize> {
     })
 }
 
-/// A count for a field that has no fraction.
+/// A count for an integer field.
 fn whole(count: Count) -> u64 {
     match count {
         Count::Int(count) => count,

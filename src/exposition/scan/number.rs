@@ -1,25 +1,25 @@
-//! Numbers as Go reads them.
+//! Parses numbers as Go does.
 
-/// Powers of ten that an `f64` holds exactly and that a short decimal can need.
+/// Powers of ten that an `f64` holds exactly and that a short decimal may need.
 const POWERS_OF_TEN: [f64; 16] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
-/// A number as `expfmt` reads it: Go's `ParseFloat` without hexadecimal and underscores.
+/// Parses a number as `expfmt` does: Go's `ParseFloat` without hexadecimal and underscores.
 #[inline]
 pub(in crate::exposition) fn parse_f64(token: &[u8]) -> Option<f64> {
     short_decimal(token).or_else(|| any_f64(token))
 }
 
-/// How many bytes a short decimal has at most.
+/// The maximum length of a short decimal in bytes.
 pub(super) const MAX_SHORT_DECIMAL: usize = 16;
 
-/// Up to 15 digits with an optional point. Both the digits and the power of ten are exact, so one
-/// division rounds correctly.
+/// Up to 15 digits with an optional point. The digits and the power of ten are exact, so one division rounds
+/// correctly.
 #[derive(Clone, Copy, Default)]
 pub(super) struct ShortDecimal {
     digits: u64,
     count: usize,
-    /// How many digits there were before the point, if there was one.
+    /// The number of digits before the point, if there is one.
     whole: Option<usize>,
 }
 
@@ -65,7 +65,7 @@ fn any_f64(token: &[u8]) -> Option<f64> {
     let value: f64 = text.parse().ok()?;
     let digits = text.trim_start_matches(['+', '-']);
     let is_word = !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    // Rust reads a signed NaN and rounds what is out of range to infinity; Go refuses both.
+    // Rust accepts a signed NaN and rounds out-of-range numbers to infinity. Go refuses both.
     if (value.is_nan() && digits.len() < text.len()) || (value.is_infinite() && !is_word) {
         return None;
     }

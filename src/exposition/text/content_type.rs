@@ -1,4 +1,4 @@
-//! What HTTP calls the text format.
+//! The media type of the text format.
 
 /// The media type.
 pub(in crate::exposition) const MEDIA_TYPE: &str = "text/plain";
@@ -8,7 +8,7 @@ pub(in crate::exposition) const MEDIA_TYPE: &str = "text/plain";
 pub enum TextVersion {
     /// 0.0.4
     V0_0_4,
-    /// 1.0.0, which is the same with names that may be quoted.
+    /// 1.0.0, which is the same with optional quotes around names.
     V1_0_0,
 }
 

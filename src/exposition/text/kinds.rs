@@ -2,12 +2,12 @@
 
 use crate::model::kind::Kind;
 
-/// The word for a type in a TYPE line.
+/// The name of a type in a TYPE line.
 pub(super) fn word_of(kind: Kind) -> &'static str {
     KINDS.iter().find(|(_, known)| *known == kind).map_or("untyped", |(word, _)| *word)
 }
 
-/// The types, and what a TYPE line calls them.
+/// The types and their names in TYPE lines.
 const KINDS: [(&str, Kind); 7] = [
     ("counter", Kind::Counter),
     ("gauge", Kind::Gauge),
@@ -18,7 +18,7 @@ const KINDS: [(&str, Kind); 7] = [
     ("gauge_histogram", Kind::GaugeHistogram),
 ];
 
-/// The type that a TYPE line names; upper and lower case are the same.
+/// The type that a TYPE line names. Case does not matter.
 pub(super) fn kind_of(word: &[u8]) -> Option<Kind> {
     match word {
         b"counter" => return Some(Kind::Counter),

@@ -1,8 +1,8 @@
-//! Reading the text format as `expfmt.TextParser` of prometheus/common 0.67 does.
+//! Parses the text format as `expfmt.TextParser` of prometheus/common 0.67 does, with some extensions.
 //!
-//! Some things are wider than there. Blanks at the end of a line, and HELP and TYPE that come again, Prometheus reads
-//! too. For Windows, lines may end in CRLF and the body may begin with a byte order mark. A sample that is the last
-//! line needs no line feed.
+//! Like Prometheus, it accepts blanks at the end of a line, and repeated HELP and TYPE lines. For Windows, lines
+//! may end in CRLF and the body may begin with a byte order mark. The last line needs no line feed if it is a
+//! sample.
 
 use bumpalo::Bump;
 
@@ -20,25 +20,25 @@ use crate::model::kind::Form;
 use crate::model::labels::{quote_value, unescape};
 use crate::model::name::{is_legacy_label_name, is_legacy_metric_name};
 
-/// What messages call the format.
+/// The name of the format in messages.
 const FORMAT: &str = "text format";
 
-/// Parses a body in the text format. Texts that differ from what the body has, such as a quoted name
-/// with escapes, are put into `arena`.
+/// Parses a body in the text format. Texts whose form in the body differs, such as a quoted name with escapes, are
+/// stored in `arena`.
 ///
 /// # Errors
 ///
-/// The first fault in the order of the body; nothing of a faulty body is returned.
+/// The first fault in the body. Nothing of a faulty body is returned.
 pub fn parse<'a>(input: &'a [u8], names: Names, arena: &'a Bump) -> Result<Body<'a>, ParseError> {
     read(input, &Reading::unlimited(names), arena)
 }
 
-/// The same for a body that is read in another way.
+/// As [`parse`], with these settings.
 ///
 /// # Errors
 ///
-/// As [`parse`], what there is too much of, and a last line without a line feed where
-/// [`Reading::require_final_newline`] asks for one.
+/// As [`parse`], an exceeded limit, and a last line without a line feed if [`Reading::require_final_newline`] is
+/// set.
 pub(in crate::exposition) fn read<'a>(
     input: &'a [u8],
     reading: &Reading,
@@ -55,20 +55,20 @@ pub(in crate::exposition) fn read<'a>(
 
 /// Refuses a body whose last line has no line feed, as the stock gateway does.
 fn check_end(input: &[u8]) -> Result<(), Fault> {
-    // The stock gateway takes blanks at the end.
+    // The stock gateway accepts spaces at the end.
     if ending::unfinished_line(input).is_none_or(|line| ending::trim_blanks_end(line).is_empty()) {
         return Ok(());
     }
     Err(Fault::unfinished(input))
 }
 
-/// Where the metric name of a sample stands.
+/// Where the metric name of a sample is.
 #[derive(Clone, Copy)]
 enum NamePlace {
     BeforeBraces,
-    /// Among the labels, not yet passed.
+    /// Among the labels, not read yet.
     InBraces,
-    /// Among the labels, passed.
+    /// Among the labels, already read.
     Read,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Parser<'a> {
             match cursor.peek() {
                 b'#' => {
                     self.comment(&mut cursor)?;
-                    // It may be a whole file without its line feeds.
+                    // It may be a whole file that lost its line feeds.
                     if cursor.is_unfinished() && ending::ends_in_comment(self.input) {
                         return Err(cursor.unfinished());
                     }
@@ -121,7 +121,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// `# HELP name text`, `# TYPE name type`, or a comment.
+    /// Parses `# HELP name text`, `# TYPE name type`, or a comment.
     fn comment(&mut self, line: &mut Cursor<'a>) -> Result<(), Fault> {
         let is_help = match line.comment_keyword() {
             b"HELP" => true,
@@ -165,7 +165,7 @@ impl<'a> Parser<'a> {
             let help = line.help()?;
             match family.help {
                 None => family.help = Some(help),
-                // That of `h_count` is not one of the histogram `h`.
+                // The help text of `h_count` is not that of the histogram `h`.
                 Some(known) if known != help && is_name(name, family.name) => {
                     let message = format!(
                         "second HELP line for metric name {}: {} here, {} before",
@@ -222,7 +222,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `{"name",label="value"} 1`: the name stands in the braces, as the string without a value.
+    /// Parses `{"name",label="value"} 1`: the name is in the braces, as the string without a value.
     fn braced_sample(&mut self, line: &mut Cursor<'a>) -> Result<(), Fault> {
         let start = line.at;
         line.at += 1;
@@ -231,7 +231,7 @@ impl<'a> Parser<'a> {
         self.labels_and_value(line, start, target, NamePlace::InBraces)
     }
 
-    /// Looks through the braces for the metric name; the labels are read afterwards.
+    /// Searches the braces for the metric name. The labels are read afterwards.
     fn name_in_braces(&self, mut line: Cursor<'a>) -> Result<&'a str, Fault> {
         loop {
             line.skip_blanks();
@@ -328,7 +328,7 @@ impl<'a> Parser<'a> {
         self.value(line, start, target, mark, member)
     }
 
-    /// A label name that is not that of the line before, up to the equals sign; none where it is the metric name.
+    /// A label name up to the equals sign that the line before did not have. `None` if it is the metric name.
     fn label_name(
         &mut self,
         line: &mut Cursor<'a>,
@@ -362,7 +362,7 @@ impl<'a> Parser<'a> {
         Ok(Some(name))
     }
 
-    /// The value, an optional timestamp, and the end of the line.
+    /// Parses the value, an optional timestamp, and the end of the line.
     #[inline]
     fn value(
         &mut self,
@@ -410,12 +410,12 @@ impl<'a> Parser<'a> {
             .ok_or_else(|| line.fault(at, format!("expected float as value, got {}", quote(token))))
     }
 
-    /// The name of the family that a target is in.
+    /// The name of the family of a target.
     fn name(&self, target: Target) -> &'a str {
         self.assembly.body.families[target.family].name
     }
 
-    /// A bare name is valid as it was scanned; a quoted one depends on the configuration.
+    /// A bare name is valid once it was scanned. Whether a quoted name is valid depends on the configuration.
     #[inline]
     fn check_metric_name(&self, line: &Cursor<'a>, at: usize, name: &str) -> Result<(), Fault> {
         let is_bare = self.input.get(at) != Some(&b'"');
@@ -463,7 +463,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Whether this is how a comment writes a name.
+/// Whether `written` is the name as comments write it.
 fn is_name(written: &[u8], name: &str) -> bool {
     match written.strip_prefix(b"\"").and_then(|written| written.strip_suffix(b"\"")) {
         Some(quoted) => std::str::from_utf8(quoted).is_ok_and(|quoted| unescape(quoted) == name),

@@ -1,4 +1,4 @@
-//! What the samples of a name are for, in the text format.
+//! Finds the family and role of the samples of a name, in the text format.
 
 use std::collections::HashMap;
 
@@ -10,22 +10,22 @@ use crate::model::body::{Body, Family};
 use crate::model::kind::Form;
 use crate::model::name::is_legacy_metric_name;
 
-/// The family that the samples of one name are in, and what they are there.
+/// The family of the samples with one name, and their role in it.
 #[derive(Clone, Copy)]
 pub(super) struct Target {
     pub(super) family: usize,
     pub(super) role: Role,
 }
 
-/// The names that a body has had so far.
+/// The names in the body so far.
 pub(super) struct Targets<'a> {
     by_name: HashMap<&'a str, Target, RandomState>,
-    /// The name of the last line: most lines have the same.
+    /// The name of the last line, because most lines have the same.
     last: Option<(&'a str, Target)>,
 }
 
 impl<'a> Targets<'a> {
-    /// None as yet.
+    /// No names yet.
     pub(super) fn new() -> Targets<'a> {
         Targets { by_name: HashMap::with_capacity_and_hasher(14, RandomState::default()), last: None }
     }
@@ -50,12 +50,12 @@ impl<'a> Targets<'a> {
                 target
             }
         };
-        // A bare line must not match a name that has to be quoted.
+        // A name that needs quotes is not remembered, so that a line without quotes does not match it.
         self.last = is_legacy_metric_name(name).then_some((name, target));
         target
     }
 
-    /// Where `name` is that of a summary or histogram with one of their suffixes: that family.
+    /// The summary or histogram of which `name` is a sample name with a suffix, if there is one.
     fn member_of_composite(&self, body: &Body<'a>, name: &str) -> Option<Target> {
         let (base, role) = if let Some(base) = name.strip_suffix("_count") {
             (base, Role::Count)

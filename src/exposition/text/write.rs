@@ -1,4 +1,4 @@
-//! Writing the text format as `expfmt.MetricFamilyToText` does.
+//! Writes the text format as `expfmt.MetricFamilyToText` does.
 
 use crate::exposition::line::Lines;
 use crate::exposition::written::{Full, Head, Labels};
@@ -16,7 +16,7 @@ pub struct TextWriter {
 }
 
 impl TextWriter {
-    /// A writer with this scheme for names.
+    /// A writer with this escaping scheme.
     pub fn new(escaping: Escaping) -> TextWriter {
         TextWriter { escaping, lines: Lines::new(escaping) }
     }
@@ -64,7 +64,7 @@ impl TextWriter {
         self.sample(out, "_count", block.as_bytes(), None, summary.count.value().as_f64());
     }
 
-    /// Writes a histogram series; a missing `+Inf` bucket is added.
+    /// Writes a histogram series, with a `+Inf` bucket in any case.
     pub fn histogram(&self, out: &mut Vec<u8>, labels: Labels<'_>, histogram: &Histogram, full: Full<'_>) {
         let block = self.lines.block(labels);
         histogram.all_buckets(|label, _, count| {
@@ -75,7 +75,7 @@ impl TextWriter {
         self.sample(out, "_count", block.as_bytes(), None, histogram.count().as_f64());
     }
 
-    /// One line: the name with `suffix`, the labels with `extra` behind them, the value.
+    /// Writes a line: the name with `suffix`, the labels followed by `extra`, the value.
     #[inline]
     fn sample(&self, out: &mut Vec<u8>, suffix: &str, block: &[u8], extra: Option<(&str, &str)>, value: f64) {
         self.lines.series(out, suffix, block, extra.map(|(name, value)| (name, value.as_bytes())));

@@ -1,4 +1,4 @@
-//! What follows the labels of a sample: its value, its time, an exemplar.
+//! Parses the rest of a sample line behind the labels: value, timestamp, exemplar.
 
 use super::*;
 
@@ -64,7 +64,7 @@ impl<'a> Parser<'a> {
         self.exemplar(line, handle, place)
     }
 
-    /// Whether a timestamp stands here; it is read then.
+    /// Parses a timestamp. False if there is none.
     fn timestamp(&mut self, line: &mut Cursor<'a>) -> Result<bool, Fault> {
         if line.is_at(b" # ") || line.is_blank_to_end_of_line() {
             return Ok(false);
@@ -78,7 +78,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// ` # {labels} value timestamp`
+    /// Parses ` # {labels} value timestamp`.
     fn exemplar(&mut self, line: &mut Cursor<'a>, handle: u32, place: Option<Place>) -> Result<(), Fault> {
         let start = line.at + 1;
         if !line.is_at(b" # {") {
@@ -115,7 +115,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Notes when the series with the labels since `mark` began.
+    /// Notes the start time of the series with the labels since `mark`.
     fn start(
         &mut self,
         family: usize,
