@@ -1,7 +1,7 @@
 //! The commands: `tallygate push`, `tallygate delete` and so on.
 //!
-//! They are small clients of a gateway and use nothing of the server. The first argument alone says whether there is a
-//! command. Without one the gateway starts, with the flags of [`crate::config::flags`].
+//! They are small clients of a gateway and use nothing of the server. The first argument alone says whether there is
+//! a command. Without one the gateway starts, with the flags of [`crate::config::flags`].
 //!
 //! A command prints nothing on success. On failure it prints one sentence on stderr, and its exit code is that of
 //! [`Exit`].

@@ -62,8 +62,8 @@ metrics! {
 pub struct Telemetry {
     registry: Registry,
     metrics: RequestMetrics,
-    /// `pushgateway_http_requests_total` for accepted pushes with POST and PUT. Nearly all requests are such pushes, so
-    /// these counters are looked up only once.
+    /// `pushgateway_http_requests_total` for accepted pushes with POST and PUT. Nearly all requests are such pushes,
+    /// so these counters are looked up only once.
     accepted: [OnceLock<IntCounter>; PUSH_METHODS.len()],
     accepted_pushes: IntCounter,
     idempotency: IdempotencyMetrics,

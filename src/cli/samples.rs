@@ -1,4 +1,5 @@
-//! Turns samples from a command line, such as `files_total=12` and `'duration_seconds{step="dump"}=3.4'`, into a body.
+//! Turns samples from a command line, such as `files_total=12` and `'duration_seconds{step="dump"}=3.4'`, into a
+//! body.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

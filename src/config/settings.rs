@@ -1,10 +1,10 @@
 //! Every setting, declared once: its key, type and default, and the flag that sets it.
 //!
-//! A section is a table of the TOML file, and its fields are the keys. Messages list tables and keys in this order, and
-//! the help lists the flags in it. `flags` has the flags that set nothing.
+//! A section is a table of the TOML file, and its fields are the keys. Messages list tables and keys in this order,
+//! and the help lists the flags in it. `flags` has the flags that set nothing.
 //!
-//! A new setting is a field here and the code that uses it. Tests then ask for its line in config/tallygate.toml and for
-//! its row in the manual.
+//! A new setting is a field here and the code that uses it. Tests then ask for its line in config/tallygate.toml and
+//! for its row in the manual.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -232,7 +232,8 @@ settings! {
         /// Bearer tokens.
         tokens: Vec<Token> = Vec::new();
 
-        /// What may be done without a login. The default is everything if there are no users and tokens, else nothing.
+        /// What may be done without a login. The default is everything if there are no users and tokens, else
+        /// nothing.
         anonymous: Option<Permissions> = None;
     }
 

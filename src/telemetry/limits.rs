@@ -83,7 +83,7 @@ impl LimitMetrics {
         self.hits[limit as usize].get()
     }
 
-    /// How much of something is in use at the moment. `limit` must be one of [`IN_FLIGHT`].
+    /// How much of something is in use at the moment. `limit` must be one of `IN_FLIGHT`.
     pub fn in_flight(&self, limit: Limit) -> Arc<AtomicU64> {
         let at = IN_FLIGHT.iter().position(|other| *other == limit).unwrap_or_default();
         self.used[at].clone()
