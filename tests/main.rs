@@ -1,13 +1,13 @@
-//! All tests that are not beside the code: one program, one folder a subject. Most start the real binary and talk to it
-//! over real sockets.
+//! All tests outside the source files: one program, with one folder for each subject. Most tests start the real
+//! binary and talk to it over real sockets.
 //!
-//! A single program is compiled and linked once, and its harness with it. So its tests share a process: none changes the
-//! environment or the current directory, each has ports and a [folder](support::Directory) of its own.
+//! A single program is compiled and linked only once. So its tests share a process: none changes the environment or
+//! the current directory, and each has its own ports and its own [folder](support::Directory).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test reports")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the output of a test that fails is shown")]
 
-// What the tests are made with.
+// Support for the tests.
 mod certificates;
 #[path = "../fuzz/checks/mod.rs"]
 mod checks;
@@ -86,7 +86,7 @@ mod server {
     mod protocols;
 }
 
-/// The compiler does not look at a file that nobody names.
+/// The compiler ignores a file that no `mod` names.
 #[test]
 fn every_file_of_tests_is_named() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");

@@ -9,39 +9,39 @@ use tallygate::config::fitting;
 use super::memory::MemoryGroup;
 use crate::support::{Directory, Gateway, PATIENCE, assert_valid_exposition, binary, sample};
 
-/// How much memory the gateway has, in MiB, where a test does not say.
+/// The memory of the gateway in MiB, unless a test says otherwise.
 const MEMORY_MIB: u64 = 256;
 
-/// What a connection may take, as the manual says.
+/// The most memory of a connection, according to the manual.
 const CONNECTION_BYTES: u64 = 320 << 10;
 
 pub(crate) struct Attack {
     pub(crate) gateway: Gateway,
-    /// What it may take, in bytes.
+    /// The most memory that it may use, in bytes.
     bound: u64,
     flags: Vec<String>,
-    // These go after the gateway.
+    // Declared after the gateway, so that they are dropped after it.
     memory: Option<MemoryGroup>,
     _folder: Directory,
 }
 
-/// What the gateway chooses for a setting that is not set, with so much memory in MiB.
+/// The default that the gateway chooses for a setting with this much memory in MiB.
 pub(crate) fn chosen_in(mib: u64, key: &str) -> u64 {
     fitting::defaults(mib << 20).find(|(name, _)| *name == key).expect("a setting that follows the memory").1
 }
 
 impl Attack {
-    /// A gateway that has little memory, and these limits besides those that it chooses for that.
+    /// Starts a gateway with little memory, with these limits and the defaults for that memory.
     pub(crate) fn start(limits: &str) -> Attack {
         Attack::start_with(limits, &[])
     }
 
-    /// The same, and with these flags, in which `FOLDER` is a folder of its own.
+    /// As [`Attack::start`], with these flags, in which `FOLDER` stands for a new folder.
     pub(crate) fn start_with(limits: &str, flags: &[&str]) -> Attack {
         Attack::start_within(MEMORY_MIB, limits, flags)
     }
 
-    /// The same in so much memory, in MiB.
+    /// As [`Attack::start_with`], with this much memory in MiB.
     pub(crate) fn start_within(mib: u64, limits: &str, flags: &[&str]) -> Attack {
         let memory_bytes = mib << 20;
         let mut settings: BTreeMap<String, String> = limits
@@ -74,12 +74,12 @@ impl Attack {
         Attack { gateway, bound, flags: all, memory, _folder: folder }
     }
 
-    /// Whether the system limits the memory, so that the gateway knows of it.
+    /// Whether a control group limits the memory, so that the gateway knows the limit.
     pub(crate) fn has_memory_group(&self) -> bool {
         self.memory.is_some()
     }
 
-    /// Ends the gateway as a power cut does, and starts it again.
+    /// Kills the gateway and starts it again.
     pub(crate) fn restart(&mut self) {
         self.gateway.kill();
         self.gateway = run(&self.flags, self.memory.as_ref());
@@ -92,7 +92,7 @@ impl Attack {
         self.gateway.sample(&series).expect("a counter for the limit")
     }
 
-    /// The most memory that the gateway has had, in bytes.
+    /// The peak memory of the gateway, in bytes.
     pub(crate) fn peak(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.gateway.process_id())).unwrap();
         let kib = |name: &str| {
@@ -103,12 +103,11 @@ impl Attack {
             let test = std::thread::current().name().unwrap_or_default().to_owned();
             eprintln!("{test}: {} MiB now, {} MiB at most", kib("VmRSS:") >> 10, kib("VmHWM:") >> 10);
         }
-        // The system takes the program itself out of memory where it needs the room.
+        // Without the program file, which the system can drop from memory at any time.
         (kib("VmHWM:") - kib("RssFile:")) << 10
     }
 
-    /// How long the gateway has computed, in milliseconds: unlike the time on the wall, other programs change little
-    /// about it.
+    /// The CPU time of the gateway in milliseconds. Unlike elapsed time, other programs hardly change it.
     pub(crate) fn processor_time(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.gateway.process_id())).unwrap();
         // The name, in parentheses, may have blanks.
@@ -123,7 +122,7 @@ impl Attack {
         self.until(|| self.gateway.get("/metrics").status == 200);
     }
 
-    /// A scrape, once there are no others in its way.
+    /// A scrape, once it is not refused because of others.
     #[track_caller]
     pub(crate) fn scrape_once_served(&self) -> String {
         let scrape = std::cell::RefCell::new(None);
@@ -136,14 +135,14 @@ impl Attack {
         scrape.take().unwrap()
     }
 
-    /// Waits until a limit was hit so often, and no more often.
+    /// Waits until a limit was hit exactly this often.
     #[track_caller]
     pub(crate) fn until_hits(&self, limit: &str, times: f64) {
         self.until(|| self.hits(limit) >= times);
         assert_eq!(self.hits(limit), times, "{limit}");
     }
 
-    /// Asks again and again until it is so.
+    /// Repeats a check until it is true.
     #[track_caller]
     pub(crate) fn until(&self, is_so: impl Fn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
@@ -152,10 +151,10 @@ impl Attack {
         }
     }
 
-    /// The gateway serves as ever, and its memory was never above the bound.
+    /// Checks that the gateway serves normally, and that its memory never exceeded the bound.
     #[track_caller]
     pub(crate) fn is_over(&self) {
-        // Connections and scrapes that it has given up may be in the way for a moment.
+        // Connections and scrapes that the gateway is closing may still count for a moment.
         let body = "# TYPE after_total counter\nafter_total 2\n";
         for _ in 0..2 {
             self.until(|| match self.gateway.post("/metrics/job/after", body) {
@@ -172,7 +171,7 @@ impl Attack {
         self.is_within_bound();
     }
 
-    /// Its memory was never above the bound.
+    /// Checks that its memory never exceeded the bound.
     #[track_caller]
     pub(crate) fn is_within_bound(&self) {
         let peak = self.peak();
@@ -190,7 +189,7 @@ fn run(flags: &[String], memory: Option<&MemoryGroup>) -> Gateway {
     Gateway::start_program(Path::new("sh"), &all, &[])
 }
 
-/// Asks the system for so many open files; says why and gives false where there are fewer.
+/// Raises the limit of open files to `wanted`. If the system refuses, prints why and returns false.
 pub(crate) fn raise_descriptors(wanted: usize) -> bool {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limits = getrlimit(Resource::Nofile);
@@ -206,7 +205,7 @@ pub(crate) fn raise_descriptors(wanted: usize) -> bool {
     false
 }
 
-/// Pushes after which a scrape is larger than what sockets hold.
+/// Makes a scrape larger than the buffers of a socket.
 pub(crate) fn push_what_stalls(gateway: &Gateway, path: &str) {
     let filler = "x".repeat(1000);
     for push in 0..12 {

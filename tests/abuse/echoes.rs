@@ -1,11 +1,11 @@
-//! Pushes that are refused, and whose refusals would be long if they said all that was pushed.
+//! Refused pushes whose errors would be long if they quoted everything that was pushed.
 
 use std::io::Write as _;
 
 use super::attack::Attack;
 use crate::support::{Connection, encode_request};
 
-/// No answer is longer, and no line of the log.
+/// The maximum length of an answer or a log line.
 const LONGEST: usize = 4096;
 
 fn gzip(body: &str) -> Vec<u8> {
@@ -14,7 +14,7 @@ fn gzip(body: &str) -> Vec<u8> {
     gzip.finish().unwrap()
 }
 
-/// A negative counter with so many labels of 60 KB, compressed.
+/// A negative counter with this many labels of 60 KB, compressed.
 fn negative_counter(labels: usize) -> Vec<u8> {
     let value = "v".repeat(60_000);
     let labels: String = (0..labels).map(|number| format!("l{number}=\"{value}\",")).collect();
@@ -34,7 +34,7 @@ fn assert_short(log: &str) {
 #[test]
 fn a_refusal_does_not_say_all_that_was_pushed() {
     let attack = Attack::start("");
-    // Of more labels than a body may have, than a series may have, and of as many as it may.
+    // More labels than a body may have, more than a series may have, and as many as are allowed.
     let [_, _, text] = [330, 20, 16].map(|labels| {
         let headers = [("Content-Encoding", "gzip")];
         let body = negative_counter(labels);
@@ -57,7 +57,7 @@ fn a_refusal_does_not_say_all_that_was_pushed() {
 fn refusals_that_nobody_reads_take_no_memory() {
     const FIRST: usize = 4;
     const CONNECTIONS: usize = 48;
-    // More than the system keeps for a connection.
+    // More than the socket buffers of a connection hold.
     const LONG: usize = 6 << 20;
     let attack = Attack::start("web.max_body_bytes = 8388608\nbody_bytes_in_flight = 67108864");
     let long = "x".repeat(LONG);
@@ -73,13 +73,13 @@ fn refusals_that_nobody_reads_take_no_memory() {
         held.collect()
     };
     let until_refused = |count: usize| attack.until(|| malformed() == count as f64);
-    // What parsing takes on each processor is not meant.
+    // The memory for parsing on each processor is not measured here.
     let first = send(FIRST);
     until_refused(FIRST);
     let before = attack.peak();
     let second = send(CONNECTIONS);
     until_refused(FIRST + CONNECTIONS);
-    // Said whole they would be 288 MiB.
+    // Without shortening, they would take 288 MiB.
     let taken = attack.peak() - before;
     assert!(taken < 96 << 20, "{} MiB", taken >> 20);
     for mut connection in first.into_iter().chain(second) {

@@ -1,5 +1,5 @@
-//! What a hostile network does: after each attack the gateway serves a push and a scrape, and its memory
-//! has never been above the bound that the manual states.
+//! Attacks from a hostile network. After each one the gateway answers a push and a scrape, and its memory never
+//! exceeded the bound in the manual.
 
 pub(crate) mod attack;
 mod echoes;
@@ -18,7 +18,7 @@ use attack::{Attack, chosen_in, push_what_stalls, raise_descriptors};
 #[test]
 fn heads_that_come_slowly_are_cut_off() {
     let attack = Attack::start("head_timeout = \"2s\"");
-    // The first request of a connection, none at all, and one behind another.
+    // The first request of a connection, a connection without a request, and a second request.
     let mut first = attack.gateway.connect();
     first.send(b"POST /metrics/job/slow HTTP/1.1\r\nX-a: b\r\n").unwrap();
     let mut silent = attack.gateway.connect();
@@ -116,7 +116,7 @@ fn ten_thousand_idle_connections() {
 fn one_connection_too_many_is_told_so() {
     let attack = Attack::start("connections = 20\nhead_timeout = \"10m\"");
     let mut held: Vec<_> = (0..20).map(|_| attack.gateway.connect()).collect();
-    // One that is answered has been let in.
+    // A connection that is answered was accepted.
     for connection in &mut held {
         connection.send(&encode_request("GET", "/-/healthy", &[], b"")).unwrap();
         assert_eq!(connection.read_response("GET").unwrap().status, 200);
@@ -126,7 +126,7 @@ fn one_connection_too_many_is_told_so() {
         assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{}", answer.text());
         assert!(answer.text().contains("(limits.connections)"));
     }
-    // A connection that was let in goes on.
+    // An accepted connection keeps working.
     last_answer(held.last_mut().unwrap());
     drop(held);
     attack.until_served();
@@ -203,7 +203,7 @@ fn a_million_labels() {
     let answer = attack.gateway.post("/metrics/job/labels", &body);
     assert_eq!(answer.status, 413, "{}", answer.text());
     assert!(answer.text().contains("more than 10240 samples in one push (limits.samples_per_push)"));
-    // Long labels of a group on every one of many series.
+    // Long grouping labels on each of many series.
     let path = format!("/metrics/job/labels/long/{}", "x".repeat(60_000));
     let body: String = (0..9_000).map(|number| format!("m{{l=\"{number}\"}} 1\n")).collect();
     let answer = attack.gateway.post(&path, &body);
@@ -230,7 +230,7 @@ fn series_and_groups_without_end() {
     attack.is_over();
 }
 
-/// The path of the series of a family in the list of a group that is alone.
+/// The path of the series list of a family in the only group.
 fn listing(attack: &Attack, query: &str) -> String {
     let groups: serde_json::Value =
         serde_json::from_slice(&attack.gateway.get("/api/v1/groups").body).unwrap();
@@ -254,7 +254,8 @@ fn lists_of_series_with_many_labels() {
         let took = attack.processor_time() - begun;
         let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(answer["data"]["matching"], matching);
-        // It takes about as long as one. Each compared with each, it took 25 times as long and more.
+        // It takes about as long as one scrape. Comparing each series with each other took at least 25 times as
+        // long.
         assert!(took < 4 * scrapes, "{query}: {took} ms, and three scrapes {scrapes} ms");
     }
     attack.is_over();
@@ -263,24 +264,24 @@ fn lists_of_series_with_many_labels() {
 #[test]
 fn lists_that_nobody_waits_for() {
     const ASKED: usize = 200;
-    // So that the gateway looks after its connections all the time.
+    // So that the gateway checks its connections all the time.
     let attack = Attack::start("head_timeout = \"2s\"\nconnections = 300\nscrapes_in_flight = 20");
     let value = "abc\\\\".repeat(20);
     for part in 0..4 {
         let line = |series: usize| format!("f{{s=\"{part}_{series}{value}\"}} 1\n");
         attack.gateway.push("/metrics/job/a", &(0..5_000).map(line).collect::<String>());
     }
-    // Words that are looked for in every label, and are in none.
+    // Words that are searched in every label and occur in none.
     let path = listing(&attack, &format!("q={}", "bca+".repeat(30)));
     let requests = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
     let ask = || {
         for _ in 0..ASKED {
-            // Behind it stands another one, which is not read while the first is answered.
+            // A second request follows, which is not read while the first is being answered.
             let _ = attack.gateway.connect().send(requests.repeat(2).as_bytes());
         }
     };
     ask();
-    // Scrapes are answered meanwhile: those that wait for their turn take no share from them.
+    // Scrapes are answered meanwhile, because waiting list requests take no share from them.
     attack.gateway.scrape();
     let count = |code: u16| {
         let series = format!(
@@ -289,7 +290,7 @@ fn lists_that_nobody_waits_for() {
         attack.gateway.sample(&series).unwrap_or_default()
     };
     attack.until(|| count(499) + count(200) >= ASKED as f64);
-    // A fast machine may have answered all of them before it looked for those who asked.
+    // A fast machine may have answered all of them before it noticed that the clients were gone.
     attack.until(|| {
         let is_noticed = count(499) > 0.0;
         if !is_noticed {
@@ -313,7 +314,7 @@ fn floods_of_headers() {
             assert!(matches!(answer.status, 400 | 431), "{}", answer.status);
         }
     }
-    // Heads that nearly fill the room for them, on many connections at once.
+    // Heads that nearly reach the size limit, on many connections at once.
     let almost = format!("GET /metrics HTTP/1.1\r\nHost: a\r\nX: {}", "a".repeat(120_000));
     let mut held = Vec::new();
     for _ in 0..200 {
@@ -364,7 +365,7 @@ fn requests_piled_up_by_a_client_that_reads_nothing() {
     {
         let mut connection = attack.gateway.connect();
         let many = request.repeat(20_000);
-        // Until the gateway has had enough of it.
+        // Until the gateway stops reading.
         let mut sent = 0;
         while sent < 256 << 20 && connection.send(&many).is_ok() {
             sent += many.len();
@@ -418,7 +419,7 @@ fn requests_that_are_cancelled() {
             1 => encode_request("GET", "/api/v1/metrics", &[], b""),
             _ => encode_request("POST", "/metrics/job/cut", &[("Content-Length", "900000")], b"m "),
         };
-        // One too many at a time is closed at once.
+        // A connection beyond the limit is closed at once.
         let _ = connection.send(&request);
     }
     assert!(!attack.scrape_once_served().contains("job=\"cut\""));
@@ -457,7 +458,7 @@ fn http_1_0_and_what_is_none() {
 #[test]
 fn clients_that_never_read_a_large_scrape() {
     let attack = Attack::start("scrapes_in_flight = 4\nsend_timeout = \"5s\"");
-    // More than sockets hold.
+    // More than the socket buffers hold.
     push_what_stalls(&attack.gateway, "/metrics/job/large");
     let mut stalled: Vec<_> = (0..4)
         .map(|_| {
@@ -474,11 +475,11 @@ fn clients_that_never_read_a_large_scrape() {
     for path in ["/api/v1/metrics", "/api/v1/groups", "/api/v1/groups/e30", "/api/v1/groups/e30/series"] {
         assert_eq!(attack.gateway.get(path).status, 503, "{path}");
     }
-    // Pushes go on, and so do the scrapes of others once these have had their time.
+    // Pushes go on, and so do other scrapes once the stalled ones have timed out.
     attack.gateway.push("/metrics/job/meanwhile", "m 1\n");
     attack.until_served();
     attack.until_hits("send_timeout", 4.0);
-    // What was sent of a scrape does not pass for the whole.
+    // A partial scrape must not look complete.
     if let Ok(rest) = stalled[0].read_to_end() {
         assert!(!rest.ends_with(b"0\r\n\r\n"), "a part of a scrape ends like a whole one");
     }
@@ -487,7 +488,7 @@ fn clients_that_never_read_a_large_scrape() {
 
 #[test]
 fn many_buckets_with_long_labels() {
-    // Little to keep, but with all labels in every line it comes to gigabytes.
+    // The store is small, but with all labels on every line the scrape has gigabytes.
     let attack = Attack::start("send_timeout = \"10m\"");
     let path = format!("/metrics/job/wide/long/{}", "x".repeat(60_000));
     let bucket = |at: usize| format!("h_bucket{{le=\"{at}\"}} {at}\n");
@@ -521,7 +522,7 @@ fn requests_that_keep_the_gateway_busy() {
         connection.send(&encode_request("POST", "/metrics/job/stalled", &headers, b"m ")).unwrap();
         connection
     };
-    // One that comes while this asks may be one too many itself.
+    // This request may itself exceed the limit.
     let held = std::cell::RefCell::new(vec![stall(), stall(), stall()]);
     attack.until(|| {
         let is_busy = attack.gateway.get("/metrics").status == 503;
@@ -539,10 +540,10 @@ fn requests_that_keep_the_gateway_busy() {
     attack.is_over();
 }
 
-/// So much of a body that it takes all the memory that a body may, whatever the parts in which it comes.
+/// A body of this size takes all the memory that a body may, in whatever parts it arrives.
 const NEARLY_A_BODY: usize = (2 << 20) - 1024;
 
-/// A push with nearly all that a body may have, of which more is to come, and whether all of that could be sent.
+/// A push with nearly the largest body, of which the rest is missing, and whether all of that could be sent.
 fn large_body_without_end(attack: &Attack) -> (support::Connection, std::io::Result<()>) {
     let body = vec![b'\n'; NEARLY_A_BODY];
     let mut connection = attack.gateway.connect();
@@ -555,7 +556,7 @@ fn large_body_without_end(attack: &Attack) -> (support::Connection, std::io::Res
 #[test]
 fn large_bodies_that_fill_the_memory_for_them() {
     let attack = Attack::start("body_timeout = \"10m\"");
-    // The gateway stops reading where it refuses.
+    // The gateway stops reading a refused body.
     let held: Vec<_> = (0..12).map(|_| large_body_without_end(&attack).0).collect();
     let comments = "# comment\n".repeat(1 << 17);
     let push = || attack.gateway.post("/metrics/job/large", &comments);
@@ -580,7 +581,7 @@ fn families_without_end_take_their_share() {
             connection
         })
         .collect();
-    // Each has room for the largest.
+    // Each has a buffer for the largest body.
     let taken = 7.0 * NEARLY_A_BODY as f64;
     attack.until(|| attack.gateway.sample("tallygate_body_bytes_in_flight") >= Some(taken));
     // 2 MiB are left. What these take is not in their length.
@@ -703,7 +704,7 @@ fn labels_that_outgrow_a_block_of_series() {
 #[test]
 fn many_new_series_beside_groups_of_all_shapes() {
     const SHAPES: usize = 2000;
-    // With labels that are none, and with those where they are kept.
+    // With empty labels that count as absent, and in a gateway that keeps them.
     for (flags, label) in [(&[][..], ""), (&["--no-push.aggregate"], ",z=\"\"")] {
         let attack = Attack::start_with("", flags);
         let body = |label: &str| -> String {
@@ -720,7 +721,7 @@ fn many_new_series_beside_groups_of_all_shapes() {
         for shape in 0..SHAPES {
             attack.gateway.push(&format!("/metrics/job/s/l{shape}/x"), "f 1\n");
         }
-        // Looking at every shape for every series would take a thousand times as long.
+        // A search of every shape for every series would take a thousand times as long.
         let among_others = time_of("/metrics/job/other");
         assert!(among_others < 50 * alone.max(10), "{among_others} ms, {alone} ms without others");
         attack.is_within_bound();
@@ -745,7 +746,7 @@ fn bodies_in_chunks_of_one_byte() {
     let before = attack.peak();
     let second = send(60);
     attack.gateway.push("/metrics/job/among_them", "m 1\n");
-    // With each byte kept by itself it was 1.5 MiB.
+    // It was 1.5 MiB when each byte was stored separately.
     let taken = (attack.peak() - before) / 60;
     assert!(taken < 600 << 10, "{} KiB for a connection", taken >> 10);
     for mut connection in first.into_iter().chain(second) {
@@ -774,7 +775,7 @@ fn bucket_bounds_without_end() {
     attack.is_within_bound();
     let shown = attack.gateway.scrape().matches("\nh_bucket{").count();
     assert!((2000..=16_385).contains(&shown), "{shown}");
-    // Small ones cost no more for it.
+    // Small pushes do not become slower by it.
     let time_of_small = |from: i32| {
         let before = attack.processor_time();
         (0..200).for_each(|at| push(&mut std::iter::once(f64::from(from - at))));
@@ -786,7 +787,7 @@ fn bucket_bounds_without_end() {
     attack.is_over();
 }
 
-/// What may be answered to something that is too much.
+/// Checks that the answer is one of those for an exceeded limit.
 #[track_caller]
 fn assert_refused_or_taken(answer: &support::Response) {
     let status = answer.status;
@@ -812,7 +813,7 @@ fn less_than_64_mib_are_enough_to_refuse() {
                 let (zeros, bodies) = (&zeros, &bodies);
                 scope.spawn(move || {
                     for (number, body) in bodies.iter().enumerate() {
-                        // The beginning fits into what a body may have.
+                        // This beginning is within the limits of a body.
                         let fitting =
                             &body[..body[..body.len().min(400_000)].rfind('\n').map_or(0, |at| at + 1)];
                         post(attack, &format!("/metrics/job/j{number}/thread/{thread}"), body);
@@ -863,10 +864,10 @@ fn less_than_64_mib_are_enough_to_refuse() {
         assert_refused_or_taken(&answer);
     }
     let kept = attack.gateway.sample("tallygate_idempotency_keys").unwrap();
-    // The oldest goes once the newest is on disk.
+    // The oldest key is forgotten after the newest is on disk.
     assert!(kept <= (chosen_in(48, "push.idempotency_keys") + 1) as f64, "{kept} keys");
     let look_around = |attack: &Attack| {
-        // Scrapes that nobody reads, connections that say nothing, and heads that nearly fill the room for them.
+        // Scrapes that nobody reads, silent connections, and heads that nearly reach the size limit.
         let almost = format!("GET /metrics HTTP/1.1\r\nHost: a\r\nX: {}", "a".repeat(120_000));
         let held: Vec<_> = (0..40)
             .map(|number| {
@@ -877,7 +878,7 @@ fn less_than_64_mib_are_enough_to_refuse() {
                     _ => b"POST /metrics/job/slow HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\nslow "
                         .to_vec(),
                 };
-                // Who is one too many is sent away before that.
+                // A connection beyond the limit is closed before that.
                 let _ = connection.send(&request);
                 connection
             })
@@ -929,7 +930,7 @@ fn limits_follow_the_memory_and_what_is_set_stays() {
 
 #[test]
 fn limits_follow_those_of_the_process() {
-    // Of the address space half of what is left, of data half.
+    // Half of the free address space, and half of the data segment.
     for (limit, name) in [("ulimit -v 4000000", "RLIMIT_AS"), ("ulimit -d 1000000", "RLIMIT_DATA")] {
         let script = format!("{limit} && exec \"$@\"");
         let program = support::binary();

@@ -5,17 +5,17 @@ use std::process::Command;
 use crate::programs::{self, output_of};
 use crate::support::Directory;
 
-/// A folder with an authority (`ca`) and what it has issued: NAME.crt and NAME.key.
+/// A folder with an authority (`ca`) and the certificates that it has issued: NAME.crt and NAME.key.
 pub(crate) struct Certificates {
     pub(crate) folder: Directory,
 }
 
-/// What a certificate is for.
+/// The extensions for the purposes of a certificate.
 const SERVER: &str = "basicConstraints = critical, CA:FALSE\nextendedKeyUsage = serverAuth\n";
 const CLIENT: &str = "basicConstraints = critical, CA:FALSE\nextendedKeyUsage = clientAuth\n";
 
 impl Certificates {
-    /// An authority, and `server` for 127.0.0.1; nothing where there is no openssl.
+    /// Makes an authority, and the certificate `server` for 127.0.0.1. `None` if openssl is missing.
     pub(crate) fn new() -> Option<Certificates> {
         programs::openssl()?;
         let certificates = Certificates { folder: Directory::new() };
@@ -34,12 +34,12 @@ impl Certificates {
         self.issue(name, Some("ca"), &format!("{CLIENT}subjectAltName = {names}\n"));
     }
 
-    /// A certificate for a client from nobody the gateway knows.
+    /// A client certificate from an authority that the gateway does not know.
     pub(crate) fn stranger(&self, name: &str) {
         self.issue(name, None, CLIENT);
     }
 
-    /// A certificate that has signed itself, with these lines of extensions.
+    /// A self-signed certificate with these extensions.
     pub(crate) fn own(&self, name: &str, extensions: &str) {
         self.issue(name, None, extensions);
     }
@@ -70,7 +70,8 @@ impl Certificates {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// Puts certificate and key of this name in the place of those of the server, each at once, as a rename does.
+    /// Replaces the server's certificate and key by those with this name. Each is renamed, so neither is ever
+    /// incomplete.
     pub(crate) fn install(&self, name: &str) {
         for end in ["key", "crt"] {
             let new = self.folder.write(&format!("new.{end}"), self.read(&format!("{name}.{end}")));
@@ -78,7 +79,7 @@ impl Certificates {
         }
     }
 
-    /// A web configuration with TLS and these lines more below `tls_server_config`.
+    /// A web configuration with TLS, with these additional lines below `tls_server_config`.
     pub(crate) fn web_config(&self, lines: &str) -> String {
         let text = format!("tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n{lines}");
         format!("--web.config.file={}", self.folder.write("web.yml", text))

@@ -1,5 +1,5 @@
-//! `tallygate push`, `delete` and `healthcheck`: the real binary against a real gateway, a stock one, and servers that
-//! do what no good gateway does.
+//! `tallygate push`, `delete` and `healthcheck`: the real binary against a real gateway, a stock one, and servers
+//! that misbehave.
 
 mod run;
 pub(crate) mod scripted;
@@ -32,7 +32,7 @@ fn run_with(arguments: &[&str], stdin: &[u8], variables: &[(&str, &str)]) -> End
     command.args(arguments).envs(variables.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().unwrap();
-    // It may end without a look at it.
+    // The program may end before it has read stdin.
     let _ = process.stdin.take().unwrap().write_all(stdin);
     let output = process.wait_with_output().unwrap();
     Ended {
@@ -56,7 +56,7 @@ fn assert_done(ended: &Ended) {
     assert_eq!(*ended, Ended { code: 0, stdout: String::new(), stderr: String::new() });
 }
 
-/// The command failed with this code and a sentence with these parts.
+/// Checks that the command failed with this code and with one sentence that has these parts.
 #[track_caller]
 fn assert_failed(ended: &Ended, code: i32, parts: &[&str]) {
     assert_eq!((ended.code, ended.stdout.as_str()), (code, ""), "{}", ended.stderr);
@@ -122,7 +122,7 @@ fn the_url_comes_from_the_flag_or_a_variable() {
         gateway.get("/gate/metrics").text().lines().find(|line| line.starts_with("n_total")),
         Some("n_total{instance=\"\",job=\"a\"} 3")
     );
-    // Without the prefix there is nothing.
+    // Without the prefix there is no endpoint.
     assert_failed(&at(&gateway.url(""), &push), 1, &["404", "path prefix"]);
 }
 
@@ -132,7 +132,7 @@ fn bodies_come_from_files_and_stdin() {
     let url = [("PUSHGATEWAY_URL", gateway.url(""))];
     let url: Vec<_> = url.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let file = folder.write("metrics", "# TYPE a counter\na 1");
-    // The line feed that is missing is no fault of whoever wrote the file by hand.
+    // A file written by hand may lack the last line feed.
     assert_done(&run_with(&["push", "--job=j", "-f", &file], b"", &url));
     assert_done(&run_with(&["push", "--job=j", "--file", &file, "b_total=1"], b"", &url));
     for arguments in [&["push", "--job=j"][..], &["push", "--job=j", "-f-"]] {
@@ -151,7 +151,7 @@ fn bodies_come_from_files_and_stdin() {
     );
     assert_failed(&run_with(&["push", "--job=j"], b" \n", &url), 2, &["stdin is empty"]);
     assert_failed(&run_with(&["push", "--job=j", "-f/nowhere"], b"", &url), 2, &["/nowhere: no such file"]);
-    // What the gateway finds wrong in a file it says with the place.
+    // Errors of the gateway about a file name the place in it.
     let wrong = folder.write("wrong", "a 1\nb x\n");
     assert_failed(
         &run_with(&["push", "--job=j", "-f", &wrong], b"", &url),
@@ -189,7 +189,7 @@ fn label_values_can_be_anything() {
     for (labels, value) in found.into_iter().zip(values) {
         assert_eq!(*labels, serde_json::json!({"job": value, "label": value, "l.n": "1"}));
     }
-    // In a sample, too. A shell has line feeds as they are.
+    // The same in a sample. A shell passes line feeds unescaped.
     assert_done(&at(
         &url,
         &["push", "--job=s", "m{a=\"=}{ \\\" \n ä\",\"b.c\"=\"\\\\\"}=-Inf", "{\"n.x\"}=1e3"],
@@ -229,7 +229,7 @@ fn a_dry_run_sends_nothing() {
 
 #[test]
 fn a_wrong_command_line_sends_nothing() {
-    // Whatever is sent would be counted here.
+    // This gateway would count any request.
     let gateway = Gateway::start(&[]);
     let (url, folder) = (gateway.url(""), Directory::new());
     let (secret, token) = (folder.write("password", "se cret\n"), folder.write("token", "se cret\n"));
@@ -281,7 +281,7 @@ fn a_wrong_command_line_sends_nothing() {
     let named: Vec<_> = line.rsplit(": ").next().unwrap().trim_end_matches('.').split(", ").collect();
     let commands = tallygate::cli::definition();
     assert_eq!(named, commands.get_subcommands().map(clap::Command::get_name).collect::<Vec<_>>());
-    // A first argument that is no command is for the gateway itself.
+    // A first argument that is not a command goes to the gateway itself.
     assert_eq!(run(&["pusch"]).stderr, "tallygate: error: unexpected pusch, try --help\n");
     let help = run(&["push", "--help"]);
     assert!(help.code == 0 && help.stderr.is_empty() && help.stdout.contains("TALLYGATE_URL"), "{help:?}");
@@ -303,12 +303,12 @@ fn a_refused_push_is_sent_once() {
         gateway.sample("pushgateway_http_requests_total{code=\"400\",handler=\"push\",method=\"post\"}"),
         Some(2.0)
     );
-    // One that is too large is not read to its end, and the answer is seen all the same.
+    // A body that is too large is not read to its end, but the client still gets the answer.
     let small = Gateway::start_with(&[], &[("TALLYGATE_WEB__MAX_BODY_BYTES", "1000")]);
     let large = "m 1\n".repeat(1_000_000);
     let ended = run_with(&["push", "--job=a", "--url", &small.url("")], large.as_bytes(), &[]);
     assert_failed(&ended, 1, &["413", "web.max_body_bytes"]);
-    // A POST that follows a redirect would be a GET, and seem to be done.
+    // A POST that follows a redirect would become a GET and seem to succeed.
     let redirect = Scripted::new([Turn::Answer("301 Moved Permanently\r\nLocation: /elsewhere", "")]);
     assert_failed(&at(&redirect.url(), &["push", "--job=a", "n_total=1"]), 1, &["301", "redirects"]);
     assert_eq!(redirect.requests(), ["POST /metrics/job/a"]);
@@ -338,7 +338,7 @@ fn logins() {
     let ended = at(&in_url.replace("pass", "secret"), &push);
     assert_failed(&ended, 1, &["401 Unauthorized"]);
     assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
-    // Whoever may do something else only is told so.
+    // A user without the permission is told so.
     assert_failed(&at(&in_url, &["delete", "--job=a"]), 1, &["403", "permission \"delete\""]);
     assert_done(&at(&url, &["delete", "--job=a", "--token-file", &token]));
 }
@@ -376,8 +376,8 @@ fn tls() {
     );
 }
 
-/// Asks whether a gateway with this certificate is healthy, and pushes, deletes and runs a program; all of them end
-/// so.
+/// Checks a gateway with this certificate for health, pushes, deletes and runs a program. All of them must end in
+/// this way.
 #[track_caller]
 fn all_commands(port: u16, host: &str, cacert: &str, expected: Result<(), &str>) {
     let url = format!("https://{host}:{port}");
@@ -413,21 +413,21 @@ fn a_certificate_can_be_trusted_itself() {
     own("plain", "FALSE", &for_servers);
     own("other", "TRUE", names);
     certificates.server("issued");
-    // A file may have others besides.
+    // The file may hold other certificates, too.
     let (own_file, other) = (certificates.read("authority.crt"), certificates.read("other.crt"));
     certificates.folder.write("both.crt", other + &own_file);
     for (name, trusted) in [
         ("authority", "authority.crt"),
         ("authority", "both.crt"),
         ("plain", "plain.crt"),
-        // Not that of its authority, but its own.
+        // The certificate itself instead of that of its authority.
         ("issued", "issued.crt"),
     ] {
         let gateway = gateway(name);
         all_commands(gateway.port(), "127.0.0.1", &certificates.path(trusted), Ok(()));
         all_commands(gateway.port(), "localhost", &certificates.path(trusted), Ok(()));
     }
-    // What is wrong is said, and what to do.
+    // The error says what is wrong and what to do.
     let refused = "the certificate of the gateway is not trusted: name its authority, or the certificate itself, with --cacert";
     for (name, trusted) in [("authority", "other.crt"), ("plain", "ca.crt"), ("issued", "other.crt")] {
         all_commands(gateway(name).port(), "127.0.0.1", &certificates.path(trusted), Err(refused));
@@ -448,7 +448,7 @@ fn a_gateway_that_is_down_is_tried_again() {
     let nowhere = "http://127.0.0.1:1";
     let ended = at(nowhere, &["push", "--job=a", "--retries=1", "n_total=1"]);
     assert_failed(&ended, 3, &[nowhere, "onnection refused", "(after 2 attempts)"]);
-    // The pause would be longer than the time there is.
+    // The pause would be longer than the remaining time.
     let ended = at(nowhere, &["push", "--job=a", "--timeout=1ms", "n_total=1"]);
     assert_failed(&ended, 3, &[nowhere]);
     assert!(!ended.stderr.contains("attempts"), "{}", ended.stderr);
@@ -465,7 +465,7 @@ fn a_push_that_is_put_off_counts_once() {
     assert_done(&at(&server.url(), &["push", "--job=a", "n_total=5"]));
     assert_eq!(server.requests(), ["POST /metrics/job/a"; 3]);
     assert_eq!(gateway.sample("n_total{instance=\"\",job=\"a\"}"), Some(5.0));
-    // It does not wait for longer than there is time.
+    // The command does not wait longer than the remaining time.
     let later = || Turn::Answer("503 Service Unavailable\r\nRetry-After: 3600", "the disk is full\n");
     let server = Scripted::new([later()]);
     assert_failed(&at(&server.url(), &["push", "--job=a", "n_total=5"]), 3, &["503", "the disk is full"]);
@@ -481,7 +481,7 @@ fn a_push_whose_answer_is_lost_counts_once() {
     }
     assert_eq!(gateway.sample("n_total{instance=\"\",job=\"a\"}"), Some(10.0));
     assert_eq!(gateway.sample("tallygate_idempotency_replays_total"), Some(2.0));
-    // The gateway that is asked may be away for a moment, too.
+    // The gateway may be away for a moment when it is asked about keys, too.
     let server =
         Scripted::before(&gateway, [Turn::LoseAnswer, Turn::Close, Turn::Answer("503 Starting", "")]);
     assert_done(&at(&server.url(), &["push", "--job=b", "n_total=5"]));
@@ -510,19 +510,19 @@ fn whoever_may_push_learns_what_the_gateway_remembers() {
 fn a_gateway_that_ignores_keys_gets_no_push_twice() {
     let window =
         |window| Gateway::start_with_config(&format!("[push]\nidempotency_window = \"{window}\"\n"), &[]);
-    // The second would forget the key before the time is up.
+    // The second gateway would forget the key before the time is up.
     for gateway in [window("0s"), window("29s")] {
         let server = Scripted::before(&gateway, [Turn::LoseAnswer]);
         let ended = at(&server.url(), &["push", "--job=a", "n_total=5"]);
         assert_failed(&ended, 4, &["may have been counted", "not sent again"]);
         assert_eq!(gateway.sample("n_total{instance=\"\",job=\"a\"}"), Some(5.0));
-        // PUT may add there. DELETE can't.
+        // PUT may add on such a gateway. DELETE can't.
         let server = Scripted::before(&gateway, [Turn::LoseAnswer]);
         assert_failed(&at(&server.url(), &["push", "--put", "--job=a", "n_total=5"]), 4, &[]);
         let server = Scripted::before(&gateway, [Turn::LoseAnswer]);
         assert_done(&at(&server.url(), &["delete", "--job=a"]));
     }
-    // Nobody knows what this one does.
+    // It is not known what this server does with keys.
     let healthy = || Turn::Answer("200 OK", "OK");
     let server = Scripted::new([Turn::Close, healthy()]);
     assert_failed(&at(&server.url(), &["push", "--job=a", "n_total=5"]), 4, &["may have been counted"]);
@@ -539,7 +539,7 @@ fn a_gateway_that_never_answers_costs_a_bounded_time() {
     let server = Scripted::new([Turn::Silence]);
     let ended = at(&server.url(), &["delete", "--job=a", "--timeout=500ms", "--retries=0"]);
     assert_failed(&ended, 3, &["no answer within the 500ms of --timeout"]);
-    // The next pause would be longer than what is left.
+    // The next pause would be longer than the remaining time.
     let server = Scripted::new([Turn::Silence]);
     let ended = at(&server.url(), &["push", "--job=a", "--timeout=450ms", "n_total=5"]);
     assert_failed(&ended, 4, &["no answer within 150ms, a third of --timeout; the push"]);
@@ -547,7 +547,7 @@ fn a_gateway_that_never_answers_costs_a_bounded_time() {
     let push = ["--push-timeout=300ms", "--retries=0", "--url", &server.url()];
     let ended = run(&[&["run", "--job=a"], &push[..], &["--", "true"]].concat());
     assert!(ended.stderr.contains("no answer within the 300ms of --push-timeout"), "{ended:?}");
-    // Half an answer is none either.
+    // Half an answer counts as none.
     let server = Scripted::new([Turn::Half]);
     let ended = at(&server.url(), &["push", "--job=a", "--timeout=500ms", "--retries=0", "n_total=5"]);
     assert_failed(&ended, 4, &["may have been counted"]);
@@ -570,7 +570,7 @@ fn the_stock_gateway() {
     assert_eq!(gateway.sample("n_total{instance=\"\",job=\"a b\",l=\"x/y\"}"), None);
     let stamped = run_with(&["push", "--job=s", "--url", &url], b"n 1 1000\n", &[]);
     assert_failed(&stamped, 1, &["400"]);
-    // Its POST is not sent again where nobody knows what became of it, and its PUT and DELETE are.
+    // POST is not repeated if its result is not known. PUT and DELETE are.
     let server = Scripted::before(&gateway, [Turn::LoseAnswer]);
     assert_failed(&at(&server.url(), &["push", "--job=c", "n_total=1"]), 4, &["not sent again"]);
     let server = Scripted::before(&gateway, [Turn::LoseAnswer]);
@@ -594,7 +594,7 @@ fn health_is_asked_for_by_the_settings_of_the_gateway() {
     let variables = [
         ("TALLYGATE_CONFIG_FILE", folder.path_of("config")),
         ("TALLYGATE_WEB__LISTEN_ADDRESS", listen),
-        // This is for pushes.
+        // This variable is for pushes.
         ("TALLYGATE_URL", "http://127.0.0.1:1".to_owned()),
     ];
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -626,19 +626,19 @@ fn health_is_asked_for_by_the_settings_of_the_gateway() {
 fn health_is_asked_for_with_the_tls_and_the_token_of_the_gateway() {
     let Some(certificates) = Certificates::new() else { return };
     let users = format!("basic_auth_users:\n  a: {}\n", bcrypt::hash("b", 4).unwrap());
-    // The certificate is for another name, as those of gateways are on their own machine.
+    // The certificate is for another name, as usual when a gateway is reached on its own machine.
     certificates.server("server");
     let tls = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
     let web = format!("--web.config.file={}", certificates.folder.write("web.yml", format!("{tls}{users}")));
     let gateway = Gateway::start(&[&web]);
     let address = format!("--web.listen-address=127.0.0.1:{}", gateway.port());
-    // That it wants a login shows that it lives, but not more.
+    // A gateway that asks for a login is alive, but it may not be ready.
     assert_done(&run(&["healthcheck", &web, &address]));
     assert_failed(&run(&["healthcheck", "--ready", &web, &address]), 1, &["401"]);
     let password = certificates.folder.write("password", "b");
     let login = ["--user=a", "--password-file", &password];
     assert_done(&run(&[&["healthcheck", "--ready"], &login[..], &[&web, &address]].concat()));
-    // Another certificate is that of somebody else.
+    // Another certificate means another server.
     certificates.server("other");
     let other = certificates
         .folder

@@ -1,5 +1,5 @@
-//! `tallygate run`, as cron and others run it: the program that it runs notices nothing, whatever the gateway does.
-//! And what comes with it: copies of the program, completions, manual pages.
+//! `tallygate run` as cron and others use it: the program that it runs notices nothing, whatever the gateway does.
+//! Also copies of the program, completions and manual pages.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use crate::support::{self, Directory, Gateway, binary, sample};
 
-/// As cron starts a program: without a terminal, and with nearly nothing in the environment.
+/// Runs a program as cron does: without a terminal, and with a nearly empty environment.
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new("setsid");
     command.arg("--wait").arg(binary()).args(arguments);
@@ -22,7 +22,7 @@ fn url(gateway: &Gateway) -> String {
     format!("http://{}", gateway.addresses()[0])
 }
 
-/// Runs a program for the job `j`, with these flags besides.
+/// Runs a program for the job `j` with these flags.
 fn run_job(url: &str, flags: &[&str], program: &[&str]) -> Output {
     let all: Vec<&str> = [&["run", "--job", "j", "--url", url], flags, &["--"], program].concat();
     command(&all).output().unwrap()
@@ -36,7 +36,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A sample of the job, without labels of its own.
+/// The value of a metric of the job without labels of its own.
 fn value(gateway: &Gateway, name: &str) -> Option<f64> {
     gateway.sample(&format!("{name}{{instance=\"\",job=\"j\"}}"))
 }
@@ -62,7 +62,7 @@ fn a_run_is_told_and_adds_up() {
     );
     assert_eq!(value(&gateway, "batch_job_duration_seconds_count"), Some(3.0));
     assert_eq!(value(&gateway, "batch_job_last_exit_code"), Some(7.0));
-    // The failure leaves the time of the success, and nothing else.
+    // The failure keeps the time of the last success, and nothing else.
     assert_eq!(value(&gateway, "batch_job_last_success_timestamp_seconds"), Some(succeeded));
     let of = |name: &str| value(&gateway, name).unwrap();
     assert!(
@@ -84,7 +84,7 @@ fn arguments_and_streams_are_untouched() {
     let expected: String = odd.iter().map(|argument| format!("<{argument}>")).collect();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
     assert!(gateway.scrape().contains("job=\"j\"") && gateway.scrape().contains("db=\"a b\""));
-    // What is written to it is read by the program, to the end.
+    // The program reads the whole stdin.
     let mut command = command(&["run", "--job", "j", "--url", &url(&gateway), "--", "cat"]);
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let text = "x".repeat(1 << 20);
@@ -120,7 +120,7 @@ fn exit_codes_are_those_of_shells() {
         );
     }
     assert_eq!(runs(&gateway, "failure"), Some(6.0));
-    // Nothing is tried where the command line is wrong.
+    // If the command line is wrong, the program is not started.
     for flags in [&["--nonsense"][..], &["--prefix", "1a"], &["--label", "job=x"], &["--timeout", "0s"]] {
         let output = shell(&url(&gateway), flags, "echo tried");
         assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(125), true), "{flags:?}");
@@ -132,10 +132,10 @@ fn exit_codes_are_those_of_shells() {
 #[test]
 fn what_takes_too_long_is_ended_with_all_that_it_started() {
     let gateway = Gateway::start(&[]);
-    // The pipe is closed once nobody has it open: neither the shell nor what it waits for.
+    // The pipe is closed once neither the shell nor its child has it open.
     let output = shell(&url(&gateway), &["--timeout", "200ms"], "sleep 1000; true");
     assert_eq!(output.status.code(), Some(124), "{}", stderr(&output));
-    // Who does not listen is killed.
+    // A program that ignores SIGTERM is killed.
     let deaf = "trap '' TERM; while :; do sleep 1000; done";
     let output = shell(&url(&gateway), &["--timeout", "200ms", "--kill-after", "200ms"], deaf);
     assert_eq!(output.status.code(), Some(124), "{}", stderr(&output));
@@ -143,12 +143,12 @@ fn what_takes_too_long_is_ended_with_all_that_it_started() {
     assert_eq!(value(&gateway, "batch_job_last_success_timestamp_seconds"), None);
 }
 
-/// A script that says what it gets, and is ready.
+/// A script that prints the signals that it gets, and says when it is ready.
 const LISTENER: &str = "trap 'echo TERM; exit 3' TERM; trap 'echo USR1' USR1; trap 'echo INT; exit 4' INT; echo ready; \
                         while :; do sleep 0.1; done";
 
-/// The gateway's program, told by GNU's `env` not to ignore what whoever runs the tests ignores: a shell ignores SIGINT in
-/// what it runs in the background, and what is ignored stays so.
+/// The program, started by GNU's `env` with default signal handling. A shell ignores SIGINT in background jobs, and
+/// ignored signals stay ignored in child processes.
 fn with_default_signals() -> Command {
     let signals = "--default-signal=HUP,INT,QUIT,TERM,USR1";
     let is_known =
@@ -161,7 +161,7 @@ fn with_default_signals() -> Command {
     command
 }
 
-/// Starts it, without `setsid` in between.
+/// Starts the script directly, without `setsid`.
 fn listener(url: &str) -> (Child, BufReader<std::process::ChildStdout>) {
     let mut child = with_default_signals()
         .args(["run", "--job", "j", "--url", url, "--", "sh", "-c", LISTENER])
@@ -205,7 +205,7 @@ fn signals_go_to_the_program() {
 #[test]
 fn what_is_ignored_stays_ignored() {
     let gateway = Gateway::start(&[]);
-    // As under nohup; the program ends by itself.
+    // As under nohup. The program ends by itself.
     let script =
         "trap '' HUP; exec \"$0\" run --job j --url \"$1\" -- sh -c 'kill -HUP $$; kill -HUP $PPID; echo on'";
     let output = Command::new("sh").args(["-c", script]).arg(binary()).arg(url(&gateway)).output().unwrap();
@@ -220,7 +220,7 @@ fn what_is_ignored_stays_ignored() {
 #[test]
 fn two_signals_have_their_defaults() {
     let gateway = Gateway::start(&[]);
-    // The signals that the program ignores, the first as the lowest bit.
+    // The signals that the program ignores. The lowest bit is the first signal.
     let ignored = |program: &str| {
         let script = format!("trap '' HUP PIPE CHLD; exec \"$0\" run --job j --url \"$1\" -- {program}");
         let output =
@@ -231,7 +231,7 @@ fn two_signals_have_their_defaults() {
         [1, 13, 17].map(|signal| mask & (1 << (signal - 1)) != 0)
     };
     assert_eq!(ignored("grep SigIgn /proc/self/status"), [true, false, false]);
-    // The way around that the manual names.
+    // The workaround in the manual.
     let around = "sh -c 'trap \"\" PIPE; exec grep SigIgn /proc/self/status'";
     assert_eq!(ignored(around), [true, true, false]);
 }
@@ -274,7 +274,7 @@ fn a_gateway_that_is_down_costs_a_line() {
         let said = stderr(&output);
         assert!(said.starts_with(&format!("tallygate run: {url}: ")) && said.lines().count() == 1, "{said}");
     }
-    // What is wrong with the way to the gateway keeps no program from running.
+    // A wrong connection flag does not keep the program from running.
     let output = shell(&url, &["--token-file", "/nonexistent/token"], "echo on; exit 9");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(9), &b"on\n"[..]));
     let said = stderr(&output);
@@ -283,13 +283,13 @@ fn a_gateway_that_is_down_costs_a_line() {
 
 #[test]
 fn a_gateway_that_is_slow_is_waited_for_no_longer_than_allowed() {
-    // It takes connections and says nothing.
+    // A server that accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let output = shell(&url, &["--push-timeout", "500ms"], "exit 5");
     assert_eq!(output.status.code(), Some(5));
     assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
-    // Whoever ends the command meanwhile is not kept waiting.
+    // A signal to the command is obeyed even while it waits for the gateway.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let mut child = Command::new(binary())
@@ -319,7 +319,7 @@ fn the_program_adds_metrics() {
     let scrape = gateway.scrape();
     assert_eq!(sample(&scrape, "rows_total{instance=\"\",job=\"j\"}"), Some(24.0));
     assert_eq!(sample(&scrape, "size_bytes{instance=\"\",job=\"j\",table=\"a\"}"), Some(6.0));
-    // OpenMetrics, and a file of one's own, in a folder that the program leaves.
+    // OpenMetrics, with `--metrics-file` in a folder that the program leaves.
     let folder = Directory::new();
     let file = folder.path_of("metrics");
     let script = "cd /; printf '# TYPE om counter\\nom_total 3\\n# EOF\\n' >>\"$TALLYGATE_METRICS_FILE\"";
@@ -328,7 +328,7 @@ fn the_program_adds_metrics() {
     assert_eq!(value(&gateway, "om_total"), Some(3.0));
     assert_eq!(runs(&gateway, "success"), Some(3.0));
     assert!(Path::new(&file).exists());
-    // What can't be read is left out, and told; the rest counts.
+    // Metrics that can't be parsed are left out and reported. The others count.
     for wrong in ["rows_total twelve", "batch_job_last_exit_code 99", "{"] {
         let script = format!("echo '{wrong}' >>\"$TALLYGATE_METRICS_FILE\"; exit 2");
         let output = shell(&url(&gateway), &[], &script);
@@ -381,13 +381,13 @@ fn a_stock_gateway_is_told_too() {
     assert_eq!(sample(&scrape, "rows_total{instance=\"\",job=\"j\"}"), Some(12.0));
 }
 
-// The rest.
+// Other commands.
 
 #[test]
 fn the_program_copies_itself() {
     let folder = Directory::new();
     let place = folder.path_of("");
-    // Over what is there, also while it is in use.
+    // Replaces an existing file, even while it is running.
     for to in [place.clone(), folder.path_of("other"), place] {
         let output = command(&["install", &to]).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
@@ -417,7 +417,7 @@ fn completions_are_scripts_of_their_shells() {
         assert!(script.contains(word), "{shell}: {script:.500}");
         let folder = Directory::new();
         let path = folder.write("script", &script);
-        // Where the shell is not there, nobody needs its completions here.
+        // If the shell is missing, its completions can't be checked.
         if let Ok(checked) = Command::new(shell).args(["-n", &path]).output() {
             assert!(checked.status.success(), "{shell}: {}", stderr(&checked));
         }

@@ -1,4 +1,4 @@
-//! A server that does with each connection what a script says.
+//! A server that treats each connection as a script says.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,19 +7,19 @@ use std::thread;
 
 use crate::support::{Connection, Gateway};
 
-/// What is done with one request.
+/// The treatment of one request.
 pub(crate) enum Turn {
-    /// It is answered with this status line, without the version, and perhaps headers; and this body.
+    /// Answers with this status line without version, perhaps with headers, and this body.
     Answer(&'static str, &'static str),
-    /// The connection is closed without an answer.
+    /// Closes the connection without an answer.
     Close,
-    /// There is never an answer.
+    /// Never answers.
     Silence,
-    /// The connection is closed within the answer.
+    /// Closes the connection within the answer.
     Half,
-    /// The gateway behind does what it says, but its answer is lost.
+    /// Passes the request to the gateway and drops its answer.
     LoseAnswer,
-    /// The gateway behind does what it says, but this is answered.
+    /// Passes the request to the gateway and answers with this instead.
     ReplaceAnswer(&'static str),
 }
 
@@ -30,12 +30,12 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    /// With these turns and nobody behind. What comes after the last turn is not answered.
+    /// A server without a gateway behind it. Requests after the last turn are not answered.
     pub(crate) fn new(turns: impl IntoIterator<Item = Turn>) -> Scripted {
         Scripted::start(None, turns)
     }
 
-    /// With these turns, and after them what the gateway says.
+    /// A server that passes requests after the last turn to the gateway.
     pub(crate) fn before(gateway: &Gateway, turns: impl IntoIterator<Item = Turn>) -> Scripted {
         Scripted::start(Some(gateway.addresses()[0]), turns)
     }

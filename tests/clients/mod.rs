@@ -1,5 +1,5 @@
-//! Real clients push, replace and delete, and the totals are right: Python's `prometheus_client`
-//! and Node's `prom-client` (text), Go's `client_golang` (protobuf), `prometheus-cpp`, and the programs in `examples/`.
+//! Real clients push, replace and delete, and the totals are right: Python's `prometheus_client` and Node's
+//! `prom-client` (text), Go's `client_golang` (protobuf), `prometheus-cpp`, and the programs in `examples/`.
 //!
 //! The drivers in `tests/clients/` are one short batch job each, and all do the same work: a run
 //! of amount `n` counts `n` tasks as ok and one as failed, and observes `n` times 0.125 s, 0.5 s and
@@ -39,7 +39,7 @@ fn runs_add_up(client: Option<Client>) {
     for amount in [1, 2, 4] {
         client.run("add", &gateway, "nightly", &[("team", "red")], amount);
     }
-    // Another group is another total.
+    // Another group has its own total.
     client.run("add", &gateway, "nightly", &[("team", "blue")], 8);
     assert_runs(&gateway, RED, &[1, 2, 4]);
     assert_runs(&gateway, BLUE, &[8]);
@@ -128,7 +128,7 @@ const UNUSUAL_VALUES: [&str; 13] = [
 fn unusual_grouping_values_arrive_as_they_are() {
     for client in Client::all() {
         let gateway = Gateway::start(&[]);
-        // The Go client writes a blank as `+`, which every Pushgateway keeps as a plus sign.
+        // The Go client writes a space as `+`, which every Pushgateway keeps as a plus sign.
         let values: Vec<&str> = UNUSUAL_VALUES
             .into_iter()
             .filter(|value| client.name != "Go" || value.contains('/') || !value.contains(' '))
@@ -152,7 +152,7 @@ fn unusual_grouping_values_arrive_as_they_are() {
 
 #[test]
 fn unusual_job_names_arrive_as_they_are() {
-    // All but the empty one: a job must have a name.
+    // All but the empty one, because a job must have a name.
     let jobs = &UNUSUAL_VALUES[1..];
     for client in Client::all() {
         let gateway = Gateway::start(&[]);
@@ -192,7 +192,7 @@ fn prometheus_cpp_loses_nothing() {
     let source = Path::new("tests/clients/push.cc");
     let Some(program) = programs::build_cpp(source, folder.path()) else { return };
     let gateway = Gateway::start(&[]);
-    // It puts a colon between the host and what is called the port.
+    // The client joins its host and port arguments with a colon.
     let ports = [gateway.port().to_string(), format!("{}/", gateway.port()), format!("{}//", gateway.port())];
     let run = |mode: &str, port: &str, amount: &str, labels: &[&str]| {
         let mut command = programs::command(&program);
@@ -290,9 +290,9 @@ fn the_totals_of_many_parallel_jobs_are_what_they_pushed() {
     let gateway = Gateway::start(&[]);
     let mut demo = example(&python, Path::new("examples/many_jobs.py"));
     demo.args(["--jobs", "24", "--parallel", "8"]).env("GATEWAY", gateway.url(""));
-    // It fails where a total differs.
+    // The script fails if a total is wrong.
     programs::output_of(&mut demo);
-    // A second run compares with the totals that it finds.
+    // A second run takes the existing totals into account.
     let report = programs::output_of(&mut demo);
     assert!(report.contains("all totals are what was pushed"), "{report}");
 }
@@ -306,7 +306,7 @@ struct Client {
 }
 
 impl Client {
-    /// Those that are on this machine.
+    /// The clients that are installed on this machine.
     fn all() -> Vec<Client> {
         [Client::python(), Client::node(), Client::go()].into_iter().flatten().collect()
     }
@@ -330,7 +330,7 @@ impl Client {
         Some(Client { name: "Go", program, script: None, _folder: folder })
     }
 
-    /// Runs the batch job to its end; the client must be content with the answer.
+    /// Runs the batch job to its end. The client must accept the answer.
     #[track_caller]
     fn run(&self, mode: &str, gateway: &Gateway, job: &str, groupings: &[(&str, &str)], amount: u32) {
         self.run_at(&gateway.url(""), mode, job, groupings, amount);
@@ -347,7 +347,7 @@ impl Client {
     }
 }
 
-/// The group with these labels shows the sum of runs of these amounts, and the gauge of the last.
+/// Checks that the group with these labels shows the sum over runs of these amounts, and the gauge of the last run.
 #[track_caller]
 fn assert_runs(gateway: &Gateway, group: &[(&str, &str)], amounts: &[u32]) {
     let total = f64::from(amounts.iter().sum::<u32>());
@@ -386,7 +386,7 @@ fn series(name: &str, group: &[(&str, &str)], own: &[(&str, &str)]) -> String {
     format!("{name}{{{}}}", labels.join(","))
 }
 
-/// The values of a grouping label, one for each group, in order; empty where it has none.
+/// The values of a grouping label, one for each group, in order. Empty for a group without it.
 fn grouping_values(gateway: &Gateway, label: &str) -> Vec<String> {
     let answer = gateway.api();
     let groups = answer["data"].as_array().expect("a list of groups");
@@ -423,7 +423,7 @@ fn run_example_twice(gateway: &Gateway, command: &mut Command) {
     programs::output_of(command);
 }
 
-/// Node looks for packages beside the script, so the script goes where they are.
+/// Node searches packages beside the script, so the script is copied to where they are.
 fn copy_beside_modules(script: &str, modules: &Path, folder: &Directory) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
     let copy = folder.path().join(source.file_name().unwrap());

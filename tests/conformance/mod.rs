@@ -1,4 +1,4 @@
-//! What a client of a stock Pushgateway 1.11 sees is what a client of ours sees.
+//! Compares Tallygate with recorded answers of the stock Pushgateway 1.11.
 //!
 //! The requests are in `conformance/cases/*.toml`, the answers of the stock gateway in
 //! `conformance/recorded/*.json`, written by `conformance/record.py`, which also describes both
@@ -72,7 +72,7 @@ struct CaseFile {
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
-    /// `off`: stock's answer is ours only with `--no-push.aggregate`.
+    /// `off`: our answer equals stock's only with `--no-push.aggregate`.
     aggregation: Option<String>,
     #[serde(default = "yes")]
     state: bool,
@@ -136,7 +136,7 @@ fn yes() -> bool {
     true
 }
 
-/// Replays all cases that hold in this mode and fails with the differences of all of them.
+/// Replays all cases for this mode, and fails with all differences.
 fn replay(mode: Mode) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
     let mut files: Vec<_> = std::fs::read_dir(directory.join("cases"))
@@ -164,7 +164,7 @@ fn replay(mode: Mode) {
             let steps = recording.cases.get(&case.name).filter(|steps| steps.len() == case.step.len());
             let steps = steps.unwrap_or_else(|| panic!("{name}: record {:?} first", case.name));
             replayed += 1;
-            // A gateway that no longer answers fails the case, not the run.
+            // If the gateway stops answering, the case fails and not the whole run.
             let differences = catch_unwind(AssertUnwindSafe(|| target.replay(case, steps)));
             let differences = differences.unwrap_or_else(|panic| {
                 target = Target::start(mode, &cases);
@@ -196,7 +196,7 @@ impl Target {
             flags.push("--no-push.aggregate");
         }
         let telemetry = cases.telemetry.clone().unwrap_or_else(|| format!("{}/metrics", cases.prefix));
-        // With aggregation more is offered by default, which is no difference that counts here.
+        // With aggregation, more formats are offered by default. That difference does not count here.
         let environment = [("TALLYGATE_EXPOSITION__STOCK_FORMATS", "true")];
         Target { gateway: Gateway::start_with(&flags, &environment), prefix: cases.prefix.clone(), telemetry }
     }
@@ -206,7 +206,7 @@ impl Target {
         self.wipe();
         let mut differences = Vec::new();
         let mut stock = (Vec::new(), Value::Array(Vec::new()));
-        // The groups are unknown once a case says in words of its own what /metrics shows.
+        // The groups are unknown once a case has its own expectation of /metrics.
         let mut metrics = Vec::new();
         let mut groups = Some(Value::Array(Vec::new()));
         for (index, (step, recorded)) in case.step.iter().zip(recorded).enumerate() {
@@ -242,7 +242,7 @@ impl Target {
             }
             differences.extend(answer);
             if !state.is_empty() {
-                // The steps after it start from a state of their own.
+                // Later steps would start from a different state.
                 differences.extend(state);
                 return differences;
             }
@@ -272,7 +272,7 @@ impl Target {
         };
         for name in HEADERS {
             let expected = match name {
-                // On every answer here; the stock gateway has it on errors only.
+                // We set it on every answer, the stock gateway only on errors.
                 "x-content-type-options" => Some("nosniff".to_owned()),
                 _ => headers.get(name).map(|value| with_head(name, value)),
             };
@@ -330,11 +330,11 @@ impl Target {
         Value::Array(groups)
     }
 
-    /// Removes what the case before has left.
+    /// Deletes the groups of the case before.
     fn wipe(&self) {
         let answer = self.gateway.put(&format!("{}/api/v1/admin/wipe", self.prefix), "");
         assert_eq!(answer.status, 202, "wipe answered {:?}", answer.text());
-        // A gateway may answer before it wipes.
+        // The gateway may answer before it has wiped.
         let empty = (0..1000).any(|_| self.state().is_empty());
         assert!(empty, "left after a wipe: {:#?}", self.state());
     }
@@ -369,7 +369,7 @@ fn same_body(stock: &str, ours: &str) -> bool {
         return ours.starts_with(stock.trim_end_matches('\n')) && ours.ends_with('\n');
     }
     if stock.starts_with(CHECK) {
-        // Which group has the other one, only we say.
+        // Only we say which group has the other one.
         let ours =
             ours.split_once("; the other one is ").map_or(ours.to_owned(), |(ours, _)| format!("{ours}\n"));
         let (stock, ours) = (without_braces(stock), without_braces(&ours));

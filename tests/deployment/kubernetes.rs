@@ -1,6 +1,6 @@
-//! The gateway in the place of the stock one in the pods of the stock chart, prometheus-pushgateway: it is started
-//! with what that chart rendered (`tests/chart/stock.json`), as its user and on its volumes, and asked what its probes
-//! ask.
+//! Runs the gateway in place of the stock one, in the pods of the stock chart prometheus-pushgateway: with the
+//! arguments that the chart rendered (`tests/chart/stock.json`), as its user and on its volumes. Then sends what
+//! its probes send.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::support::{Connection, Directory, Gateway, binary};
 /// `nobody` in the image, both user and group. Users that are not in its `/etc/passwd` get group 0.
 const NOBODY: u64 = 65534;
 
-/// What `OpenShift` takes where no user and no group of the volume are given.
+/// The user that `OpenShift` chooses if neither the user nor the group of the volume is set.
 const CHOSEN: u64 = 1_000_650_000;
 
-/// What one set of values made of the pod.
+/// The pod for one set of values.
 struct Pod {
     name: String,
     facts: Value,
@@ -44,7 +44,7 @@ impl Pod {
             chown(pod.storage.path(), Some(0), Some(pod.context("fsGroup").try_into().unwrap())).unwrap();
         }
         std::fs::set_permissions(pod.storage.path(), PermissionsExt::from_mode(0o2775)).unwrap();
-        // In a secret that the chart does not make there may be anything; this is the least.
+        // A secret that the chart does not create may hold any configuration. This is the smallest one.
         let web = pod.facts["webConfiguration"].as_str().unwrap_or("{}\n");
         mount_secret(&pod.secret, "1", web);
         pod
@@ -65,7 +65,7 @@ impl Pod {
             let flag = flag.as_str().unwrap().replace("/etc/config", self.secret.path().to_str().unwrap());
             flags.push(flag.replace(&storage, &self.storage.path_of("")));
         }
-        // Where the probes ask below a prefix, the gateway has it from elsewhere.
+        // If the probes use a prefix that the arguments lack, the gateway gets it from elsewhere.
         if self.probe("livenessProbe").is_some_and(|probe| probe["httpGet"]["path"] == "/pg/-/healthy") {
             flags.push("--web.route-prefix=/pg".to_owned());
         }
@@ -78,7 +78,7 @@ impl Pod {
             .iter()
             .map(|variable| (variable["name"].as_str().unwrap(), variable["value"].as_str().unwrap()))
             .collect();
-        // Through a descriptor, as this user need not get to where the program is.
+        // Through a descriptor, because this user may not have access to the folder of the program.
         let script = r#"exec 3<"$1"; user=$2 group=$3 groups=$4; shift 4
             exec setpriv --reuid="$user" --regid="$group" --groups="$groups" --no-new-privs /proc/self/fd/3 "$@""#;
         let binary = binary();
@@ -117,7 +117,7 @@ fn mount_secret(folder: &Directory, version: &str, web: &str) {
     std::fs::write(own.join("web-config.yaml"), web).unwrap();
     symlink(format!("..{version}"), folder.path().join("..data_tmp")).unwrap();
     std::fs::rename(folder.path().join("..data_tmp"), folder.path().join("..data")).unwrap();
-    // It is there from the first time.
+    // The link exists after the first call.
     let _ = symlink("..data/web-config.yaml", folder.path().join("web-config.yaml"));
 }
 

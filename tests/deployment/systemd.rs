@@ -1,4 +1,4 @@
-//! Sockets from systemd, and what the gateway tells systemd of itself.
+//! Socket activation by systemd, and notifications to systemd.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use crate::programs;
 use crate::support::{Connection, Directory, Gateway, PATIENCE, binary, encode_request, run_with};
 
-/// Starts the gateway as systemd does: this is descriptor 3, and the environment says so.
+/// Starts the gateway as systemd does, with this socket as descriptor 3.
 fn start_with_socket(socket: OwnedFd, flags: &[&str]) -> Child {
     let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
     Command::new("sh")
@@ -24,7 +24,7 @@ fn start_with_socket(socket: OwnedFd, flags: &[&str]) -> Child {
         .unwrap()
 }
 
-/// What a service manager listens on, and its path.
+/// The notification socket of a service manager, and its path.
 fn notify_socket(folder: &Directory) -> (UnixDatagram, String) {
     let path = folder.path_of("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -47,7 +47,7 @@ impl Drop for Process {
 fn a_socket_from_systemd_is_served() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // It comes before the gateway does, and waits.
+    // A client connects before the gateway runs, and waits.
     let mut early = Connection::open(address).unwrap();
     early.send(&encode_request("POST", "/metrics/job/a", &[], b"m 1\n")).unwrap();
     let flags = ["--web.systemd-socket", "--web.listen-address=127.0.0.1:1"];
@@ -72,7 +72,7 @@ fn without_a_usable_socket_the_start_fails() {
     let finished = run_with(&["--web.systemd-socket"], &[]);
     assert_eq!(finished.status.code(), Some(1));
     assert!(finished.stderr.contains("no socket activation file descriptors found"), "{}", finished.stderr);
-    // Meant for another process.
+    // The sockets are meant for another process.
     let finished = run_with(&["--web.systemd-socket"], &[("LISTEN_FDS", "1"), ("LISTEN_PID", "1")]);
     assert!(finished.stderr.contains("no socket activation file descriptors found"), "{}", finished.stderr);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -113,7 +113,7 @@ fn systemd_is_told_of_start_life_and_stop() {
 fn the_watchdog_is_fed_where_it_is_asked_for_only() {
     let folder = Directory::new();
     let (socket, path) = notify_socket(&folder);
-    // The time is meant for another process.
+    // The watchdog time is meant for another process.
     let environment = [("NOTIFY_SOCKET", path.as_str()), ("WATCHDOG_USEC", "1000"), ("WATCHDOG_PID", "1")];
     let gateway = Gateway::start_with(&[], &environment);
     gateway.signal("TERM");

@@ -1,4 +1,4 @@
-//! Blocks of code: what is marked as runnable runs, everything else is at least valid.
+//! Code blocks of the manual: runnable ones are run, all others are at least valid.
 
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
@@ -12,14 +12,14 @@ use crate::support::{Directory, Gateway, binary, run};
 /// The longest that a block may run, in seconds. Reached only when a test fails.
 const RUN_LIMIT: &str = "120";
 
-/// Where the manual has files of the gateway.
+/// The folder of the gateway's files in the manual.
 const CONFIGURATION_FOLDER: &str = "/etc/tallygate";
 const STATE_FOLDER: &str = "/var/lib/tallygate";
 
 /// The address that the manual uses.
 const MANUAL_URL: &str = "http://localhost:9091";
 
-/// All blocks for which this holds, with their places.
+/// All blocks for which `wanted` is true, with their places.
 fn blocks(wanted: impl Fn(&Block) -> bool) -> Vec<(String, Block)> {
     let mut found = Vec::new();
     for page in pages() {
@@ -84,7 +84,7 @@ fn toml_is_a_configuration_that_the_gateway_accepts() {
     }
 }
 
-/// The files that the settings name, with what makes the settings valid.
+/// Creates the files that the settings name, with valid content.
 fn write_named_files(folder: &Directory, settings: &toml::Table) {
     let setting = |table: &str, key: &str| settings.get(table).and_then(|table| table.get(key));
     if setting("web", "config_file").is_some() {
@@ -192,7 +192,7 @@ fn what_can_be_run_does_what_the_manual_says() {
     assert!(ran > 0, "the manual has nothing to run");
 }
 
-/// A gateway, and a folder, in which the blocks of one page run after each other.
+/// A gateway and a folder, in which the blocks of one page run one after the other.
 struct Stage {
     gateway: Gateway,
     folder: Directory,
@@ -206,7 +206,7 @@ impl Stage {
         Stage { gateway: Gateway::start(&["--web.enable-admin-api"]), folder }
     }
 
-    /// What the commands print. They must succeed, each of them.
+    /// Runs commands, each of which must succeed, and returns their output.
     fn run(&self, place: &str, commands: &str) -> String {
         let url = self.gateway.url("");
         let path = std::env::var("PATH").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The tables of the commands are what the commands take.
+//! Checks that the tables of the commands match their arguments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,7 +64,8 @@ fn check(command: &Command, path: &str) {
     let hidden: BTreeSet<_> =
         command.get_arguments().filter(|argument| argument.is_hide_set()).flat_map(spellings).collect();
     if command.get_arguments().any(|argument| argument.get_long() == Some("cacert")) {
-        // A row of its own table goes over that of all. What another flag has in its place is in its own table, too.
+        // A row in the table of a command replaces the shared one. A flag that stands in for a shared one is in
+        // that table, too.
         let own: BTreeSet<_> = table.keys().map(|spelling| flag(spelling).to_owned()).collect();
         let shared = documented("docs/push.md", SHARED).into_iter();
         table.extend(
@@ -96,7 +97,7 @@ fn the_flags_of_commands_are_those_of_the_program() {
             check(command, path);
             continue;
         }
-        // The text names what these take.
+        // The text names the arguments of these commands.
         let arguments: Vec<_> = command.get_arguments().flat_map(spellings).collect();
         assert!(
             arguments.iter().all(|spelling| !spelling.starts_with('-')),

@@ -22,7 +22,7 @@ fn every_link_leads_somewhere() {
     assert!(wrong.is_empty(), "links that lead nowhere:\n{}", wrong.join("\n"));
 }
 
-/// Whether a link leads to a file of the project or a heading in it. Other sites are not asked.
+/// Checks that a link leads to a file of the project or a heading in it. Other sites are not checked.
 fn follow(page: &Page, target: &str, anchors: &HashMap<&str, &[String]>) -> Result<(), String> {
     if target.starts_with("https://") || target.starts_with("http://") {
         let odd = target.chars().find(|c| c.is_whitespace() || matches!(c, '<' | '>'));
@@ -42,7 +42,7 @@ fn follow(page: &Page, target: &str, anchors: &HashMap<&str, &[String]>) -> Resu
     }
 }
 
-/// The path of what a page calls `path`, from the folder of the project.
+/// The path from the project's folder for a `path` that a page names.
 fn beside(page: &str, path: &str) -> Result<String, String> {
     let mut folder = PathBuf::from(page);
     folder.pop();

@@ -1,4 +1,4 @@
-//! As much of Markdown as the manual uses.
+//! Parses the part of Markdown that the manual uses.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,13 +13,13 @@ pub(super) struct Page {
     pub(super) path: String,
     /// Blocks of code between fences.
     pub(super) blocks: Vec<Block>,
-    /// The lines at which code begins that is only indented, so that nobody knows what it is.
+    /// The lines at which indented code without a fence begins. Its language is not known.
     pub(super) unmarked: Vec<usize>,
-    /// What headings are linked by.
+    /// The anchors of the headings.
     pub(super) anchors: Vec<String>,
-    /// Where links and pictures lead to, with their lines.
+    /// The targets of links and pictures, with their lines.
     pub(super) links: Vec<(usize, String)>,
-    /// Rows of tables of each heading, the head of the table first, without the line below it.
+    /// The table rows below each heading. The header row comes first, without the line below it.
     pub(super) tables: Vec<Table>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Page {
 pub(super) struct Block {
     /// The line of its fence.
     pub(super) line: usize,
-    /// What stands behind the fence.
+    /// The info string behind the fence.
     pub(super) mark: String,
     pub(super) text: String,
 }
@@ -75,7 +75,7 @@ pub(super) fn pages() -> Vec<Page> {
     paths.iter().map(|path| Page::read(&relative(path))).collect()
 }
 
-/// The files below a folder for which this holds, without what is built or hidden.
+/// The files below a folder for which `wanted` is true, without built and hidden ones.
 pub(super) fn collect(folder: &Path, into: &mut Vec<PathBuf>, wanted: &dyn Fn(&Path) -> bool) {
     let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
@@ -124,7 +124,7 @@ fn without_blocks(path: &str, text: &str) -> (String, Vec<Block>) {
     (prose, blocks)
 }
 
-/// Where code is only indented. In a list, that is how an item goes on.
+/// The lines at which indented code begins. In a list, an indented line continues an item.
 fn unmarked(prose: &str) -> Vec<usize> {
     let mut found = Vec::new();
     let mut in_list = false;
@@ -146,7 +146,7 @@ fn unmarked(prose: &str) -> Vec<usize> {
     found
 }
 
-/// The text with blanks in the place of code, as long as it was. Code does not go beyond a paragraph.
+/// Replaces inline code by spaces of the same length. Code does not span paragraphs.
 fn without_code(prose: &str) -> String {
     prose.split("\n\n").map(paragraph_without_code).collect::<Vec<_>>().join("\n\n")
 }
@@ -170,7 +170,7 @@ fn paragraph_without_code(text: &str) -> String {
     clean + rest
 }
 
-/// Where the code ends that this many backticks began, behind the backticks that end it.
+/// The end of inline code that began with this many backticks, behind its closing backticks.
 fn end_of_code(code: &str, ticks: usize) -> Option<usize> {
     let mut from = 0;
     loop {
@@ -195,7 +195,8 @@ fn links(prose: &str) -> Vec<(usize, String)> {
     links
 }
 
-/// As GitHub makes them: small letters, hyphens for blanks, no other punctuation, and a number for the same again.
+/// Anchors as GitHub makes them: lower case, hyphens for spaces, no other punctuation, and a number for a repeated
+/// one.
 fn anchors(prose: &str) -> Vec<String> {
     let mut seen = HashMap::new();
     let headings = prose.lines().filter(|line| line.trim_start_matches('#').starts_with(' '));

@@ -1,5 +1,5 @@
-//! The manual is right: links lead somewhere, blocks of code are valid or do what they say, and the tables
-//! are those of the program.
+//! Checks the manual: links lead to existing targets, code blocks are valid or work, and the tables match the
+//! program.
 //!
 //! How a block of code is checked depends on what stands behind its fence:
 //!

@@ -1,4 +1,4 @@
-//! The tables of flags, settings, limits and metrics are those of the program.
+//! Checks that the tables of flags, settings, limits and metrics match the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -62,7 +62,7 @@ fn the_flags_are_those_of_the_program() {
                 Some(None) => {
                     assert!(["on", "off", ""].contains(&row[2].as_str()), "the default of --{flag}")
                 }
-                // One that --help leaves out prints something and ends.
+                // A flag that --help leaves out prints something and ends the program.
                 None => assert!(run(&[&format!("--{flag}")]).status.success(), "there is no flag --{flag}"),
             }
             assert!(documented.insert(flag.clone()), "--{flag} has two rows");
@@ -73,8 +73,8 @@ fn the_flags_are_those_of_the_program() {
     }
 }
 
-/// Every setting of the sample configuration with its default, and those that have none. Other tests hold that
-/// file against the program.
+/// Every setting of the sample configuration with its default, and those without one. Other tests compare that file
+/// with the program.
 fn settings_of_the_sample() -> BTreeMap<String, Option<toml::Value>> {
     let sample = fs::read_to_string(Path::new(ROOT).join("config/tallygate.toml")).unwrap();
     let mut settings = BTreeMap::new();
@@ -83,7 +83,7 @@ fn settings_of_the_sample() -> BTreeMap<String, Option<toml::Value>> {
         if let Some(name) = line.strip_prefix('[') {
             table = name.trim_end_matches(']');
         }
-        // Those that follow others if they are not set have a blank, and an example in the place of a default.
+        // Settings that depend on others have a space after the `#`, and an example instead of a default.
         let Some(setting) = line.strip_prefix('#') else { continue };
         let has_default = !setting.starts_with(' ');
         let Some((key, value)) = setting.strip_prefix(' ').unwrap_or(setting).split_once(" = ") else {

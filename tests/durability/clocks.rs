@@ -1,6 +1,6 @@
-//! Clocks that step: what the gateway shows and remembers does not step with them.
+//! Clocks that step. What the gateway shows and remembers does not step with them.
 //!
-//! The gateway runs with a clock of its own, by libfaketime. Tests skip where that is missing.
+//! libfaketime gives the gateway a clock of its own. The tests are skipped if that is missing.
 
 use std::path::Path;
 use std::time::Instant;
@@ -16,17 +16,17 @@ struct Clock {
 }
 
 impl Clock {
-    /// A clock that is right; none where there is no libfaketime.
+    /// A correct clock. `None` if libfaketime is missing.
     fn new() -> Option<Clock> {
         let clock = Clock { library: programs::faketime_library()?, folder: Directory::new() };
         clock.set("+0");
         Some(clock)
     }
 
-    /// Sets the clock to so much from the right time, such as `-1h`.
+    /// Sets the clock to an offset from the correct time, such as `-1h`.
     fn set(&self, offset: &str) {
         self.folder.write("offset.new", offset);
-        // A gateway that reads it sees one or the other.
+        // The gateway reads either the old or the new file.
         std::fs::rename(self.folder.path_of("offset.new"), self.folder.path_of("offset")).unwrap();
     }
 
@@ -51,8 +51,8 @@ impl Clock {
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
         ];
         let gateway = Gateway::start_program(Path::new("env"), &flags, &environment);
-        // The library has opened these. Where its process is killed they stay, and end the next one with the same
-        // number.
+        // The library creates these. If its process is killed, they stay, and a later process with the same number
+        // fails.
         for name in ["faketime_shm_", "sem.faketime_sem_"] {
             let _ = std::fs::remove_file(format!("/dev/shm/{name}{}", gateway.process_id()));
         }
@@ -94,12 +94,12 @@ fn what_was_shown_is_not_shown_as_0_after_a_restart() {
     clock.set("-1h");
     let gateway = clock.start(config);
     assert_eq!(gateway.sample(SERIES), Some(10.0));
-    // One that is killed knows less of the time, and shows no 0 either.
+    // A killed gateway records less about the time, but the next one does not show 0 either.
     drop(gateway);
     clock.set("-2h");
     let gateway = clock.start(config);
     assert_eq!(gateway.sample(SERIES), Some(10.0));
-    // What is born while the clock is behind is shown as 0 first, and not for two hours.
+    // A series that is created while the clock is behind is shown as 0 first, but not for two hours.
     gateway.push("/metrics/job/b", "# TYPE c_total counter\nc_total 3\n");
     let born = "c_total{instance=\"\",job=\"b\"}";
     assert_eq!(wait_for_value(&gateway, born), 3.0);
@@ -174,7 +174,7 @@ fn times_never_step_back() {
         assert!(pushed_at(&gateway) >= last, "{offset}");
         last = pushed_at(&gateway);
         if deletes {
-            // The time of what has gone is known all the same.
+            // The time of deleted data is still known.
             assert_eq!(gateway.delete("/metrics/job/a").status, 202);
         }
     }
@@ -186,14 +186,14 @@ fn times_never_step_back() {
     assert!(gateway.stderr().contains("the clock is behind"), "{}", gateway.stderr());
 }
 
-/// What must be there, whatever the clock did.
+/// The expected state, whatever the clock does.
 #[derive(Default)]
 struct Model {
     /// The sums by job.
     sums: [f64; 3],
     /// The keys that were used, with their job.
     keys: Vec<(usize, String)>,
-    /// What was shown of each sum, and of the push times, at the latest scrape.
+    /// The sums and push times at the latest scrape.
     shown: [f64; 3],
     pushed_at: [f64; 3],
 }
@@ -218,7 +218,7 @@ impl Model {
         let sample = |series: String| support::sample(&scrape, &series);
         for job in 0..self.sums.len() {
             let Some(value) = sample(format!("c_total{{instance=\"\",job=\"{job}\"}}")) else { continue };
-            // Newborn series are shown as 0 first.
+            // New series are shown as 0 first.
             assert!(value == self.sums[job] || value == 0.0, "{job}: {value} for {}", self.sums[job]);
             assert!(value >= self.shown[job], "{job}: {value} after {}", self.shown[job]);
             self.shown[job] = value;

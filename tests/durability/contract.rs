@@ -1,6 +1,6 @@
-//! What every engine promises (see `tallygate::persistence::engine`), held against a store that lives in memory and is
-//! given what was acknowledged: after any failures and crashes an engine gives back that, and nothing else but what
-//! one commit of unknown end brought.
+//! Checks the guarantees of every engine (see `tallygate::persistence::engine`) against a store in memory that gets
+//! the acknowledged requests. After any failures and crashes, an engine restores exactly that, and at most one
+//! commit more whose result was not known.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -40,13 +40,13 @@ enum Step {
     },
     Failed(usize),
     Delete(usize),
-    /// The group goes if it was not pushed to since a look at it, before which others may have pushed.
+    /// Expires the group unless it was pushed to since it was checked. Others may have pushed before the check.
     Expire {
         group: usize,
         is_late: bool,
         seen: Times,
     },
-    /// Of the series of a group go those that [`is_in`] this share. They are listed, or told by a condition.
+    /// Removes the series of a group that [`is_in`] this share, by a list or by a condition.
     DropSeries {
         group: usize,
         share: u8,
@@ -109,7 +109,7 @@ impl Request {
         Transaction { parts: self.steps.iter().map(part).collect(), key }
     }
 
-    /// The same as who has seen this store would ask for it.
+    /// The request that a client who has seen this store would send.
     fn seen(mut self, store: &Store) -> Request {
         for step in &mut self.steps {
             match step {
@@ -126,7 +126,7 @@ impl Request {
                         let blocks = blocks.filter(|block| is_in(*share, &family.name, block));
                         listed.extend(blocks.map(|block| (family.name.clone(), block.to_owned())));
                     }
-                    // Neither order nor repetition matters, nor what is not there.
+                    // The order, repetitions and missing series do not matter.
                     listed.reverse();
                     listed.extend(listed.first().cloned());
                     listed.push(("c_total".into(), "{none=\"1\"}".to_owned()));
@@ -144,7 +144,7 @@ impl Request {
     }
 }
 
-/// Whether a series is in a share of all: 0 is everything, others leave some.
+/// Whether a series is in a share: 0 has all series, others leave some out.
 fn is_in(share: u8, family: &str, block: &str) -> bool {
     let sum = |text: &str| text.bytes().map(usize::from).sum::<usize>();
     match share {
@@ -189,7 +189,7 @@ fn body() -> impl Strategy<Value = String> {
         1 => Just("# TYPE s summary\ns_sum 1\ns_count 2\n".to_owned()),
         1 => Just("h 1\n".to_owned()),
     ];
-    // No family comes twice in a body.
+    // A body has each family only once.
     prop::collection::vec(family, 0..4).prop_map(|families| {
         let name = |body: &String| {
             body.split(['{', ' ']).find(|word| !matches!(*word, "#" | "TYPE" | "HELP")).unwrap().to_owned()
@@ -225,13 +225,13 @@ fn requests() -> impl Strategy<Value = Request> {
     (steps, prop::option::weighted(0.3, 0..6u8)).prop_map(|(steps, key)| Request { steps, key })
 }
 
-/// What goes wrong with a commit, and what comes then.
+/// A fault of a commit, and what follows.
 #[derive(Clone, Copy, Debug)]
 struct Trouble {
-    /// Which of the faults that an engine knows, and how long it waits.
+    /// The number of the fault among those of the engine, and its delay.
     fault: u64,
     after: u64,
-    /// Whether the gateway stops then, or gets over it.
+    /// Whether the gateway stops then or recovers.
     is_crash: bool,
 }
 
@@ -284,7 +284,7 @@ fn shown(store: &Store) -> Vec<String> {
     lines
 }
 
-/// Without the group that a refused push clashes with: of several any may be named.
+/// The result without the group that a refused push clashes with, because any of several may be named.
 type Answer = Result<Outcome, String>;
 
 fn answer(result: Result<Outcome, Rejection>) -> Answer {
@@ -306,9 +306,9 @@ fn given(log: &[(Request, Moment)]) -> (Store, Vec<Answer>) {
 
 trait Subject {
     fn create(&self, store: &Store) -> Box<dyn Engine>;
-    /// Lets something go wrong soon.
+    /// Causes a fault soon.
     fn disturb(&self, trouble: Trouble);
-    /// What a start after a crash finds.
+    /// Opens the engine after a crash.
     fn restart(&mut self, store: &Store) -> Box<dyn Engine>;
 }
 
@@ -365,7 +365,7 @@ impl Subject for OfRedb {
     }
 }
 
-/// Starts again, and finds out which of these logs the engine has kept.
+/// Restarts, and finds out which of these logs the engine has kept.
 fn restart(
     subject: &mut dyn Subject,
     tracking: Tracking,
@@ -395,7 +395,7 @@ fn recover(engine: &mut dyn Engine, store: &Store) {
     assert!(recovered, "the engine does not recover");
 }
 
-/// Drafts are committed before they are seen.
+/// Drafts are committed before they are visible.
 fn check_drafts(mut subject: impl Subject, batches: &[Batch]) {
     let mut store = store(Tracking::Drafts);
     let mut engine = subject.create(&store);
@@ -462,7 +462,7 @@ fn values(shown: &[String]) -> &[String] {
     &shown[..shown.len() - 1]
 }
 
-/// Changes are seen at once and committed later.
+/// Changes are visible at once and committed later.
 fn check_unsaved(mut subject: impl Subject, batches: &[Batch]) {
     let mut store = store(Tracking::Unsaved);
     let mut engine = subject.create(&store);
@@ -517,7 +517,7 @@ proptest! {
     }
 }
 
-/// What others have established counts as if it had been pushed here.
+/// What other gateways have established counts as if it had been pushed here.
 #[test]
 fn what_others_have_established_is_checked_against() {
     let store = store(Tracking::Drafts);

@@ -1,5 +1,5 @@
-//! `kill -9` at any moment loses nothing that was acknowledged and repeats nothing, whatever clients
-//! were doing; and a restart, in good order or not, goes on where the gateway stopped.
+//! `kill -9` at any moment loses nothing that was acknowledged and repeats nothing, whatever clients were doing.
+//! After a restart, clean or not, the gateway goes on where it stopped.
 //!
 //! `TALLYGATE_TEST_CRASHES` says how often the gateway is killed, `TALLYGATE_TEST_SEED` decides when and
 //! what clients send.
@@ -22,7 +22,7 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |value| value.parse().expect("a number"))
 }
 
-// What clients and the one who kills share.
+// State that the clients and the killing thread share.
 
 #[derive(Default)]
 struct Shared {
@@ -52,7 +52,7 @@ impl Shared {
         seen(&state).unwrap_or_else(|| panic!("no {what} within {PATIENCE:?}"))
     }
 
-    /// Also after a thread has failed with it, so that the others come to an end.
+    /// Works even after a thread has panicked with the lock, so that the others can finish.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,7 +69,7 @@ impl Shared {
     }
 }
 
-/// Ends the work of everybody, also where a test fails.
+/// Ends the work of all threads, even if a test fails.
 struct End<'a>(&'a Shared);
 
 impl Drop for End<'_> {
@@ -78,7 +78,7 @@ impl Drop for End<'_> {
     }
 }
 
-/// A connection that is made anew where a killed gateway has broken it.
+/// A connection that is opened again when the gateway was killed.
 struct Line<'a> {
     shared: &'a Shared,
     start: usize,
@@ -90,7 +90,7 @@ impl<'a> Line<'a> {
         Line { shared, start: 0, connection: None }
     }
 
-    /// Sends a request once. An error says that the gateway was killed, and was it answered or not.
+    /// Sends a request once. An error means that the gateway was killed, perhaps after it has answered.
     fn once(&mut self, request: &[u8], method: &str) -> io::Result<Response> {
         if self.connection.is_none() {
             let known = self.start;
@@ -134,20 +134,20 @@ fn is_replayed(answer: &Response) -> bool {
 
 // A client.
 
-/// What a client knows of what it has sent.
+/// What a client knows about the requests that it has sent.
 #[derive(Debug, Default)]
 struct Sent {
     /// Pushes to each shared group.
     shared: [u64; SHARED_GROUPS as usize],
     /// Pushes to the group of its own that only grows.
     own: u64,
-    /// What the group that it replaces and deletes has.
+    /// The value in the group that it replaces and deletes.
     replaced: Option<u64>,
     /// Pushes without a key: acknowledged, and sent.
     without_key: (u64, u64),
 }
 
-/// A counter and a histogram. Which buckets it has differs, what it adds does not.
+/// A counter and a histogram. Its buckets differ, but it always adds the same.
 fn body(prefix: &str, wide: bool) -> String {
     let buckets = if wide { [("1", 1), ("5", 2)] } else { [("0.5", 0), ("2", 2)] };
     let buckets = buckets.map(|(le, count)| format!("{prefix}_seconds_bucket{{le=\"{le}\"}} {count}\n"));
@@ -197,7 +197,7 @@ impl Client<'_> {
         let key = format!("{}-{}", self.number, self.next_key);
         self.next_key += 1;
         let request = encode_request(method, path, &[("Idempotency-Key", &key)], body.as_bytes());
-        // A twin may overtake it on another connection.
+        // A duplicate may overtake it on another connection.
         let twin = if self.random.below(8) == 0 { self.line.send_beside(&request) } else { None };
         let answer = self.line.until_answered(&request, method);
         assert!(matches!(answer.status, 200 | 202), "{method} {path}: {} {}", answer.status, answer.text());
@@ -208,7 +208,7 @@ impl Client<'_> {
         }
     }
 
-    /// Changes the group that has nothing but what the last request left there.
+    /// Changes the group that holds only the result of the last request.
     fn replace(&mut self) {
         let path = format!("/metrics/job/replaced/client/{}", self.number);
         match self.random.below(3) {
@@ -250,7 +250,7 @@ impl Client<'_> {
     }
 }
 
-// A scraper that must never see anything step back.
+// A scraper that checks that nothing ever steps back.
 
 fn never_steps_back(scrape: &str, highest: &mut HashMap<String, f64>) {
     let mut now = HashMap::new();
@@ -299,7 +299,7 @@ fn nothing_acknowledged_is_lost_or_repeated_however_often_the_gateway_is_killed(
         let mut gateway = start(&directory);
         shared.started(&gateway);
         for _ in 0..crashes {
-            // Sometimes before anything, mostly with pushes on their way.
+            // Sometimes before any push, mostly with pushes in flight.
             let target = shared.lock().acknowledged + random.below(4) * random.below(60);
             shared.wait("acknowledged pushes", |state| (state.acknowledged >= target).then_some(()));
             drop(gateway);
@@ -315,7 +315,7 @@ fn nothing_acknowledged_is_lost_or_repeated_however_often_the_gateway_is_killed(
     });
     check(&gateway.scrape(), &sent);
     check_pushes(&gateway, &sent);
-    // A last kill, with nothing on its way.
+    // A last kill without requests in flight.
     let before = pushed_lines(&gateway.scrape());
     drop(gateway);
     assert_eq!(pushed_lines(&start(&directory).scrape()), before);
@@ -406,7 +406,7 @@ fn push_everything(gateway: &Gateway) {
     gateway.refused("/metrics/job/refused", "m 1 1000\n");
 }
 
-/// Everything that a gateway shows of what was pushed.
+/// All pushed data that a gateway shows.
 fn everything(gateway: &Gateway) -> (Vec<String>, Vec<String>, serde_json::Value) {
     let utf8 = [("Accept", "text/plain;version=1.0.0;escaping=allow-utf-8")];
     let utf8 = gateway.request("GET", "/metrics", &utf8, b"").text();
@@ -492,7 +492,7 @@ fn replacing_and_deleting_survive_a_kill() {
     drop(gateway);
     let gateway = start(&directory);
     assert_eq!(gateway.pushed(), "");
-    // Nothing of what is gone is in the way.
+    // Deleted data does not get in the way.
     gateway.push("/metrics/job/a", "# TYPE c_total gauge\nc_total 3\n");
     drop(gateway);
     assert_eq!(start(&directory).sample(C), Some(3.0));

@@ -1,10 +1,9 @@
-//! Disks that fail and machines that stop, at every step of a commit: what was acknowledged is there,
-//! once; what was not is not seen unless a crash came between its commit and its answer, and then as a
-//! whole; and pushes work again once the disk does.
+//! Failing disks and machines at every step of a commit. What was acknowledged exists, exactly once. What was not
+//! is only visible, as a whole, if a crash came between its commit and its answer. Pushes work again once the disk
+//! does.
 //!
-//! The disk is a simulated one, see `support/disk.rs`. The same requests run many times, each time with
-//! a fault at another operation. A gateway without a file that gets what was acknowledged says what
-//! must be seen.
+//! The disk is simulated, see `support/disk.rs`. The same requests run many times, each time with a fault at
+//! another operation. A gateway without a file that gets the acknowledged requests shows the expected state.
 //!
 //! `TALLYGATE_TEST_FAULTS=all` places faults at each operation; without it, at some.
 
@@ -47,7 +46,7 @@ struct Request {
 enum Answer {
     Applied,
     Replayed,
-    /// The key came before with another body.
+    /// The key was used before with another body.
     Conflict,
     /// A 400.
     Refused,
@@ -76,7 +75,7 @@ impl Request {
         Request { key: Some(key.into()), ..self }
     }
 
-    /// What a key is remembered under, and what must be the same when it comes again.
+    /// What identifies a remembered key, and what must be the same when it is repeated.
     fn identity(&self) -> Option<(String, &str)> {
         let (method, body) = match &self.what {
             What::Push(Method::Post, body) => ("POST", body.as_str()),
@@ -120,7 +119,7 @@ impl Request {
 
 // What a gateway shows.
 
-/// The lines of a scrape that are not of the gateway itself, and how often each group was pushed to.
+/// The pushed lines of a scrape, and how often each group was pushed to.
 fn shown(gateway: &Gateway) -> Vec<String> {
     const OWN: [&str; 3] = ["pushgateway_", "process_", "tallygate_"];
     let mut text = Vec::new();
@@ -145,7 +144,7 @@ fn values(shown: &[String]) -> Vec<&str> {
     shown.iter().map(String::as_str).filter(|line| !line.starts_with("push_")).collect()
 }
 
-// What must be.
+// The expected state.
 
 /// A gateway without a file and without keys, and the keys that count.
 struct Model {
@@ -177,14 +176,14 @@ impl Model {
 
 // Running requests over a disk that fails.
 
-/// What a client and its machine do when a request could not be kept.
+/// What the client and the machine do after a request that could not be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OnFailure {
-    /// The client repeats the request until it is.
+    /// The client repeats the request until it is kept.
     Retry,
-    /// The machine stops before the gateway has tried again.
+    /// The machine stops before the gateway tries again.
     Crash,
-    /// The client gives up, and the machine stops when the gateway works again.
+    /// The client gives up, and the machine stops after the gateway works again.
     GiveUp,
 }
 
@@ -203,7 +202,7 @@ struct Run {
     shown: Vec<String>,
     on_failure: OnFailure,
     random: Random,
-    /// What was done before the last restart.
+    /// The disk operations before the last restart.
     operations: Vec<Operation>,
 }
 
@@ -253,7 +252,7 @@ impl Run {
         let expected = self.model.apply(request);
         match (answer, expected) {
             (Answer::Replayed, Answer::Applied) if may_be_replayed => {}
-            // The body is looked at before the key, and the group notes that it was refused.
+            // The body is checked before the key, and the group notes the refusal.
             (Answer::Refused, Answer::Conflict) => {
                 assert_eq!(request.send_with(&self.model.gateway, None), Answer::Refused);
             }
@@ -264,7 +263,7 @@ impl Run {
         assert_eq!(values(&self.shown), values(&shown(&self.model.gateway)), "after {request:?}");
     }
 
-    /// Whether the disk is written again, without another fault.
+    /// Whether the disk can be written again without another fault.
     fn waits_until_it_works(&mut self) -> bool {
         loop {
             let attempts = self.disk.attempts();
@@ -277,14 +276,13 @@ impl Run {
         }
     }
 
-    /// Stops the machine, unless it has stopped, and starts it again. `unanswered` may have been
-    /// committed.
+    /// Stops the machine, unless it has stopped, and starts it again. `unanswered` may have been committed.
     fn crash(&mut self, unanswered: Option<&Request>) {
-        // Nothing of what the old gateway still does reaches the disk of the new one.
+        // The old gateway can't write to the disk of the new one.
         let mut disk = self.disk.after_crash(Vec::new());
         self.gateway.close();
         if self.random.flip() {
-            // Nor does a start always get through.
+            // A start may also be interrupted.
             disk.add_fault(self.random.below(12), Kind::Crash);
         }
         self.gateway = open(&mut disk);
@@ -300,10 +298,10 @@ impl Run {
         }
     }
 
-    /// Stops and starts the gateway in good order.
+    /// Stops and starts the gateway cleanly.
     fn restart(&mut self) {
         self.gateway.close();
-        // A sync that fails while the gateway goes down is known to nobody who comes after it.
+        // If a sync fails during shutdown, the next gateway can't know that.
         if self.disk.has_crashed() || self.disk.has_lost() {
             return self.crash(None);
         }
@@ -312,14 +310,14 @@ impl Run {
     }
 }
 
-/// Starts a gateway, again where a crash or a fault comes while it starts.
+/// Starts a gateway, and tries again if a crash or a fault interrupts the start.
 fn open(disk: &mut SimulatedDisk) -> Gateway {
     let mut config = Config::default();
     config.persistence.file = "simulated".to_owned();
     for _ in 0..10 {
         match Gateway::with_disk(&config, Box::new(disk.clone())) {
             Ok(gateway) => return gateway,
-            // Whoever sees that a sync has failed looks after the disk first.
+            // An operator who sees a failed sync repairs the disk first.
             Err(StartError::File { .. }) if disk.has_crashed() || disk.has_lost() => {
                 *disk = disk.after_crash(Vec::new());
             }
@@ -487,8 +485,8 @@ fn what_a_client_gave_up_is_gone_for_good() {
     run_all(&cases(24, false, OnFailure::GiveUp));
 }
 
-/// The last write of a commit is the one that makes it count. Should it be done and reported as
-/// failed, the next start must not find anything of it.
+/// The last write of a commit makes it count. If it is done but reported as failed, the next start must not find
+/// anything of it.
 #[test]
 fn a_commit_that_is_reported_as_failed_leaves_nothing_behind() {
     let places = places(1);
@@ -512,8 +510,8 @@ fn counter(shown: &[String], name: &str) -> u64 {
     value.map_or(0, |value| value.parse().unwrap())
 }
 
-/// Pushes until the disk fails, or so many times. Each push is sent with its own key, so that the first
-/// may be one that was committed before. Gives how many were acknowledged.
+/// Pushes until the disk fails, or `most` times. Each push has its own key, and the first one may be one that was
+/// committed before. Returns how many were acknowledged.
 fn push_many(gateway: &Gateway, client: usize, before: u64, most: u64, highest: &AtomicU64) -> u64 {
     let own = format!("own{client}_total");
     let body = format!("# TYPE {own} counter\n{own} 1\n# TYPE all_total counter\nall_total 1\n");
@@ -612,9 +610,8 @@ fn open_interval(disk: &SimulatedDisk) -> Gateway {
     Gateway::with_disk(&config, Box::new(disk.clone())).unwrap()
 }
 
-/// What a crash takes back, it takes back together with its keys, also where it comes just after the disk
-/// has failed and works again, and clients went on meanwhile: each of their requests, sent again, counts
-/// once, and the file can be read.
+/// A crash takes back changes together with their keys, even just after the disk has failed and recovered while
+/// clients went on. Each of their requests, sent again, counts once, and the file can be read.
 #[test]
 fn with_an_interval_pushes_and_their_keys_are_kept_or_lost_together() {
     const CASES: u64 = 8;
@@ -680,7 +677,7 @@ enum Step {
     Send(Request),
     Restart,
     Crash,
-    /// Something goes wrong after so many operations, and the machine stops when it shows.
+    /// A fault after this many operations. The machine stops when it shows.
     Trouble(u64, Kind),
 }
 

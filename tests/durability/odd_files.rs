@@ -1,5 +1,5 @@
-//! Paths that name something else than a file of the gateway's own: FIFOs, sockets, devices and links. None is waited
-//! for, none is overwritten, and the log says what is in the way.
+//! Paths that name something else than a regular file of the gateway: FIFOs, sockets, devices and links. The
+//! gateway neither waits for them nor overwrites them, and the log says what is in the way.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
@@ -71,7 +71,7 @@ fn what_is_in_the_place_of_the_next_file_stops_the_start() {
         let log = start_in_vain(&file);
         assert!(log.contains(&said), "{log}");
         fs::remove_file(&new).unwrap();
-        // Neither is a link followed.
+        // A link is not followed either.
         let other = folder.write("other", "something else");
         symlink("other", &new).unwrap();
         let log = start_in_vain(&file);

@@ -1,5 +1,5 @@
-//! The persistence file: what was there before is there after a restart, a file that can't be used stops
-//! the start and stays as it is, and a full disk costs no more than the pushes that did not fit.
+//! The persistence file. Its content survives a restart, an unusable file stops the start and stays unchanged, and
+//! a full disk costs only the pushes that did not fit.
 
 use std::cell::Cell;
 use std::fs::{self, Permissions};
@@ -69,7 +69,7 @@ g NaN
 u -0
 ";
 
-/// A push with a key that was not there before.
+/// A push with a new key.
 #[track_caller]
 fn push(gateway: &Gateway, path: &str, key: &str) {
     let response = gateway.request("POST", path, &[("Idempotency-Key", key)], METRICS.as_bytes());
@@ -86,7 +86,7 @@ fn fill(gateway: &Gateway) {
     assert_eq!(gateway.delete("/metrics/job/j1/instance/i").status, 202);
 }
 
-/// Makes a file that is closed in good order, and gives what its gateway said last.
+/// Makes a cleanly closed file, and returns the last state of its gateway.
 fn filled(file: &str) -> Value {
     let gateway = start(file);
     fill(&gateway);
@@ -96,7 +96,7 @@ fn filled(file: &str) -> Value {
     state
 }
 
-/// A start that failed: with a message about this file, and without a stack trace.
+/// Checks that a start failed with a message about this file, and without a stack trace.
 #[track_caller]
 fn assert_refused(file: &str, finished: &Finished, message: &str) {
     let Finished { status, stderr, .. } = finished;
@@ -108,7 +108,7 @@ fn assert_refused(file: &str, finished: &Finished, message: &str) {
     assert!(!stderr.contains("panicked") && !stderr.contains("RUST_BACKTRACE"), "{stderr}");
 }
 
-/// Insists that the gateway does not start with this content as its file, says this, and changes nothing.
+/// Checks that the gateway does not start with this content as its file, prints this, and changes nothing.
 #[track_caller]
 fn refused(content: &[u8], message: &str) {
     let folder = Directory::new();
@@ -151,7 +151,7 @@ fn pushes_add_to_what_was_there_before() {
 fn sums_are_kept_to_the_last_bit() {
     let folder = Directory::new();
     let file = folder.path_of("store");
-    // The one that 1e16 has no digit for is not lost until the next comes.
+    // The 1 that does not fit into 1e16 is not lost before the next one arrives.
     for (value, total) in [("1e16", 1e16), ("1", 1e16), ("1", 1e16 + 2.0)] {
         let gateway = start(&file);
         gateway.push("/metrics/job/a", &format!("c_total {value}\n"));
@@ -166,7 +166,7 @@ fn the_file_is_for_the_gateway_only() {
     let mode = || fs::metadata(&file).unwrap().permissions().mode() & 0o777;
     drop(start(&file));
     assert_eq!(mode(), 0o600);
-    // One that was opened up by hand stays so.
+    // Permissions that somebody has relaxed by hand stay.
     fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
     drop(start(&file));
     assert_eq!(mode(), 0o640);
@@ -178,7 +178,7 @@ fn an_empty_file_is_an_empty_store() {
     let file = folder.write("store", "");
     let gateway = start(&file);
     assert_eq!(gateway.pushed(), "");
-    // It may have been cut short.
+    // The file may have been cut off.
     gateway.wait_for_log("the persistence file is empty");
     gateway.push("/metrics/job/a", "g 1\n");
     drop(gateway);
@@ -204,7 +204,7 @@ fn a_file_that_was_replaced_under_the_gateway_is_not_overwritten() {
     assert!(fs::read(&file).unwrap() == content, "the file has changed");
 }
 
-/// What can't be written in the end is lost, and that must not go unnoticed.
+/// Changes that can't be written at shutdown are lost, which must be reported.
 #[test]
 fn a_stop_that_loses_something_fails() {
     let folder = Directory::new();
@@ -215,7 +215,7 @@ fn a_stop_that_loses_something_fails() {
     arguments.push(format!("--config.file={config}"));
     let gateway = Gateway::start_program(Path::new("sh"), &texts(&arguments), &[]);
     let mut pusher = Pusher { acknowledged: Vec::new() };
-    // More than the file may hold.
+    // More than the file can hold.
     while pusher.acknowledged.len() * Pusher::SERIES as usize * 24 < 512 * BLOCKS_OF_512_BYTES as usize {
         assert!(pusher.push(&gateway).is_none());
     }
@@ -249,8 +249,7 @@ fn a_gateway_that_can_keep_pushes_is_ready() {
 
 // Files that can't be used.
 
-/// Offsets into a file: close to each other in the header, which tells where everything is, and then
-/// somewhere in each page.
+/// Offsets in a file: close together in the header, which locates everything else, and then one in each page.
 fn offsets(length: usize) -> impl Iterator<Item = usize> {
     const HEADER: usize = 320;
     (0..HEADER).step_by(7).chain((HEADER..length).step_by(1021))
@@ -263,8 +262,8 @@ fn damaged(file: &[u8], offset: usize) -> Vec<u8> {
     bytes
 }
 
-/// Starts a gateway with each damaged version of a file. Where it starts, it must show one of these states,
-/// the last of which is what the file holds.
+/// Starts a gateway with each damaged version of a file. If it starts, it must show one of these states. The last
+/// one is the state in the file.
 fn damage_everywhere(original: &[u8], states: &[Value]) {
     let folder = Directory::new();
     let mut found = 0;
@@ -279,7 +278,7 @@ fn damage_everywhere(original: &[u8], states: &[Value]) {
                 found += usize::from(states.last() != Some(&shown));
             }
             Err(finished) => {
-                // The first bytes are what tells the file from another.
+                // The first bytes identify the file type.
                 let message = if offset < 9 { "it is neither a file of this gateway" } else { "damaged" };
                 assert_refused(&file, &finished, message);
                 assert!(fs::read(&file).unwrap() == content, "the file was changed after a flip at {offset}");
@@ -287,7 +286,7 @@ fn damage_everywhere(original: &[u8], states: &[Value]) {
             }
         }
     }
-    // Pages that are not in use can hold anything. Those in use must have been among the rest.
+    // Unused pages may hold anything. The other offsets must have hit used ones.
     assert!(found >= 20, "{found}");
 }
 
@@ -299,8 +298,8 @@ fn a_damaged_file_is_found_out_or_does_no_harm() {
     damage_everywhere(&fs::read(&file).unwrap(), &[state]);
 }
 
-/// After a kill, the last commit may be one that was never finished, and damage in it looks the same. So the
-/// state before it is all that may come instead.
+/// After a kill, the last commit may be unfinished, and damage in it looks the same. So the state before it is the
+/// only other one allowed.
 #[test]
 fn a_damaged_file_of_a_killed_gateway_loses_its_last_push_at_most() {
     let folder = Directory::new();
@@ -341,7 +340,7 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const OTHER: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("other");
 const OTHER_META: TableDefinition<'_, u64, u64> = TableDefinition::new("meta");
 
-/// Changes a database. Gives its bytes as it is closed in good order, and as a crash leaves it.
+/// Changes a database. Returns its bytes after a clean close and after a crash.
 fn database(file: &str, change: impl Fn(&redb::WriteTransaction)) -> [Vec<u8>; 2] {
     let database = Database::create(file).unwrap();
     let transaction = database.begin_write().unwrap();
@@ -352,8 +351,8 @@ fn database(file: &str, change: impl Fn(&redb::WriteTransaction)) -> [Vec<u8>; 2
     [fs::read(file).unwrap(), crashed]
 }
 
-/// Insists that the gateway does not start with this database, and says this. Gives the database as it is
-/// then: redb notes in a file that it was open, so its bytes change, but not what they say.
+/// Checks that the gateway does not start with this database, and prints this. Returns the database afterwards:
+/// redb marks a file as open, so its bytes change, but not its content.
 #[track_caller]
 fn refused_database(content: &[u8], message: &str) -> Database {
     let folder = Directory::new();
@@ -399,7 +398,7 @@ fn a_file_of_a_newer_version_is_refused() {
         let meta = database.begin_read().unwrap().open_table(META).unwrap();
         assert_eq!(meta.get("format").unwrap().unwrap().value(), 3);
     }
-    // It was about the format only.
+    // Only the format was wrong.
     for format in [1, 2] {
         with_format(format);
         assert_eq!(state(&start(&file)), before);
@@ -441,8 +440,8 @@ fn a_missing_folder_is_refused_and_not_created() {
 
 // Permissions.
 
-/// A program, and its arguments, that runs another one for which permissions hold. For root they do once it
-/// has lost its capabilities.
+/// A program, with arguments, that runs another one so that permissions apply to it. For root they apply after it
+/// has dropped its capabilities.
 fn under_permissions() -> Option<(&'static Path, &'static [&'static str])> {
     const WITHOUT_CAPABILITIES: &[&str] = &["--bounding-set=-all", "--inh-caps=-all", "--"];
     let folder = Directory::new();
@@ -526,7 +525,7 @@ struct Pusher {
 impl Pusher {
     const SERIES: u32 = 300;
 
-    /// Pushes what needs some room. Gives the answer when it was refused.
+    /// Pushes data that needs some space. Returns the answer if it was refused.
     fn push(&mut self, gateway: &Gateway) -> Option<Response> {
         let number = self.acknowledged.len();
         let job = format!("g{number:05}");
@@ -544,7 +543,7 @@ impl Pusher {
         Some(response)
     }
 
-    /// Insists that exactly what was acknowledged can be seen.
+    /// Checks that exactly the acknowledged pushes are visible.
     #[track_caller]
     fn assert_seen(&self, gateway: &Gateway) {
         let scrape = gateway.scrape();
@@ -558,7 +557,7 @@ impl Pusher {
     }
 }
 
-/// Fills the disk of a gateway with pushes, gives it room again, and kills it.
+/// Fills the disk of a gateway with pushes, frees space, and kills the gateway.
 fn fill_up(start: impl Fn() -> Gateway, make_room: impl FnOnce(&Gateway)) {
     let gateway = start();
     let mut pusher = Pusher { acknowledged: Vec::new() };
@@ -573,7 +572,7 @@ fn fill_up(start: impl Fn() -> Gateway, make_room: impl FnOnce(&Gateway)) {
     assert!(refusal.text().contains("try again later"), "{}", refusal.text());
     assert!(gateway.sample(r#"tallygate_commits_total{result="failed"}"#).unwrap() >= 1.0);
 
-    // What is smaller may fit in the meantime, so that it is ready again until the next push.
+    // A smaller write may fit meanwhile, so the gateway is ready again until the next push.
     let reason = ask_until("a gateway that is not ready", || {
         pusher.push(&gateway);
         let ready = gateway.get("/-/ready");
@@ -596,7 +595,7 @@ fn fill_up(start: impl Fn() -> Gateway, make_room: impl FnOnce(&Gateway)) {
     pusher.assert_seen(&gateway);
 
     let before = state(&gateway);
-    // Killed.
+    // Kills the gateway.
     drop(gateway);
     let gateway = start();
     assert!(state(&gateway) == before, "a restart shows something else");
@@ -621,12 +620,12 @@ fn raise_limit(gateway: &Gateway) {
     programs::output_of(Command::new("prlimit").args([&process, "--fsize=unlimited:"]));
 }
 
-/// The same with what every user can have: a file that may not grow further.
+/// The same with a limit of the file size, which needs no privileges.
 #[test]
 fn a_file_at_its_limit_refuses_pushes_until_it_is_raised() {
     let folder = Directory::new();
     let file = folder.path_of("store");
-    // Who goes on writing gets a signal, which is ignored here and then in the gateway too.
+    // A write beyond the limit sends a signal, which the shell ignores and so does the gateway.
     let script = format!("trap '' XFSZ; ulimit -S -f {BLOCKS_OF_512_BYTES}; exec \"$0\" \"$@\"");
     let is_limited = Cell::new(true);
     let start = || {
@@ -637,15 +636,14 @@ fn a_file_at_its_limit_refuses_pushes_until_it_is_raised() {
         }
     };
     fill_up(start, |gateway| {
-        // The file stays with this gateway while it can't be written.
+        // The gateway keeps the file locked while it can't write it.
         assert_refused(&file, &start_in_vain(&file), "another process is using it");
         raise_limit(gateway);
         is_limited.set(false);
     });
 }
 
-/// A small file system in memory, in a mount namespace of its own, which ends with the process that holds
-/// it.
+/// A small file system in memory, in its own mount namespace, which ends with the process that holds it.
 struct SmallDisk {
     holder: Child,
     /// Where it is for the programs that are started with [`SmallDisk::start`].
@@ -655,9 +653,9 @@ struct SmallDisk {
 impl SmallDisk {
     const BYTES: usize = 1 << 20;
 
-    /// Skips, and says why, where mounting is not permitted, as in most containers. That is so with
-    /// `TALLYGATE_TEST_ALL=1` too: there is nothing to install that would change it, and a file at its
-    /// limit is the same to the gateway.
+    /// Skips, and prints why, if mounting is not permitted, as in most containers. This also holds with
+    /// `TALLYGATE_TEST_ALL=1`, because nothing can be installed to change it, and a file at its size limit looks
+    /// the same to the gateway.
     fn mount() -> Option<SmallDisk> {
         let folder = Directory::new();
         let mount = format!("mount -t tmpfs -o size={} tallygate-test", SmallDisk::BYTES);

@@ -1,5 +1,5 @@
-//! Pushes of values, pushes that add series, transactions over several groups and commits, all at the same time: nothing is
-//! lost, nothing counts twice, and what is kept is what is there.
+//! Concurrent pushes of values, pushes that add series, transactions over several groups, and commits. Nothing is
+//! lost, nothing counts twice, and the engine keeps what the store shows.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +38,7 @@ fn submit(store: &Store, parts: Vec<Part<'static>>, key: u128) {
 
 /// Pushes to two groups at once.
 fn both(store: &Store, first_key: u128) {
-    // So many families that what was published before takes its time to be given back.
+    // So many families that dropping the old version takes some time.
     let families: String = (0..100).map(|n| format!("x{n}_total 1\n")).collect();
     for n in 0..ROUNDS {
         let parts = vec![part("a", &format!("c_total 1\n{families}")), part("b", "c_total 1\n")];
@@ -139,7 +139,7 @@ fn commits_beside_pushes_keep_what_is_there() {
     assert_eq!(shown(&restored), shown(&store));
 }
 
-/// A group that expires takes along what was seen, and nothing that was pushed since.
+/// An expiring group removes what the check has seen, and nothing that was pushed since.
 #[test]
 fn expiry_loses_no_push_beside_it() {
     let store = store(Tracking::Nothing);
@@ -154,7 +154,7 @@ fn expiry_loses_no_push_beside_it() {
     };
     let (is_done, mut gone) = (AtomicBool::new(false), 0.0);
     thread::scope(|scope| {
-        // All pushes come at the same moment: they are told apart all the same.
+        // All pushes have the same time. They are told apart nevertheless.
         let push = |body: &str| {
             store.submit(&Transaction::of(part("a", body)), Moment::at(5)).unwrap();
         };

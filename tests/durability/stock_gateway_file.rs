@@ -1,7 +1,6 @@
-//! The stock gateway itself takes up the files that are written for it, and what it makes of them is
-//! read again.
+//! The stock gateway itself loads the files that are written for it, and what it saves can be read again.
 //!
-//! Skipped where there is no stock gateway; see `tests/programs/mod.rs`.
+//! Skipped if there is no stock gateway; see `tests/programs/mod.rs`.
 
 use std::path::Path;
 
@@ -23,8 +22,7 @@ fn start(stock: &Path, file: &str) -> Gateway {
     Gateway::start_program(stock, &flags, &[])
 }
 
-/// The groups as the API shows them, in an order of their own and without times, which are printed
-/// in the zone that the file names.
+/// The groups in the API, sorted and without times, which are printed in the time zone of the file.
 fn groups_in_api(gateway: &Gateway) -> Vec<String> {
     let mut answer = gateway.api();
     let groups = answer["data"].as_array_mut().unwrap();
@@ -38,7 +36,7 @@ fn groups_in_api(gateway: &Gateway) -> Vec<String> {
     groups
 }
 
-/// The groups of a file as the stock gateway shows them, and as it writes them to the file at its end.
+/// The groups of a file as the stock gateway shows them, and as it saves them at shutdown.
 fn groups_at_stock(stock: &Path, file: &[u8]) -> (Vec<String>, Vec<StockGroup>) {
     let folder = Directory::new();
     let path = folder.write("file", file);
@@ -52,7 +50,7 @@ fn groups_at_stock(stock: &Path, file: &[u8]) -> (Vec<String>, Vec<StockGroup>) 
     (shown, written.groups)
 }
 
-/// Without the messages, which a gateway older than the sample may write in another way.
+/// The groups without messages, which a gateway older than the sample may write differently.
 fn times_in(mut groups: Vec<StockGroup>) -> Vec<StockGroup> {
     for family in groups.iter_mut().flat_map(|group| &mut group.families) {
         family.message = None;
@@ -82,7 +80,7 @@ fn a_push_finds_its_group() {
     groups.push(groups[0].clone());
     groups[1].labels.insert(0, ("a".into(), "b/c".into()));
     let gateway = start(&stock, &folder.write("file", write(&groups)));
-    // Each is checked with the others, so that a group under another key would be in the way.
+    // Each group is checked against the others, so a group under a wrong key would clash.
     assert_eq!(gateway.delete("/metrics/job/j/a@base64/Yi9j").status, 202);
     gateway.push("/metrics/job/j", "g 2\n");
     let groups = groups_in_api(&gateway);

@@ -1,7 +1,7 @@
-//! Moving in from a stock gateway, and back: its persistence file is taken over with everything in it, kept
-//! as it was, and `tallygate export --stock` writes one that a stock gateway takes up.
+//! Migration from a stock gateway and back: its persistence file is imported with everything in it, and the
+//! original is kept. `tallygate export --stock` writes a file that a stock gateway loads.
 //!
-//! The samples and what their gateway said are described in `tests/persistence-samples/README.md`.
+//! The samples, and the recorded answers of their gateways, are described in `tests/persistence-samples/README.md`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -35,9 +35,9 @@ fn start_adding(file: &str) -> Gateway {
     Gateway::start(&[&format!("--persistence.file={file}")])
 }
 
-/// Stops a gateway in good order, and gives its log.
+/// Stops a gateway cleanly, and returns its log.
 fn stop(gateway: Gateway) -> String {
-    // It obeys signals once it serves.
+    // It handles SIGTERM once it serves.
     assert_eq!(gateway.get("/-/ready").status, 200);
     gateway.signal("TERM");
     let Finished { status, stderr, .. } = gateway.wait();
@@ -53,8 +53,8 @@ fn left_out(gateway: &Gateway) -> Vec<String> {
     lines.map(|(_, what)| what.to_owned()).collect()
 }
 
-/// The groups of an answer of `/api/v1/metrics`, in an order of their own and with times as instants: each
-/// gateway prints them in a zone of its choice.
+/// The groups in an answer of `/api/v1/metrics`, sorted, and with times as instants, because gateways print them in
+/// different time zones.
 fn groups_in(mut answer: Value) -> Vec<Value> {
     let mut groups = std::mem::take(answer["data"].as_array_mut().unwrap());
     for family in groups.iter_mut().flat_map(|group| group.as_object_mut().unwrap().values_mut()) {
@@ -76,7 +76,7 @@ fn nanos(text: &str) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap().as_nanos().try_into().unwrap()
 }
 
-/// What the stock gateway said of its groups, without these families.
+/// The recorded groups of the stock gateway without these families.
 fn recorded_groups(name: &str, without: &[&str]) -> Vec<Value> {
     let answer = recorded(&format!("{name}.api-metrics.raw.json"));
     let mut groups = groups_in(serde_json::from_slice(&answer).unwrap());
@@ -137,7 +137,7 @@ fn everything_is_taken_over_but_what_does_not_exist_here() {
     }
 }
 
-/// A gateway that adds checks more, since what it holds must be fit to be added to.
+/// A gateway that adds checks more, because it must be able to add to what it imports.
 #[test]
 fn what_fails_the_checks_of_a_push_is_reported_and_left_out() {
     for (name, without) in SAMPLES.into_iter().zip([&[][..], &[], &[], &["gaugehist", "native.int", "nhcb"]])
@@ -206,7 +206,7 @@ fn what_was_kept_before_is_not_overwritten() {
     assert!(fs::read(folder.path_of("store.stock")).unwrap() == older);
     assert!(fs::read(folder.path_of("store.stock.1")).unwrap() == newer);
 
-    // The same once more, as after a start that was interrupted.
+    // The same again, as after an interrupted start.
     folder.write("store", &newer);
     stop(start(&file));
     assert_eq!(folder.names(), ["store", "store.stock", "store.stock.1"]);
@@ -220,8 +220,8 @@ fn a_damaged_file_is_refused_and_stays_as_it_is() {
         bytes[at] = byte;
         bytes
     };
-    // Cut off within the definitions, between them and the groups, and within the groups; and a length in
-    // the definitions, the type of the groups, and the number of the groups that are not what they were.
+    // Cut off within the definitions, before the groups, and within the groups. Then changes of a length in the
+    // definitions, of the type of the groups, and of the number of groups.
     let value = 1464;
     let damaged = [
         whole[..700].to_vec(),
@@ -272,8 +272,8 @@ fn groups_without_a_job_are_reported_and_left_out() {
     assert!(reports.iter().any(|report| report.contains(r#"instance=\"i\""#)), "{reports:?}");
 }
 
-/// The stock gateway keeps a group for a push that failed, also beside one that differs from it only in an
-/// empty `instance`: there every later push fails. Here they are one group.
+/// The stock gateway creates a group for a failed push, even beside one that differs only in an empty `instance`.
+/// After that, every push to it fails. Here both are one group.
 #[test]
 fn a_group_that_only_failed_does_not_stand_in_the_way_of_its_twin() {
     for start in [start, start_adding] {
@@ -419,7 +419,7 @@ fn an_export_does_not_overwrite() {
         format!("tallygate export: {to} is there already: name another file, or move it away\n")
     );
     assert_eq!(fs::read(&to).unwrap(), b"mine");
-    // Least of all what it reads.
+    // Least of all the file that it reads.
     assert_eq!(export(&file, &file).status.code(), Some(1));
     stop(start(&file));
 }
@@ -463,8 +463,8 @@ fn start_stock(program: &Path, folder: &Directory, content: &[u8]) -> Gateway {
     gateway
 }
 
-/// What a stock gateway shows is compared with what the same one shows of the original: an older one than
-/// the one that wrote it leaves out what it does not know.
+/// The answers of a stock gateway are compared with what the same gateway shows of the original file, because an
+/// older one leaves out what it does not know.
 #[test]
 fn a_stock_gateway_shows_the_same_with_an_export() {
     let Some(program) = programs::stock() else { return };
@@ -473,7 +473,7 @@ fn a_stock_gateway_shows_the_same_with_an_export() {
         let gateway = start_stock(&program, &folder, content);
         let mut groups = groups_in(gateway.api());
         groups.iter_mut().for_each(|group| leave_out(group, without));
-        // One that does not know UTF-8 names fails every scrape with them.
+        // A gateway that does not know UTF-8 names fails every scrape with them.
         let scrape = gateway.get("/metrics");
         let lines = if scrape.status == 200 { lines_without(&scrape.text(), without) } else { Vec::new() };
         (groups, scrape.status, lines)

@@ -1,4 +1,4 @@
-//! Exemplars: which are kept, where they are shown, and that they are as durable as what they belong to.
+//! Exemplars: which are kept, where they are shown, and that they are as durable as their series.
 
 use crate::support::formats::{OPENMETRICS, PROTOBUF, protobuf_of, push, send, text_of, without_now};
 use crate::support::protobuf::{exemplar, family, integer, message, metric, number, signed};
@@ -8,7 +8,7 @@ fn counter(exemplar: &str) -> String {
     format!("# TYPE c counter\nc_total 1{exemplar}\n# EOF\n")
 }
 
-/// The exemplars of an exposition in OpenMetrics, with the `le` of their buckets.
+/// The exemplars of a scrape in OpenMetrics, with the `le` of their buckets.
 fn shown(gateway: &Gateway) -> Vec<String> {
     let text = text_of(gateway, OPENMETRICS);
     let exemplars = text.lines().filter_map(|line| {
@@ -27,10 +27,10 @@ fn a_counter_keeps_its_newest() {
     }
     assert_eq!(shown(&gateway), [" {id=\"2\"} 1.0 20.0"]);
     assert_eq!(gateway.sample("c_total{instance=\"\",job=\"a\"}"), Some(4.0));
-    // Without a time it is as new as its push.
+    // An exemplar without a time counts as new as its push.
     push(&gateway, "/metrics/job/a", OPENMETRICS, counter(" # {id=\"4\"} 1.0"));
     assert_eq!(without_now(&gateway, &shown(&gateway)[0]), " {id=\"4\"} 1.0 NOW");
-    // What replaces a value replaces its exemplar.
+    // A push that replaces a value also replaces its exemplar.
     assert_eq!(send(&gateway, "PUT", "/metrics/job/a", OPENMETRICS, counter("").as_bytes()).status, 200);
     assert!(shown(&gateway).is_empty());
 }
@@ -54,7 +54,7 @@ fn each_bucket_keeps_its_newest_whatever_the_bounds_become() {
         shown(&gateway),
         ["1.0 {id=\"1\"} 0.5 10.0", "5.0 {id=\"2\"} 1.5 10.0", "+Inf {id=\"3\"} 9.0 10.0"]
     );
-    // Other bounds: the second of the first push falls into a narrower bucket now, beside a newer one.
+    // With other bounds, the second exemplar of the first push falls into a narrower bucket, beside a newer one.
     let body = histogram(&[("2", 1, " # {id=\"4\"} 1.8 11.0"), ("7", 1, ""), ("+Inf", 1, "")]);
     push(&gateway, "/metrics/job/a", OPENMETRICS, body);
     assert_eq!(
@@ -117,7 +117,7 @@ fn text_has_none() {
     assert_eq!(gateway.pushed(), "# TYPE c_total counter\nc_total{instance=\"\",job=\"a\"} 1\n");
 }
 
-/// Where values replace, exemplars are what the client sent, as at the stock gateway.
+/// If values replace, exemplars are those of the latest push, as in the stock gateway.
 #[test]
 fn where_values_replace_nothing_is_added_to_exemplars() {
     let gateway = Gateway::start(&["--no-push.aggregate"]);

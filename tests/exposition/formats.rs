@@ -1,4 +1,4 @@
-//! Every format in, every format out: what becomes of each construct, from the specifications.
+//! Every format in, every format out: how each construct of the specifications is shown.
 //!
 //! Text 0.0.4: <https://prometheus.io/docs/instrumenting/exposition_formats/>; OpenMetrics 1.0:
 //! <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>; protobuf:
@@ -11,7 +11,7 @@ use crate::support::protobuf::{
     exemplar, family, in_words, integer, message, metric, number, signed, timestamp, unit,
 };
 
-/// What a body becomes in each format.
+/// A body, and its form in each format.
 struct Case {
     what: &'static str,
     content_type: &'static str,
@@ -122,7 +122,7 @@ fn openmetrics_in() {
     );
 }
 
-/// What only the text format has, and what OpenMetrics calls by another name.
+/// Constructs that only the text format has, or that have another name in OpenMetrics.
 #[test]
 fn text_in() {
     let case = |what, body: &str, text, openmetrics, protobuf| Case {
@@ -175,7 +175,7 @@ fn text_in() {
     );
 }
 
-/// Native histograms, exemplars, start times and units as only protobuf has them.
+/// Native histograms, exemplars, start times and units in the form that only protobuf has.
 #[test]
 fn protobuf_in() {
     let case = |what, body: Vec<u8>, text, openmetrics, protobuf| Case {
@@ -282,7 +282,7 @@ fn protobuf_in() {
     );
 }
 
-/// Names that only newer versions know, under each scheme and in each format.
+/// Names that only newer versions support, under each escaping scheme and in each format.
 #[test]
 fn utf8_names_in_and_out() {
     let gateway = with_created_series(&["--push.enable-utf8-names"]);

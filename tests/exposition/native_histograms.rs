@@ -39,7 +39,7 @@ fn push(gateway: &Gateway, histogram: &Histogram) {
     assert_eq!(response.status, 200, "{}", response.text());
 }
 
-/// What a scrape in protobuf shows.
+/// A scrape in protobuf.
 #[track_caller]
 fn scrape(gateway: &Gateway) -> Histogram {
     let accept = CONTENT_TYPE;
@@ -129,7 +129,7 @@ fn classic_and_native_buckets_add_side_by_side() {
     assert_eq!(api(&gateway)["buckets"][0], json!([1, "-2", "-1", "8"]));
 }
 
-/// Prometheus takes the series of a message for what the first one is.
+/// Prometheus takes all series of a message for the kind of the first one.
 #[test]
 fn series_with_and_without_native_buckets_are_shown_in_messages_of_their_own() {
     for flags in [&[][..], &["--no-push.aggregate"]] {
@@ -168,12 +168,12 @@ fn only_buckets_that_hold_all_observations_are_shown() {
         (vec![&native, &both], false, true),
         (vec![&both, &classic], true, false),
         (vec![&classic, &both], true, false),
-        // Where neither does, classic buckets are what can still be shown.
+        // If neither kind holds all observations, only classic buckets can be shown.
         (vec![&native, &classic], true, false),
         (vec![&classic, &native], true, false),
         (vec![&both, &native, &classic], true, false),
         (vec![&classic, &native, &native], true, false),
-        // What observes nothing changes nothing.
+        // A push without observations changes nothing.
         (vec![&nothing, &native], false, true),
         (vec![&native, &nothing], false, true),
         (vec![&both, &nothing], true, true),
@@ -219,7 +219,7 @@ fn resolution_is_given_up_where_there_are_too_many_buckets() {
         push(&gateway, &Histogram::native(1.0, Native { schema: 8, positive, ..Native::default() }));
     }
     let native = scrape(&gateway).native.unwrap();
-    // 400 buckets make 201 of the next schema and 101 of the one after it.
+    // 400 buckets become 201 in the next lower schema and 101 in the one below it.
     assert_eq!((native.schema, native.positive.len()), (6, 101));
     assert_eq!(native.positive.iter().map(|(_, count)| count).sum::<f64>(), 400.0);
 }

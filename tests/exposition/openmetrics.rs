@@ -1,4 +1,4 @@
-//! OpenMetrics in pushes: what is refused and how, and what has no twin in the other formats.
+//! OpenMetrics in pushes: what is refused and how, and constructs that the other formats lack.
 
 use crate::support::formats::{self, OPENMETRICS, TEXT, push, send, text_of};
 use crate::support::{Gateway, assert_valid_exposition};
@@ -91,7 +91,7 @@ fn a_parse_error_says_what_is_wrong_and_where() {
         assert_eq!(send(&gateway, "POST", "/metrics/job/a", OPENMETRICS, raw).status, 400, "{raw:?}");
     }
     assert_eq!(gateway.pushed(), "");
-    // The pusher of the Go client sends no end.
+    // The pusher of the Go client does not send `# EOF`.
     let whole = "# TYPE a counter\na_total{b=\"c\"} 17\n# EOF\n";
     for length in [whole.len(), whole.len() - 1, whole.len() - 6, whole.len() - 7] {
         push(&gateway, "/metrics/job/a", OPENMETRICS, &whole[..length]);
@@ -119,7 +119,7 @@ fn timestamps_are_refused_as_in_every_format() {
 #[test]
 fn exemplars_with_long_labels_are_refused() {
     let gateway = Gateway::start(&[]);
-    // Characters, not bytes, of names and values together.
+    // The limit counts the characters, not bytes, of names and values together.
     let body = |length: usize| {
         let id = "ü".repeat(length - 2);
         format!("# TYPE a counter\na_total 1 # {{id=\"{id}\"}} 1\n# EOF\n").into_bytes()
@@ -162,7 +162,7 @@ fn what_is_pushed_in_one_format_adds_to_what_is_pushed_in_another() {
     push(&gateway, "/metrics/job/a", TEXT, "a_total 4\n");
     assert_eq!(gateway.sample("a_total{instance=\"\",job=\"a\"}"), Some(7.0));
     assert!(text_of(&gateway, OPENMETRICS).contains("# TYPE b info\nb_info{"));
-    // What one calls an info and another a gauge is a gauge, in whatever order they come.
+    // If one client calls it an info and another a gauge, it is a gauge, in either order.
     push(&gateway, "/metrics/job/b", TEXT, "# TYPE b_info gauge\nb_info 3\n");
     push(&gateway, "/metrics/job/c", OPENMETRICS, "# TYPE b info\nb_info 1\n# EOF\n");
     let text = text_of(&gateway, OPENMETRICS);
@@ -256,7 +256,7 @@ fn every_compression_that_prometheus_knows_is_undone() {
 fn scrapes_are_compressed_as_asked() {
     use std::io::Read;
     let gateway = Gateway::start(&[]);
-    // Larger than what is written at once, so that compressed scrapes are streamed.
+    // Larger than a chunk, so that compressed scrapes are streamed.
     let body: String = (0..3000).map(|at| format!("a{{at=\"{at}\"}} {at}\n")).collect();
     push(&gateway, "/metrics/job/a", TEXT, format!("# TYPE a gauge\n{body}"));
     let plain = text_of(&gateway, OPENMETRICS);
@@ -307,7 +307,7 @@ fn where_the_formats_are_those_of_the_stock_gateway_a_body_is_read_as_it_reads_i
     assert_eq!(gateway.pushed(), "# TYPE c_total untyped\nc_total{instance=\"\",job=\"a\"} 1\n");
 }
 
-/// What OpenMetrics has no type for, as it is pushed in text, and as it is shown.
+/// Values that OpenMetrics does not allow: pushed in the text format, and as shown.
 const UNTYPED: [(&str, &str); 7] = [
     (
         "# TYPE h histogram\nh_bucket{le=\"-1\"} 1\nh_bucket{le=\"+Inf\"} 3\nh_sum 2\nh_count 3\n",
@@ -354,14 +354,14 @@ fn a_family_that_openmetrics_has_no_type_for_is_shown_without() {
         let gateway = Gateway::start(&[]);
         push(&gateway, "/metrics/job/a", TEXT, body);
         assert_eq!(text_of(&gateway, OPENMETRICS), format!("{expected}# EOF\n"), "{body}");
-        // Other families stay what they are, and so do other formats.
+        // Other families and other formats stay the same.
         assert!(text_of(&gateway, TEXT).contains(&body[..body.find('\n').unwrap()]), "{body}");
-        // One series is enough.
+        // One such series is enough.
         push(&gateway, "/metrics/job/b", TEXT, body.replace(['-', '.'], ""));
         assert!(!text_of(&gateway, OPENMETRICS).contains("histogram"), "{body}");
         gateway.delete("/metrics/job/a");
     }
-    // Without its type a family has no start times, and so none beside a gauge of that name.
+    // A family without its type has no start times, so none clash with a gauge of that name.
     let gateway = formats::with_created_series(&[]);
     push(&gateway, "/metrics/job/a", TEXT, "# TYPE h histogram\nh_sum 2\nh_count 3\n");
     assert!(text_of(&gateway, OPENMETRICS).contains("\nh_created{instance=\"\",job=\"a\"} "));

@@ -1,7 +1,7 @@
-//! What other people's parsers make of an exposition: those of the official Python client, for the text
-//! format and for OpenMetrics, the second of which is strict. Whatever was pushed, both read the same.
+//! Parses scrapes with the parsers of the official Python client, for the text format and for OpenMetrics. The
+//! second one is strict. Whatever was pushed, both read the same.
 //!
-//! Skipped where there is no Python client; see `tests/programs/mod.rs`.
+//! Skipped if there is no Python client; see `tests/programs/mod.rs`.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::support::Gateway;
 use crate::support::formats::{OPENMETRICS, PROTOBUF, TEXT, push, scrape};
 use crate::support::protobuf::{HISTOGRAM, Histogram, Native};
 
-/// What the Python client reads.
+/// The result of the Python client.
 struct Parsed {
     samples: Map<String, Value>,
     types: Map<String, Value>,
@@ -37,15 +37,14 @@ fn parsed(python: &Path, format: &str, exposition: &str) -> Parsed {
     Parsed { samples: take("samples"), types: take("types"), exemplars: take("exemplars") }
 }
 
-/// The samples that were pushed, which both formats must have; what the gateway says of itself goes on
-/// changing.
+/// The pushed samples, which must be the same in both formats. The gateway's own metrics change between scrapes.
 fn pushed(samples: &Map<String, Value>) -> Vec<(&String, &Value)> {
     let is_own =
         |name: &str| ["process_", "tallygate_", "pushgateway_"].iter().any(|own| name.starts_with(own));
     samples.iter().filter(|(name, _)| !is_own(name)).collect()
 }
 
-/// Insists that both parsers read the same. `renamed` are samples that are called otherwise in OpenMetrics.
+/// Checks that both parsers read the same. `renamed` are samples with another name in OpenMetrics.
 fn check(python: &Path, gateway: &Gateway, renamed: &[(&str, &str)]) -> Parsed {
     let text = parsed(python, "text", &scrape(gateway, TEXT).text());
     let openmetrics = parsed(python, "openmetrics", &scrape(gateway, OPENMETRICS).text());
@@ -83,14 +82,14 @@ fn both_parsers_read_the_same() {
     for path in ["/metrics/job/a", "/metrics/job/b/instance/i"] {
         push(&gateway, path, OPENMETRICS, body);
     }
-    // Other bounds.
+    // With other bounds.
     let body = "# TYPE lat_seconds histogram\nlat_seconds_bucket{le=\"0.25\"} 1\nlat_seconds_bucket{le=\"+Inf\"} 1\nlat_seconds_sum 0\nlat_seconds_count 1\n";
     push(&gateway, "/metrics/job/a", TEXT, body);
     let native = Native { schema: 3, zero_count: 1.0, positive: vec![(4, 2.0)], ..Native::default() };
     push(&gateway, "/metrics/job/a", PROTOBUF, Histogram::native(1.0, native).body(HISTOGRAM));
     gateway.refused("/metrics/job/refused", "done_total -1\n");
 
-    // The parser of the text format gives every counter the suffix.
+    // The parser of the text format adds the suffix to every counter.
     let renamed =
         [("ages_sum", "ages_gsum"), ("ages_count", "ages_gcount"), ("odd_counter_total", "odd_counter")];
     let openmetrics = check(&python, &gateway, &renamed);
@@ -122,8 +121,8 @@ fn both_parsers_read_the_same() {
     assert_eq!(openmetrics.exemplars.len(), 6, "{:?}", openmetrics.exemplars);
 }
 
-/// Everything that the Python client pushes, where it adds and where it replaces: there its start times are
-/// series, which only OpenMetrics has another place for.
+/// Everything that the Python client pushes, with aggregation and without. Without it, its start times are series,
+/// for which only OpenMetrics has another place.
 #[test]
 fn what_the_python_client_pushes_is_read_back() {
     let Some(python) = programs::python() else { return };

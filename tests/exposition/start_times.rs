@@ -1,4 +1,4 @@
-//! When a series began, and its first increment: what is exposed of both, and that it never moves while the
+//! Start times and first increments: what a scrape shows of both, and that start times do not change while the
 //! series lives.
 
 use crate::support::formats::{
@@ -9,7 +9,7 @@ use crate::support::{self, Directory, Gateway};
 
 const COUNTER: &str = "# TYPE c_total counter\nc_total 5\n";
 
-/// The start time of the only pushed series that has one.
+/// The start time of the only pushed series with one.
 #[track_caller]
 fn start(gateway: &Gateway) -> Option<String> {
     let words = protobuf_of(gateway);
@@ -32,7 +32,7 @@ fn the_start_of_what_adds_is_its_first_push_and_stays() {
     let gateway = Gateway::start(&flags);
     gateway.push("/metrics/job/a", COUNTER);
     let first = start(&gateway).unwrap();
-    // What a process says of itself says nothing of the sum.
+    // The start time of one process says nothing about the sum.
     push(&gateway, "/metrics/job/a", PROTOBUF, counter_since(1_520_430_000, 1.0));
     gateway.push("/metrics/job/a", COUNTER);
     assert_eq!(start(&gateway).as_ref(), Some(&first));
@@ -59,7 +59,7 @@ fn the_start_of_what_replaces_is_what_its_client_says() {
         // A newer process.
         put(PROTOBUF, &counter_since(1_520_430_001, 1.0));
         assert_eq!(start(&gateway).as_deref(), Some("1520430001.000000007"));
-        // A client that does not know may have counted for long.
+        // A client without start times may have counted for long.
         put(TEXT, COUNTER.as_bytes());
         assert_eq!(start(&gateway), None);
         put(OPENMETRICS, b"# TYPE c counter\nc_total 1\nc_created 1520430000.000000007\n# EOF\n");
@@ -81,7 +81,7 @@ fn openmetrics_has_start_times_only_if_asked_for() {
     assert!(text.contains("\nc_created{instance=\"\",job=\"a\"} "), "{text}");
 }
 
-/// The Python client's text has the start times of its counters, histograms and summaries as gauges.
+/// In the text of the Python client, the start times of counters, histograms and summaries are gauges.
 const WITH_CREATED: &str = "# TYPE c_total counter\nc_total{l=\"1\"} 5\n\
     # TYPE c_created gauge\nc_created{l=\"1\"} 1.6e9\n\
     # TYPE h histogram\nh_bucket{le=\"+Inf\"} 1\nh_count 1\nh_sum 2\n\
@@ -96,7 +96,7 @@ fn start_times_that_are_pushed_as_gauges_are_no_metrics_beside_sums() {
     gateway.push("/metrics/job/a", WITH_CREATED);
     assert!(!gateway.pushed().contains("_created"), "{}", gateway.pushed());
     assert_eq!(gateway.sample("c_total{instance=\"\",job=\"a\",l=\"1\"}"), Some(10.0));
-    // With PUT they are what the client says of its values.
+    // With PUT, they are the start times of the pushed values.
     assert_eq!(gateway.put("/metrics/job/a", WITH_CREATED).status, 200);
     let words = protobuf_of(&gateway);
     assert_eq!(words.matches("start=1600000000.000000000").count(), 1, "{words}");
@@ -106,7 +106,7 @@ fn start_times_that_are_pushed_as_gauges_are_no_metrics_beside_sums() {
 #[test]
 fn other_gauges_of_such_a_name_stay() {
     for body in [
-        // No time, another label, nothing that it would belong to.
+        // A value that is not a time, another label, and no family that it would belong to.
         "# TYPE c_total counter\nc_total 5\n# TYPE c_created gauge\nc_created 17\n",
         "# TYPE c_total counter\nc_total 5\n# TYPE c_created gauge\nc_created{l=\"1\"} 1.6e9\n",
         "# TYPE c gauge\nc 5\n# TYPE c_created gauge\nc_created 1.6e9\n",
@@ -126,7 +126,7 @@ fn where_values_replace_pushed_start_times_stay_series() {
             .pushed()
             .contains("# TYPE c_created gauge\nc_created{instance=\"\",job=\"a\",l=\"1\"} 1.6e+09\n")
     );
-    // In OpenMetrics they can only be a part of what they belong to.
+    // In OpenMetrics they can only be part of the family that they belong to.
     let text = text_of(&gateway, OPENMETRICS);
     assert_eq!(
         text,
@@ -148,7 +148,7 @@ fn a_gauge_that_is_called_like_start_times_is_shown_in_every_format() {
             &["--no-push.aggregate"],
             &["# TYPE x_total counter\nx_total 7\n# TYPE x_created gauge\nx_created{l=\"1\"} 5\n"],
         ),
-        // That is no time.
+        // The value is not a time.
         (
             &["--no-push.aggregate"],
             &["# TYPE x_total counter\nx_total 7\n# TYPE x_created gauge\nx_created 5\n"],
@@ -158,9 +158,9 @@ fn a_gauge_that_is_called_like_start_times_is_shown_in_every_format() {
             &["--no-push.aggregate"],
             &["# TYPE x_total counter\nx_total 7\nx 1\n# TYPE x_created gauge\nx_created 5\n"],
         ),
-        // Beside one of the gateway itself.
+        // Beside a family of the gateway itself.
         (&[], &["# TYPE process_cpu_seconds_created gauge\nprocess_cpu_seconds_created 5\n"]),
-        // Beside what has no other form.
+        // Beside a family that has no other form.
         (&["--no-push.aggregate"], &["# TYPE x summary\nx_sum 1\nx_count 1\nx_created{l=\"1\"} 5\n"]),
     ] {
         let gateway = with_created_series(flags);
@@ -205,11 +205,11 @@ fn a_newborn_series_is_shown_as_zero_for_a_while() {
         let text = if format == PROTOBUF { protobuf_of(&gateway) } else { text_of(&gateway, format) };
         assert!(text.contains(shown), "{text}");
     }
-    // What the gateway holds is another matter.
+    // The stored value is not 0.
     assert_eq!(gateway.api()["data"][0]["c_total"]["metrics"][0]["value"], "10");
     drop(gateway);
     assert_eq!(with_lead("1h", &flags).pushed(), zero);
-    // It is only about what is shown.
+    // The setting affects only what is shown.
     let gateway = Gateway::start(&flags);
     assert_eq!(gateway.sample("c_total{instance=\"\",job=\"a\"}"), Some(10.0));
     assert_eq!(gateway.sample("h_bucket{instance=\"\",job=\"a\",le=\"1\"}"), Some(4.0));

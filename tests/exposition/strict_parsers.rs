@@ -1,5 +1,5 @@
-//! OpenMetrics that strict parsers take, whatever was pushed, with the samples of the text format. What the
-//! format can't say costs a family its type, and nothing else.
+//! Strict parsers accept OpenMetrics, whatever was pushed, with the samples of the text format. If OpenMetrics does
+//! not allow a family, the family only loses its type.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ fn text_of(exposition: Vec<u8>) -> String {
     String::from_utf8(exposition).unwrap()
 }
 
-/// What the Python client says about each exposition that it refuses.
+/// The error of the Python client for each refused scrape.
 fn refused(python: &Path, expositions: &[String]) -> Vec<(usize, String)> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/parse_many.py");
     let mut command = programs::command(python);
@@ -61,7 +61,7 @@ fn the_python_client_reads_whatever_was_pushed() {
             seed += 1;
             let mut odd = Odd::new(seed, settings.utf8_names());
             let (gateway, pushes) = gateway_with(&mut odd, settings);
-            // Where `_` stands for what it does not know, names of labels become such as it takes for reserved.
+            // With `_` as replacement, some label names become names that the parser takes for reserved.
             let escapings: &[&str] =
                 if settings.utf8_names() { &["allow-utf-8", "values"] } else { &["underscores"] };
             for escaping in escapings {
@@ -76,7 +76,7 @@ fn the_python_client_reads_whatever_was_pushed() {
     }
 }
 
-/// The samples that were pushed, with their values.
+/// The pushed samples with their values.
 fn values(exposition: &str) -> BTreeMap<(String, Vec<(String, String)>), f64> {
     let mut values = BTreeMap::new();
     for line in exposition.split('\n').filter(|line| !line.is_empty() && !line.starts_with('#')) {

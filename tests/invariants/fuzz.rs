@@ -1,4 +1,4 @@
-//! The checks of the fuzz targets, over their seeds and what fuzzing has found. See `fuzz/`.
+//! Runs the checks of the fuzz targets over their seeds, which include inputs that fuzzing found. See `fuzz/`.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! What holds for any pushes: order does not matter for what adds, a scrape can always be read, what
-//! is written reads back as it was, and a refused push changes nothing.
+//! Properties of any pushes: the order does not matter for types that add, a scrape can always be parsed, written
+//! data reads back unchanged, and a refused push changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ fn gateway() -> Gateway {
     Gateway::new(&Config::default()).unwrap()
 }
 
-/// Groups whose labels overlap, so that series can meet.
+/// Groups whose labels overlap, so that their series can clash.
 fn grouping(number: usize) -> Grouping<'static> {
     let sets: [&[(&str, &str)]; 4] = [
         &[("job", "a")],
@@ -81,7 +81,7 @@ fn labels() -> impl Strategy<Value = String> {
     label
 }
 
-/// A family that adds: whole numbers, so that sums are exact in any order.
+/// A family that adds. Its values are integers, so that sums are exact in any order.
 fn adding_family() -> impl Strategy<Value = String> {
     let counter = (0..3u8, prop::collection::btree_map(labels(), 0u32.., 1..3)).prop_map(|(name, series)| {
         let lines = series.iter().map(|(labels, value)| format!("c{name}_total{{{labels}}} {value}\n"));
@@ -106,7 +106,7 @@ fn adding_family() -> impl Strategy<Value = String> {
     prop_oneof![3 => counter, 2 => histogram, 1 => summary]
 }
 
-/// What else a push may hold: other types, odd values, and mistakes.
+/// Other content of a push: other types, odd values, and mistakes.
 fn any_family() -> impl Strategy<Value = String> {
     let value = prop_oneof![
         any::<f64>().prop_map(|value| format!("{value:?}")),
@@ -131,8 +131,8 @@ fn pushes(family: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<Pu
     prop::collection::vec((0..4usize, body).prop_map(|(group, body)| Push { group, body }), 1..12)
 }
 
-/// A push of some series of `c_total` to a group whose labels are some of those that the series have, or the end
-/// of that group.
+/// A push of series of `c_total` to a group with some of the labels that the series have, or the deletion of that
+/// group.
 #[derive(Clone, Debug)]
 struct Meeting {
     /// 0 pushes, 1 puts, 2 deletes.
@@ -179,7 +179,7 @@ proptest! {
                 let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
                 body += &format!("c_total{{{}}} 1\n", labels.join(","));
             }
-            // Those of the group take the place of those that a series has.
+            // Grouping labels replace those of a series.
             let full = |series: &BTreeMap<&'static str, &'static str>| {
                 series.iter().chain(&group).map(|(name, value)| (*name, *value)).collect::<BTreeMap<_, _>>()
             };
@@ -203,8 +203,7 @@ proptest! {
     #[test]
     fn order_does_not_matter_for_what_adds(pushes in pushes(adding_family()), seed in any::<u64>()) {
         let (forward, shuffled) = (gateway(), gateway());
-        // Which of two pushes is refused may depend on their order, so only what one gateway took is
-        // sent to the other.
+        // The order may decide which of two pushes is refused, so the other gateway gets only the accepted ones.
         let accepted: Vec<&Push> = pushes.iter().filter(|push| send(&forward, push)).collect();
         let mut order: Vec<usize> = (0..accepted.len()).collect();
         order.sort_by_key(|at| seed.rotate_left(*at as u32 * 7) ^ *at as u64);
@@ -269,7 +268,7 @@ proptest! {
             read.push_blocking(&PushRequest::new(Method::Put, &grouping(0), format, &body)).unwrap();
             let again = shown(&read, format);
             prop_assert_eq!(String::from_utf8_lossy(&body), String::from_utf8_lossy(&again));
-            // OpenMetrics has no room for some names beside others, and takes away types then.
+            // OpenMetrics does not allow some names beside others, and then the family loses its type.
             if format != BodyFormat::OpenMetrics {
                 prop_assert_eq!(pushed_lines(&written), pushed_lines(&read));
             }

@@ -1,7 +1,7 @@
-//! The house is in order, as far as that can be told by reading: who may use whom, and how long a file may be.
+//! Checks the structure of the source: which module may use which, and how long a file may be.
 //!
-//! `src/lib.rs` lists the top modules in the order in which they may use each other. A module may use those it has inside,
-//! and these may use it: no other two files use each other.
+//! `src/lib.rs` lists the top modules in the order in which they may use each other. A module and the modules inside it
+//! may use each other. No other two files do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -22,7 +22,7 @@ const ORDER: [&str; 12] = [
     "cli",
 ];
 
-/// A file may have fewer lines than this, its tests aside.
+/// A file must have fewer lines than this, without its tests.
 const MOST_LINES: usize = 500;
 
 /// The source of each module without its tests and comments, by path: `store::group` for `src/store/group.rs`.
@@ -65,7 +65,7 @@ impl Source {
         Source { has_doc_line: text.starts_with("//! "), lines: text.lines().count(), code }
     }
 
-    /// The modules that this one names, where it is `own`.
+    /// The modules that this one uses. `own` is its path.
     fn uses(&self, own: &str, modules: &BTreeMap<String, Source>) -> BTreeSet<String> {
         let mut paths = Vec::new();
         for item in self.code.split(';').filter_map(|part| Some(part.rsplit_once("use ")?.1)) {
@@ -81,7 +81,7 @@ impl Source {
     }
 }
 
-/// The paths of a tree of imports.
+/// Expands a tree of imports to paths.
 fn expand(before: &str, tree: &str, paths: &mut Vec<String>) {
     let tree = tree.trim();
     let Some((prefix, rest)) = tree.split_once('{') else {
@@ -104,7 +104,7 @@ fn expand(before: &str, tree: &str, paths: &mut Vec<String>) {
     expand(&format!("{before}{prefix}"), &inside[start..], paths);
 }
 
-/// The module that a path begins with, as `own` sees it.
+/// The module at the beginning of a path, as `own` sees it.
 fn module_of(own: &str, path: &str, modules: &BTreeMap<String, Source>) -> Option<String> {
     let mut parts: Vec<&str> = path.split("::").collect();
     let mut base: Vec<&str> = own.split("::").collect();
@@ -125,7 +125,7 @@ fn module_of(own: &str, path: &str, modules: &BTreeMap<String, Source>) -> Optio
     (1..=full.len()).rev().map(|len| full[..len].join("::")).find(|module| modules.contains_key(module))
 }
 
-/// Whether one of them is inside the other.
+/// Whether one of the modules is inside the other.
 fn is_inside(a: &str, b: &str) -> bool {
     let inside =
         |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with("::"));
@@ -188,7 +188,7 @@ fn each_file_says_what_it_is_for_and_is_short() {
     assert!(long.is_empty(), "{}", long.join("\n"));
 }
 
-/// The map of the house and the order that is checked here are the same.
+/// The map in lib.rs has the same order as this test.
 #[test]
 fn the_order_is_that_of_the_map() {
     let map = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::support::Directory;
 
-/// A hash that costs little.
+/// A bcrypt hash that is cheap to check.
 fn hash(password: &str) -> String {
     bcrypt::hash(password, 4).unwrap()
 }
@@ -14,7 +14,7 @@ pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// A web configuration of this text.
+/// Writes a web configuration and returns the flag for it.
 pub(crate) fn web_config(folder: &Directory, text: &str) -> String {
     format!("--web.config.file={}", folder.write("web.yml", text))
 }

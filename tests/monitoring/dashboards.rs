@@ -1,7 +1,7 @@
-//! The dashboards of `config/dashboards`, asked of a real Prometheus that scrapes a busy gateway, and the
-//! example that shows them.
+//! Runs the queries of the dashboards in `config/dashboards` on a real Prometheus that scrapes a busy gateway. Also
+//! checks the example that shows them.
 //!
-//! Their form is checked by `.ci/schemas`. What needs a Prometheus is skipped where there is none; see
+//! `.ci/schemas` checks their form. Tests that need a Prometheus are skipped if there is none; see
 //! `tests/programs/mod.rs`.
 
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use crate::programs::{self, ask_until};
 use crate::scraper::{self, Prometheus};
 use crate::support::{self, Directory, Gateway};
 
-/// What Grafana puts in the place of these, here for scrapes of every second.
+/// The values that Grafana substitutes, for a scrape every second.
 const GIVEN: [(&str, &str); 2] = [("$__rate_interval", "10s"), ("$__range", "1m")];
 
 /// A dashboard, with the name of its file.
@@ -25,16 +25,16 @@ struct Dashboard {
     content: Value,
 }
 
-/// What a panel or a variable asks Prometheus.
+/// A query of a panel or a variable.
 struct Query {
     title: String,
     expression: String,
-    /// Whether the results stand beside those of others, in the row that has the same labels.
+    /// Whether the results are a column of a table, in the row with the same labels.
     is_column: bool,
 }
 
 impl Query {
-    /// The result, once there is one that a panel can show: quantiles of what never happened are not numbers.
+    /// The result, once a panel can show it: quantiles without observations are NaN.
     fn result(&self, prometheus: &Prometheus) -> Result<Value, String> {
         let result = prometheus.query(&self.expression, None)?;
         let mut values =
@@ -67,7 +67,7 @@ impl Dashboard {
         self.content["templating"]["list"].as_array().unwrap().iter()
     }
 
-    /// Each query as Grafana asks it at the start: for everything.
+    /// Each query as Grafana sends it at first, for all values of the variables.
     fn queries(&self) -> Vec<Query> {
         let mut queries = Vec::new();
         for panel in self.panels() {
@@ -111,7 +111,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
 }
 
-/// Runs a job that ends with this exit code, as its timer would, and announces it.
+/// Runs a job that ends with this exit code, and announces it as its timer would.
 fn run_job(gateway: &Gateway, job: &str, exit_code: u8) {
     let script = format!("exit {exit_code}");
     let url = gateway.url("");
@@ -121,7 +121,7 @@ fn run_job(gateway: &Gateway, job: &str, exit_code: u8) {
     assert_eq!(finished.stderr, "");
 }
 
-/// One of everything that the gateway counts.
+/// Makes the gateway count one of everything.
 fn keep_busy(gateway: &Gateway, round: u32) {
     run_job(gateway, "backup", 0);
     run_job(gateway, "report", 3);
@@ -139,7 +139,7 @@ fn keep_busy(gateway: &Gateway, round: u32) {
     }
 }
 
-/// What is open ends with a failed test too.
+/// Sets the flag even if the test fails, which ends the other threads.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
@@ -187,7 +187,7 @@ fn table_of_manual(heading: &str) -> Vec<(String, String)> {
     cells.map(|mut cells| (cells.next().unwrap().to_owned(), cells.next().unwrap().to_owned())).collect()
 }
 
-/// What stands between the first two backquotes.
+/// The text between the first two backquotes.
 fn first_code(text: &str) -> &str {
     text.split('`').nth(1).unwrap_or_else(|| panic!("no code in {text}"))
 }
@@ -262,7 +262,7 @@ fn panels_are_in_order() {
     }
 }
 
-/// The unit of a column goes by the name that the column has got.
+/// Checks that overrides, such as the unit, use the final names of columns.
 fn assert_overrides_match(panel: &Value) {
     let renamed = panel["transformations"].as_array().into_iter().flatten();
     let names: BTreeSet<&str> = renamed
@@ -275,7 +275,7 @@ fn assert_overrides_match(panel: &Value) {
     }
 }
 
-/// The example with Prometheus and Grafana names files that are there, and a configuration that Prometheus takes.
+/// The example with Prometheus and Grafana names existing files and a valid Prometheus configuration.
 #[test]
 fn the_example_of_compose_is_whole() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,5 +1,4 @@
-//! What the gateway says about itself: the metrics and the status that people's alerts and
-//! dashboards for the stock gateway rely on.
+//! The gateway's own metrics and status, on which alerts and dashboards for the stock gateway rely.
 
 use crate::support::{Gateway, assert_valid_exposition, sample};
 
@@ -70,7 +69,7 @@ fn there_are_no_go_metrics() {
 fn request_metrics_appear_with_the_first_request() {
     let gateway = Gateway::start(&[]);
     assert!(!gateway.scrape().contains("pushgateway_http_"));
-    // Neither these nor scrapes count.
+    // These requests and scrapes are not counted.
     gateway.get("/nope");
     gateway.get("/metrics/");
     gateway.request("PATCH", "/metrics/job/a", &[], b"");
@@ -146,7 +145,7 @@ fn pushes_are_measured_by_method() {
             assert!(sample(&scrape, &series).is_some_and(|value| value > 0.0), "{series}");
         }
     }
-    // The size is that of the head and the body.
+    // The size includes the head and the body.
     let size = sample(&scrape, "pushgateway_http_push_size_bytes_sum{method=\"post\"}").unwrap() / 3.0;
     assert!((40.0..400.0).contains(&size), "{size}");
 }

@@ -1,7 +1,7 @@
-//! A real Prometheus scrapes the gateway, with the configuration and the rules of `config/`: what it
-//! computes agrees with what was pushed, its alerts fire, and its own checks are content.
+//! A real Prometheus scrapes the gateway with the configuration and the rules of `config/`. Its results match the
+//! pushes, its alerts fire, and promtool accepts everything.
 //!
-//! Skipped where there is no Prometheus; see `tests/programs/mod.rs`.
+//! Skipped if there is no Prometheus; see `tests/programs/mod.rs`.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -17,7 +17,7 @@ use crate::support::{self, Gateway};
 
 const GROUP: &str = "/metrics/job/import/shop/berlin";
 
-/// What one push of the test below counts, by series. The names are selectors for Prometheus too.
+/// The increments of one push, by series. The names are also selectors for Prometheus.
 const COUNTERS: [(&str, f64); 2] =
     [(r#"orders_total{kind="new"}"#, 1.0), (r#"orders_total{kind="old"}"#, 2.5)];
 const HISTOGRAM: [(&str, f64); 4] = [
@@ -27,7 +27,7 @@ const HISTOGRAM: [(&str, f64); 4] = [
     ("order_seconds_count", 4.0),
 ];
 
-/// The body of a push that counts so many times as much.
+/// The body of a push with these increments, multiplied by `times`.
 fn orders(times: f64) -> String {
     let lines = |series: &[(&str, f64)]| -> String {
         series.iter().map(|(series, value)| format!("{series} {}\n", value * times)).collect()
@@ -43,7 +43,7 @@ fn increase_agrees_with_what_several_threads_pushed() {
 
     let Some(program) = programs::prometheus() else { return };
     let gateway = Gateway::start(&[]);
-    // increase() can't see the first value of a series, so that is 0 here, and seen before the rest.
+    // increase() ignores the first value of a series, so it is 0 here and scraped before the rest.
     gateway.push(GROUP, &orders(0.0));
     let prometheus = Prometheus::start(&program, &gateway);
     let scrapes = || prometheus.value(r#"count_over_time(orders_total{kind="new"}[10m])"#);
@@ -78,7 +78,7 @@ fn increase_agrees_with_what_several_threads_pushed() {
         assert_eq!((values[0], values[values.len() - 1]), (0.0, total), "{series}");
         assert!(values.iter().any(|&value| 0.0 < value && value < total), "one jump: {values:?}");
 
-        // From a zero to the last sample there is nothing to extrapolate.
+        // Between a zero and the last sample nothing is extrapolated.
         let last = samples[samples.len() - 1].0;
         let answer = prometheus.query(&format!("increase({series}[10m])"), Some(last)).unwrap();
         let increase = number(&answer[0]["value"][1]);
@@ -86,7 +86,7 @@ fn increase_agrees_with_what_several_threads_pushed() {
     }
 }
 
-/// Waits for the scrape, or the evaluation, that gives an expression this value.
+/// Waits until an expression has this value.
 #[track_caller]
 fn ask_until_it_is(prometheus: &Prometheus, expression: &str, value: f64) {
     ask_until(expression, || match prometheus.value(expression)? {
@@ -101,7 +101,7 @@ fn native_histograms_of_all_resolutions_are_one_counter() {
     let gateway = Gateway::start(&[]);
     let prometheus = Prometheus::start_for_native_histograms(&program, &gateway);
     let mut count = 0.0;
-    // Resolution falls, and the edge of the zero bucket moves into a populated bucket.
+    // The resolution falls, and the edge of the zero bucket moves into a populated bucket.
     for (schema, zero_threshold) in [(3, 0.0), (3, 0.001), (2, 0.3), (1, 1.2), (0, 3.1), (5, 0.0)] {
         let native = Native {
             schema,
@@ -120,8 +120,8 @@ fn native_histograms_of_all_resolutions_are_one_counter() {
     assert_eq!(prometheus.value(r#"min_over_time(up{job="tallygate"}[10m])"#), Ok(1.0));
 }
 
-/// Everything that a client can push, at once: the classic types, exemplars, and native histograms beside
-/// classic buckets and alone.
+/// Pushes everything that a client can push: the classic types, exemplars, and native histograms with and without
+/// classic buckets.
 fn push_everything(gateway: &Gateway, schema: i64) {
     let text = "# TYPE jobs counter\njobs_total{kind=\"a\"} 2 # {trace_id=\"t\"} 1.0\n# TYPE build info\nbuild_info{version=\"1\"} 1\n\
         # TYPE state stateset\nstate{state=\"on\"} 1\nstate{state=\"off\"} 0\n# TYPE degrees gauge\ndegrees -3.5\n\
@@ -131,13 +131,13 @@ fn push_everything(gateway: &Gateway, schema: i64) {
     let content_type = "application/openmetrics-text; version=1.0.0";
     let answer = gateway.request("POST", GROUP, &[("Content-Type", content_type)], text.as_bytes());
     assert_eq!(answer.status, 200, "{}", answer.text());
-    // Observations of 1, 1 and 16, which have the same place in every resolution, and one of 0.
+    // Observations of 1, 1 and 16, which are in corresponding buckets at every resolution, and one of 0.
     let positive = vec![(0, 2.0), (4 << schema, 1.0)];
     let native = Native { schema, zero_threshold: 0.001, zero_count: 1.0, positive, ..Native::default() };
     let body = Histogram::native(18.0, native).body(protobuf::HISTOGRAM);
     let answer = gateway.request("POST", GROUP, &[("Content-Type", CONTENT_TYPE)], &body);
     assert_eq!(answer.status, 200, "{}", answer.text());
-    // The same metric of a client without native buckets, and a unit that Prometheus would refuse.
+    // The same metric from a client without native buckets, and a unit that Prometheus would refuse.
     let classic = Histogram { count: 3.0, sum: 1.0, classic: vec![(1.0, 2.0)], ..Histogram::default() };
     let unit = protobuf::unit("seconds");
     let gauge = [unit, protobuf::metric(&[], 2, &[protobuf::number(1, 1.5)])];
@@ -162,7 +162,7 @@ fn every_protocol_shows_the_same() {
         let features = "native-histograms,exemplar-storage";
         let prometheus = Prometheus::start_with_features(&program, &gateway, features, &global);
         ask_until_it_is(&prometheus, "jobs_total", 2.0);
-        // The resolution of what is pushed changes all the time.
+        // The resolution of the pushes changes all the time.
         for schema in [5, 0, 2, 8] {
             push_everything(&gateway, schema);
         }
@@ -214,7 +214,8 @@ fn every_protocol_shows_the_same() {
     }
 }
 
-/// What OpenMetrics has no type for: Prometheus stores the same samples as from the other formats.
+/// For families that OpenMetrics shows without a type, Prometheus stores the same samples as from the other
+/// formats.
 #[test]
 fn families_without_a_type_in_openmetrics_have_their_samples() {
     let Some(program) = prometheus_3() else { return };
@@ -250,8 +251,7 @@ fn families_without_a_type_in_openmetrics_have_their_samples() {
     }
 }
 
-/// `increase()` does not see the first value of a series, unless Prometheus knows when it was 0, or has seen
-/// it so.
+/// `increase()` ignores the first value of a series, unless Prometheus knows when it was 0 or has scraped it as 0.
 #[test]
 fn the_first_increment_is_seen() {
     let Some(program) = prometheus_3() else { return };
@@ -263,12 +263,12 @@ fn the_first_increment_is_seen() {
             let increase = value("increase(orders_total{kind=\"new\"}[1m])")?;
             let seconds =
                 value("histogram_count(increase(order_seconds[1m])) or increase(order_seconds_count[1m])")?;
-            // It is extrapolated, by no more than half as much again.
+            // The increase is extrapolated, but by no more than half.
             let is_seen = (1.0..1.6).contains(&increase) && (4.0..6.4).contains(&seconds);
             if is_seen { Ok(()) } else { Err(format!("{increase} and {seconds}")) }
         });
     };
-    // Prometheus asks the kernel for the time. It ignores a start time that is in its future.
+    // Prometheus asks the kernel for the time, and ignores a start time in its future.
     let gateway = Gateway::start_with(&[], &[(programs::CLOCK_LIBRARY, "")]);
     let features = "native-histograms,created-timestamp-zero-ingestion";
     first(&gateway, &Prometheus::start_with_features(&program, &gateway, features, ""));
@@ -276,7 +276,7 @@ fn the_first_increment_is_seen() {
     first(&gateway, &Prometheus::start(&program, &gateway));
 }
 
-/// Pushes over one connection; the number of pushes.
+/// Pushes over one connection until `stop`. Returns the number of pushes.
 fn push_until(gateway: &Gateway, stop: &AtomicBool) -> u32 {
     let request = support::encode_request("POST", GROUP, &[], orders(1.0).as_bytes());
     let mut connection = gateway.connect();
@@ -289,7 +289,7 @@ fn push_until(gateway: &Gateway, stop: &AtomicBool) -> u32 {
     pushes
 }
 
-/// Lets the other threads end where this one fails.
+/// Ends the other threads if this one fails.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
@@ -308,7 +308,7 @@ fn a_refused_push_raises_an_alert_until_the_next_is_accepted() {
 
     let alert = r#"ALERTS{alertname="TallygatePushFailing",alertstate="firing",job="import",shop="berlin"}"#;
     ask_until("the alert", || prometheus.value(alert));
-    // What the rules on HTTP errors select is there, under the labels that they use.
+    // The selectors of the rules on HTTP errors match, with the labels that they use.
     let errors = r#"sum(pushgateway_http_requests_total{job="tallygate",code=~"4.."})"#;
     ask_until_it_is(&prometheus, errors, 1.0);
 
@@ -324,7 +324,7 @@ fn a_refused_push_raises_an_alert_until_the_next_is_accepted() {
 fn promtool_has_nothing_to_say_about_the_metrics() {
     let Some(promtool) = programs::promtool() else { return };
     let gateway = Gateway::start(&[]);
-    // Every kind of request that the gateway counts, so that all its families are there.
+    // One request of every kind, so that all families of the gateway exist.
     gateway.push(GROUP, &format!("# HELP orders_total Orders.\n{}", counter("orders_total", 1)));
     gateway.refused(GROUP, "# TYPE orders_total gauge\norders_total 2\n");
     assert_eq!(gateway.put("/metrics/job/other", &counter("other_total", 1)).status, 200);

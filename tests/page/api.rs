@@ -1,4 +1,4 @@
-//! `/api/v1/groups`: what the page shows, asked for as the page does.
+//! `/api/v1/groups`, with the requests of the page.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::protobuf::{CONTENT_TYPE, GAUGE_HISTOGRAM, HISTOGRAM, Histogram, Native};
 use crate::support::{self, Directory, Gateway};
 
-/// The data of an answer that must be 200.
+/// The data of an answer, which must be 200.
 #[track_caller]
 fn data(gateway: &Gateway, path: &str) -> Value {
     let response = gateway.get(path);
@@ -48,7 +48,7 @@ fn pushes(gateway: &Gateway, value: &str) -> u64 {
     group_with(gateway, value)["pushes"].as_u64().unwrap()
 }
 
-/// `text` as it stands in a query.
+/// Encodes `text` for a query.
 fn encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {
         write!(out, "%{byte:02X}").unwrap();
@@ -122,7 +122,7 @@ fn a_group_has_all_fields() {
     assert_eq!(names, ["m", "n"]);
 
     gateway.refused("/metrics/job/a/instance/x", "m -\n");
-    // What can't be parsed is no push of the group.
+    // A body that can't be parsed does not count as a push of the group.
     assert_eq!(group_with(&gateway, "a")["last_push_successful"], true);
     gateway.refused("/metrics/job/a/instance/x", "# TYPE m counter\nm{l=\"1\"} -1\n");
     assert_eq!(group_with(&gateway, "a")["last_push_successful"], false);
@@ -284,7 +284,7 @@ fn group_id_below(gateway: &Gateway, prefix: &str) -> String {
     page["groups"][0]["id"].as_str().unwrap().to_owned()
 }
 
-// Names that are no plain words.
+// Names with special characters.
 
 #[test]
 fn odd_groups_are_found_and_deleted_by_their_path() {
@@ -351,7 +351,7 @@ fn labels_are_given_as_they_are() {
         assert_eq!(found["matching"], u64::from(is_there), "{words}");
         assert_eq!(found["series"].as_array().unwrap().len(), usize::from(is_there), "{words}");
     }
-    // HTML is escaped in JSON, as the other endpoints do.
+    // HTML is escaped in JSON, as in the other endpoints.
     let id = group["id"].as_str().unwrap();
     let text = gateway.get(&format!("/api/v1/groups/{id}/series?family=odd+name")).text();
     assert!(text.contains("\\u003cb\\u003e\\u0026amp;") && !text.contains('<'), "{text}");
@@ -470,7 +470,7 @@ fn openmetrics_types_and_units() {
     assert_eq!(info["series"], json!([{ "labels": [["version", "1"]], "value": "1" }]));
 }
 
-/// Pushes a histogram and gives what is shown of it.
+/// Pushes a histogram and returns its form in the API.
 #[track_caller]
 fn shown(kind: u64, histogram: &Histogram) -> Value {
     let gateway = Gateway::start(&[]);
@@ -526,7 +526,8 @@ fn numbered(numbers: impl Iterator<Item = usize>) -> String {
 #[test]
 fn series_are_in_the_order_of_a_scrape_and_cut() {
     let gateway = Gateway::start(&[]);
-    // So many that their order is kept, in an order of their own, and among those of another group.
+    // So many series that their order is kept. They are pushed in another order, and another group has series
+    // between them.
     gateway.push("/metrics/job/a", &numbered((0..6000).rev().step_by(2)));
     gateway.push("/metrics/job/b", &numbered(0..3000));
     gateway.push("/metrics/job/a", &numbered((0..6000).step_by(2)));
@@ -557,11 +558,11 @@ fn series_are_in_the_order_of_a_scrape_and_cut() {
         assert_eq!((none["matching"].as_u64(), values(&none, 0).len()), (Some(0), 0));
     };
     check(0, 6000);
-    // A few that are new are put in, also where the scrape has sorted the others.
+    // A few new series are inserted, even after a scrape has sorted the others.
     gateway.scrape();
     gateway.push("/metrics/job/a", &numbered(6000..6010));
     check(1, 6010);
-    // And what was replaced is not mistaken for what was there.
+    // Replaced series are not mistaken for the old ones.
     assert_eq!(gateway.put("/metrics/job/a", &numbered((0..6020).rev())).status, 200);
     check(2, 6020);
 }
@@ -643,7 +644,7 @@ fn no_push_is_missed_or_counted_twice() {
         thread::scope(|scope| {
             for client in 0..CLIENTS {
                 let gateway = &gateway;
-                // Every other push brings a new series.
+                // Every second push adds a new series.
                 let body = move |push| format!("{COUNTER}m{{client=\"{client}\",push=\"{}\"}} 1\n", push / 2);
                 scope.spawn(move || (0..PUSHES).for_each(|push| gateway.push("/metrics/job/a", &body(push))));
             }
@@ -669,7 +670,7 @@ fn pushes_are_remembered_across_restarts() {
         gateway.signal("TERM");
         assert_eq!(gateway.wait().status.code(), Some(0));
     }
-    // A kill takes nothing back.
+    // A kill does not lose counts.
     let gateway = Gateway::start(&[&file]);
     gateway.push("/metrics/job/small", COUNTER);
     drop(gateway);

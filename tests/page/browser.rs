@@ -1,8 +1,8 @@
-//! A Chromium that a test drives as a user would, over `WebDriver`: JSON over HTTP, spoken to chromedriver.
+//! Drives Chromium as a user would, with the `WebDriver` protocol: JSON over HTTP, sent to chromedriver.
 //!
-//! Every wait asks for a condition until it holds, and ends with the page's own messages where it never does. A message
-//! of the browser at the end (an error in a script, a violation of the policy) fails the test.
-//! `TALLYGATE_TEST_SCREENSHOTS` names a folder that pictures are written to.
+//! Every wait repeats a check until it holds. If it never does, the error shows the messages of the page. A message
+//! of the browser at the end, such as a script error or a violation of the policy, fails the test.
+//! `TALLYGATE_TEST_SCREENSHOTS` names a folder for screenshots.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::programs;
 use crate::support::{Connection, PATIENCE, encode_request};
 
-/// What a browser shows the page on.
+/// The size and kind of the screen.
 #[derive(Clone, Copy)]
 pub(crate) struct Screen {
     pub(crate) name: &'static str,
@@ -32,7 +32,7 @@ pub(crate) const PHONE: Screen =
     Screen { name: "phone", width: 360, height: 740, is_phone: true, is_dark: false };
 pub(crate) const PHONE_DARK: Screen = Screen { name: "phone-dark", is_dark: true, ..PHONE };
 
-/// Keys that have no character of their own, as `WebDriver` writes them.
+/// Keys without a character of their own, as `WebDriver` encodes them.
 pub(crate) const ENTER: char = '\u{e007}';
 pub(crate) const ESCAPE: char = '\u{e00c}';
 pub(crate) const TAB: char = '\u{e004}';
@@ -52,11 +52,11 @@ pub(crate) struct Browser {
     screen: Screen,
 }
 
-/// Starts chromedriver. Gives it with its port, unless it has ended.
+/// Starts chromedriver and returns it with its port. `None` if it has ended.
 fn start_driver(program: &Path) -> Option<(Child, u16)> {
     let mut driver = Command::new(program)
         .arg("--port=0")
-        // The processes of Chromium crash with a library that shifts the clock.
+        // Chromium crashes with a library that shifts the clock.
         .env_remove(programs::CLOCK_LIBRARY)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -76,10 +76,11 @@ fn start_driver(program: &Path) -> Option<(Child, u16)> {
 }
 
 impl Browser {
-    /// Starts a browser; `None`, with a reason printed, where there is none on this machine.
+    /// Starts a browser. If there is none, prints why and returns `None`.
     pub(crate) fn start(screen: Screen) -> Option<Browser> {
         let program = programs::chromedriver()?;
-        // It takes a port that is free in one family of addresses, and ends if another has it in the other.
+        // chromedriver takes a port that is free for IPv4 or IPv6, and ends if another process has it for the
+        // other.
         let started = (0..10).find_map(|_| start_driver(&program));
         let (driver, port) = started.expect("the port of chromedriver");
         let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -157,7 +158,7 @@ impl Browser {
         self.ask("POST", "/execute/sync", &json!({"script": script, "args": []}))
     }
 
-    /// The text of the first element for this selector, as it is seen.
+    /// The visible text of the first element for this selector.
     #[track_caller]
     pub(crate) fn text(&self, selector: &str) -> String {
         let text = self.value(&format!("document.querySelector({})?.innerText", json!(selector)));
@@ -187,19 +188,19 @@ impl Browser {
                 let seen = self.value("document.body.innerText");
                 panic!("waited for {condition}\nmessages: {messages:#?}\nthe page: {seen:.3000}");
             }
-            // A browser tells nobody when a page has changed.
+            // The browser does not report changes of the page.
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Waits until the first element for this selector has this text in it.
+    /// Waits until the first element for this selector contains this text.
     #[track_caller]
     pub(crate) fn wait_for_text(&self, selector: &str, text: &str) {
         let [selector, text] = [json!(selector), json!(text)];
         self.wait_for(&format!("document.querySelector({selector})?.innerText.includes({text})"));
     }
 
-    /// Waits until there are so many elements for this selector.
+    /// Waits until there are this many elements for this selector.
     #[track_caller]
     pub(crate) fn wait_for_count(&self, selector: &str, count: usize) {
         self.wait_for(&format!("document.querySelectorAll({}).length === {count}", json!(selector)));
@@ -210,7 +211,7 @@ impl Browser {
     pub(crate) fn click(&self, selector: &str) {
         let found = self.ask("POST", "/element", &json!({"using": "css selector", "value": selector}));
         let id = found[ELEMENT].as_str().expect("an element");
-        // The head of the page covers what a browser scrolls to the upper edge.
+        // The header of the page covers elements that the browser scrolls to the upper edge.
         self.run(&format!(
             "const e = document.querySelector({}); const box = e.getBoundingClientRect();
              if (box.top < 80 || box.bottom > innerHeight) e.scrollIntoView({{block: 'center'}})",
@@ -219,7 +220,7 @@ impl Browser {
         self.ask("POST", &format!("/element/{id}/click"), &json!({}));
     }
 
-    /// Types keys, one after the other, into whatever has the focus.
+    /// Types keys into the element that has the focus.
     #[track_caller]
     pub(crate) fn press(&self, keys: &str) {
         let actions: Vec<Value> = keys
@@ -232,7 +233,7 @@ impl Browser {
         self.ask("POST", "/actions", &json!({"actions": [device]}));
     }
 
-    /// Writes a picture of what is seen, where pictures are asked for.
+    /// Writes a screenshot, if a folder for them is set.
     #[track_caller]
     pub(crate) fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("TALLYGATE_TEST_SCREENSHOTS").map(PathBuf::from) else { return };
@@ -240,7 +241,7 @@ impl Browser {
         write_base64(&folder.join(format!("{name}-{}.png", self.screen.name)), &answer["data"]);
     }
 
-    /// What the browser has to say since the last time, worst only.
+    /// The severe messages of the browser since the last call.
     pub(crate) fn messages(&self) -> Vec<String> {
         let entries = self.ask("POST", "/se/log", &json!({"type": "browser"}));
         let entries = entries.as_array().unwrap().iter();
@@ -250,7 +251,7 @@ impl Browser {
             .collect()
     }
 
-    /// Ends the test: whatever the browser complained about fails it.
+    /// Ends the test. Fails if the browser has reported a problem.
     #[track_caller]
     pub(crate) fn finish(self) {
         let messages = self.messages();
@@ -288,7 +289,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Without this the browser would go on after its driver.
+        // Otherwise the browser would outlive its driver.
         if !self.session.is_empty()
             && let Ok(mut connection) = Connection::open(self.address)
         {
@@ -301,7 +302,7 @@ impl Drop for Browser {
     }
 }
 
-/// Whether JavaScript takes it for true.
+/// Whether JavaScript treats the value as true.
 fn is_true(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,

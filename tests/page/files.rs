@@ -2,7 +2,7 @@
 
 use crate::support::Gateway;
 
-/// The address of a file, as the page has it.
+/// The URL of a file in the page.
 fn linked(page: &str, name: &str) -> String {
     let end = page.find(name).unwrap_or_else(|| panic!("no {name} in the page")) + name.len();
     let start = page[..end].rfind('"').unwrap() + 1;

@@ -1,10 +1,10 @@
-//! All of it without a mouse.
+//! Uses the page without a mouse.
 
 use super::browser::{Browser, DELETE, DESKTOP, DOWN, ENTER, ESCAPE, LEFT, RIGHT, TAB, UP};
 use super::{BACKUP, BACKUP_PATH, push_jobs};
 use crate::support::Gateway;
 
-/// The name of what has the focus.
+/// The name of the element with the focus.
 fn focused(browser: &Browser) -> String {
     let name = browser.value(
         "(e => e.ariaLabel || document.getElementById(e.getAttribute('aria-labelledby'))?.innerText || e.innerText || e.id)(document.activeElement)",
@@ -29,7 +29,7 @@ fn a_keyboard_is_enough() {
     browser.wait_for_count(".group", 1);
     browser.press(&DOWN.to_string());
     assert_eq!(focused(&browser), r#"job="nightly_backup" instance="db1""#);
-    // What has the focus shows it.
+    // The element with the focus is highlighted.
     let ring = browser.value("getComputedStyle(document.activeElement.closest('.row')).boxShadow");
     assert_ne!(ring, "none");
     browser.press(&ENTER.to_string());
@@ -54,7 +54,7 @@ fn a_keyboard_is_enough() {
     assert!(question.contains(r#"{job="b"}"#), "{question}");
     browser.press(&format!("{TAB}{ENTER}"));
     browser.wait_for_count(".group", 3);
-    // The focus is on what stands there now.
+    // The focus moves to the element that is there now.
     assert_ne!(focused(&browser), r#"job="b""#);
     assert_eq!(browser.value("document.activeElement.classList.contains('toggle')"), true);
     browser.finish();

@@ -1,4 +1,4 @@
-//! The page of a gateway that not everybody may use.
+//! The page under access control.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use crate::support::{Directory, Gateway};
 
 const LOGIN: &str = "root:secret";
 
-/// Everybody's password, at a cost that is low.
+/// Users with the same password, whose hash is cheap to check.
 fn users(names: &[&str], password: &str) -> String {
     let hash = bcrypt::hash(password, 4).unwrap();
     names.iter().fold("basic_auth_users:\n".to_owned(), |text, name| format!("{text}  {name}: {hash}\n"))
@@ -38,14 +38,14 @@ fn push(gateway: &Gateway, authorization: &str, jobs: &[&str]) {
     }
 }
 
-/// Sends this login with every request, as a browser does that knows it.
+/// Sends this login with every request, as a browser does after its user has logged in.
 fn log_in(browser: &Browser, authorization: &str) {
     browser.devtools("Network.enable", &json!({}));
     let headers = json!({"headers": {"Authorization": authorization}});
     browser.devtools("Network.setExtraHTTPHeaders", &headers);
 }
 
-/// Waits until the gateway answers this login so.
+/// Waits until the gateway answers this login with this status.
 #[track_caller]
 fn wait_for_status(gateway: &Gateway, authorization: &str, status: u16) {
     ask_until("the new rules", || {
@@ -64,8 +64,8 @@ fn a_page_with_a_login_works_as_one_without() {
         Gateway::start(&["--web.enable-admin-api", &web_config(&folder, &users(&["root"], "secret"))]);
     push(&gateway, &basic(LOGIN), &["a", "b", "c"]);
     let Some(browser) = Browser::start(DESKTOP) else { return };
-    // First with the login in the address, where `fetch` refuses relative addresses; then without it, as after the
-    // dialog of the browser, which knows the login by now.
+    // First with the login in the URL, with which `fetch` refuses relative URLs. Then without it, as after the
+    // browser's dialog, because the browser knows the login by now.
     for (address, left) in [(url(&gateway, LOGIN, "/"), 3), (gateway.url("/"), 2)] {
         browser.open(&address);
         browser.wait_for_count(".group", left);
@@ -98,7 +98,7 @@ fn a_page_of_another_site_does_nothing_in_a_users_name() {
     browser.open(&url(&gateway, LOGIN, "/"));
     let other = Gateway::start(&[]);
     browser.go(&other.url("/-/healthy").replace("127.0.0.1", "localhost"));
-    // A form, since for what scripts send from elsewhere Chromium keeps logins apart.
+    // A form, because Chromium keeps separate logins for requests that scripts send.
     browser.run(&format!(
         "document.body.innerHTML = '<form method=post enctype=text/plain><input name=\"m{{a\"></form>';
          document.forms[0].firstChild.value = '\"b\"}} 1';
@@ -162,13 +162,13 @@ fn whoever_comes_without_a_login_can_log_in() {
     browser.open(&url(&gateway, LOGIN, "/?login"));
     browser.wait_for_count(".group .remove", 1);
     assert_eq!(browser.count("#login"), 0);
-    // The browser goes on sending it.
+    // The browser keeps sending the login.
     browser.open(&gateway.url("/"));
     browser.wait_for_count(".group .remove", 1);
     browser.finish();
 }
 
-/// With a token, since Chromium meets the refusal of a password with a dialog that no test can answer.
+/// With a token, because Chromium shows a dialog after a wrong password, and no test can answer it.
 #[test]
 fn a_login_that_is_no_longer_right_is_told_with_the_way_out() {
     let folder = Directory::new();
@@ -215,7 +215,7 @@ fn a_permission_that_goes_away_is_named() {
     let Some(browser) = Browser::start(DESKTOP) else { return };
     browser.open(&url(&gateway, LOGIN, "/"));
     browser.wait_for_count(".group", 1);
-    // After a restart nobody is left who could log in, and nothing is open to all.
+    // After a restart there is no user left, and anonymous requests may do nothing.
     web_config(&folder, "{}\n");
     let address = format!("--web.listen-address=127.0.0.1:{}", gateway.port());
     drop(gateway);

@@ -1,7 +1,7 @@
-//! The page in a real Chromium: each thing that a user does on it, on a desktop and on a phone.
+//! The page in a real Chromium: everything that a user does on it, on a desktop and on a phone.
 //!
-//! A test needs `chromium` and `chromedriver`, and ends early where they are missing. What the browser complains about
-//! (errors in scripts, violations of the content security policy) fails a test.
+//! A test needs `chromium` and `chromedriver`, and is skipped if they are missing. Problems that the browser
+//! reports (script errors, violations of the content security policy) fail a test.
 
 mod api;
 mod browser;
@@ -18,7 +18,7 @@ mod sites;
 
 use crate::support::Gateway;
 
-/// One of each type, in the group of a backup.
+/// A metric of each type, in the group of a backup.
 const BACKUP: &str = r#"# HELP backup_chunk_bytes Sizes of the chunks that were written.
 # TYPE backup_chunk_bytes summary
 backup_chunk_bytes{quantile="0.5"} 65536
@@ -56,12 +56,12 @@ fn family(name: &str) -> String {
     format!(".family[data-name='{name}']")
 }
 
-/// The button that opens what a selector names.
+/// The button that opens the row of a selector.
 fn toggle(row: &str) -> String {
     format!("{row} > .row .toggle")
 }
 
-/// Pushes a counter to each of these jobs, `n` for the n-th.
+/// Pushes a counter to each of these jobs. Its value is the position of the job.
 fn push_jobs(gateway: &Gateway, jobs: &[&str]) {
     for (at, job) in jobs.iter().enumerate() {
         gateway

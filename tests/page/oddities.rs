@@ -1,4 +1,4 @@
-//! Names, values and addresses that nobody would choose.
+//! Unusual names, values and URLs.
 
 use super::browser::{Browser, DESKTOP};
 use super::{family, push_jobs, toggle};
@@ -90,7 +90,7 @@ fn an_address_can_only_name_groups() {
     let gateway = Gateway::start(&[]);
     push_jobs(&gateway, &["a", "b"]);
     let Some(browser) = Browser::start(DESKTOP) else { return };
-    // What an id must not be: another path, empty, or longer than any.
+    // Invalid ids: another path, an empty one, and one that is too long.
     let long = "A".repeat(40_000);
     browser.open(&gateway.url(&format!(
         "/#open=..%2F..%2Fx&family=y&open=..&family=status&open=.&open=&open=%3Cb%3E&open={long}&sort=__proto__\
@@ -99,7 +99,7 @@ fn an_address_can_only_name_groups() {
     browser.wait_for_count(".group", 2);
     assert_eq!(browser.value("document.querySelector('#gone').hidden"), true);
     assert!(browser.messages().is_empty(), "nothing was asked for");
-    // Far too many: only so many are looked for, and the list is there all the same.
+    // Far too many. The page looks for only some of them, and still shows the list.
     let many: String = (0..10_000).map(|n| format!("open=a{n}&family=f&")).collect();
     browser.go("about:blank");
     browser.open(&gateway.url(&format!("/#{many}")));

@@ -1,4 +1,4 @@
-//! A refresh changes what has changed, and nothing else.
+//! A refresh changes only what has changed.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::proxy::Proxy;
 use super::{group, push_jobs, toggle};
 use crate::support::Gateway;
 
-/// What a reader would lose: the place on the screen, the focus, the selection.
+/// What a reader could lose: the scroll position, the focus, the selection.
 fn place(browser: &Browser, row: &str) -> Value {
     json!({
         "top": browser.value(&format!("Math.round(document.querySelector(`{row}`).getBoundingClientRect().top)")),
@@ -35,7 +35,7 @@ fn a_push_appears_without_a_loss_of_place() {
     ));
     let before = place(&browser, &row);
     assert_eq!(before["selection"], "job=\"m30\"");
-    // Groups before it and the group itself: the list grows above, and the value changes.
+    // Groups before it and the group itself change: the list grows above it, and its value changes.
     push_jobs(&gateway, &["a1", "a2", "a3"]);
     gateway.push("/metrics/job/m30", "# TYPE runs_total counter\nruns_total 5\n");
     browser.wait_for_text(".values", "35");
@@ -43,7 +43,7 @@ fn a_push_appears_without_a_loss_of_place() {
     assert_eq!(place(&browser, &row), before);
     assert_eq!(browser.text(&format!("{row} .row .pushes")), "2");
 
-    // Something that was deleted elsewhere goes, and the rest stays.
+    // A group that was deleted elsewhere disappears, and the others stay.
     for job in ["a1", "a2", "m10"] {
         gateway.delete(&format!("/metrics/job/{job}"));
     }

@@ -1,4 +1,4 @@
-//! A reverse proxy in front of a gateway, which takes a prefix off the path, names another host, and can be cut off.
+//! A reverse proxy before a gateway. It strips a prefix, changes the host name, and can be cut off.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Forwards what is below `prefix` to the gateway at `upstream`. It lives as long as the test.
+    /// Forwards requests below `prefix` to the gateway at `upstream`. It runs until the test ends.
     pub(crate) fn start(upstream: SocketAddr, prefix: &'static str) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -51,7 +51,7 @@ fn forward(mut client: TcpStream, upstream: SocketAddr, prefix: &str) -> std::io
         return client.write_all(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     };
     let mut connection = Connection::open(upstream)?;
-    // What browsers say about where a request comes from; the host is another one.
+    // The headers with which browsers say where a request comes from. The host is changed.
     let is_passed_on =
         |name: &str| name.eq_ignore_ascii_case("origin") || name.to_ascii_lowercase().starts_with("sec-");
     let fields = head.lines().skip(1).filter_map(|line| line.split_once(": "));

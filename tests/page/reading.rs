@@ -1,4 +1,4 @@
-//! What is shown, found, sorted and opened.
+//! What the page shows, finds, sorts and opens.
 
 use super::browser::{Browser, DESKTOP, ESCAPE};
 use super::{BACKUP, BACKUP_PATH, family, group, push_jobs, toggle};
@@ -60,7 +60,7 @@ fn a_group_shows_its_families_and_their_values() {
     let bars = browser.value(&format!(
         "[...document.querySelectorAll(`{histogram} .bar`)].map(e => Math.round(e.getAttribute('height')))"
     ));
-    // Of the population of each bucket: 3, 16, 45, 56, 21, 8 and 1.
+    // Shares of the population of each bucket: 3, 16, 45, 56, 21, 8 and 1.
     assert_eq!(bars, serde_json::json!([5, 29, 80, 100, 38, 14, 2]));
     assert_eq!(
         browser.value(&format!("document.querySelector(`{histogram} svg`).getAttribute('aria-label')")),
@@ -92,7 +92,7 @@ fn native_histograms_are_drawn() {
     browser.click(&toggle(".family"));
     browser.wait_for_count(".picture .bar", 6);
     let places = browser.value("[...document.querySelectorAll('.whole')].map(e => Math.round(e.getAttribute('x') / e.getAttribute('width')))");
-    // From -1 to -0.001 are ten powers of two, from 0.001 to 0.5 nine, and three from 4 to 32.
+    // There are ten powers of two from -1 to -0.001, nine from 0.001 to 0.5, and three from 4 to 32.
     assert_eq!(places, serde_json::json!([0, 11, 21, 22, 23, 27]));
     let label = browser.value("document.querySelector('.picture svg').getAttribute('aria-label')");
     assert_eq!(label, "Histogram of 6 buckets; the fullest, 2 to 4, has 8 of 20 (40 %)");
@@ -159,7 +159,7 @@ fn the_filter_finds_labels_families_and_text() {
     browser.press("nothing has this");
     browser.wait_for_text("#state", "None of 4 groups matches this filter.");
     browser.picture("no-match");
-    // All that was typed in one go is one step back.
+    // Everything that was typed in one go is one step in the history.
     browser.back();
     browser.wait_for_count(".group", 4);
     browser.finish();
@@ -213,7 +213,7 @@ fn an_address_opens_what_it_was_copied_from() {
     browser.wait_for_text(&family("backup_files_total"), "43817");
     let address = browser.value("location.href").as_str().unwrap().to_owned();
 
-    // The back button closes one after the other.
+    // The back button closes one row after the other.
     browser.back();
     browser.wait_for("document.querySelectorAll('.family.open').length === 0");
     browser.back();
@@ -224,7 +224,7 @@ fn an_address_opens_what_it_was_copied_from() {
     browser.wait_for_text(&family("backup_files_total"), "43817");
     assert_eq!(browser.value("document.querySelector('#filter').value"), "backup");
 
-    // Without the filter the group is not among the first ones, and is shown all the same.
+    // Without the filter the group is not on the first page, but is shown nevertheless.
     browser.go("about:blank");
     browser.open(&address.replace("q=backup&", ""));
     browser.wait_for_text(&family("backup_files_total"), "43817");

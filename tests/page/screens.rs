@@ -1,4 +1,4 @@
-//! Phones, colours, and where the page is mounted.
+//! Phones, colour schemes, and route prefixes.
 
 use super::browser::{Browser, DESKTOP, DESKTOP_DARK, PHONE, PHONE_DARK};
 use super::proxy::Proxy;
@@ -87,7 +87,7 @@ fn the_status_shows_start_build_and_flags() {
     browser.finish();
 }
 
-/// Opens a group, follows the links and deletes the group, wherever the page is.
+/// Opens a group, follows the links and deletes the group, whatever the URL of the page is.
 fn works_at(gateway: &Gateway, url: &str, push_path: &str) {
     gateway.push(push_path, "# TYPE m gauge\nm 7\n");
     let Some(browser) = Browser::start(DESKTOP) else { return };
@@ -120,7 +120,7 @@ fn it_works_below_a_route_prefix() {
 
 #[test]
 fn it_works_behind_a_proxy_that_takes_a_prefix_away() {
-    // With the external URL, and without: then all is relative.
+    // With an external URL, and without one, when all links are relative.
     for flags in [&["--web.external-url=http://proxy.test/ext", "--web.route-prefix=/"][..], &[]] {
         let gateway = Gateway::start(flags);
         let proxy = Proxy::start(gateway.addresses()[0], "/ext");

@@ -1,4 +1,4 @@
-//! Pages of other sites, in a browser that reaches the gateway.
+//! Pages of other sites in a browser that can reach the gateway.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use super::browser::{Browser, DESKTOP};
 use super::proxy::{Proxy, read_head};
 use crate::support::Gateway;
 
-/// Serves this page at every path of a site of its own, and returns its address.
+/// Serves this page at every path of another site, and returns its address.
 fn other_site(page: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -80,7 +80,7 @@ fn the_page_is_shown_under_allowed_names_only() {
     let gateway = Gateway::start_with_config("web.allowed_hosts = [\"127.0.0.1\", \"gateway.test\"]\n", &[]);
     gateway.push("/metrics/job/a", "m 1\n");
     let Some(browser) = Browser::start(DESKTOP) else { return };
-    // To the browser it is the site of its own name, wherever that leads.
+    // The browser identifies a site by its name, wherever that points to.
     browser.go(&gateway.url("/").replace("127.0.0.1", "localhost"));
     browser.wait_for("document.body.innerText.startsWith('Misdirected Request: ')");
     browser.open(&gateway.url("/"));

@@ -1,8 +1,8 @@
 //! Programs that some tests run beside the gateway: real clients, a real Prometheus and the stock
 //! gateway.
 //!
-//! A function here returns `None`, and says why, when its program is not on this machine; the test
-//! then ends early. With `TALLYGATE_TEST_ALL=1`, as in `.ci/run`, that is a failure instead.
+//! A function here returns `None`, and prints why, if its program is not on this machine. The test is skipped then.
+//! With `TALLYGATE_TEST_ALL=1`, as in `.ci/run`, it fails instead.
 //!
 //! | variable | names |
 //! |---|---|
@@ -39,8 +39,8 @@ pub(crate) fn node_modules() -> Option<PathBuf> {
     Some(package.parent()?.parent()?.to_owned())
 }
 
-/// Compiles a Go program and returns the path of the result. One at a time, so that the first fills
-/// Go's cache for the others.
+/// Compiles a Go program and returns the path of the result. Only one is compiled at a time, so that the first
+/// fills Go's cache for the others.
 pub(crate) fn build_go(source: &Path, into: &Path) -> Option<PathBuf> {
     static BUILDING: Mutex<()> = Mutex::new(());
     let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +63,7 @@ pub(crate) fn build_cpp(source: &Path, into: &Path) -> Option<PathBuf> {
     Some(program)
 }
 
-/// Go without modules: packages are taken from the disk and never from a network.
+/// Go without modules: it takes packages from the disk and never from a network.
 fn go() -> Command {
     let mut go = command("go");
     go.env("GO111MODULE", "off")
@@ -78,18 +78,18 @@ pub(crate) fn curl() -> Option<PathBuf> {
     available("curl", command("curl").arg("--version").output()).map(|_| "curl".into())
 }
 
-/// openssl, for certificates and for handshakes that no good client would do.
+/// openssl, for certificates and for handshakes that no good client makes.
 pub(crate) fn openssl() -> Option<PathBuf> {
     available("openssl", command("openssl").arg("version").output()).map(|_| "openssl".into())
 }
 
-/// What judges units of systemd.
+/// The program that checks systemd units.
 pub(crate) fn systemd_analyze() -> Option<PathBuf> {
     available("systemd-analyze", command("systemd-analyze").arg("--version").output())
         .map(|_| "systemd-analyze".into())
 }
 
-/// The library by which a program sees another time.
+/// The library that gives a program another time.
 pub(crate) fn faketime_library() -> Option<String> {
     let shows_library = ["-f", "+0", "sh", "-c", "echo $LD_PRELOAD"];
     let library = available("faketime", command("faketime").args(shows_library).output())?;
@@ -129,7 +129,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The variable by which a shifted clock gets into programs, for those that don't bear it or must not have it.
+/// The variable that loads the library that shifts the clock. Some programs crash with it or must not have it.
 pub(crate) const CLOCK_LIBRARY: &str = "LD_PRELOAD";
 
 /// Runs a command that must succeed, and returns its standard output.
@@ -145,9 +145,9 @@ pub(crate) fn text_of(output: &Output) -> String {
     [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat()
 }
 
-/// Asks until there is an answer. For what another program does at its own time and announces to
-/// nobody, such as a scrape by Prometheus; so this is the one place that sleeps between questions.
-/// The limit is reached only when a test fails.
+/// Repeats a question until there is an answer. For what another program does in its own time without an event,
+/// such as a scrape by Prometheus. This is the one place that sleeps between questions. The limit is reached only
+/// if a test fails.
 #[track_caller]
 pub(crate) fn ask_until<T>(what: &str, mut question: impl FnMut() -> Result<T, String>) -> T {
     const LIMIT: Duration = Duration::from_secs(120);
@@ -175,7 +175,7 @@ pub(crate) fn new_enough(what: &str, version: (u32, u32), oldest: (u32, u32)) ->
     is_new_enough
 }
 
-/// Says that something is not there, where tests may be skipped.
+/// Prints that a program is missing, if tests may be skipped.
 fn missing(what: &str, reason: &str) {
     let required = std::env::var_os("TALLYGATE_TEST_ALL").is_some_and(|value| value == "1");
     assert!(!required, "TALLYGATE_TEST_ALL=1, but there is no {what}: {reason}");
@@ -186,7 +186,7 @@ fn named(variable: &str, default: &str) -> PathBuf {
     std::env::var_os(variable).unwrap_or_else(|| OsString::from(default)).into()
 }
 
-/// The output of a check that shows whether a program can be used here.
+/// The output of a command that checks whether a program can be used here.
 fn available(what: &str, check: std::io::Result<Output>) -> Option<String> {
     let reason = match check {
         Ok(output) if output.status.success() => {

@@ -1,7 +1,7 @@
 //! What adds up across pushes, what is replaced, and what is refused, through the real binary.
 //!
-//! One section for each row of the table in the design, then the inputs and outages that other
-//! aggregating gateways were caught with.
+//! One section for each row of the table in the design, then the inputs and outages that other aggregating gateways
+//! are known to fail on.
 
 use crate::support::{Gateway, assert_valid_exposition, sample};
 
@@ -16,14 +16,14 @@ fn gateway_where_put_adds() -> Gateway {
     Gateway::start_with_config("[push]\nput = \"aggregate\"\n", &[])
 }
 
-/// What was pushed must be exactly these TYPE lines and samples.
+/// Checks that the pushed part of a scrape is exactly these TYPE lines and samples.
 #[track_caller]
 fn assert_pushed(gateway: &Gateway, expected: &str) {
     assert_eq!(gateway.pushed(), expected.trim_start());
     assert_valid_exposition(&gateway.scrape());
 }
 
-/// A push must be refused and change nothing but the failure time of its group.
+/// Checks that a push is refused and changes only the failure time of its group.
 #[track_caller]
 fn assert_refused(gateway: &Gateway, path: &str, body: &str) {
     let before = gateway.pushed();
@@ -257,7 +257,7 @@ fn a_typed_push_does_not_lock_out_the_untyped_ones_of_another_group() {
     gateway.push("/metrics/job/b", "# TYPE size gauge\nsize 2\n");
     gateway.push("/metrics/job/a", "size 3\n");
     assert_eq!(gateway.sample(&format!("size{SHARED}")), Some(3.0));
-    // Here the values of the other group would change their meaning.
+    // Otherwise the values of the other group would change their meaning.
     gateway.push("/metrics/job/a", "done 1\n");
     assert_refused(&gateway, "/metrics/job/b", "# TYPE done counter\ndone 1\n");
 }
@@ -429,7 +429,7 @@ fn layouts_that_differ_are_shown_as_their_union() {
     let gateway = gateway();
     gateway.push("/metrics/job/a", &histogram(&[("1", "2"), ("5", "5"), ("+Inf", "10")], "30", "10"));
     gateway.push("/metrics/job/a", &histogram(&[("2", "3"), ("+Inf", "3")], "4", "3"));
-    // At 2 the first layout is known to have the 2 of its bound 1, at 5 the second the 3 of its bound 2.
+    // At 2, the first layout contributes the 2 of its bound 1. At 5, the second contributes the 3 of its bound 2.
     assert_pushed(
         &gateway,
         r#"
@@ -825,7 +825,7 @@ fn across_groups_the_help_of_the_smallest_key_wins() {
     shows("again from m");
 }
 
-// What other aggregating gateways were caught with.
+// Inputs on which other aggregating gateways fail.
 
 #[test]
 fn odd_but_valid_text_is_accepted() {
@@ -1000,7 +1000,7 @@ fn protobuf_pushes_add_to_text_pushes() {
 #[test]
 fn a_histogram_grouped_by_le_cannot_break_the_exposition() {
     let gateway = gateway();
-    // Refusing it is as good as showing it in a way that parses.
+    // It may be refused, or shown in a form that parses.
     gateway.post("/metrics/job/a/le/1", &histogram(&[("1", "1"), ("+Inf", "1")], "1", "1"));
     assert_valid_exposition(&gateway.scrape());
     gateway.push("/metrics/job/b", "# TYPE c counter\nc 1\n");

@@ -1,5 +1,5 @@
-//! No scrape shows a series twice, whatever was pushed, in no format and with no setting: Prometheus takes one
-//! of the two and drops the other.
+//! No scrape shows a series twice, whatever was pushed, in any format and with any setting. Prometheus would keep
+//! one of the two and drop the other.
 
 use std::collections::HashSet;
 
@@ -24,7 +24,7 @@ const PROTOBUF: &str =
     "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
 const ESCAPINGS: [&str; 4] = ["allow-utf-8", "underscores", "dots", "values"];
 
-/// The samples of a scrape in protobuf, as Prometheus makes them.
+/// The samples of a scrape in protobuf, as Prometheus converts them.
 fn samples_of(exposition: &[u8]) -> Vec<Sample> {
     let arena = Bump::new();
     let body = tallygate::exposition::protobuf::parse(exposition, &arena).unwrap();
@@ -109,7 +109,7 @@ fn no_series_is_shown_twice() {
             check(&gateway, &(seed, settings, pushes));
         }
     }
-    // Most are refused, but by far not all.
+    // Most pushes are refused, but enough are accepted.
     assert!(taken > 500, "{taken}");
 }
 

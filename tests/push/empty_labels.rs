@@ -1,4 +1,5 @@
-//! Labels with empty values: none where values add up, and as the stock gateway keeps them elsewhere.
+//! Labels with empty values. With aggregation they count as absent; without it they are kept, as in the stock
+//! gateway.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -97,7 +98,7 @@ fn an_empty_grouping_label_makes_no_other_group() {
     {
         gateway.push(path, "# TYPE c counter\nc{env=\"prod\"} 1\n");
     }
-    // As at the stock gateway, where the grouping label is empty the series has no other value.
+    // As in the stock gateway, an empty grouping label removes the label of the series.
     assert_eq!(
         gateway.pushed(),
         "# TYPE c counter\nc{instance=\"\",job=\"a\"} 2\nc{env=\"prod\",instance=\"\",job=\"a\"} 1\n"
@@ -133,13 +134,13 @@ fn as_at_the_stock_gateway_empty_labels_are_kept_and_what_would_collide_is_refus
     let gateway = Gateway::start(&["--no-push.aggregate"]);
     gateway.push("/metrics/job/a", "x{env=\"\"} 1\n");
     assert_eq!(gateway.pushed(), "# TYPE x untyped\nx{env=\"\",instance=\"\",job=\"a\"} 1\n");
-    // It takes the place of the other spelling.
+    // It replaces the series in its other spelling.
     gateway.push("/metrics/job/a", "x 2\n");
     gateway.push("/metrics/job/a", "x{env=\"\"} 3\n");
     let message = "was collected before with the same name and label values";
     assert!(gateway.refused("/metrics/job/a", "x 2\nx{env=\"\"} 1\n").contains(message));
     assert!(gateway.refused("/metrics/job/a", "x{z=\"\"} 2\nx{env=\"\"} 1\n").contains(message));
-    // Another group with what Prometheus takes for the same series, and none with another.
+    // Another group may not have a series that Prometheus takes for the same, but may have others.
     gateway.push("/metrics/job/a", "y{b=\"1\",env=\"\"} 3\n");
     assert!(gateway.refused("/metrics/job/a/b/1", "y 4\n").contains(message));
     assert!(gateway.refused("/metrics/job/a/b/1", "y{z=\"\"} 4\n").contains(message));
@@ -189,7 +190,7 @@ fn what_has_empty_labels_becomes_part_of_what_has_none_and_nothing_is_lost() {
     let folder = Directory::new();
     let file = format!("--persistence.file={}", folder.path_of("store"));
     let gateway = Gateway::start(&["--no-push.aggregate", &file]);
-    // What could not be pushed where values add up, of types that only OpenMetrics has, and exact sums.
+    // Values that could not be pushed with aggregation, types that only OpenMetrics has, and exact sums.
     let body = "# TYPE n counter\nn{q=\"\"} -5\n# TYPE h histogram\nh_bucket{le=\"1\"} 3\nh_bucket{le=\"2\"} 1\nh_sum NaN\nh_count 3\n\
         # TYPE z gauge\nz{env=\"\"} 1\n# TYPE c counter\nc{env=\"\"} 10000000000000000\n";
     gateway.push("/metrics/job/p", body);
@@ -204,7 +205,7 @@ fn what_has_empty_labels_becomes_part_of_what_has_none_and_nothing_is_lost() {
         # TYPE n counter\nn{instance=\"\",job=\"p\"} -5\n# TYPE z gauge\nz{instance=\"\",job=\"p\"} 1\n\
         # TYPE zz_total untyped\nzz_total{instance=\"\",job=\"keyed\"} 5\n";
     assert_eq!(gateway.pushed(), shown);
-    // A key of a group that was another then.
+    // A key from the time when the group had another key.
     let retry = gateway.request("POST", keyed.0, &[("Idempotency-Key", "k")], keyed.1.as_bytes());
     assert_eq!(retry.header("idempotent-replayed"), Some("true"));
     assert_eq!(gateway.delete(keyed.0).status, 202);
@@ -224,7 +225,7 @@ fn what_has_empty_labels_becomes_part_of_what_has_none_and_nothing_is_lost() {
     assert_eq!(gateway.api()["data"].as_array().unwrap().len(), 1);
 }
 
-/// A file of format 1, which a gateway wrote that kept empty labels apart where values add up.
+/// A file in format 1 of a gateway that added values but kept empty labels.
 fn file_of_format_1(folder: &Directory) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/persistence-samples/format-1.db.gz");
     let mut content = Vec::new();
@@ -251,7 +252,7 @@ fn a_file_with_empty_labels_is_read_as_one_without() {
         # TYPE other_total counter\nother_total{instance=\"\",job=\"empty\"} 101\n\
         # TYPE s summary\ns{instance=\"\",job=\"floats\",quantile=\"0.5\"} 2\n\
         s_sum{instance=\"\",job=\"floats\"} 7\ns_count{instance=\"\",job=\"floats\"} 3\n";
-    // Once as it is read, once as it was written anew.
+    // Once as first read, once as written anew.
     for _ in 0..2 {
         let gateway = Gateway::start(&[&format!("--persistence.file={file}")]);
         assert_eq!(gateway.pushed(), expected);
@@ -264,7 +265,7 @@ fn a_file_with_empty_labels_is_read_as_one_without() {
             assert!(scrape.contains(line), "{line}{scrape}");
         }
     }
-    // Without aggregation they stay as they were.
+    // Without aggregation they stay unchanged.
     let file = file_of_format_1(&folder);
     let gateway = Gateway::start(&["--no-push.aggregate", &format!("--persistence.file={file}")]);
     assert_eq!(gateway.sample("jobs_total{env=\"\",instance=\"\",job=\"empty\"}"), Some(10.0));
@@ -277,12 +278,12 @@ fn one<T: Copy>(random: &mut Random, of: &[T]) -> T {
     of[random.below(of.len() as u64) as usize]
 }
 
-/// The labels without those that are none.
+/// The labels without empty ones.
 fn shown(labels: &Labels) -> Labels {
     labels.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (*name, *value)).collect()
 }
 
-/// What must be there: the values of each group, by name and labels, as Prometheus tells them apart.
+/// The expected state: the values of each group, by name and labels, as Prometheus distinguishes them.
 #[derive(Default)]
 struct Model {
     groups: BTreeMap<Labels, BTreeMap<(&'static str, Labels), f64>>,
@@ -316,7 +317,7 @@ impl Push {
         Push { group, series }
     }
 
-    /// The path, in one of its spellings.
+    /// The path of the group in a random spelling.
     fn path(&self, random: &mut Random) -> String {
         let mut path = format!("/metrics/job/{}", self.group["job"]);
         for (name, value) in self.group.iter().filter(|(name, _)| **name != "job") {
@@ -344,7 +345,7 @@ impl Push {
         text
     }
 
-    /// The series as they are shown: grouping labels stand over their own, and what is empty is none.
+    /// The series as they are shown: grouping labels replace their own labels, and empty ones are dropped.
     fn shown(&self) -> Vec<((&'static str, Labels), f64)> {
         let with_group = |labels: &Labels| {
             let mut labels = labels.clone();
@@ -356,7 +357,7 @@ impl Push {
 }
 
 impl Model {
-    /// Applies a push; false where it has to be refused.
+    /// Applies a push. False if it has to be refused.
     fn apply(&mut self, push: &Push, replaces: bool) -> bool {
         let key = shown(&push.group);
         let series = push.shown();
@@ -398,7 +399,7 @@ fn whatever_is_empty_the_sums_are_those_that_prometheus_would_see() {
     for seed in 0..16 {
         let folder = Directory::new();
         let file = format!("--persistence.file={}", folder.path_of("store"));
-        // With a file every now and then, as that is another way through the gateway.
+        // Sometimes with a persistence file, because pushes then take another path through the gateway.
         let flags: &[&str] = if seed % 4 == 0 { &[&file] } else { &[] };
         let (mut random, mut model) = (Random::new(seed), Model::default());
         let gateway = Gateway::start(flags);

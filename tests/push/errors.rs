@@ -1,4 +1,4 @@
-//! What a refused push is told: stock's words, then where the mistake is.
+//! The error of a refused push: the stock gateway's message, followed by the position.
 
 use crate::support::{Gateway, encode_request};
 
@@ -73,7 +73,7 @@ fn a_refused_push_is_logged_and_a_parse_error_is_not() {
     assert!(!gateway.stderr().contains("secret_of_the_body"), "{}", gateway.stderr());
 }
 
-/// The lines about a kind of thing in a log, and how many more the log says there were.
+/// How many lines of a kind a log has, and how many more it says were left out.
 fn counted(log: &str, words: &str) -> (u64, u64) {
     let (mut lines, mut more) = (0, 0);
     for line in log.lines().filter(|line| line.contains(words)) {

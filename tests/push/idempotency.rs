@@ -1,5 +1,4 @@
-//! Idempotency keys: a request that is sent again counts once, whether what it did is only in memory or
-//! on disk too.
+//! Idempotency keys: a repeated request counts once, in memory and on disk.
 
 use std::io::Write as _;
 use std::thread;
@@ -10,8 +9,8 @@ const GROUP: &str = "/metrics/job/a";
 const COUNTER: &str = "# TYPE c_total counter\nc_total 1\n";
 const C_TOTAL: &str = r#"c_total{instance="",job="a"}"#;
 
-/// Runs a test with a gateway that keeps nothing on disk, one that answers when it has, and one that
-/// answers before.
+/// Runs a test with a gateway without persistence, one that answers after the commit, and one that answers before
+/// it.
 fn everywhere(test: impl Fn(&Gateway)) {
     test(&Gateway::start(&[]));
     let folder = Directory::new();
@@ -30,14 +29,14 @@ fn send(gateway: &Gateway, method: &str, path: &str, key: &str, body: &str) -> R
     gateway.request(method, path, &[("Idempotency-Key", key)], body.as_bytes())
 }
 
-/// Status, and whether the answer says that nothing was done.
+/// The status, and whether the answer says that it was replayed.
 fn result(response: &Response) -> (u16, bool) {
     let header = response.header("Idempotent-Replayed");
     assert!(matches!(header, None | Some("true")), "{header:?}");
     (response.status, header.is_some())
 }
 
-/// What there is of the group: all its metrics, its times included.
+/// The whole group in the API, including its times.
 fn group(gateway: &Gateway) -> serde_json::Value {
     gateway.api()["data"].clone()
 }
@@ -52,7 +51,7 @@ fn a_push_that_is_sent_again_counts_once() {
         for _ in 0..2 {
             assert_eq!(result(&send(gateway, "POST", GROUP, "k", COUNTER)), (200, true));
         }
-        // Not even the time of the push has changed.
+        // Even the push time has not changed.
         assert_eq!(group(gateway), before);
         assert_eq!(result(&send(gateway, "POST", GROUP, "l", COUNTER)), (200, false));
         assert_eq!(gateway.sample(C_TOTAL), Some(2.0));
@@ -154,7 +153,7 @@ fn a_refused_push_may_be_mended_and_sent_again_with_its_key() {
     everywhere(|gateway| {
         gateway.push("/metrics/job/b", "# TYPE g gauge\ng 1\n");
         let refused = [
-            // As text, by the rules of a push, and by what is there.
+            // Refused by the parser, by a check of the push, and because of existing metrics.
             "c_total\n",
             "# TYPE c_total counter\nc_total -1\n",
             "# TYPE g counter\ng 1\n",

@@ -1,4 +1,4 @@
-//! Names that some scrape could not show: they are refused, so that no push makes a scrape fail.
+//! Names that some scrape could not show. They are refused, so that no push makes a scrape fail.
 
 use crate::support::formats::{self, OPENMETRICS, PROTOBUF, push, scrape, send, text_of};
 use crate::support::protobuf::{exemplar, family, metric, number};
@@ -8,7 +8,7 @@ fn with_utf8_names() -> Gateway {
     Gateway::start(&["--push.enable-utf8-names"])
 }
 
-/// Nothing but what was there before can be seen.
+/// Checks that nothing new is visible.
 #[track_caller]
 fn check_refused(gateway: &Gateway, path: &str, content_type: &str, body: &[u8], reason: &str) {
     let before = gateway.pushed();
@@ -36,7 +36,7 @@ fn nul_characters_are_no_part_of_names_and_exemplars() {
     let body = b"# TYPE a counter\na_total 1 # {\"a.b\"=\"1\",a_b=\"2\"} 1\n# EOF\n";
     check_refused(&gateway, job, OPENMETRICS, body, "comes twice: \"a_b\"");
     check_refused(&gateway, "/metrics/job/a/b%00c/d", "text/plain", b"a 1\n", "improper label name");
-    // Prometheus reads them in label values.
+    // Prometheus accepts NUL in label values.
     gateway.push(job, "a{b=\"\0\"} 1\n");
 }
 
@@ -50,7 +50,7 @@ fn labels_whose_names_become_the_same_are_refused() {
         let reason = "names are the same once they are escaped";
         check_refused(&gateway, "/metrics/job/a", "text/plain", body.as_bytes(), reason);
     }
-    // Within the group, and between its labels and those of a series.
+    // Clashes within the group, and between grouping labels and those of a series.
     let reason = "the names of two labels are the same once they are escaped: a_c";
     check_refused(&gateway, "/metrics/job/j/a.c/1/a_c/2", "text/plain", b"", reason);
     check_refused(&gateway, "/metrics/job/j/a.c/1/a_c/2", "text/plain", b"m 1\n", reason);
@@ -77,7 +77,7 @@ fn metrics_whose_names_become_the_same_are_refused() {
         check_refused(&gateway, "/metrics/job/b", "text/plain", body(new).as_bytes(), reason);
         let both = body(there) + &body(new);
         check_refused(&gateway, "/metrics/job/c", "text/plain", both.as_bytes(), reason);
-        // Free again.
+        // The name is free again.
         gateway.delete("/metrics/job/a");
         gateway.push("/metrics/job/b", &body(new));
     }
@@ -140,7 +140,7 @@ fn a_unit_that_is_no_part_of_the_name_is_not_shown() {
         let words = support::protobuf::in_words(&stream).join("\n");
         assert!(!words.contains("unit="), "{words}");
     }
-    // The stock gateway shows none at all.
+    // The stock gateway never shows units.
     let gateway = Gateway::start(&["--no-push.aggregate"]);
     let unit = support::protobuf::unit("seconds");
     push(
@@ -174,8 +174,8 @@ fn names_that_become_those_of_the_gateway_are_refused() {
     assert_eq!(gateway.pushed().lines().filter(|line| !line.contains("push_")).count(), 0);
 }
 
-/// Series and groups that differ where names are quoted, and not where they are escaped: Prometheus would
-/// take one of two that look the same, and drop the other.
+/// Series and groups that differ if names are quoted, but not if they are escaped. Prometheus would keep one of two
+/// equal series and drop the other.
 #[test]
 fn one_of_two_series_that_become_the_same_is_shown() {
     let gateway = with_utf8_names();
@@ -212,7 +212,7 @@ fn one_of_two_series_that_become_the_same_is_shown() {
         );
         assert_eq!(values.iter().map(|value| &value[..1]).collect::<String>(), "423");
     }
-    // The others are there for those who ask for them, and once they are alone.
+    // The hidden ones are shown to clients that accept quoted names, and to all once the others are gone.
     gateway.delete("/metrics/job/j/a_b/1");
     assert!(shown("text/plain").1.contains(&"1".to_owned()));
 }

@@ -1,10 +1,10 @@
-//! Paths as clients write them: a push arrives, or is refused with what to write. None is redirected.
+//! Paths as clients write them. A push is accepted, or refused with advice. None is redirected.
 
 use crate::support::{self, Gateway, encode_request};
 
 const COUNTER: &str = "# TYPE c counter\nc 1\n";
 
-/// Sends a request of these bytes, but for the length of its body, on a connection of its own.
+/// Sends a request with these bytes and the length of its body, on a new connection.
 #[track_caller]
 fn send(gateway: &Gateway, method: &str, head: &[u8], body: &str) -> support::Response {
     let mut connection = gateway.connect();
@@ -53,7 +53,7 @@ fn an_empty_component_is_an_empty_value() {
     assert!(series[0].contains(r#"b="v""#) && series[0].ends_with(" 4"), "{series:?}");
     assert_eq!(gateway.delete("//metrics/job/x/a//b/v").status, 202);
     assert_eq!(gateway.pushed(), "");
-    // Where nothing adds, the label is kept as the stock gateway keeps it.
+    // Without aggregation the label is kept, as in the stock gateway.
     let gateway = Gateway::start(&["--no-push.aggregate"]);
     gateway.push("/metrics/job/x/a//b/v", COUNTER);
     assert_eq!(gateway.sample(r#"c{a="",b="v",instance="",job="x"}"#), Some(1.0));
@@ -102,7 +102,7 @@ fn what_cannot_be_meant_is_refused_with_what_to_write() {
             assert_eq!((answer.status, &*answer.text()), (400, said), "{method} {path}");
         }
     }
-    // As in the stock gateway, which redirects none of these.
+    // As in the stock gateway, which does not redirect these.
     for path in ["/metrics/job", "/metrics/job@base64", "/metrics/job@base64/", "/status/", "/nowhere"] {
         assert_eq!(gateway.post(path, COUNTER).status, 404, "{path}");
     }
@@ -151,7 +151,7 @@ fn other_methods_on_paths_of_groups_stay_as_they_are() {
     }
 }
 
-/// What the gem `prometheus-client` sends for a gateway `http://localhost:9091/`.
+/// Requests of the gem `prometheus-client` for a gateway at `http://localhost:9091/`.
 #[test]
 fn the_ruby_client_loses_nothing() {
     let gateway = Gateway::start(&[]);
@@ -177,14 +177,14 @@ fn the_ruby_client_loses_nothing() {
     assert_eq!(pushed.lines().filter(|line| line.starts_with("c{")).count(), 2, "{pushed}");
 }
 
-/// What the crate `prometheus` sends for a label without a value: it escapes nothing, and joins with slashes.
+/// Requests of the crate `prometheus` for a label without a value: it escapes nothing and joins with slashes.
 #[test]
 fn the_rust_client_loses_nothing() {
     let gateway = Gateway::start(&[]);
     let protobuf =
         "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
     let headers = [("content-type", protobuf), ("accept", "*/*")];
-    // One family: c, a counter of 2.
+    // One family: the counter c with the value 2.
     let body = b"\x12\x0a\x01c\x18\x00\x22\x0b\x1a\x09\x09\0\0\0\0\0\0\0\x40";
     for _ in 0..2 {
         let answer = gateway.request("POST", "/metrics/job/nightly/env//team/red", &headers, body);
@@ -247,7 +247,7 @@ fn raw_bytes_are_read_wherever_a_request_is_cut() {
 #[test]
 fn a_path_that_grows_by_its_escapes_arrives_whole() {
     let gateway = Gateway::start(&[]);
-    // Escaped it is longer than what the HTTP library has room for at first.
+    // Escaped, it is longer than the initial buffer of the HTTP library.
     let value = "ü".repeat(6_000);
     let path = format!("/metrics/job/a/l/{value}");
     let mut connection = gateway.connect();

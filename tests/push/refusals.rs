@@ -1,4 +1,4 @@
-//! What a refusal says: what clashes, where the other one is, and all of it at once.
+//! Messages of refused pushes: what clashes, where the other side is, and all clashes at once.
 
 use std::path::Path;
 
@@ -22,14 +22,14 @@ fn a_conflict_of_types_names_the_group_that_has_the_other_type() {
         gateway.push("/metrics/job/d", &histogram);
         let message = gateway.refused("/metrics/job/b", &summary);
         assert!(message.contains("; the other one is in group {job=\"a\"} and 2 more\n"), "{message}");
-        // It is named whichever is left.
+        // The remaining group is named, whichever it is.
         gateway.delete("/metrics/job/a");
         gateway.delete("/metrics/job/c/x/1");
         for _ in 0..2 {
             let message = gateway.refused("/metrics/job/b", &summary);
             assert!(message.contains("; the other one is in group {job=\"d\"}\n"), "{message}");
         }
-        // Its own type may not change by what another group has.
+        // Its own type may not change, because another group has the name.
         let message = gateway.post("/metrics/job/d", &summary).text();
         assert!(flags.len() == 1 || message.contains("in group {job=\"d\"}"), "{message}");
     }
@@ -133,12 +133,12 @@ fn a_whole_page_without_types_goes_together_with_the_gateways_own() {
     ] {
         assert!(scrape.contains(line), "no {line:?} in {scrape}");
     }
-    // The same with the types that it has, and not with others.
+    // A push with the gateway's type is accepted, one with another type is refused.
     gateway.push("/metrics/job/x", "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 1\n");
     assert_eq!(gateway.sample("process_cpu_seconds_total{instance=\"\",job=\"x\"}"), Some(5.0));
     gateway
         .refused("/metrics/job/x", "# TYPE process_cpu_seconds_total gauge\nprocess_cpu_seconds_total 1\n");
-    // As at the stock gateway, where nothing adds up untyped is a type.
+    // Without aggregation, untyped is a type of its own, as in the stock gateway.
     let gateway = Gateway::start(&["--no-push.aggregate"]);
     let message = gateway.refused("/metrics/job/x", &page);
     assert!(message.contains("process_open_fds has type UNTYPED but should have GAUGE"), "{message}");
@@ -178,10 +178,10 @@ fn process_metrics_that_are_shown_again_give_way_to_what_was_pushed() {
     assert!(scrape.contains("\nprocess_max_fds "), "{scrape}");
 }
 
-/// No refusal is longer, and no line of the log, in bytes.
+/// The maximum length of a refusal and of a log line, in bytes.
 const LONGEST: usize = 4096;
 
-/// A long text that no part of a push may be, or may be only after it was escaped.
+/// A long text that is not valid in any part of a push, or only if escaped.
 fn long_text(random: &mut Random) -> String {
     const UNITS: [&str; 12] =
         ["x", "é", "\u{202e}", "\u{9b}", "\\\\", "\\n", "\\\"", "\u{e0001}", "\u{7f}", "_", "a b", "\u{1}"];
@@ -238,12 +238,12 @@ fn long_body(random: &mut Random) -> (&'static str, Vec<u8>) {
     (TYPES[random.below(2) as usize], body)
 }
 
-/// An answer that is no refusal, or a short one.
+/// Checks that a refusal is short.
 fn assert_short(answer: &Response, what: &str) {
     if answer.status >= 400 {
         assert!(answer.body.len() <= LONGEST, "{} bytes of answer to {what:.200}", answer.body.len());
         let text = std::str::from_utf8(&answer.body).unwrap_or_else(|_| panic!("no UTF-8 to {what:.200}"));
-        // A terminal shows it.
+        // Characters that could affect a terminal.
         let is_odd = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202e}' | '\u{e0001}');
         assert!(!text.contains(is_odd), "{text:?} to {what:.200}");
     }
@@ -316,7 +316,7 @@ fn what_is_asked_for_is_quoted_in_short_too() {
         assert!(answer.status >= 400, "{method:.20} {path:.60} {}: {:.200}", answer.status, answer.text());
         assert_short(&answer, &path);
     }
-    // A location is whole. What is long has no body besides.
+    // The location is never shortened. A long one comes without a body.
     let answer = gateway.get(&format!("//metrics/job/{long}"));
     let location = answer.header("location").unwrap_or_default();
     assert!(

@@ -1,4 +1,5 @@
-//! What people who push metrics stumbled over, each rebuilt small: what is accepted, and what is said of what is not.
+//! Problems that users of push gateways have reported, rebuilt in small: what is accepted, and the messages of
+//! refusals.
 //!
 //! The inputs that are files are in `reports/`.
 
@@ -33,14 +34,14 @@ fn without_line_feeds(mut body: Vec<u8>) -> Vec<u8> {
 /// The header that curl adds to `-d` and `--data-binary`.
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
-/// A gateway with a group `x` that has something to lose.
+/// A gateway with a group `x` that must not change.
 fn gateway_with_group(flags: &[&str]) -> Gateway {
     let gateway = Gateway::start(flags);
     gateway.push("/metrics/job/x", "# TYPE old counter\nold 1\n");
     gateway
 }
 
-/// Sends a body to the group `x` by POST and PUT; both must be refused in these words, and change nothing.
+/// Sends a body to the group `x` with POST and PUT. Both must be refused with these words and change nothing.
 #[track_caller]
 fn check_refused(gateway: &Gateway, headers: Headers<'_>, body: &[u8], words: &[&str]) {
     let before = pushed_lines(&gateway.scrape());
@@ -65,7 +66,7 @@ fn check_refused_in_both_modes(body: &[u8], words: &[&str]) {
     }
 }
 
-/// Pushes by POST and by PUT to an empty gateway in each mode; both must be accepted and show these lines.
+/// Pushes with POST and PUT to an empty gateway in each mode. Both must be accepted and show these lines.
 #[track_caller]
 fn check_accepted(headers: Headers<'_>, body: &[u8], shown: &str) {
     for flags in MODES {
@@ -91,7 +92,7 @@ fn snappy_frames(body: &[u8]) -> Vec<u8> {
     encoder.into_inner().unwrap()
 }
 
-// Line feeds that went lost.
+// Lost line feeds.
 
 #[test]
 fn a_file_that_lost_its_line_feeds_is_refused() {
@@ -102,7 +103,7 @@ fn a_file_that_lost_its_line_feeds_is_refused() {
     );
     let with_mark = [b"\xef\xbb\xbf", &body[..]].concat();
     check_refused_in_both_modes(&with_mark, &[STOCK_WORDS, "--data-binary"]);
-    // It is as bad in OpenMetrics, and compressed, and in chunks.
+    // The same in OpenMetrics, compressed, and chunked.
     let gateway = gateway_with_group(&[]);
     for body in [&body[..], b"# TYPE a unknowna 1# EOF", b"# UNIT a_s sa_s 1# EOF", b"# EOFa 1"] {
         let words = ["OpenMetrics parsing error in line 1: unexpected", "--data-binary"];
@@ -113,10 +114,10 @@ fn a_file_that_lost_its_line_feeds_is_refused() {
     let chunk = |bytes: &[u8]| [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
     let chunks = [chunk(first), chunk(rest), chunk(b"")].concat();
     check_refused(&gateway, &[("Transfer-Encoding", "chunked")], &chunks, &[STOCK_WORDS, "--data-binary"]);
-    // Larger than what is parsed where it is read.
+    // Larger than a body that is parsed on the worker.
     let large = [&body[..], &b" more words".repeat(40_000)].concat();
     check_refused(&gateway, &[], &large, &[STOCK_WORDS, "--data-binary"]);
-    // The consistency check has nothing to do with it.
+    // Turning off the consistency check does not change this.
     let unchecked = Gateway::start(&["--push.disable-consistency-check"]);
     assert_eq!(unchecked.put("/metrics/job/x", "old 1\n").status, 202);
     check_refused(&unchecked, &[FORM], &body, &[STOCK_WORDS, "--data-binary"]);
@@ -168,7 +169,7 @@ fn an_unfinished_comment_is_refused() {
     for body in [&b"# TYPE a gauge"[..], b"a 1\n# HELP b x", b"a 1\n# UNIT b", b"a 1\n# EO", b"a 1\n# c"] {
         check_refused(&gateway, &[("Content-Type", OPENMETRICS)], body, &[STOCK_WORDS, "--data-binary"]);
     }
-    // Samples that were joined are refused by themselves.
+    // Joined samples are refused as they are.
     check_refused(&gateway, &[FORM], b"a 1b 2", &["got \"1b\"", "--data-binary"]);
     check_refused(&gateway, &[FORM], b"a 1# HELP b text# TYPE b gaugeb 2", &["--data-binary"]);
     let answer = gateway.refused("/metrics/job/x", "a");
@@ -229,7 +230,7 @@ fn a_cut_number_is_refused_where_that_is_asked_for() {
             gateway.push("/metrics/job/x", body);
         }
     }
-    // In OpenMetrics the end says that it is the end.
+    // OpenMetrics has `# EOF` as its end.
     let gateway = Gateway::start_with_config("[push]\nrequire_final_newline = true\n", &[]);
     let headers = [("Content-Type", OPENMETRICS)];
     for body in ["a 12", "# TYPE a gauge\na 1", "a 1\n# EO"] {
@@ -262,7 +263,7 @@ fn blanks_at_the_end_of_a_line_are_skipped() {
         check_accepted(&[], body.trim_end_matches(['\r', '\n']).as_bytes(), gauge);
         let quoted = format!("# HELP a{end}# TYPE \"a\" gauge{end}{{\"a\"}} 1{end}");
         check_accepted(&[], quoted.as_bytes(), gauge);
-        // What a line says counts, not what follows it.
+        // Only the content of a line counts.
         let gateway = gateway_with_group(&[]);
         let refusal = gateway.refused("/metrics/job/y", &format!("a 1 5{end}"));
         assert!(refusal.contains("must not have timestamps"), "{refusal}");
@@ -315,7 +316,7 @@ fn a_byte_order_mark_at_the_start_is_skipped() {
     }
     check_accepted(&[("Content-Type", OPENMETRICS)], "\u{feff}m 1\n# EOF\n".as_bytes(), untyped);
     let gateway = gateway_with_group(&[]);
-    // Lines and columns are those of the text.
+    // Lines and columns refer to the text without the mark.
     check_refused(&gateway, &[], "\u{feff}m x\n".as_bytes(), &["in line 1", "(column 3)"]);
     // A file that lost its content.
     check_refused_in_both_modes("\u{feff}".as_bytes(), &[STOCK_WORDS]);
@@ -346,7 +347,7 @@ fn utf16_is_called_that() {
     check_refused(&gateway, &[("Content-Encoding", "gzip")], &gzip(&body), &["UTF-16"]);
 }
 
-// HELP and TYPE more than once.
+// Repeated HELP and TYPE lines.
 
 #[test]
 fn help_and_type_may_come_before_each_sample() {
@@ -403,14 +404,14 @@ fn different_help_texts_are_refused_with_both() {
     check_refused_in_both_modes(b"# HELP \"p\" One.\n# HELP \"p\" Two.\np 1\n", &words);
     for flags in MODES {
         let gateway = Gateway::start(flags);
-        // One without a text says nothing, and the help text of a part is not that of the whole.
+        // A HELP line without text says nothing, and the help text of a part is not that of the family.
         let body = "# HELP h Whole.\n# TYPE h histogram\n# HELP h\n# HELP h_count Part.\nh_count 1\nh_sum 1\nh_bucket{le=\"+Inf\"} 1\n";
         gateway.push("/metrics/job/x", body);
         assert!(gateway.scrape().contains("# HELP h Whole.\n"));
     }
 }
 
-// Compression that no header names.
+// Compression without a header.
 
 #[test]
 fn a_compressed_body_without_its_header_is_recognised() {
@@ -437,12 +438,12 @@ fn a_compressed_body_without_its_header_is_recognised() {
         {
             check_refused(&gateway, &[("Content-Type", content_type)], &compress(body), &words);
         }
-        // An encoding that is none, or another one.
+        // An unknown encoding, and a wrong one.
         let odd = [("Content-Encoding", "x-odd")];
         check_refused(&gateway, &odd, &compress(text), &[words[0], words[1], "\"x-odd\" is unknown"]);
         let other = if name == "gzip" { "snappy" } else { "gzip" };
         check_refused(&gateway, &[("Content-Encoding", other)], &compress(text), &[words[0], words[1]]);
-        // Once too often.
+        // Compressed twice.
         let twice = compress(&compress(text));
         check_refused(&gateway, &[("Content-Encoding", name)], &twice, &[words[0], "once"]);
     }
@@ -463,12 +464,12 @@ fn compression_that_is_not_undone_is_named() {
     ] {
         check_refused(&gateway, &[FORM], body, &[&format!("the body is {name}"), "gzip, zstd or snappy"]);
     }
-    // A name that begins like zlib.
+    // A name that looks like the beginning of zlib.
     let refusal = gateway.refused("/metrics/job/x", "x^2 1\n");
     assert!(!refusal.contains("deflate"), "{refusal}");
 }
 
-// Protobuf that is not as it should be, and other protocols.
+// Malformed protobuf, and other protocols.
 
 #[test]
 fn protobuf_without_lengths_is_recognised() {
@@ -485,7 +486,7 @@ fn protobuf_without_lengths_is_recognised() {
     let delimited = [&[u8::try_from(body.len()).unwrap()], &body[..]].concat();
     formats::push(&gateway, "/metrics/job/y", PROTOBUF, &delimited);
     assert_eq!(gateway.sample("test{instance=\"\",job=\"y\",status=\"200\"}"), Some(1.0));
-    // Whole, but not called by its name.
+    // Valid, but with the wrong content type.
     for content_type in ["application/octet-stream", "application/vnd.google.protobuf", TEXT, OPENMETRICS] {
         let words = ["the body is protobuf", PROTOBUF];
         check_refused(&gateway, &[("Content-Type", content_type)], &delimited, &words);
@@ -576,7 +577,7 @@ fn otlp_is_recognised() {
     check_refused(&gateway, &[protobuf], b"\x0a\x02\x12\x00", &["remote write", "OTLP"]);
 }
 
-// OpenMetrics that is not called that.
+// OpenMetrics without its content type.
 
 #[test]
 fn openmetrics_without_its_content_type_is_recognised() {
@@ -596,14 +597,14 @@ fn openmetrics_without_its_content_type_is_recognised() {
     ] {
         check_refused(&gateway, &[FORM], body.as_bytes(), &words);
     }
-    // It has to be one that would be read.
+    // The hint appears only if the body is valid OpenMetrics.
     for body in ["# TYPE a info\n\na_info 1\n", "a 1 5.5\n", "# TYPE a info\na_info 1\n# c\n"] {
         let refusal = gateway.refused("/metrics/job/x", body);
         assert!(!refusal.contains("openmetrics-text"), "{body:?}: {refusal}");
     }
-    // What is text too is read as text.
+    // A body that is also valid text is read as text.
     gateway.push("/metrics/job/y", "# TYPE c counter\n# UNIT c things\nc_total 1\nc_created 1.5e9\n# EOF\n");
-    // Where the formats are those of the stock gateway, the header would not help.
+    // If only the stock gateway's formats are offered, the header would not help.
     let stock = gateway_with_group(&["--no-push.aggregate"]);
     check_refused(&stock, &[FORM], &body, &["OpenMetrics", "exposition.stock_formats"]);
     let headers = [("Content-Type", OPENMETRICS)];

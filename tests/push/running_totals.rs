@@ -1,5 +1,5 @@
-//! Processes that live on and push all that they have counted: added up, that is counted again and again. The
-//! gateway changes nothing, and says so.
+//! Long-running processes that push all that they have counted. Adding that counts it again and again. The gateway
+//! changes nothing, but reports it.
 
 use crate::support::formats::{OPENMETRICS, PROTOBUF};
 use crate::support::{self, Gateway, protobuf};
@@ -10,7 +10,7 @@ fn suspected(gateway: &Gateway) -> f64 {
     gateway.sample("tallygate_suspected_running_totals_total").unwrap()
 }
 
-/// Whether the page marks the groups, in their order.
+/// Whether the page marks each group, in their order.
 fn marked(gateway: &Gateway) -> Vec<bool> {
     let answer: serde_json::Value = serde_json::from_slice(&gateway.get("/api/v1/groups").body).unwrap();
     let groups = answer["data"]["groups"].as_array().unwrap();
@@ -40,7 +40,7 @@ fn the_same_process_with_counters_that_do_not_fall_is_noticed_once() {
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(WARNING)).collect();
     assert_eq!(lines.len(), 1, "{log}");
     assert!(lines[0].contains("logged_source=127.0.0.1:") && lines[0].contains("{job=\\\"a\\\"}"), "{log}");
-    // It counts anew for each push after all.
+    // The process counts anew for each push after all.
     gateway.push("/metrics/job/a", &page(1.7e9, 1));
     assert_eq!((suspected(&gateway), marked(&gateway)), (3.0, vec![false, false]));
 }
@@ -51,7 +51,7 @@ fn processes_that_end_are_not_noticed() {
     for start in 0..10 {
         gateway.push("/metrics/job/a", &page(1.7e9 + f64::from(start), 5 + start));
     }
-    // Without a start time, with nothing that adds, or with PUT, nothing repeats.
+    // Without a start time, without types that add, or with PUT, nothing is suspected.
     for _ in 0..3 {
         gateway.push("/metrics/job/b", "# TYPE c counter\nc 1\n");
         gateway.push("/metrics/job/c", "process_start_time_seconds 1.7e9\ng 5\n");
@@ -94,7 +94,7 @@ fn they_are_noticed_where_pushes_wait_for_the_disk() {
         gateway.push("/metrics/job/a", &page(1.7e9, 5));
     }
     assert_eq!((suspected(&gateway), marked(&gateway)), (1.0, vec![true]));
-    // A retry repeats nothing.
+    // A retry does not count as a repetition.
     for _ in 0..2 {
         let answer =
             gateway.request("POST", "/metrics/job/b", &[("Idempotency-Key", "k")], page(1.7e9, 5).as_bytes());

@@ -1,9 +1,9 @@
-//! Who sent it: log lines name the client, also behind proxies.
+//! The client in log lines, also behind proxies.
 
 use crate::programs;
 use crate::support::{Directory, Gateway, Response, encode_request};
 
-/// Sends a request on a connection of its own; gives the answer and where it came from.
+/// Sends a request on a new connection. Returns the answer and the address of the client.
 fn send(
     gateway: &Gateway,
     method: &str,
@@ -17,7 +17,7 @@ fn send(
     (connection.read_response(method).unwrap(), source)
 }
 
-/// What the log says of this client, once it says something: the lines from their message on.
+/// The log lines about this client, once there are any, from their message on.
 fn logged(gateway: &Gateway, source: &str) -> Vec<String> {
     let source = format!("logged_source={source} ");
     gateway.wait_for_log(&source);
@@ -40,7 +40,7 @@ fn a_refused_push_names_its_sender_and_its_group() {
         let lines = logged(&gateway, &source);
         assert!(lines.len() == 1 && lines[0].starts_with(&expected), "{lines:?}");
     }
-    // What anybody can cause is not for every log.
+    // Lines that anybody can cause are only logged at debug level.
     let (_, unparsed) = send(&gateway, "POST", "/metrics/job/a", &[], "m x\n");
     let (_, unnamed) = send(&gateway, "POST", "/metrics/job/a/b", &[], "m 1\n");
     let (_, refused) = send(&gateway, "POST", "/metrics/job/a", &[], "m 1 1\n");
@@ -50,7 +50,7 @@ fn a_refused_push_names_its_sender_and_its_group() {
     assert_eq!(log.matches(" level=error ").count(), 3, "{log}");
 }
 
-/// The line of the stock gateway, whose keys ours begins with.
+/// The line of the stock gateway. Ours begins with the same keys.
 #[test]
 fn the_stock_gateway_names_the_sender_by_the_same_key() {
     let Some(stock) = programs::stock() else { return };

@@ -22,12 +22,13 @@ impl Prometheus {
         Prometheus::start_with(program, gateway, &[], "")
     }
 
-    /// The same, such that native histograms are scraped: by a flag at first, since 3.8 by a setting.
+    /// As [`Prometheus::start`], with native histograms enabled: by a flag in older versions, by a setting since
+    /// 3.8.
     pub(crate) fn start_for_native_histograms(program: &Path, gateway: &Gateway) -> Prometheus {
         Prometheus::start_with_features(program, gateway, "native-histograms", "")
     }
 
-    /// The same with more features, among them native histograms, and more lines in the section `global`.
+    /// The same with more features, including native histograms, and more lines in the section `global`.
     pub(crate) fn start_with_features(
         program: &Path,
         gateway: &Gateway,
@@ -80,7 +81,7 @@ impl Prometheus {
         prometheus
     }
 
-    /// The value of an expression that has exactly one.
+    /// The value of an expression that returns exactly one.
     pub(crate) fn value(&self, expression: &str) -> Result<f64, String> {
         let answer = self.query(expression, None)?;
         match answer.as_array().map(Vec::as_slice) {
@@ -119,7 +120,7 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // It may have ended already, which is as good.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -132,7 +133,7 @@ fn version_of(program: &Path) -> (u32, u32) {
     (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
-/// A Prometheus of a version that can be told which protocols to scrape.
+/// A Prometheus version whose scrape protocols can be configured.
 pub(crate) fn prometheus_3() -> Option<PathBuf> {
     let program = programs::prometheus()?;
     let version = version_of(&program);

@@ -29,7 +29,7 @@ fn users_come_in_with_their_password_only() {
     let folder = Directory::new();
     let text = users(&[("alice", "wonder:land"), ("böb", ""), ("long", &"x".repeat(72))]);
     let gateway = Gateway::start(&[&web_config(&folder, &text)]);
-    // Everything twice: the second time from memory.
+    // Everything twice: the second time from the cache.
     for _ in 0..2 {
         for (user, password) in [("alice", "wonder:land"), ("böb", ""), ("long", &"x".repeat(72))] {
             let response = get(&gateway, "/-/healthy", &basic(user, password));
@@ -44,7 +44,7 @@ fn users_come_in_with_their_password_only() {
             basic("Alice", "wonder:land"),
             basic("alice ", "wonder:land"),
             basic("", "wonder:land"),
-            // The password that the toolkit's own dummy is the hash of.
+            // The password of the toolkit's own dummy hash.
             basic("nobody", "fakepassword"),
             basic("böb", "wonder:land"),
             format!("Basic {}", STANDARD.encode("alice")),
@@ -67,21 +67,21 @@ fn users_come_in_with_their_password_only() {
 #[test]
 fn guesses_that_wait_leave_room_for_known_users() {
     let folder = Directory::new();
-    // The slowest check that is taken, so that no guess gets its answer while the others are sent.
+    // The slowest hash that is accepted, so that no guess is answered while the others are sent.
     let endless = "$2y$17$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi";
     let text = format!("{}  slow: {endless}\n", users(&[("alice", "wonder:land")]));
     let gateway = Gateway::start(&[&web_config(&folder, &text)]);
     let alice = basic("alice", "wonder:land");
     assert_eq!(get(&gateway, "/-/healthy", &alice).status, 200);
     let (send, answers) = std::sync::mpsc::channel();
-    // Which of them wait is up to the order in which the gateway reads them, and is left open here.
+    // Which of them wait depends on the order in which the gateway reads them, so that is not checked.
     for number in 0..WAITING_LOGINS + 20 {
         let mut connection = gateway.connect();
         let headers = [("Authorization", &*basic("slow", &number.to_string()))];
         connection.send(&support::encode_request("GET", "/-/healthy", &headers, b"")).unwrap();
         let send = send.clone();
         std::thread::spawn(move || {
-            // Those that wait end with the gateway, when nobody listens any more.
+            // Waiting requests end with the gateway, when nobody receives the result.
             let _ = connection.read_response("GET").map(|answer| send.send(answer));
         });
     }
@@ -105,7 +105,7 @@ fn hashes_that_take_long_are_warned_of_or_refused() {
         let users = costs.iter().map(|(user, cost)| format!("  {user}: $2y${cost:02}${tail}\n"));
         web_config(&folder, &format!("basic_auth_users:\n{}", users.collect::<String>()))
     };
-    // What the stock gateway takes goes on working where it can work.
+    // Settings that the stock gateway accepts keep working if possible.
     let gateway = Gateway::start(&[&web(&[("alice", 14), ("bob", 15), ("carol", 17)])]);
     let log = gateway.stderr();
     let lines: Vec<&str> = log
@@ -205,11 +205,11 @@ fn users_change_while_the_gateway_runs() {
     let wait_until = |what: &str, is_so: &dyn Fn() -> bool| {
         ask_until(what, || if is_so() { Ok(()) } else { Err("not yet".to_owned()) });
     };
-    // A changed password and a user who is gone, both remembered from before; and one who is new.
+    // A changed password and a removed user, both cached before, and a new user.
     web_config(&folder, &users(&[("alice", "new"), ("carol", "singer")]));
     wait_until("the new password", &|| comes_in("alice", "new"));
     assert!(!comes_in("alice", "old") && !comes_in("bob", "builder") && comes_in("carol", "singer"));
-    // What is wrong changes nothing.
+    // A wrong configuration changes nothing.
     web_config(&folder, "basic_auth_users:\n  alice: plain\n");
     gateway.wait_for_log("hashedSecret too short to be a bcrypted password");
     assert!(comes_in("alice", "new") && !gateway.stderr().contains("plain"));
@@ -217,7 +217,7 @@ fn users_change_while_the_gateway_runs() {
     assert!(metrics.contains("\ntallygate_web_config_last_reload_successful 0\n"), "{metrics}");
 }
 
-/// Whether a file looks changed or not.
+/// A reload is the same whether the file looks changed or not.
 #[test]
 fn sighup_reads_the_web_configuration_again() {
     let folder = Directory::new();
@@ -236,7 +236,7 @@ fn sighup_reads_the_web_configuration_again() {
         reads("msg=\"the web configuration was read again and is in force\"", times);
     }
     assert_eq!(gateway.stderr().matches("received SIGHUP; reading the web configuration again").count(), 3);
-    // What is wrong is said each time that somebody asks, and changes nothing.
+    // Each reload request reports the problem, and changes nothing.
     web_config(&folder, "basic_auth_users:\n  alice: plain\n");
     gateway.wait_for_log("Unable to parse configuration");
     let said = gateway.stderr().matches("Unable to parse configuration").count();
@@ -286,7 +286,7 @@ fn headers_are_on_every_answer_that_is_not_about_the_rate_limit() {
         assert_eq!(response.header("X-Frame-Options"), None);
         assert_eq!(response.header("WWW-Authenticate"), None);
     }
-    // A change of something else does not fill the bucket; one of the limit does.
+    // Another change does not refill the bucket. A change of the limit does.
     let text = text.replace("sameorigin", "deny");
     web_config(&folder, &text);
     gateway.wait_for_log("the web configuration has changed and is in force");
@@ -307,7 +307,7 @@ fn a_burst_of_nothing_lets_nothing_through() {
     assert_eq!(gateway.get("/-/healthy").status, 200);
 }
 
-/// Every kind of request with what it needs.
+/// Every kind of request with the permission that it needs.
 const REQUESTS: [(&str, &str, &str); 19] = [
     ("POST", "/metrics/job/a", "push"),
     ("PUT", "/metrics/job/a", "push"),
@@ -349,7 +349,7 @@ fn permissions_are_separate() {
     let gateway = Gateway::start_with_config(&config, &flags);
     for name in permissions.iter().chain(&["none"]) {
         for (method, path, needed) in REQUESTS {
-            // The one that ends it all comes last.
+            // The request that stops the gateway comes last.
             if (path, *name) == ("/-/quit", "admin") && method == "PUT" {
                 continue;
             }
@@ -404,7 +404,7 @@ fn users_and_tokens_go_together() {
     };
     assert_eq!(push(&basic("Alice.A", "secret")).status, 200);
     assert_eq!(push(&format!("Bearer {token}")).status, 200);
-    // One who may do nothing, and one who is not named.
+    // A user without permissions, and one who is not listed.
     for user in ["bob", "carol"] {
         let response = push(&basic(user, "secret"));
         let message = format!("Forbidden: user \"{user}\" does not have the permission \"push\"\n");
@@ -497,17 +497,17 @@ fn some_things_can_be_open_to_all() {
     assert_eq!(gateway.get("/metrics").status, 200);
     assert_eq!(gateway.get("/-/ready").status, 200);
     assert_unauthorized(&gateway.post("/metrics/job/a", "m 1\n"));
-    // A wrong login is not as good as none.
+    // A wrong login is worse than none.
     assert_unauthorized(&get(&gateway, "/metrics", &basic("alice", "wrong")));
     let alice = basic("alice", "secret");
     assert_eq!(gateway.request("POST", "/metrics/job/a", &[("Authorization", &alice)], b"m 1\n").status, 200);
-    // Without anybody to log in, what is not open is closed.
+    // Without any users, only what is open to anonymous clients is allowed.
     let gateway = Gateway::start_with_config("access.anonymous = [\"scrape\", \"push\"]\n", &[]);
     gateway.push("/metrics/job/a", "m 1\n");
     let response = gateway.delete("/metrics/job/a");
     let message = "Forbidden: a request without a login does not have the permission \"delete\"\n";
     assert_eq!((response.status, response.text().as_str()), (403, message));
-    // Permissions of users who are not there do not open anything.
+    // Permissions of users who do not exist open nothing.
     let gateway = Gateway::start_with_config("access.users = { alice = [\"push\"] }\n", &[]);
     assert_eq!(gateway.get("/metrics").status, 403);
     assert!(gateway.stderr().contains("access.users names a user who is not in the web configuration file"));
@@ -537,11 +537,11 @@ fn the_page_offers_what_its_visitor_may_do() {
         }
         assert_eq!(offers(&gateway.get(path)), (false, false, true));
     }
-    // The link gets a login out of a browser.
+    // The link makes a browser ask for a login.
     assert_unauthorized(&gateway.get("/p/?login"));
     let alice = get(&gateway, "/p/?login", &basic("alice", "secret"));
     assert_eq!(offers(&alice), (true, true, false));
-    // Where nobody can log in there is no link; where everybody may do everything, all is offered.
+    // If nobody can log in, there is no link. If everybody may do everything, the page offers everything.
     let gateway = Gateway::start_with_config("access.anonymous = [\"scrape\"]\n", &[]);
     assert_eq!(offers(&gateway.get("/")), (false, false, false));
     assert_eq!(offers(&gateway.get("/?login")), (false, false, false));
@@ -629,7 +629,7 @@ fn probes_without_a_login_may_ask_for_health_and_nothing_else() {
         for method in ["GET", "HEAD"] {
             assert_eq!(gateway.request(method, path, &[], b"").status, 200, "{method} {path}");
         }
-        // Every login may ask, whatever else it may do.
+        // Every login may ask for health, whatever else it may do.
         for login in [&alice, &bob] {
             assert_eq!(get(&gateway, path, login).status, 200, "{path}");
         }
@@ -658,7 +658,7 @@ fn probes_without_a_login_may_ask_for_health_and_nothing_else() {
     assert_eq!(get(&gateway, "/metrics", &alice).status, 403);
 }
 
-/// Where there are users and tokens.
+/// For a gateway with users and tokens.
 #[track_caller]
 fn assert_unauthorized_twice(response: &Response, path: &str) {
     assert_eq!(response.status, 401, "{path}");

@@ -1,8 +1,8 @@
-//! What may be a secret is shown nowhere, also where it was written in the wrong place.
+//! Secrets are shown nowhere, even if they were written in the wrong place.
 
 use crate::support::{Directory, Gateway, run, run_with};
 
-/// What a start and a check say of these flags and variables, which must be the same refusal.
+/// The error of a start and of a check with these flags and variables, which must be the same.
 #[track_caller]
 fn refusal(flags: &[&str], environment: &[(&str, &str)]) -> String {
     let checked = run_with(&[flags, &["--config.check"]].concat(), environment);
@@ -61,7 +61,7 @@ fn no_error_shows_what_is_below_access() {
             "key access.users.ci: invalid type: sequence, expected a string",
         ),
         ("access.anonymous = \"hunter2\"", "line 1, column 20, key access.anonymous: unknown permission, "),
-        // No TOML at all.
+        // Not TOML at all.
         ("[access]\nhunter2", "line 2, column 8: key with no value"),
         ("[access]\ntokens = hunter2", "line 2, column 10: "),
         ("[access]\ntokens = \"hunter2", "line 2, column "),

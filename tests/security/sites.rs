@@ -1,9 +1,9 @@
-//! Requests that browsers send for pages of other sites, and what every answer says to browsers.
+//! Requests that browsers send for pages of other sites, and the security headers of answers.
 
 use crate::logins::{basic, users, web_config};
 use crate::support::{Directory, Gateway, Response};
 
-/// Requests that change something, and the answer to them.
+/// Requests that change something, and their status.
 const CHANGES: [(&str, &str, u16); 6] = [
     ("POST", "/metrics/job/a", 200),
     ("PUT", "/metrics/job/a", 200),
@@ -24,7 +24,8 @@ fn other_sites_change_nothing_where_there_are_no_logins_either() {
     for gateway in [open, open_by_name] {
         gateway.push("/metrics/job/kept", "m 1\n");
         for (method, path, _) in CHANGES.into_iter().chain([("POST", "/-/quit", 200)]) {
-            // What a browser adds to a form, in its versions over TLS, in the clear, and in a frame of no site.
+            // The headers that a browser adds to a form: over TLS, over plain HTTP, and in a frame without an
+            // origin.
             for headers in [
                 &[
                     ("Sec-Fetch-Site", "cross-site"),
@@ -44,7 +45,7 @@ fn other_sites_change_nothing_where_there_are_no_logins_either() {
             }
         }
         assert_eq!(gateway.sample("m{instance=\"\",job=\"kept\"}"), Some(1.0));
-        // What changes nothing is answered as ever.
+        // Requests that change nothing are answered as usual.
         for (method, path, status) in [
             ("GET", "/metrics", 200),
             ("GET", "/", 200),
@@ -54,7 +55,7 @@ fn other_sites_change_nothing_where_there_are_no_logins_either() {
             let headers = [("Sec-Fetch-Site", "cross-site"), ("Origin", "http://evil.example")];
             assert_eq!(gateway.request(method, path, &headers, b"").status, status, "{method} {path}");
         }
-        // The page itself, also behind proxies that change Host, and programs.
+        // The page itself, also behind proxies that change Host, and other programs.
         for (method, path, status) in CHANGES {
             for headers in [
                 &[][..],
@@ -116,11 +117,11 @@ fn the_gateway_answers_under_the_names_that_are_allowed() {
             assert_eq!(answer.header("access-control-allow-origin"), None);
             refused += 1;
         }
-        // Probes know the address only.
+        // Probes know only the address.
         assert_eq!(ask("GET", "/-/healthy", host).status, 200, "{host}");
         assert_eq!(ask("GET", "/-/ready", host).status, 200, "{host}");
     }
-    // Neither header makes up for the name: the page of another site may set both once the name is its own.
+    // Neither header helps: a page of another site can set both once the name is its own.
     let headers =
         [("Host", "evil.example"), ("X-Forwarded-Host", "gateway.test"), ("Forwarded", "host=gateway.test")];
     assert_eq!(gateway.request("GET", "/metrics", &headers, b"").status, 421);
@@ -165,7 +166,7 @@ fn headers_of_the_web_configuration_are_on_refusals_too() {
     }
 }
 
-/// The headers that every answer has, with the policy for the pages of other sites.
+/// Checks the headers of every answer, with the policy for pages of other sites.
 #[track_caller]
 fn assert_protected(answer: &Response, policy: &str) {
     let headers = ["X-Content-Type-Options", "Cross-Origin-Resource-Policy"].map(|name| {
@@ -181,7 +182,7 @@ fn assert_protected(answer: &Response, policy: &str) {
 fn every_answer_is_protected_from_other_sites() {
     let gateway = Gateway::start(&["--web.enable-admin-api"]);
     gateway.push("/metrics/job/a", "m 1\n");
-    // More than is written at once.
+    // More than one chunk.
     let body: String = (0..5000).map(|n| format!("series{{n=\"{n}\"}} 1\n")).collect();
     gateway.push("/metrics/job/large", &body);
     for (method, path, headers, status) in [
@@ -216,7 +217,7 @@ fn every_answer_is_protected_from_other_sites() {
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
         assert_protected(&answer, "same-origin");
     }
-    // What any page may read.
+    // Answers that any page may read.
     for (method, path) in [
         ("GET", "/api/v1/status"),
         ("HEAD", "/api/v1/status"),
@@ -235,7 +236,7 @@ fn every_answer_is_protected_from_other_sites() {
     let mut connections = Vec::new();
     let busy = loop {
         let mut connection = full.connect();
-        // One that is turned away may be closed already.
+        // A refused connection may be closed already.
         let _ = connection.send(b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n");
         let answer = connection.read_response("GET").unwrap();
         assert_protected(&answer, "same-origin");

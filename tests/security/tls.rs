@@ -1,5 +1,5 @@
-//! TLS as the web configuration file says: who can connect, how, and that it can be changed while clients are
-//! there. The clients are curl and openssl.
+//! TLS as in the web configuration file: who can connect, how, and that it can change while clients are connected.
+//! The clients are curl and openssl.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use crate::certificates::Certificates;
 use crate::programs::{self, ask_until};
 use crate::support::{Gateway, run};
 
-/// Runs curl on a path of the gateway, with its authority; gives code and body, or curl's error.
+/// Runs curl for a path of the gateway, with its authority. Returns status and body, or curl's error.
 fn curl(
     certificates: &Certificates,
     gateway: &Gateway,
@@ -48,7 +48,7 @@ fn assert_refused(certificates: &Certificates, gateway: &Gateway, arguments: &[&
     assert!(answer.is_err(), "{arguments:?}: {answer:?}");
 }
 
-/// All that openssl says of a handshake.
+/// The whole output of openssl for a handshake.
 fn handshake(gateway: &Gateway, arguments: &[&str]) -> String {
     let mut command = programs::command("openssl");
     command.args(["s_client", "-connect", &format!("127.0.0.1:{}", gateway.port())]).args(arguments);
@@ -87,7 +87,7 @@ fn pushes_and_scrapes_are_encrypted() {
         let push = [version.as_slice(), &push].concat();
         assert_eq!(curl(&certificates, &gateway, "/metrics/job/a", &push), Ok((200, String::new())));
     }
-    // It waits until it is asked for the body.
+    // curl waits for `100 Continue`.
     let waiting = ["-i", "-H", "Expect: 100-continue", "--expect100-timeout", "100"];
     let (code, text) =
         curl(&certificates, &gateway, "/metrics/job/b", &[&waiting[..], &push].concat()).unwrap();
@@ -115,7 +115,7 @@ fn a_request_in_the_clear_is_told_so() {
         "HTTP/1.0 400 Bad Request\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n\r\n\
          Client sent an HTTP request to an HTTPS server.\n"
     );
-    // What is no request at all only loses its connection.
+    // Bytes that are not a request only lose their connection.
     let mut connection = gateway.connect();
     connection.send(b"\0\0\0\0\0\0\0\0\0\0").unwrap();
     let _ = connection.read_to_end();
@@ -131,7 +131,7 @@ fn clients_that_are_slow_or_too_many_are_turned_away() {
     let certificates = with_programs!();
     let slow =
         Gateway::start_with_config("[limits]\nhead_timeout = \"3s\"\n", &[&certificates.web_config("")]);
-    // One that never begins a handshake, and one that never ends the head of a request.
+    // One never begins a handshake, the other never ends the head of a request.
     assert_eq!(slow.connect().read_to_end().unwrap(), b"");
     let mut command = programs::command("openssl");
     command.args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{}", slow.port())]);
@@ -149,7 +149,7 @@ fn clients_that_are_slow_or_too_many_are_turned_away() {
     let few = Gateway::start_with_config("[limits]\nconnections = 2\n", &[&certificates.web_config("")]);
     let mut held = Vec::new();
     ask_until("a connection too many", || {
-        // Which of them comes first is not certain: one may have been turned away for that of curl.
+        // Their order is not certain: one may have been refused because of curl's connection.
         held.extend([few.connect(), few.connect()]);
         match curl(&certificates, &few, "/-/healthy", &[]) {
             Ok(answer) => Err(format!("{answer:?}")),
@@ -203,7 +203,7 @@ fn ciphers_and_curves_are_those_that_are_configured() {
     assert!(text.contains("Cipher is (NONE)"), "{text}");
     let text = handshake(&gateway, &["-groups", "X25519:P-256"]);
     assert!(text.contains("Cipher is (NONE)"), "{text}");
-    // The list is about TLS 1.2: 1.3 goes on, as in Go.
+    // The list applies to TLS 1.2. 1.3 keeps working, as in Go.
     let lines = "  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]\n  curve_preferences: [X25519]\n";
     let gateway = Gateway::start(&[&certificates.web_config(lines)]);
     let text = handshake(&gateway, &["-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"]);
@@ -216,7 +216,7 @@ fn clients_show_the_certificates_that_are_asked_for() {
     certificates.client("friend", "DNS:friend.example");
     certificates.stranger("stranger");
     let ca = "  client_ca_file: ca.crt\n";
-    // Without a certificate, with one of the authority, with one of nobody.
+    // Without a certificate, with one of the authority, and with an unknown one.
     for (auth, ca, works) in [
         ("NoClientCert", "", [true, true, true]),
         ("RequestClientCert", "", [true, true, true]),
@@ -278,7 +278,7 @@ fn clients_must_be_one_of_those_that_are_named() {
         assert_refused(&certificates, &gateway, &client(&certificates, "nameless", &mut keep));
         assert_refused(&certificates, &gateway, &[]);
     }
-    // The names are compared whole and by kind of nothing but their text, as in Go.
+    // Names are compared as whole texts, as in Go.
     let gateway = Gateway::start(&[&certificates.web_config(
         "  client_auth_type: RequireAnyClientCert\n  client_allowed_sans: [example, A.example, 10.0.0.07]\n",
     )]);
@@ -306,7 +306,7 @@ fn certificates_may_be_in_the_configuration_itself() {
     assert_refused(&certificates, &gateway, &[]);
 }
 
-/// Ends the load when it goes.
+/// Ends the load when it is dropped.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -338,7 +338,7 @@ fn a_new_certificate_is_taken_without_a_connection_lost() {
         pushes.fetch_add(u32::try_from(lines.len()).unwrap(), Ordering::Relaxed);
     };
     std::thread::scope(|scope| {
-        // Also where the test fails meanwhile.
+        // Even if the test fails meanwhile.
         let _over = Over(&is_over);
         for arguments in [vec!["--config", &many], vec![&url]] {
             let (is_over, push) = (&is_over, &push);
@@ -367,7 +367,7 @@ fn a_connection_lives_through_a_new_certificate() {
     let certificates = with_programs!();
     certificates.server("second");
     let gateway = Gateway::start(&[&certificates.web_config("")]);
-    // A body that comes in two halves, with the change between them.
+    // The body comes in two halves, and the configuration changes between them.
     let mut command = programs::command("curl");
     command.args(["-sS", "--max-time", "120", "-w", "%{http_code}", "-T", "-", "-X", "POST"]);
     command.args(["--cacert", &certificates.path("ca.crt")]);
@@ -415,7 +415,7 @@ fn a_broken_change_leaves_the_last_good_one_in_force() {
         certificates.folder.write(file, good);
         metric("1");
     }
-    // Missing, and back.
+    // The file is missing, and comes back.
     std::fs::remove_file(certificates.path("web.yml")).unwrap();
     gateway.wait_for_log("no such file or directory");
     metric("0");

@@ -13,14 +13,15 @@ const VERSIONS: [(&str, &str); 2] = [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.
 
 const TAKEN: &str = "the web configuration has changed and is in force";
 
-/// Makes a request and gives all that openssl says. The answer is read to its end, so that tickets are too.
+/// Makes a request and returns the output of openssl. Reads the answer to its end, so that openssl also gets the
+/// tickets.
 fn ask(gateway: &Gateway, arguments: &[&str]) -> String {
     let mut command = programs::command("openssl");
     command.args(["s_client", "-ign_eof", "-connect", &format!("127.0.0.1:{}", gateway.port())]);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut openssl = command.spawn().unwrap();
     let mut input = openssl.stdin.take().unwrap();
-    // A client that is refused may have ended already.
+    // A refused client may have ended already.
     let _ = input.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let output = openssl.wait_with_output().unwrap();
     drop(input);
@@ -50,7 +51,7 @@ fn sessions_are_resumed_until_the_configuration_changes() {
     for (option, version) in VERSIONS {
         let session = certificates.path(version);
         assert_new(&ask(&gateway, &[option, "-sess_out", &session]), version);
-        // A ticket of TLS 1.3 is good for one time.
+        // A TLS 1.3 ticket can be used once.
         assert_resumed(&ask(&gateway, &[option, "-sess_in", &session, "-sess_out", &session]), version);
         assert_resumed(&ask(&gateway, &[option, "-sess_in", &session, "-sess_out", &session]), version);
     }
@@ -64,7 +65,7 @@ fn sessions_are_resumed_until_the_configuration_changes() {
     }
 }
 
-/// A session would keep what the client has shown, also when that has expired.
+/// A session would keep the client certificate even after that has expired.
 #[test]
 fn no_session_is_resumed_where_clients_are_asked_for_certificates() {
     let Some(certificates) = Certificates::new() else { return };
@@ -88,14 +89,14 @@ fn no_session_is_resumed_where_clients_are_asked_for_certificates() {
             if log.matches(TAKEN).count() == changes + 1 { Ok(()) } else { Err(log) }
         });
         for (option, version) in VERSIONS {
-            // One from before clients were asked, with a certificate and without.
+            // A session from before clients were asked for certificates, resumed with a certificate and without.
             let before = certificates.path(version);
             let arguments = [option, "-sess_in", &before];
             assert_new(&ask(&gateway, &[&arguments[..], &shown].concat()), version);
             let text = ask(&gateway, &arguments);
             assert!(!text.contains("Reused, "), "{policy}: {text}");
             assert_eq!(is_answered(&text), !policy.starts_with("Require"), "{policy}: {text}");
-            // One from now on. A client of TLS 1.3 is given nothing to keep.
+            // A session from now on. A TLS 1.3 client gets no ticket.
             let session = certificates.path(&format!("{version}.{changes}"));
             let text = ask(&gateway, &[&[option, "-sess_out", &session], &shown[..]].concat());
             assert_new(&text, version);

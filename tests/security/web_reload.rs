@@ -1,4 +1,4 @@
-//! Changes of the web configuration that would open a running gateway are not made.
+//! A running gateway refuses changes of the web configuration that would remove protection.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,7 +19,7 @@ fn users() -> String {
     format!("basic_auth_users:\n  alice: {}\n", bcrypt::hash("secret", 4).unwrap())
 }
 
-/// Waits until the log has something so many times.
+/// Waits until the log contains something this many times.
 #[track_caller]
 fn wait_for_count(gateway: &Gateway, what: &str, count: usize) {
     ask_until(what, || {
@@ -28,7 +28,7 @@ fn wait_for_count(gateway: &Gateway, what: &str, count: usize) {
     });
 }
 
-/// Waits until the metric says whether what is in the file is in force.
+/// Waits until the metric says whether the content of the file is in force.
 fn wait_for_metric(gateway: &Gateway, login: &str, wanted: u8) {
     let line = format!("\ntallygate_web_config_last_reload_successful {wanted}\n");
     ask_until("the metric", || {
@@ -66,21 +66,21 @@ fn a_file_without_its_users_opens_nothing() {
         let log = gateway.stderr();
         let lines: Vec<_> = log.lines().filter(|line| line.contains(REFUSED)).collect();
         assert!(lines[times].contains("level=error") && lines[times].contains(&said), "{log}");
-        // Nothing of the change is made, also not what would be right.
+        // No part of the change is applied, not even a valid one.
         assert_eq!(gateway.get("/metrics").status, 401, "{text:?}");
         let known = gateway.request("GET", "/", &[("Authorization", &alice)], b"");
         assert_eq!((known.status, known.header("X-Frame-Options")), (200, Some("deny")), "{text:?}");
         folder.write("web.yml", &good);
         wait_for_metric(&gateway, &alice, 1);
     }
-    // Whoever asks is told each time.
+    // Each reload request reports it again.
     folder.write("web.yml", "");
     wait_for_count(&gateway, REFUSED, 7);
     gateway.signal("HUP");
     wait_for_count(&gateway, REFUSED, 8);
     assert_eq!(gateway.get("/metrics").status, 401);
     drop(gateway);
-    // Whoever means it restarts.
+    // After a restart the change is in force.
     assert_eq!(Gateway::start(&[&flag]).get("/metrics").status, 200);
 }
 
@@ -163,11 +163,11 @@ fn client_certificates_do_not_become_optional() {
         for (name, is_friend) in [("", false), ("stranger", false), ("other", false), ("friend", true)] {
             assert_eq!(is_let_in(&gateway, name), is_friend, "{lines}{name}");
         }
-        // What is good again makes the next change one that is said.
+        // Once the file is good again, the next problem is reported again.
         certificates.web_config(&format!("{strict}{sans}"));
         wait_for_count(&gateway, TAKEN, counts.iter().sum());
     }
-    // Other names, and a stricter policy, are changes like any other.
+    // Other names and a stricter policy are ordinary changes.
     certificates.web_config(&format!("{strict}  client_allowed_sans: [b.example]\n"));
     wait_for_count(&gateway, TAKEN, counts.iter().sum::<usize>() + 1);
     assert!(is_let_in(&gateway, "other") && !is_let_in(&gateway, "friend"));

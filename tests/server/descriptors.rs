@@ -1,4 +1,5 @@
-//! Few open files: the gateway says what it needs, or serves with fewer connections. It never runs out of descriptors.
+//! A low limit of open files: the gateway says what it needs, or serves with fewer connections. It never runs out
+//! of file descriptors.
 
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use crate::support::{Connection, Directory, Finished, Gateway, binary, encode_re
 
 const LISTEN: &str = "--web.listen-address=127.0.0.1:0";
 
-/// The arguments of a shell that runs the gateway with so many open files and these flags, after this command.
+/// The arguments of a shell that runs this command, and then the gateway with these flags and this many open files.
 fn limited(files: u32, before: &str, flags: &[&str]) -> Vec<String> {
     let script = format!("{before}; ulimit -n {files}; exec \"$0\" \"$@\"");
     let program = binary().into_os_string().into_string().unwrap();
@@ -29,20 +30,20 @@ fn start_in_vain(files: u32) -> Finished {
     run_program(Path::new("sh"), &arguments.iter().map(String::as_str).collect::<Vec<_>>(), &[])
 }
 
-/// How many connections there may be, as the warning says.
+/// The maximum number of connections in the warning.
 fn connections(gateway: &Gateway) -> usize {
     let log = gateway.stderr();
     let (_, number) = log.split_once(" connections=").expect("a warning");
     number.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// Sends one request on this connection, and gives the code of the answer.
+/// Sends one request on this connection and returns the status.
 fn ask(connection: &mut Connection, method: &str, path: &str, body: &[u8]) -> u16 {
     connection.send(&encode_request(method, path, &[], body)).unwrap();
     connection.read_response(method).unwrap().status
 }
 
-/// Holds as many connections as there may be.
+/// Opens and holds this many connections.
 fn hold(gateway: &Gateway, count: usize) -> Vec<Connection> {
     let mut held: Vec<Connection> = (0..count).map(|_| gateway.connect()).collect();
     for connection in &mut held {
@@ -58,7 +59,7 @@ fn assert_told(gateway: &Gateway) {
     assert!(answer.text().contains("(limits.connections)"), "{}", answer.text());
 }
 
-/// Accepting stalls for half a second and more where it fails.
+/// Checks that accepting never failed. After a failure it pauses for half a second or more.
 #[track_caller]
 fn assert_never_ran_out(gateway: &Gateway) {
     let log = gateway.stderr();
@@ -101,7 +102,7 @@ fn what_it_says_that_it_needs_is_enough() {
     assert_never_ran_out(&gateway);
 }
 
-/// Everything that needs a descriptor gets it, while clients take whatever they can.
+/// Everything that needs a descriptor gets one, while clients open as many connections as possible.
 #[test]
 fn clients_never_take_the_descriptors_of_others() {
     let folder = Directory::new();
@@ -112,7 +113,7 @@ fn clients_never_take_the_descriptors_of_others() {
     let flags = [&*store, &format!("--web.config.file={web}")];
     let gateway = start(1024, &flags);
     let most = connections(&gateway);
-    // As many as the processors of the machine leave.
+    // The number depends on the processors of the machine.
     assert!((100..1000).contains(&most), "{most}");
     let mut held = hold(&gateway, most);
     let mut others: Vec<Connection> = Vec::new();
@@ -120,7 +121,7 @@ fn clients_never_take_the_descriptors_of_others() {
         others.push(gateway.connect());
         assert_told(&gateway);
     }
-    // The file of the store, what is read of /proc, and the web configuration.
+    // The persistence file, files in /proc, and the web configuration.
     assert_eq!(ask(&mut held[0], "POST", "/metrics/job/a", b"m 1\n"), 200);
     held[0].send(&encode_request("GET", "/metrics", &[], b"")).unwrap();
     let scrape = held[0].read_response("GET").unwrap().text();
@@ -133,12 +134,12 @@ fn clients_never_take_the_descriptors_of_others() {
     assert_never_ran_out(&gateway);
 }
 
-/// After a failure the file is opened again, which no client may prevent.
+/// After a failure the file is opened again, which clients must not prevent.
 #[test]
 fn the_file_always_gets_its_descriptors() {
     let folder = Directory::new();
     let store = format!("--persistence.file={}", folder.path_of("store"));
-    // Writes beyond this fail.
+    // Writes beyond this size fail.
     let gateway = start_after("trap '' XFSZ; ulimit -S -f 8192", 64, &[&store]);
     let most = connections(&gateway);
     let mut held = hold(&gateway, most);
@@ -151,7 +152,7 @@ fn the_file_always_gets_its_descriptors() {
     };
     let mut pushes = 0..;
     while ask(&mut held[0], "POST", "/metrics/job/a", &series(pushes.next().unwrap())) == 200 {}
-    // New ones take what is free while the file is closed.
+    // New connections take all free descriptors while the file is closed.
     let others: Vec<Connection> = (0..100).map(|_| gateway.connect()).collect();
     let process = format!("--pid={}", gateway.process_id());
     programs::output_of(programs::command("prlimit").args([&process, "--fsize=unlimited:"]));

@@ -1,4 +1,4 @@
-//! The protocol below the routes: connections that stay open, bodies that stop half way.
+//! HTTP below the routes: persistent connections, and bodies that stop half way.
 
 use crate::support::{self, Gateway, assert_valid_exposition, encode_request, pushed_lines};
 
@@ -21,7 +21,7 @@ fn one_connection_serves_many_requests() {
         connection.send(&encode_request(method, path, &[], body.as_bytes())).unwrap();
         let response = connection.read_response(method).unwrap();
         assert_eq!(response.status, status, "{method} {path}: {}", response.text());
-        // A gateway that has not read a body may say that it will not read what follows either.
+        // A gateway that has not read a body may also refuse the requests after it.
         if response.header("connection") == Some("close") {
             assert_ne!(status, 200, "{method} {path}");
             connection = gateway.connect();
@@ -131,11 +131,11 @@ fn what_is_no_request_is_told_so() {
         ),
     ] {
         let start = String::from_utf8_lossy(&sent[..sent.len().min(60)]).into_owned();
-        // In one piece, and cut in two.
+        // In one piece, and in two.
         for cut in [sent.len(), 10] {
             let mut connection = gateway.connect();
             connection.send(&sent[..cut]).unwrap();
-            // It may be refused before all of it is there.
+            // It may be refused before all of it has arrived.
             let _ = connection.send(&sent[cut..]);
             let answer = connection.read_response("POST").unwrap();
             assert_eq!(answer.text(), format!("{said}\n"), "{start:?}");
@@ -165,7 +165,7 @@ fn what_follows_a_request_and_is_none_is_told_so() {
                     Content-Length or its chunks may be wrong\n";
         assert!(rest.starts_with("HTTP/1.1 400 ") && rest.ends_with(said), "{rest}");
     }
-    // In a piece of its own it is looked at.
+    // In a write of its own, it is examined.
     for version in ["1.0", "1.1"] {
         let mut connection = gateway.connect();
         let first = format!("GET /-/healthy HTTP/{version}\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
@@ -222,7 +222,7 @@ fn a_body_that_ends_early_stores_nothing() {
         let body: &[u8] = if framing.0 == "Content-Length" { b"m 1\n" } else { b"4\r\nm 1\n\r\n" };
         connection.send(&encode_request("POST", "/metrics/job/a", &[framing], body)).unwrap();
         connection.finish_sending().unwrap();
-        // Whatever it says, it must not be that the push was accepted.
+        // Whatever the answer is, it must not be that the push was accepted.
         let answer = String::from_utf8(connection.read_to_end().unwrap_or_default()).unwrap();
         assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
         assert_eq!(gateway.pushed(), "");
@@ -316,7 +316,7 @@ fn what_is_refused_is_refused_wherever_it_comes() {
         &[("Transfer-Encoding", "chunked")],
         b"4;x=y\r\nm 1\n\r\n0\r\nTrailer: x\r\n\r\n",
     );
-    // The path of the second has bytes that the library does not take.
+    // The path of the second request has bytes that the library refuses.
     let raw = "POST /metrics/job/c/b/ü HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nm 1\n".as_bytes();
     let mut connection = gateway.connect();
     let bad = b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -11,7 +11,7 @@ fn push_in_flight(gateway: &Gateway, path: &str, length: usize) -> Connection {
     let length = length.to_string();
     let headers = [("Expect", "100-continue"), ("Content-Length", length.as_str())];
     connection.send(&encode_request("POST", path, &headers, b"")).unwrap();
-    // The gateway says so once it reads the body: the request is in flight.
+    // The gateway sends `100 Continue` once it reads the body, so the request is in flight.
     let interim = connection.read_interim().unwrap();
     assert_eq!(interim.status, 100);
     connection
@@ -64,7 +64,7 @@ fn sigterm_does_not_wait_for_idle_connections() {
     assert!(idle.read_to_end().unwrap_or_default().is_empty());
 }
 
-/// What SIGHUP does, the tests of logins show.
+/// The tests of logins show what SIGHUP does.
 #[test]
 fn only_sigterm_and_sigint_stop_it() {
     let gateway = Gateway::start(&[]);
@@ -94,7 +94,7 @@ fn sighup_does_not_stop_the_start_or_the_stop() {
     let pid = rustix::process::Pid::from_child(&child);
     let hang_up = || rustix::process::kill_process(pid, rustix::process::Signal::HUP);
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    // From the first line on, until it listens.
+    // From the first log line until it listens.
     while !lines.next().expect("it goes on").contains("TLS is disabled") {
         hang_up().unwrap();
     }
@@ -114,7 +114,7 @@ fn a_second_sigterm_stops_at_once() {
     gateway.signal("TERM");
     gateway.wait_for_log("exiting gracefully");
     gateway.signal("TERM");
-    // Were the push waited for, this would take an hour.
+    // If it waited for the push, this would take an hour.
     gateway.wait();
     assert!(connection.read_response("POST").is_err(), "a push that was never sent whole was answered");
 }

@@ -1,4 +1,4 @@
-//! Limits of pushes and of what is kept: where they are, what is answered there, and what goes on.
+//! Limits of pushes and of the store: where they are, how the gateway answers, and what still works.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,7 +16,7 @@ fn hits(gateway: &Gateway, limit: &str) -> f64 {
     gateway.sample(&format!("tallygate_limit_hits_total{{limit=\"{limit}\"}}")).expect("a counter")
 }
 
-/// Insists on an answer because of a limit.
+/// Checks that an answer is due to a limit.
 #[track_caller]
 fn assert_limited(answer: &Response, status: u16, words: &str) {
     assert_eq!(answer.status, status, "{}", answer.text());
@@ -49,7 +49,7 @@ fn live_series_go_on_where_new_ones_are_refused() {
     let reasons = gateway.sample("tallygate_refused_pushes_total{reason=\"series\"}");
     assert_eq!(reasons, Some(2.0));
 
-    // What a PUT replaces makes room, and so does a DELETE.
+    // A PUT frees what it replaces, and so does a DELETE.
     assert_eq!(gateway.put("/metrics/job/a", &series(100..108)).status, 200);
     assert_limited(&gateway.put("/metrics/job/a", &series(0..9)), 429, "limits.series");
     assert_eq!(gateway.put("/metrics/job/a", &series(0..3)).status, 200);
@@ -78,7 +78,7 @@ fn a_group_too_many_does_not_come_to_be() {
     gateway.push("/metrics/job/a", "m 1\n");
     assert_eq!(gateway.put("/metrics/job/b", "").status, 200);
     assert_limited(&gateway.post("/metrics/job/c", "m 1\n"), 429, "2 groups are the most (limits.groups)");
-    // Nor through a push that is refused for another reason.
+    // A push that is refused for another reason does not create one either.
     assert_eq!(gateway.post("/metrics/job/d", "m 1 1\n").status, 400);
     assert_eq!(gateway.sample("tallygate_groups"), Some(2.0));
     let scrape = gateway.scrape();
@@ -110,7 +110,7 @@ fn racing_pushes_don_t_pass_a_limit() {
                 });
             }
         });
-        // 33 pushes of three series fit, in whatever order; but for groups that were too late.
+        // 33 pushes of three series fit, in any order, apart from those for groups that came too late.
         let accepted = accepted.into_inner();
         assert_eq!(gateway.sample("tallygate_series"), Some(accepted as f64 * 3.0));
         assert_eq!(gateway.sample("tallygate_groups"), Some(7.0));
@@ -137,7 +137,7 @@ fn a_store_above_a_lowered_limit_loads_whole() {
     gateway.push("/metrics/job/1", &series(0..10));
     assert_limited(&gateway.post("/metrics/job/1", &series(10..11)), 429, "limits.series");
     assert_limited(&gateway.post("/metrics/job/9", ""), 429, "limits.groups");
-    // It may get smaller.
+    // It may become smaller.
     assert_eq!(gateway.put("/metrics/job/1", &series(20..25)).status, 200);
     assert_eq!(gateway.delete("/metrics/job/0").status, 202);
     assert_eq!(gateway.sample("tallygate_series"), Some(15.0));
@@ -159,7 +159,7 @@ fn what_is_kept_has_a_size() {
     gateway.delete("/metrics/job/a");
     assert_eq!(gateway.sample("tallygate_store_bytes"), Some(0.0), "of {filled}");
 
-    // A histogram whose buckets are made up anew each time grows without new series.
+    // A histogram with new buckets each time grows without new series.
     let histogram = |n: usize| {
         let bounds = (0..200).map(|b| format!("h_bucket{{le=\"{}\"}} 1\n", b * 1000 + n));
         format!("# TYPE h histogram\n{}h_bucket{{le=\"+Inf\"}} 1\nh_sum 1\n", bounds.collect::<String>())
@@ -199,7 +199,7 @@ fn a_push_holds_so_many_samples_and_labels() {
     let body = format!("# TYPE s counter\n{}# EOF\n", series(0..6));
     let answer = gateway.request("POST", "/metrics/job/b", &openmetrics, body.as_bytes());
     assert_limited(&answer, 413, "(limits.samples_per_push) (line 7, column 1)");
-    // Nothing is noted of what was not looked at.
+    // No failure is noted for a body that was not parsed.
     assert!(!gateway.scrape().contains("job=\"b\""));
     assert_eq!((hits(&gateway, "samples_per_push"), hits(&gateway, "label_pairs_per_push")), (2.0, 1.0));
 }
@@ -230,7 +230,7 @@ fn names_and_values_have_a_length() {
         assert_limited(&gateway.post(path, body), 400, words);
     }
     assert_eq!((hits(&gateway, "name_length"), hits(&gateway, "label_value_length")), (3.0, 2.0));
-    // What is there already can be taken away.
+    // Existing groups can be deleted.
     assert_eq!(gateway.delete("/metrics/job/01234567890").status, 202);
 }
 
@@ -243,7 +243,7 @@ fn a_group_has_so_many_labels() {
     for push in [Gateway::post, Gateway::put] {
         assert_limited(&push(&gateway, &format!("/metrics/job/a{}", labels(65)), "m 1\n"), 400, words);
     }
-    // Of a label that stands there twice one counts, and one with an empty value counts though it is none.
+    // A repeated label counts once. A label with an empty value counts, although it is treated as absent.
     gateway.push(&format!("/metrics/job/a{}/l1/w", labels(64)), "m 1\n");
     assert_limited(&gateway.post(&format!("/metrics/job/a{}/empty/", labels(64)), "m 1\n"), 400, words);
     assert_eq!(hits(&gateway, "grouping_labels"), 3.0);
@@ -323,7 +323,7 @@ fn families_count_by_themselves() {
     assert_limited(&gateway.put("/metrics/job/a", &families(9000)), 429, STORE_FULL);
     assert_eq!(gateway.put("/metrics/job/a", &families(2000)).status, 200);
     assert!(store_bytes(&gateway) <= 2_000_000.0, "{}", store_bytes(&gateway));
-    // Neither beside what is there, nor in its place.
+    // Neither beside the existing metrics nor instead of them.
     assert_limited(&gateway.post("/metrics/job/a", &families(9000)), 429, STORE_FULL);
     assert_limited(&gateway.put("/metrics/job/a", &families(9000)), 429, STORE_FULL);
     assert_limited(&gateway.post("/metrics/job/b", &families(2000)), 429, STORE_FULL);
@@ -347,13 +347,13 @@ fn native_buckets_have_no_room_in_a_full_store() {
     assert_limited(&send(native(3, 0..150)), 429, STORE_FULL);
     assert_limited(&send(native(3, -30..20)), 429, STORE_FULL);
     assert_eq!(store_bytes(&gateway), filled);
-    // The same buckets, some of them, and finer ones that come to the same.
+    // The same buckets, some of them, and finer ones that fall into the same.
     for body in [native(3, 0..20), native(3, 5..7), native(4, 10..30)] {
         let answer = send(body);
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
     assert_eq!(store_bytes(&gateway), filled);
-    // Coarser ones make it smaller.
+    // Coarser buckets make it smaller.
     assert_eq!(send(native(0, 0..2)).status, 200);
     assert!(store_bytes(&gateway) < filled);
     assert_eq!(gateway.sample("h_count{instance=\"\",job=\"n\"}"), Some(64.0));

@@ -1,4 +1,4 @@
-//! What a request asks of the protocol itself: to speak another one, and to be asked for its body.
+//! Requests to switch the protocol, and requests that wait for `100 Continue`.
 
 use crate::support::{Connection, Gateway, encode_request};
 
@@ -32,7 +32,7 @@ fn a_request_to_speak_another_protocol_is_answered_as_one_that_is_none() {
             &chunked,
             b"11\r\n# TYPE c counter\n\r\n4\r\nc 1\n\r\n0\r\n\r\n",
         );
-        // One after the other, all at once, and a byte at a time.
+        // One after the other, all at once, and byte by byte.
         for push in [&length, &chunks] {
             connection.send(push).unwrap();
             assert_eq!(connection.read_response("POST").unwrap().status, 200, "{headers:?}");
@@ -47,8 +47,8 @@ fn a_request_to_speak_another_protocol_is_answered_as_one_that_is_none() {
             }
         }
         for push in [&length, &chunks] {
-            // The library may close behind an answer when the next request comes in pieces meanwhile, so that each
-            // has a connection of its own.
+            // The library may close the connection after an answer if the next request is arriving in parts, so
+            // each has a connection of its own.
             let mut connection = gateway.connect();
             for byte in push {
                 connection.send(&[*byte]).unwrap();
@@ -58,7 +58,7 @@ fn a_request_to_speak_another_protocol_is_answered_as_one_that_is_none() {
         pushes += 8;
         assert_eq!(gateway.sample(r#"c{instance="",job="a"}"#), Some(f64::from(pushes)), "{headers:?}");
     }
-    // What else stands in the header counts.
+    // Other values in the header still count.
     let mut connection = gateway.connect();
     let headers = [("Connection", "upgrade, close"), ("Upgrade", "websocket")];
     connection.send(&encode_request("GET", "/-/healthy", &headers, b"")).unwrap();
@@ -84,15 +84,15 @@ fn connect_is_a_method_like_others_that_nothing_answers() {
     }
 }
 
-/// Headers with which a client waits before it sends its body.
+/// Headers of a client that waits before it sends its body.
 fn waiting<'a>(framing: (&'a str, &'a str), others: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [&[("Expect", "100-continue"), framing], others].concat()
 }
 
 const FRAMINGS: [(&str, &str); 2] = [("Content-Length", "4"), ("Transfer-Encoding", "chunked")];
 
-/// Sends the head of a push that waits for 100, and expects that it is answered without one. Returns the connection,
-/// which ends.
+/// Sends the head of a push that waits for `100 Continue`, and checks that it is answered without one. Returns the
+/// connection, which the gateway closes.
 #[track_caller]
 fn assert_not_asked_for(gateway: &Gateway, path: &str, headers: &[(&str, &str)], status: u16) -> Connection {
     let mut connection = gateway.connect();
@@ -169,12 +169,12 @@ fn a_body_is_asked_for_once_and_only_if_it_is_waited_for() {
         }
         let answer = connection.read_response("POST").unwrap();
         assert_eq!((answer.status, answer.interim, answer.header("connection")), (200, 0, None));
-        // Together with its head.
+        // The body together with its head.
         connection.send(&[&*head, parts.concat().as_bytes()].concat()).unwrap();
         let answer = connection.read_response("POST").unwrap();
         assert_eq!((answer.status, answer.interim, answer.header("connection")), (200, 0, None));
     }
-    // Nothing is to be asked for where there is no body, and HTTP/1.0 has no interim answers.
+    // A request without a body needs no `100 Continue`, and HTTP/1.0 does not have it.
     let empty = encode_request("PUT", "/metrics/job/a", &waiting(("Content-Length", "0"), &[]), b"");
     connection.send(&empty).unwrap();
     let answer = connection.read_response("PUT").unwrap();

@@ -1,8 +1,8 @@
-//! A disk that fails and forgets, as real ones do.
+//! A simulated disk that fails and forgets, as real ones do.
 //!
-//! What is written is there for whoever reads, but a crash keeps only what was synced, and of the rest
-//! some sectors in any mixture. A failed sync also drops what it could not bring to disk while it can
-//! still be read, and the next sync does not mention it (as Linux does since 4.13).
+//! Reads see everything that was written, but a crash keeps only what was synced, and any mixture of the other
+//! sectors. A failed sync also drops what it could not write, although it can still be read, and the next sync does
+//! not report that (as in Linux since 4.13).
 //!
 //! Every operation that can fail has a number, so that a fault can be placed at each of them.
 
@@ -15,13 +15,13 @@ use tallygate::persistence::redb::disk::{Bytes, Disk};
 
 use crate::support::random::Random;
 
-/// The longest that a test waits for the gateway to try the disk again.
+/// The longest time that a test waits for the gateway to try the disk again.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Each is on disk as it was before or as it was written, never in between.
+/// After a crash a sector is either old or new, never a mixture.
 const SECTOR: usize = 512;
 
-/// What the gateway does with a disk.
+/// The operations of the gateway on a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Open,
@@ -32,7 +32,7 @@ pub(crate) enum Operation {
     Install,
 }
 
-/// How much of an operation that failed was done all the same.
+/// How much of a failed operation was done nevertheless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Done {
     Nothing,
@@ -40,16 +40,16 @@ pub(crate) enum Done {
     All,
 }
 
-/// What goes wrong.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// An operation of this kind fails.
     Error(Operation, ErrorKind, Done),
-    /// The machine stops before this operation, whichever it is, or within it.
+    /// The machine stops before or within this operation, whichever it is.
     Crash,
 }
 
-/// A fault that waits for its moment.
+/// A fault that is planned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     /// The number of the first operation that it may hit.
@@ -67,23 +67,23 @@ enum Change {
 
 #[derive(Clone, Debug, Default)]
 struct File {
-    /// What reads see.
+    /// The content that reads see.
     seen: Vec<u8>,
-    /// What a crash leaves at least.
+    /// The content that a crash leaves at least.
     durable: Vec<u8>,
-    /// What is between these two.
+    /// The changes between the two.
     unsynced: Vec<Change>,
-    /// Whether a failed sync has dropped some of that.
+    /// Whether a failed sync has dropped some of them.
     has_lost: bool,
 }
 
 #[derive(Debug)]
 struct State {
     files: Vec<File>,
-    /// The file under the name, and the one that a crash may bring back.
+    /// The file with the name, and the one that a crash may bring back.
     named: Option<usize>,
     named_before: Option<usize>,
-    /// The one that may take its place.
+    /// Its unfinished replacement.
     new: Option<usize>,
     random: Random,
     operations: Vec<Operation>,
@@ -101,7 +101,7 @@ pub(crate) struct SimulatedDisk {
 }
 
 impl SimulatedDisk {
-    /// An empty disk. The seed decides what is torn and how.
+    /// An empty disk. The seed decides which writes are torn, and how.
     pub(crate) fn new(seed: u64, faults: Vec<Fault>) -> SimulatedDisk {
         SimulatedDisk::with(None, Random::new(seed), faults)
     }
@@ -125,7 +125,7 @@ impl SimulatedDisk {
         SimulatedDisk { shared: Arc::new((Mutex::new(state), Condvar::new())) }
     }
 
-    /// The disk as the machine finds it after a crash: the one that has come, or one right now.
+    /// The disk as the machine finds it after a crash: the planned one if it has happened, or one right now.
     pub(crate) fn after_crash(&self, faults: Vec<Fault>) -> SimulatedDisk {
         let mut state = self.lock();
         state.crash();
@@ -143,28 +143,28 @@ impl SimulatedDisk {
         self.lock().operations.clone()
     }
 
-    /// Whether a crash would show that a sync has failed, of the file or of its name, though everything
-    /// can be read as it was written.
+    /// Whether a crash would reveal a failed sync of the file or of its name, although everything can be read as
+    /// written.
     pub(crate) fn has_lost(&self) -> bool {
         let state = self.lock();
         state.named != state.named_before || state.named.is_some_and(|file| state.files[file].has_lost)
     }
 
-    /// Adds a fault that comes after so many more operations.
+    /// Adds a fault after this many more operations.
     pub(crate) fn add_fault(&self, after: u64, kind: Kind) {
         let mut state = self.lock();
         let at = state.operations.len() as u64 + after;
         state.faults.push(Fault { at, kind, lasts: false });
     }
 
-    /// Whether a fault that lasts has come.
+    /// Whether a lasting fault has happened.
     pub(crate) fn is_broken(&self) -> bool {
         let state = self.lock();
         let now = state.operations.len() as u64;
         state.faults.iter().any(|fault| fault.lasts && fault.at < now)
     }
 
-    /// Ends the faults that last.
+    /// Ends lasting faults.
     pub(crate) fn mend(&self) {
         self.lock().faults.retain(|fault| !fault.lasts);
     }
@@ -174,18 +174,18 @@ impl SimulatedDisk {
         self.lock().attempts
     }
 
-    /// Waits until the gateway has tried again, `seen` being the attempts so far.
+    /// Waits until the gateway has tried again. `seen` is the number of attempts so far.
     pub(crate) fn wait_for_attempt(&self, seen: u64) {
         let waiting = self.shared.1.wait_timeout_while(self.lock(), PATIENCE, |state| state.attempts <= seen);
         assert!(!waiting.unwrap().1.timed_out(), "the gateway does not try the disk again");
     }
 
-    /// Lets every sync wait, as on a disk that hangs.
+    /// Makes every sync wait, as on a disk that hangs.
     pub(crate) fn hold(&self) {
         self.lock().is_held = true;
     }
 
-    /// Lets syncs come to their end again.
+    /// Lets syncs finish again.
     pub(crate) fn release(&self) {
         self.lock().is_held = false;
         self.shared.1.notify_all();
@@ -201,17 +201,17 @@ impl SimulatedDisk {
     }
 }
 
-/// What went wrong with an operation.
+/// The fault of an operation.
 #[derive(Clone, Copy, Debug)]
 struct Trouble {
     error: ErrorKind,
     done: Done,
-    /// Whether nothing after it reaches the disk.
+    /// Whether no later operation reaches the disk.
     is_crash: bool,
 }
 
 impl State {
-    /// Counts an operation; what goes wrong with it, if anything.
+    /// Counts an operation, and returns its fault, if there is one.
     fn begin(&mut self, operation: Operation) -> Result<(), Trouble> {
         if self.crashed.is_some() {
             return Err(Trouble { error: ErrorKind::Other, done: Done::Nothing, is_crash: true });
@@ -272,9 +272,9 @@ impl File {
         }
     }
 
-    /// Brings some of what is not synced to disk and drops the rest.
+    /// Keeps some unsynced changes and drops the rest.
     fn forget(&mut self, random: &mut Random) {
-        // Often nothing or everything was on its way.
+        // Often nothing or everything was written.
         let share = [0, 1, 4, 7, 8][random.below(5) as usize];
         for change in std::mem::take(&mut self.unsynced) {
             match change {
@@ -292,7 +292,7 @@ impl File {
     }
 }
 
-/// The parts of a write that lie in different sectors.
+/// Splits a write into its sectors.
 fn sectors(start: usize, bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -308,7 +308,7 @@ fn apply(to: &mut Vec<u8>, change: &Change) {
     match change {
         Change::Length(length) => to.resize(*length, 0),
         Change::Write(offset, bytes) => {
-            // What lies behind an end that was lost is lost with it.
+            // Data behind a lost end is lost, too.
             let end = (offset + bytes.len()).min(to.len());
             if *offset < end {
                 to[*offset..end].copy_from_slice(&bytes[..end - offset]);
@@ -364,7 +364,7 @@ impl Disk for SimulatedDisk {
                 state.named_before = state.named;
             }
             Err(Trouble { done: Done::Nothing, .. }) => {}
-            // The name is there, but a crash may bring back the one before.
+            // The new name exists, but a crash may bring back the old one.
             Err(_) => state.named = state.new.take(),
         }
         state.end(begun)

@@ -1,4 +1,4 @@
-//! Reading the text format in tests: single samples, what was pushed, and whether it is valid.
+//! Parses the text format in tests: single samples, the pushed part, and whether it is valid.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,8 +10,7 @@ pub(crate) fn sample(exposition: &str, series: &str) -> Option<f64> {
         .map(|value| value.parse().unwrap_or_else(|_| panic!("{series} has the value {value:?}")))
 }
 
-/// The lines of an exposition without those that describe the gateway itself. A series that was
-/// pushed under such a name has a `job` and stays.
+/// The lines of a scrape without the gateway's own metrics. A pushed series with such a name has a `job` and stays.
 pub(crate) fn pushed_lines(exposition: &str) -> Vec<String> {
     const OWN: [&str; 5] = ["go_", "process_", "promhttp_", "pushgateway_", "tallygate_"];
     exposition
@@ -25,8 +24,7 @@ pub(crate) fn pushed_lines(exposition: &str) -> Vec<String> {
         .collect()
 }
 
-/// Fails unless the text is a valid exposition in the text format: what a scraper of Prometheus
-/// would reject or misread, a test must not find.
+/// Fails unless the text is valid in the text format and a Prometheus scraper would read it without errors.
 #[track_caller]
 pub(crate) fn assert_valid_exposition(text: &str) {
     if let Err(problem) = check_exposition(text) {
@@ -39,7 +37,7 @@ fn check_exposition(text: &str) -> Result<(), String> {
     let mut series = HashSet::new();
     let mut finished = HashSet::new();
     let mut family = String::new();
-    // The labels but le, the bound and the count of the bucket before.
+    // The labels except le, and the bound and count of the bucket before.
     let mut last_bucket: Option<(String, f64, f64)> = None;
     if !text.is_empty() && !text.ends_with('\n') {
         return Err("no line feed at the end".to_owned());

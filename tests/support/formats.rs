@@ -39,7 +39,7 @@ pub(crate) fn text_of(gateway: &Gateway, accept: &str) -> String {
     text
 }
 
-/// The pushed part of a scrape in protobuf, in words, without push times.
+/// The pushed part of a scrape in protobuf, as readable text without push times.
 pub(crate) fn protobuf_of(gateway: &Gateway) -> String {
     let mut is_own = false;
     let mut text = String::new();
@@ -55,8 +55,8 @@ pub(crate) fn protobuf_of(gateway: &Gateway) -> String {
     text
 }
 
-/// A text with `NOW` in place of each time since the gateway started: that it set such a time is all that
-/// counts. Times that were pushed are older and stay, to the nanosecond.
+/// Replaces each time since the start of the gateway by `NOW`, because only its presence matters. Pushed times are
+/// older, and stay exact.
 pub(crate) fn without_now(gateway: &Gateway, text: &str) -> String {
     let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
     // The time in a text may be rounded, to milliseconds or as a floating-point number.
@@ -69,7 +69,7 @@ pub(crate) fn without_now(gateway: &Gateway, text: &str) -> String {
     words.collect()
 }
 
-/// A gateway that shows start times in OpenMetrics too.
+/// A gateway that shows start times in OpenMetrics, too.
 pub(crate) fn with_created_series(flags: &[&str]) -> Gateway {
     Gateway::start_with_config("[exposition]\ncreated_series = true\nstock_formats = false\n", flags)
 }

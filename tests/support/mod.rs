@@ -1,8 +1,8 @@
 //! The harness of the integration tests: starts the real binary and talks to it over real sockets.
 //!
-//! The HTTP client is our own and plain `std`, because the tests send what no well-behaved client
-//! would: any bytes as a path, any method, bodies that stop half way. Nothing here sleeps: a test
-//! waits for a log line, an answer or the end of the process, and each wait ends after [`PATIENCE`].
+//! The HTTP client is our own and uses only `std`, because tests send requests that no well-behaved client would:
+//! any bytes as a path, any method, bodies that stop half way. Nothing here sleeps: a test waits for a log line, an
+//! answer or the end of the process, and each wait ends after [`PATIENCE`].
 //!
 //! `TALLYGATE_TEST_BINARY` names another binary to test, such as the stock gateway.
 
@@ -60,7 +60,7 @@ impl Gateway {
         let file = format!("--config.file={file}");
         let mut all = vec![file.as_str()];
         all.extend(flags);
-        // It has read the file once it listens.
+        // The gateway has read the file by the time it listens.
         Gateway::start(&all)
     }
 
@@ -69,21 +69,21 @@ impl Gateway {
         Gateway::start_program(&binary(), flags, environment)
     }
 
-    /// Starts another gateway than the one under test.
+    /// Starts another program than the binary under test.
     pub(crate) fn start_program(program: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Gateway {
         let wanted = flags.iter().filter(|flag| flag.starts_with("--web.listen-address")).count();
         let started = SystemTime::now();
         let mut process = spawn(program, flags, environment);
         let stdout = Output::collect(process.stdout.take().unwrap());
         let stderr = Output::collect(process.stderr.take().unwrap());
-        // From here on it is ended with the test, also when it never listens.
+        // From here on the process is ended with the test, even if it never listens.
         let mut gateway = Gateway { process, started, addresses: Vec::new(), stdout, stderr };
         gateway.stderr.wait_for("the listeners", |log| log.matches("Listening on").count() >= wanted);
         gateway.addresses = listen_addresses(&gateway.stderr.text());
         gateway
     }
 
-    /// Starts the binary with these flags where it may refuse to start: gives what it left behind then.
+    /// Starts the binary with these flags. If it refuses to start, returns its output.
     pub(crate) fn try_start(flags: &[&str]) -> Result<Gateway, Finished> {
         let mut flags = flags.to_vec();
         flags.insert(0, "--web.listen-address=127.0.0.1:0");
@@ -140,7 +140,7 @@ impl Gateway {
             .unwrap_or_else(|error| panic!("{method} {path}: {error}; the log:\n{:.2000}", self.stderr()))
     }
 
-    /// The same, for requests that may be answered with a closed connection.
+    /// As [`Gateway::request`], for requests that the gateway may answer by closing the connection.
     pub(crate) fn try_request(
         &self,
         method: &str,
@@ -174,14 +174,14 @@ impl Gateway {
         self.request("GET", path, &[], b"")
     }
 
-    /// Pushes with POST and insists on 200.
+    /// Pushes with POST, and checks for 200.
     #[track_caller]
     pub(crate) fn push(&self, path: &str, text: &str) {
         let response = self.post(path, text);
         assert_eq!(response.status, 200, "POST {path} answered {:?} to\n{text}", response.text());
     }
 
-    /// Pushes with POST, insists on 400, and returns the error.
+    /// Pushes with POST, checks for 400, and returns the error.
     #[track_caller]
     pub(crate) fn refused(&self, path: &str, text: &str) -> String {
         let response = self.post(path, text);
@@ -197,8 +197,7 @@ impl Gateway {
         response.text()
     }
 
-    /// What was pushed, as `/metrics` shows it: without the gateway's own families, without HELP
-    /// lines and without push times.
+    /// The pushed part of `/metrics`: without the gateway's own families, HELP lines and push times.
     #[track_caller]
     pub(crate) fn pushed(&self) -> String {
         let mut text = String::new();
@@ -247,7 +246,7 @@ impl Gateway {
         assert!(status.success(), "kill -s {name} failed");
     }
 
-    /// Ends the gateway as a power cut does.
+    /// Kills the gateway.
     pub(crate) fn kill(&mut self) {
         self.process.kill().expect("kill the gateway");
         self.process.wait().expect("wait for the killed gateway");
@@ -261,7 +260,7 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // It may have ended already, which is as good.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -285,7 +284,7 @@ pub(crate) fn run_program(program: &Path, flags: &[&str], environment: &[(&str, 
     finish(&mut process, &stdout, &stderr)
 }
 
-/// What a process left behind.
+/// The result of a process.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) status: ExitStatus,
@@ -380,14 +379,14 @@ impl Output {
         assert!(self.has_come(what, seen), "the gateway ended before it logged {what:?}:\n{}", self.text());
     }
 
-    /// Waits for something in the output; false when the output ends without it.
+    /// Waits for something in the output. False if the output ends without it.
     fn has_come(&self, what: &str, mut seen: impl FnMut(&str) -> bool) -> bool {
         let (state, changed) = &*self.shared;
         let mut state = state.lock().unwrap();
         let deadline = Instant::now() + PATIENCE;
         loop {
             let text = String::from_utf8_lossy(&state.bytes).into_owned();
-            // A line may have arrived by half.
+            // The last line may be incomplete.
             if seen(text.rsplit_once('\n').map_or("", |(lines, _)| lines)) {
                 return true;
             }
@@ -427,7 +426,7 @@ impl Connection {
         self.stream.local_addr().unwrap()
     }
 
-    /// Writes bytes as they are.
+    /// Sends these bytes.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
@@ -460,7 +459,7 @@ impl Connection {
         self.read_head()
     }
 
-    /// Reads what is left until the gateway closes the connection.
+    /// Reads the rest until the gateway closes the connection.
     pub(crate) fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
         while self.fill()? {}
         Ok(std::mem::take(&mut self.unread))
@@ -543,12 +542,12 @@ impl Connection {
         Ok(self.unread.drain(..length).collect())
     }
 
-    /// Reads some more; false at the end of the stream.
+    /// Reads more. False at the end of the stream.
     fn fill(&mut self) -> io::Result<bool> {
         let mut chunk = [0; 65536];
         let count = loop {
             match self.stream.read(&mut chunk) {
-                // As when the machine has been suspended.
+                // For example after the machine was suspended.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => break result?,
             }
@@ -623,12 +622,12 @@ impl Directory {
         path
     }
 
-    /// The path of a file of this name, whether it is there or not.
+    /// The path of a file with this name, which may not exist.
     pub(crate) fn path_of(&self, name: &str) -> String {
         OsString::from(self.0.join(name)).into_string().expect("a path of plain characters")
     }
 
-    /// The names of what is there, sorted.
+    /// The sorted names of its files.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.0).expect("read the directory of the test");
         let mut names: Vec<_> =
@@ -640,7 +639,7 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // What cannot be removed is left to the system's temporary directory.
+        // If it can't be removed, it stays in the system's temporary directory.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

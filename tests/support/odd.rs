@@ -1,5 +1,5 @@
-//! Pushes that are as odd as a gateway takes them, made from a seed: names that are parts of others, numbers
-//! that no type has room for, spellings that mean the same.
+//! Random pushes that are as odd as a gateway accepts, made from a seed: names that are parts of others, numbers
+//! that no type allows, different spellings of the same.
 
 use std::fmt::Write;
 
@@ -8,20 +8,20 @@ use tallygate::gateway::BodyFormat;
 use crate::support::protobuf;
 use crate::support::random::Random;
 
-/// Whether labels with an empty value are among them.
+/// Whether some labels have empty values.
 pub(crate) const EMPTY_LABELS: bool = true;
 
-/// Makes the same things of the same seed.
+/// Makes random pushes. The same seed gives the same pushes.
 pub(crate) struct Odd {
     random: Random,
-    /// Whether names may be such as only newer parsers know.
+    /// Whether to use names that only newer parsers know.
     pub(crate) utf8_names: bool,
 }
 
 /// A push.
 #[derive(Clone, Debug)]
 pub(crate) struct OddPush {
-    /// Which group.
+    /// The number of the group.
     pub(crate) group: usize,
     pub(crate) is_put: bool,
     pub(crate) format: BodyFormat,
@@ -52,7 +52,7 @@ const SUFFIXES: [&str; 16] = [
 const MORE_SUFFIXES: [&str; 6] =
     ["_total", "_info", "_created", "_created_total", "_sum_total", "_bucket_info"];
 
-/// Names beside the gateway's own.
+/// Names that may clash with the gateway's own.
 const BESIDE_OWN: [&str; 14] = [
     "process_open_fds",
     "process_cpu_seconds",
@@ -157,7 +157,7 @@ impl Odd {
         of[self.below(of.len())]
     }
 
-    /// One in so many.
+    /// True once in `of` calls on average.
     fn rarely(&mut self, of: usize) -> bool {
         self.below(of) == 0
     }
@@ -205,12 +205,12 @@ impl Odd {
         labels
     }
 
-    /// A number that a type has room for, mostly.
+    /// A number that its type usually allows.
     fn number(&mut self) -> f64 {
         if self.rarely(4) { self.one(&NUMBERS) } else { self.below(9) as f64 }
     }
 
-    /// Bounds and counts that do not fall, mostly.
+    /// Bounds and counts that usually do not fall.
     fn buckets(&mut self) -> (Vec<(String, f64)>, f64) {
         let mut buckets: Vec<(String, f64)> = Vec::new();
         let mut count = 0.0;
@@ -345,7 +345,7 @@ impl Odd {
         out
     }
 
-    /// Puts an exemplar behind the last line, now and then.
+    /// Sometimes appends an exemplar to the last line.
     fn exemplar(&mut self, out: &mut String) {
         if self.rarely(2) {
             return;
@@ -419,7 +419,7 @@ impl Odd {
             }
             return content;
         }
-        // Native: one observation of zero, some in one bucket.
+        // Native: one observation of zero, and some in one bucket.
         let count = self.below(4) as u64;
         let mut content = vec![
             protobuf::integer(1, count + 1),

@@ -1,5 +1,5 @@
-//! Delimited protobuf, written and read field by field: an own view of the format, so
-//! that the gateway's is not tested against itself.
+//! Delimited protobuf, written and read field by field. It is a separate implementation, so that the gateway's is
+//! not tested against itself.
 
 pub(crate) const CONTENT_TYPE: &str =
     "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
@@ -7,7 +7,7 @@ pub(crate) const CONTENT_TYPE: &str =
 pub(crate) const HISTOGRAM: u64 = 4;
 pub(crate) const GAUGE_HISTOGRAM: u64 = 5;
 
-/// A histogram as it is pushed and exposed. Buckets of zero width and population are left out.
+/// A histogram as pushed and shown. A zero bucket without width and population is left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Histogram {
     pub(crate) count: f64,
@@ -30,14 +30,14 @@ pub(crate) struct Native {
 }
 
 impl Histogram {
-    /// A native histogram of what its buckets hold.
+    /// A native histogram whose count follows from its buckets.
     pub(crate) fn native(sum: f64, native: Native) -> Histogram {
         let buckets = native.negative.iter().chain(&native.positive).map(|(_, count)| count);
         let count = native.zero_count + buckets.sum::<f64>();
         Histogram { count, sum, native: Some(native), ..Histogram::default() }
     }
 
-    /// The body of a push of this histogram alone, under the name `h`.
+    /// The body of a push with only this histogram, named `h`.
     pub(crate) fn body(&self, kind: u64) -> Vec<u8> {
         let count = |integer: u64, float: u64, count: f64| {
             if self.is_float { double(float, count) } else { varint_field(integer, count as u64) }
@@ -244,9 +244,9 @@ fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
-// Bodies of any kind, and what is in a scrape.
+// Bodies of any kind, and the content of a scrape.
 
-/// A `MetricFamily` with its length in front.
+/// A `MetricFamily` with its length prefix.
 pub(crate) fn family(name: &str, kind: u64, fields: &[Vec<u8>]) -> Vec<u8> {
     let family = [bytes(1, name.as_bytes()), varint_field(3, kind), fields.concat()].concat();
     [varint(family.len() as u64), family].concat()
@@ -295,8 +295,8 @@ pub(crate) fn message(field: u64, content: &[Vec<u8>]) -> Vec<u8> {
     bytes(field, &content.concat())
 }
 
-/// The families of a scrape in words: a line a family and a line a series, everything that is in it in the
-/// order of the field numbers.
+/// The families of a scrape as readable text: a line for each family and each series, with all fields in the order
+/// of their numbers.
 pub(crate) fn in_words(mut stream: &[u8]) -> Vec<String> {
     let mut lines = Vec::new();
     while !stream.is_empty() {

@@ -1,4 +1,4 @@
-//! A gateway in this process, with odd pushes in it.
+//! A gateway in this process with odd pushes.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tallygate::model::grouping::{Grouping, GroupingLabel};
 
 use crate::support::odd::{Odd, OddPush};
 
-/// What a gateway is set to: each bit one setting.
+/// The settings of a gateway, one bit each.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings(pub(crate) u8);
 
@@ -35,7 +35,7 @@ impl Settings {
     }
 }
 
-/// A gateway that some odd pushes were sent to, and how many it took.
+/// Sends odd pushes to a new gateway. Returns it with the accepted ones.
 pub(crate) fn gateway_with(odd: &mut Odd, settings: Settings) -> (Gateway, Vec<OddPush>) {
     let gateway = Gateway::new(&settings.config()).unwrap();
     let pushes: Vec<OddPush> = (0..1 + odd.below(8)).map(|_| odd.push()).collect();
@@ -43,14 +43,14 @@ pub(crate) fn gateway_with(odd: &mut Odd, settings: Settings) -> (Gateway, Vec<O
     (gateway, taken)
 }
 
-/// Pushes; whether it was taken.
+/// Sends a push. Returns whether it was accepted.
 pub(crate) fn send(gateway: &Gateway, push: &OddPush, utf8_names: bool) -> bool {
     let method = if push.is_put { Method::Put } else { Method::Post };
     let grouping = grouping(push.group, utf8_names);
     gateway.push_blocking(&PushRequest::new(method, &grouping, push.format, &push.body)).is_ok()
 }
 
-/// Groups whose labels overlap; with UTF-8 names two that become the same where names are escaped.
+/// Groups whose labels overlap. With UTF-8 names, two of them become equal if names are escaped.
 fn grouping(number: usize, utf8_names: bool) -> Grouping<'static> {
     let sets: [&[(&str, &str)]; 6] = [
         &[("job", "a")],
@@ -68,7 +68,7 @@ fn grouping(number: usize, utf8_names: bool) -> Grouping<'static> {
     Grouping::new(sets[number].iter().map(label).collect())
 }
 
-/// What a scraper gets that asks for this.
+/// The answer to a scrape with this `Accept` header.
 pub(crate) fn scraped(gateway: &Gateway, accept: &str) -> Vec<u8> {
     let mut exposition = Vec::new();
     let written = gateway.scrape(Format::negotiate(accept, Offers::All), |chunk| {

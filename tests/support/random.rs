@@ -1,6 +1,6 @@
-//! Numbers that look random and are the same in each run.
+//! Pseudo-random numbers that are the same in each run.
 
-/// Numbers that a seed decides.
+/// A pseudo-random generator with a seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 

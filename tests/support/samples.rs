@@ -3,7 +3,7 @@
 use tallygate::model::labels::{closing_quote, unescape};
 use tallygate::model::number::format_f64;
 
-/// A series as Prometheus tells it from others: by its name and its labels, of which empty ones are none.
+/// A series as Prometheus identifies it: by name and labels, without empty ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Sample {
     pub(crate) name: String,
@@ -14,7 +14,7 @@ impl Sample {
     pub(crate) fn new(name: &str, labels: impl IntoIterator<Item = (String, String)>) -> Sample {
         let mut labels: Vec<_> = labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         for (_, value) in labels.iter_mut().filter(|(name, _)| name == "le" || name == "quantile") {
-            // As Prometheus writes them, whatever the format.
+            // Bounds in Prometheus's spelling, whatever the format.
             if let Ok(number) = value.parse::<f64>() {
                 *value = bound(number);
             }
@@ -28,7 +28,7 @@ pub(crate) fn bound(number: f64) -> String {
     format_f64(number + 0.0)
 }
 
-/// The sample of a line in one of the text formats, and what stands behind its name and labels.
+/// The sample of a line in a text format, and the text behind its name and labels.
 pub(crate) fn sample_in(line: &str) -> (Sample, &str) {
     let brace = line.find(['{', ' ']).unwrap();
     let (mut name, mut rest) = (line[..brace].to_owned(), &line[brace..]);
