@@ -1,7 +1,7 @@
 //! Checks the structure of the source: which module may use which, and how long a file may be.
 //!
-//! `src/lib.rs` lists the top modules in the order in which they may use each other. A module and the modules inside it
-//! may use each other. No other two files do.
+//! `src/lib.rs` lists the top modules in the order in which they may use each other. A module and the modules inside
+//! it may use each other. No other two files do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
