@@ -1,4 +1,4 @@
-//! A push that has its grouping labels and obeys the rules, ready to be merged.
+//! A checked push with its grouping labels, ready to be merged.
 //!
 //! Turning a body into a push is a pure function of the body, the grouping and the configuration.
 //! A [`Push`] owns its data, so that it can wait in a queue.
@@ -59,7 +59,7 @@ pub struct Family {
     name: Span,
     /// The type.
     pub kind: Kind,
-    /// How its values meet what is there.
+    /// How its values are merged with existing ones.
     pub merge: Merge,
     help: Option<Span>,
     unit: Option<Span>,

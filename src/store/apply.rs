@@ -1,4 +1,4 @@
-//! How a transaction changes the groups: checked first, applied whole or not at all.
+//! Applies transactions to groups: checks them first, then applies them whole or not at all.
 
 use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ impl Store {
         self.once(transaction, now, Space::published(&self.groups))
     }
 
-    /// The same for a draft.
+    /// As [`Store::submit`], for a draft.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl Store {
         if !is_draft {
             structure.definitions.show_retyped();
         }
-        // Before the structure is given back: the next transaction may draft then.
+        // Dropped before the structure is released, because the next transaction may draft then.
         drop(drafting);
         drop(structure);
         drop(gone);
@@ -127,7 +127,7 @@ impl Store {
         }
     }
 
-    /// Gives back what a group holds of the structure, when it has gone.
+    /// Releases what a deleted group holds of the structure.
     pub(super) fn forget(&self, group: &Group, structure: &mut Structure) {
         group.release(&mut structure.definitions);
         self.count_names(structure);
@@ -137,7 +137,7 @@ impl Store {
         self.count(group, -1);
     }
 
-    /// Notes that a group that was published has gone.
+    /// Notes that a published group was deleted.
     pub(super) fn note_gone(&self, changed: Changed, structure: &mut Structure) {
         structure.deadlines.forget_group(&changed.version.labels.key);
         // For the next commit.
@@ -147,12 +147,12 @@ impl Store {
         }
     }
 
-    /// The number of a key that is remembered from now on.
+    /// Remembers a key and returns its number.
     fn number_of(&self, key: &Key, now: Moment) -> u64 {
         self.keys.remember(*key, now, self.tracking == Tracking::Drafts)
     }
 
-    /// Changes a group, and counts what it has more or less then.
+    /// Changes a group and updates the totals.
     fn recount<T>(&self, group: &mut Group, change: impl FnOnce(&mut Group) -> T) -> T {
         let (series, bytes) = (group.series() as i64, group.bytes() as i64);
         let changed = change(group);
@@ -161,7 +161,7 @@ impl Store {
         changed
     }
 
-    /// Counts a group that has come.
+    /// Adds a new group to the totals.
     pub(super) fn welcome(&self, group: &Group, structure: &mut Structure) {
         let key = &group.labels.key;
         if has_empty_labels(key) {
@@ -195,7 +195,7 @@ struct Applying<'a, 'd> {
     space: Space<'d>,
     now: Moment,
     key: Option<&'a Key>,
-    /// Where it is held already.
+    /// Set if the caller holds it already.
     structure: Option<MutexGuard<'a, Structure>>,
 }
 
@@ -290,7 +290,7 @@ impl<'a> Applying<'a, '_> {
         }
     }
 
-    /// Applies a push that changes values only; none if it changes more.
+    /// Applies a push that changes only values. `None` if it changes more.
     fn push_values(
         &mut self,
         grouping: &Grouping<'_>,
@@ -415,7 +415,7 @@ impl<'a> Applying<'a, '_> {
         });
     }
 
-    /// A new group, where there is none with this key.
+    /// A new group, if none with this key exists.
     fn created(&self, grouping: &Grouping<'_>, structure: &mut Structure) -> Option<Group> {
         if self.space.contains(grouping.key()) {
             return None;

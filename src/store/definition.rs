@@ -1,4 +1,4 @@
-//! What a metric name means across all groups, and which pushes contradict it.
+//! The meaning of each metric name across all groups, and which pushes contradict it.
 //!
 //! A name is defined by its first live family and free again when its last group has gone.
 
@@ -175,7 +175,7 @@ impl Definitions {
         if is_last { bytes_of(name) as i64 } else { 0 }
     }
 
-    /// What has changed is committed: scrapes may show it.
+    /// Marks all changes as committed, so that scrapes may show them.
     pub fn publish(&mut self) {
         for name in std::mem::take(&mut self.changed) {
             if let Some(entry) = self.families.get(&name) {
@@ -220,7 +220,7 @@ impl Definitions {
         }
     }
 
-    /// Nothing has changed since the last commit after all.
+    /// Marks nothing as changed since the last commit.
     pub fn forget_changes(&mut self) {
         self.changed.clear();
     }

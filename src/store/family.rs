@@ -20,7 +20,7 @@ use crate::store::piece::{PIECE_ROWS, Piece, RowValue, told_start};
 use crate::store::pieces::Pieces;
 use crate::store::states::{self, Set, States};
 
-/// Families with more series than this have an index; smaller ones are searched through.
+/// Larger families have an index. Smaller ones are searched series by series.
 const INDEXED_FROM: u32 = 8;
 
 /// What a family takes beside its texts and series, in bytes.
@@ -31,13 +31,13 @@ const FAMILY_BYTES: u64 = 256;
 pub struct Family {
     /// The name and type.
     pub definition: Arc<Definition>,
-    /// What was told about it last.
+    /// The help text and unit of the latest push that gave them.
     pub metadata: Metadata,
     /// When the latest push with this family was accepted, in nanoseconds since the epoch.
     pub pushed_at: i64,
     /// The number of this family among those of all groups with the same name.
     pub slot: u32,
-    /// Changes when positions come to stand for other series.
+    /// Changes when positions stand for other series.
     pub epoch: u64,
     /// Names the family within its group, on disk too.
     pub number: u32,
@@ -306,7 +306,7 @@ impl Family {
     /// that the family gets this epoch.
     pub fn remove(&mut self, positions: &[u32], epoch: u64) {
         let Some(first) = positions.first() else { return };
-        // Full pieces before it stay as they are, and are shared with other versions.
+        // Full pieces before it stay unchanged, and are shared with other versions.
         let kept = *first as usize / PIECE_ROWS;
         let mut gone = positions.iter().map(|position| *position as usize).peekable();
         let moved = (kept * PIECE_ROWS..self.len as usize).filter(|at| gone.next_if_eq(at).is_none());

@@ -33,7 +33,7 @@ pub struct Group {
     pub times: Times,
     /// The number of this group among all, dense and reused.
     pub slot: u32,
-    /// Differs from that of any group that was ever there; names the group on disk.
+    /// Unique among all groups that ever existed. Identifies the group on disk.
     pub epoch: u64,
     /// The families, sorted by name.
     families: Vec<Arc<Family>>,
@@ -41,14 +41,14 @@ pub struct Group {
     series: u64,
     family_bytes: u64,
     next_number: u32,
-    /// Of pushes that tell when their process began.
+    /// The latest pushes of processes that give their start time.
     sessions: Option<Box<Sessions>>,
 }
 
 /// What a group takes beside its labels and families, in bytes.
 const GROUP_BYTES: u64 = 512;
 
-/// Where everything of a push belongs in its group.
+/// Where each part of a push belongs in its group.
 #[derive(Debug)]
 pub struct Plan {
     /// For each family of the push.
@@ -118,7 +118,7 @@ impl Group {
         &self.families
     }
 
-    /// How many series the group has, without its own two.
+    /// How many series the group has, not counting the two that the gateway adds.
     pub fn series(&self) -> u64 {
         self.series
     }
@@ -349,7 +349,7 @@ impl Group {
                     &mut added[last]
                 }
             };
-            // What was pushed as the latest value is no sum to add to.
+            // A gauge's value can't serve as the start of a counter, so a retyped family is replaced.
             let is_retyped = live.is_some_and(|live| Merge::of(live, name) != Merge::of(kind, name));
             let rule = if is_retyped { FamilyRule::Replace } else { semantics.rule(pushed) };
             let layouts = with.definitions.layouts(name);
@@ -392,12 +392,12 @@ impl Group {
         }
     }
 
-    /// Gives back the names of all families, before the group goes.
+    /// Releases the names of all families before the group is deleted.
     pub fn release(&self, definitions: &mut Definitions) {
         self.families.iter().for_each(|family| self.release_family(family, definitions));
     }
 
-    /// Gives back the name of a family.
+    /// Releases the name of a family.
     pub fn release_family(&self, family: &Family, definitions: &mut Definitions) {
         let (name, holder) = (family.definition.name(), self.labels.holder());
         definitions.release(name, family.slot, holder, family.blocks_from(0));
@@ -432,11 +432,11 @@ fn change(
 
 /// What a group takes beside its families, in bytes.
 pub fn own_bytes(key: &str) -> u64 {
-    // The labels are there as labels, as keys, as the block of the own series and in indexes.
+    // The labels are stored as labels, in keys, in the block of the own series and in indexes.
     GROUP_BYTES + 4 * key.len() as u64
 }
 
-/// How the values of a pushed family meet those that are there.
+/// How the values of a pushed family are merged with existing ones.
 fn merge_of(pushed: &push::Family, rule: FamilyRule) -> Merge {
     if rule == FamilyRule::Merge { pushed.merge } else { Merge::Last }
 }
@@ -482,7 +482,7 @@ fn new_placement(push: &Push, pushed: &push::Family) -> Result<Placement, usize>
     Ok(Placement { positions: Positions::from_elem(NEW, new), new })
 }
 
-/// A series of a push that is there already.
+/// The refusal of a series that exists already.
 pub(super) fn duplicate(push: &Push, pushed: &push::Family, series: &push::Series, other: Other) -> Refusal {
     let cause = Cause::DuplicateSeries { metric: push.describe(pushed, series) };
     Refusal::at(series.offset, cause).with(other)

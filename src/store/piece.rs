@@ -1,4 +1,4 @@
-//! Pieces: the bounded blocks that the series of a family are kept in.
+//! Pieces: blocks of limited size that hold the series of a family.
 //!
 //! A piece is the unit of copy on write. A scrape clones shared pointers to pieces; a push that
 //! changes a piece while a scrape holds it copies that piece and no more.
@@ -278,7 +278,7 @@ impl Piece {
         }
     }
 
-    /// Gives a row another start.
+    /// Sets when the series of a row began.
     pub fn set_start(&mut self, at: usize, start: Start) {
         with_rows!(&mut self.rows, rows => rows[at].start = start);
     }

@@ -28,7 +28,7 @@ enum Held {
     Many(Box<Chunks>),
 }
 
-/// A vector on the heap: very many families have no use for it.
+/// A vector on the heap, because very many families do not need one.
 type Chunks = SmallVec<[Arc<Chunk>; 2]>;
 
 impl Pieces {

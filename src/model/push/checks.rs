@@ -1,4 +1,4 @@
-//! The checks of values: what adds must be able to, and what is shown be readable.
+//! Checks of values: types that add must be able to add them, and scrapes with them must be valid.
 
 use crate::message::Excerpt;
 use crate::model::count::Count;

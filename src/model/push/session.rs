@@ -5,7 +5,7 @@ use crate::model::body::{Body, Value};
 /// Clients that show their whole process have a gauge of this name.
 const PROCESS_START: &str = "process_start_time_seconds";
 
-/// What a push tells of the process that it comes from.
+/// The process that a push comes from, as far as the push says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Session {
     /// When the process began, in nanoseconds since the epoch.

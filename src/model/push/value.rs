@@ -1,4 +1,4 @@
-//! What the series of a push hold.
+//! The values of the series of a push.
 
 use std::num::NonZeroU32;
 
