@@ -34,6 +34,7 @@ mod healthcheck;
 mod help;
 mod install;
 mod push;
+mod rules;
 mod run;
 pub mod samples;
 mod serving;
@@ -83,6 +84,8 @@ pub enum Command {
     Install(install::Arguments),
     /// Write what the persistence file holds as the file of a stock Pushgateway
     Export(export::Arguments),
+    /// Show what the rules of a configuration file make of a push
+    Rules(rules::Arguments),
     /// Print completions for a shell
     Completions(documents::CompletionArguments),
     /// Write the manual pages
@@ -111,6 +114,8 @@ enum CommandError {
     #[error(transparent)]
     Export(#[from] ExportError),
     #[error(transparent)]
+    Rules(#[from] rules::RulesError),
+    #[error(transparent)]
     Write(#[from] documents::WriteError),
 }
 
@@ -120,7 +125,7 @@ impl CommandError {
             CommandError::Request(failure) => failure.exit(),
             CommandError::NotHealthy(_) => Exit::Refused,
             CommandError::Export(ExportError::Settings(_) | ExportError::NothingToExport) => Exit::Usage,
-            CommandError::Export(_) => Exit::Refused,
+            CommandError::Export(_) | CommandError::Rules(rules::RulesError::Refused(_)) => Exit::Refused,
             _ => Exit::Usage,
         }
     }
@@ -175,6 +180,7 @@ impl Command {
             Command::Delete(arguments) => arguments.run()?,
             Command::Install(arguments) => arguments.run()?,
             Command::Export(arguments) => arguments.run()?,
+            Command::Rules(arguments) => arguments.run()?,
             Command::Completions(arguments) => arguments.run()?,
             Command::Man(arguments) => arguments.run()?,
         }

@@ -21,12 +21,16 @@ mod list;
 pub mod memory;
 mod network;
 pub mod regular;
+pub mod rules;
 mod settings;
 pub mod unlimited;
 pub mod web;
 
 pub use build::{BuildInfo, build_info};
-pub use choices::{LogFormat, LogLevel, PutMode, Sync};
+pub use choices::{
+    Buckets, LogFormat, LogLevel, NumberMerge, Overflow, PutMode, RelabelAction, SourceBy, Sync, Temporality,
+};
+pub use layers::{ConfigError, read_rules};
 pub use memory::Fitting;
 pub use settings::{Access, Aggregation, Config, Exposition, Limits, Log, Persistence, Push, Telemetry, Web};
 

@@ -9,14 +9,18 @@ mod client;
 mod clock;
 mod commit;
 mod concluding;
+pub mod deletion;
 mod doubles;
+mod explain;
 mod exposure;
 pub mod idempotency;
 mod interval;
 pub mod jobs;
 mod limits;
 mod pending;
+mod ruled;
 pub mod scrape;
+mod sender;
 pub mod source;
 mod start;
 mod stock;
@@ -24,7 +28,8 @@ mod thread;
 mod writer;
 
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use bumpalo::Bump;
@@ -36,20 +41,25 @@ use crate::model::labels::{EmptyLabels, ShownLabels};
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::push::Push;
 use crate::model::refusal::Refusal;
+use crate::rules::RuleSet;
 use crate::store::group::GroupLabels;
 use crate::store::idempotency::{Key, Known};
 use crate::store::semantics::{Absent, FamilyRule, Semantics};
-use crate::store::{GroupView, Part, Rejection, Store, Transaction};
+use crate::store::{GroupView, Outcome, Part, Rejection, Store, Terms, Transaction};
 use crate::telemetry::Telemetry;
 use clock::Clock;
 use commit::Health;
 use interval::Interval;
 use jobs::Worker;
+use ruled::{Pushes, Ruled};
 use writer::Writer;
 
 pub use crate::exposition::BodyFormat;
 pub use client::Client;
+pub use explain::{ExplainedFamily, Explanation};
 pub use pending::{Failure, Pending};
+pub use ruled::{RulePlace, TargetFault};
+pub use sender::{BadHeader, SenderHeaders};
 pub use start::{StartError, export_stock};
 
 /// The gateway without its network.
@@ -58,7 +68,10 @@ pub struct Gateway {
     store: Arc<Store>,
     clock: Arc<Clock>,
     telemetry: Telemetry,
-    rules: Rules,
+    settings: PushSettings,
+    rules: RwLock<Option<Arc<RuleSet>>>,
+    /// Whether there are rules: nearly nobody who has none pays for the lock.
+    has_rules: AtomicBool,
     limits: PushLimits,
     exposition: scrape::Exposition,
     prepared: scrape::Prepared,
@@ -67,7 +80,7 @@ pub struct Gateway {
     durability: Durability,
     health: Arc<Health>,
     /// Unset if there are no jobs.
-    worker: OnceLock<Worker>,
+    worker: Arc<OnceLock<Worker>>,
 }
 
 /// When changes go to disk.
@@ -83,7 +96,7 @@ enum Durability {
 
 /// What the configuration says about pushes.
 #[derive(Clone, Copy, Debug)]
-struct Rules {
+struct PushSettings {
     aggregate: bool,
     put: PutMode,
     names: Names,
@@ -125,6 +138,8 @@ pub struct PushRequest<'a> {
     pub key: Option<&'a [u8]>,
     /// Who sent it, for the log.
     pub client: Client,
+    /// What its headers say of the sender.
+    pub sender: SenderHeaders<'a>,
 }
 
 impl<'a> PushRequest<'a> {
@@ -143,6 +158,7 @@ impl<'a> PushRequest<'a> {
             content_type: b"",
             key: None,
             client: Client::default(),
+            sender: SenderHeaders::default(),
         }
     }
 
@@ -179,6 +195,20 @@ pub enum PushError {
         /// Line and column of the series in a text body.
         place: Option<(usize, usize)>,
     },
+    /// A rule does not accept pushes to the group.
+    #[error("pushes to this group are not accepted: {0} says so")]
+    Forbidden(RulePlace),
+    /// Relabelling by a rule makes a group of it that can't be.
+    #[error("the relabelling of {rule} {fault}")]
+    Target {
+        /// The rule.
+        rule: RulePlace,
+        /// What is wrong with the group.
+        fault: TargetFault,
+    },
+    /// A header can't be used.
+    #[error(transparent)]
+    Header(#[from] BadHeader),
     /// It was not applied for another reason.
     #[error(transparent)]
     Failed(Failure),
@@ -208,17 +238,17 @@ impl Gateway {
 
     /// Which names pushes may use.
     pub fn names(&self) -> Names {
-        self.rules.names
+        self.settings.names
     }
 
     /// How labels with empty values are treated.
     pub fn empty_labels(&self) -> EmptyLabels {
-        EmptyLabels::of(self.rules.aggregate)
+        EmptyLabels::of(self.settings.aggregate)
     }
 
     /// Whether the last line of a text body has to end in a line feed.
     pub fn requires_final_newline(&self) -> bool {
-        self.rules.require_final_newline
+        self.settings.require_final_newline
     }
 
     /// What a push may hold.
@@ -229,10 +259,10 @@ impl Gateway {
     /// How bodies are read.
     fn reading(&self) -> Reading {
         Reading {
-            names: self.rules.names,
+            names: self.settings.names,
             limits: self.limits,
             empty_labels: self.empty_labels(),
-            require_final_newline: self.rules.require_final_newline,
+            require_final_newline: self.settings.require_final_newline,
         }
     }
 
@@ -244,6 +274,7 @@ impl Gateway {
     /// If the body can't be parsed. Nothing has changed then.
     pub fn push(&self, push: &PushRequest<'_>) -> Result<Pending, PushError> {
         let PushRequest { method, grouping, format, body, .. } = *push;
+        let ruled = self.ruled(push)?;
         let arena = Bump::new();
         let parsed = format.parse(body, &self.reading(), &arena);
         let parsed = parsed.map_err(|error| self.not_parsed(error)).inspect_err(|error| {
@@ -255,24 +286,51 @@ impl Gateway {
                 "failed to parse text"
             );
         })?;
+        if ruled.as_ref().is_some_and(Ruled::is_dropped) {
+            return Ok(Pending::Done(Ok(Outcome::Dropped)));
+        }
         let key = push.key(|key| self.is_known(key));
-        let semantics = self.rules.semantics(method);
-        let prepared = Push::prepare_within(&parsed, grouping, self.rules.aggregate, self.limits);
-        // Frees the memory early, because the next steps need memory too.
-        drop(parsed);
+        // The parsed body is dropped in there, because the next steps need memory too.
+        let prepared = self.prepare(parsed, grouping, ruled.as_ref(), &arena);
         drop(arena);
-        let grouping = Cow::Borrowed(grouping);
         Ok(match prepared {
-            Ok(push) => {
-                let part = Part::Push { grouping, push, semantics };
-                self.submit(Transaction::of(part).with_key(key), body.len())
+            Ok(pushes) => {
+                let transaction = self.transaction(method, grouping, pushes, ruled.as_ref());
+                self.submit(transaction.with_key(key), body.len())
             }
-            Err(refusal) => match self.submit(Transaction::of(Part::Failed { grouping }), body.len()) {
-                Pending::Done(Ok(_)) => Pending::Done(Err(Rejection::from(refusal).into())),
-                Pending::Waiting(noted) => Pending::Refused(noted, refusal.into()),
-                failed => failed,
-            },
+            Err(refusal) => {
+                let grouping = Cow::Borrowed(ruled.as_ref().map_or(grouping, |ruled| ruled.target()));
+                match self.submit(Transaction::of(Part::Failed { grouping }), body.len()) {
+                    Pending::Done(Ok(_)) => Pending::Done(Err(Rejection::from(refusal).into())),
+                    Pending::Waiting(noted) => Pending::Refused(noted, refusal.into()),
+                    failed => failed,
+                }
+            }
         })
+    }
+
+    /// What prepared pushes change: the group that the rules say, if there are rules.
+    fn transaction<'a>(
+        &self,
+        method: Method,
+        pushed: &'a Grouping<'a>,
+        pushes: Pushes,
+        ruled: Option<&'a Ruled>,
+    ) -> Transaction<'a> {
+        let semantics = self.settings.semantics(method, ruled.and_then(Ruled::put));
+        let target = ruled.map_or(pushed, |ruled| ruled.target());
+        let terms = ruled.map_or_else(Terms::default, Ruled::group_terms);
+        let has_sources = |ruled: &&Ruled| ruled.has_sources(method, &pushes);
+        let source = ruled.filter(has_sources).map(|ruled| ruled.source(pushed));
+        let part = |(at, push): (usize, Push)| Part::Push {
+            grouping: Cow::Borrowed(target),
+            push,
+            // What a PUT takes away has gone with the first of its pushes.
+            semantics: if at == 0 { semantics } else { self.settings.semantics(Method::Post, None) },
+            source: source.clone().map(Cow::Owned),
+            terms,
+        };
+        Transaction { parts: pushes.into_iter().enumerate().map(part).collect(), key: None }
     }
 
     /// Submits a transaction. While it waits, the client holds `held` bytes for it.
@@ -282,21 +340,35 @@ impl Gateway {
             Durability::After(interval) => {
                 let result = self.store.submit(&transaction, self.clock.now());
                 interval.touch();
-                Pending::Done(result.map_err(Failure::from))
+                self.submitted(result)
             }
-            Durability::Memory => {
-                Pending::Done(self.store.submit(&transaction, self.clock.now()).map_err(Failure::from))
-            }
+            Durability::Memory => self.submitted(self.store.submit(&transaction, self.clock.now())),
         }
+    }
+
+    fn submitted(&self, result: Result<Outcome, Rejection>) -> Pending {
+        if self.store.take_sooner() {
+            self.wake_jobs();
+        }
+        Pending::Done(result.map_err(Failure::from))
     }
 
     /// Deletes a group, if it exists. [`Gateway::done`] returns the result. `key` is the idempotency key of the
     /// request.
-    pub fn delete(&self, grouping: &Grouping<'_>, key: Option<&[u8]>) -> Pending {
+    ///
+    /// # Errors
+    ///
+    /// When a header that a rule reads can't be used.
+    pub fn delete(
+        &self,
+        grouping: &Grouping<'_>,
+        key: Option<&[u8]>,
+        sender: SenderHeaders<'_>,
+    ) -> Result<Pending, BadHeader> {
         let is_known = |key: &Key| self.is_known(key);
         let key = key.map(|key| idempotency::identify(key, "DELETE", grouping, b"", b"", is_known));
-        let part = Part::Delete { grouping: Cow::Borrowed(grouping) };
-        self.submit(Transaction::of(part).with_key(key), 0)
+        let transaction = self.deletion(grouping, sender)?;
+        Ok(self.submit(transaction.with_key(key), 0))
     }
 
     /// Deletes all groups.
@@ -363,13 +435,14 @@ impl Gateway {
     }
 }
 
-impl Rules {
+impl PushSettings {
     /// How a push with this method changes its group.
-    fn semantics(self, method: Method) -> Semantics {
+    /// `put` is what a rule says of PUT.
+    fn semantics(self, method: Method, put: Option<PutMode>) -> Semantics {
         let replace = Semantics::replacing(self.aggregate);
         match (self.aggregate, method) {
             (true, Method::Post) => Semantics::merging(),
-            (true, Method::Put) if self.put == PutMode::Aggregate => {
+            (true, Method::Put) if put.unwrap_or(self.put) == PutMode::Aggregate => {
                 Semantics { adding: FamilyRule::Merge, absent: Absent::DropReplaced, ..replace }
             }
             (_, Method::Put) => Semantics { absent: Absent::Drop, ..replace },

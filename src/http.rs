@@ -27,6 +27,7 @@ mod page;
 pub mod path;
 mod push;
 mod refusal;
+mod reload;
 pub mod route;
 mod scrape;
 mod serve;
@@ -37,8 +38,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
@@ -64,13 +65,14 @@ pub use descriptors::{Descriptors, TooFew};
 use head::Expectation;
 use notify::Heartbeats;
 use push::GroupPath;
+pub use reload::ReloadError;
 use route::{Endpoint, Route, Routes};
 pub use serve::serve;
 
 /// The state that all handlers share.
 #[derive(Debug)]
 pub struct State {
-    gateway: Gateway,
+    gateway: Arc<Gateway>,
     routes: Routes,
     external_prefix: String,
     /// The URL at which browsers reach the gateway. Empty if not configured.
@@ -89,8 +91,10 @@ pub struct State {
     startup_flags: BTreeMap<String, String>,
     started_at: SystemTime,
     quit: Notify,
-    /// Triggers a reload of the web configuration.
-    reload: Notify,
+    /// The configuration file; empty if there is none.
+    config_file: String,
+    /// Held while it is read again.
+    reloading: Mutex<()>,
     /// Access control. `None` if it is not configured.
     guard: Option<Guard>,
     /// The heartbeats of all parts that must be alive for the gateway to serve.
@@ -112,7 +116,12 @@ pub struct State {
 
 impl State {
     /// The state of a gateway with this configuration and these file descriptors.
-    pub fn new(config: &Config, gateway: Gateway, guard: Option<Guard>, descriptors: Descriptors) -> State {
+    pub fn new(
+        config: &Config,
+        gateway: Arc<Gateway>,
+        guard: Option<Guard>,
+        descriptors: Descriptors,
+    ) -> State {
         if guard.is_some() {
             gateway.telemetry().web().config_read();
         }
@@ -149,7 +158,8 @@ impl State {
             startup_flags: config.startup_flags(),
             started_at: SystemTime::now(),
             quit: Notify::new(),
-            reload: Notify::new(),
+            config_file: config.config_file.clone(),
+            reloading: Mutex::default(),
         }
     }
 
@@ -168,9 +178,8 @@ impl State {
         &self.heartbeats
     }
 
-    /// Triggers a reload of the web configuration. False if there is none.
-    pub fn reload(&self) -> bool {
-        self.reload.notify_one();
+    /// Whether there is a web configuration that can change while the gateway runs.
+    pub fn has_web_config(&self) -> bool {
         self.guard.as_ref().is_some_and(Guard::reads_files)
     }
 
@@ -386,11 +395,14 @@ async fn answer_of(
         Endpoint::Healthy => lifecycle::healthy(state, method),
         Endpoint::Ready => lifecycle::ready(state, method),
         Endpoint::Quit => lifecycle::quit(state),
+        Endpoint::Reload => lifecycle::reload(state).await,
         Endpoint::ApiStatus => api::status(state, method),
         Endpoint::ApiMetrics => api::metrics(state, method),
         Endpoint::ApiWipe => admin::wipe(state).await,
+        Endpoint::ApiDelete => admin::delete(state, request, payload).await,
         Endpoint::ApiGroups => api::groups(state, request).await,
         Endpoint::ApiGroup { id } => api::group(state, request, id).await,
+        Endpoint::ApiSources { id } => api::sources(state, request, id).await,
         Endpoint::ApiSeries { id } => api::series(state, request, id).await,
     }
 }

@@ -10,6 +10,7 @@
 //! * [`config`]: the settings, from flags, environment and file.
 //! * [`model`]: what a metric is, and how values add up.
 //! * [`exposition`]: parses and writes the formats.
+//! * [`rules`]: which group a push belongs to, and how its values are merged.
 //! * [`store`]: the groups and their metrics as versions, with drafts, differences and snapshots.
 //! * [`persistence`]: the engines that keep the state and load it again.
 //! * [`telemetry`]: the gateway's own metrics.
@@ -20,7 +21,7 @@
 //!
 //! # Invariants
 //!
-//! * [`model`] and [`exposition`] never block and do no I/O.
+//! * [`model`], [`exposition`] and [`rules`] never block and do no I/O.
 //! * Only `store/groups.rs` holds guards of the group map, and never two at once.
 //! * Only [`gateway`] changes the store (an engine fills it at start), and only [`http`] knows actix. Everything
 //!   else is plain synchronous Rust, usable without a server.
@@ -38,5 +39,6 @@ pub mod message;
 pub mod model;
 pub mod persistence;
 pub mod progress;
+pub mod rules;
 pub mod store;
 pub mod telemetry;

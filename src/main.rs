@@ -13,11 +13,13 @@ use tallygate::cli;
 use tallygate::config::flags::{self, Invocation};
 use tallygate::config::unlimited::longest;
 use tallygate::config::{Config, Fitting, build_info, duration, fitting, memory};
+use tallygate::gateway::jobs::expiry;
 use tallygate::gateway::{Gateway, StartError};
 use tallygate::http::auth::{Guard, LoadError};
 use tallygate::http::{self, Descriptors, State, listen, notify};
 use tallygate::logging::{self, Repeats};
 use tallygate::message::bounded;
+use tallygate::rules::RuleSet;
 use tokio::signal::unix::{self, SignalKind, signal};
 
 #[cfg(feature = "jemalloc")]
@@ -33,8 +35,8 @@ fn main() -> ExitCode {
         std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
     match flags::invocation(arguments.into_iter(), variables, memory::allowed()) {
         Ok(Invocation::Run(config)) => run(&config),
-        Ok(Invocation::Check { config, text }) => match Guard::load(&config) {
-            Ok(_) => print(&text),
+        Ok(Invocation::Check { config, text }) => match check(&config) {
+            Ok(()) => print(&text),
             Err(error) => {
                 complain(format_args!("{}: error: {error}", env!("CARGO_PKG_NAME")));
                 ExitCode::FAILURE
@@ -46,6 +48,13 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Checks what the settings alone do not show: the rules, and the files that the settings name.
+fn check(config: &Config) -> Result<(), ServeError> {
+    RuleSet::compile(&config.rules).map_err(StartError::from)?;
+    Guard::load(config)?;
+    Ok(())
 }
 
 /// Prints why the program ends. For errors before logging is set up.
@@ -161,7 +170,9 @@ async fn serve(
     tracing::debug!(path = %config.web.route_prefix, "path prefix for internal routing");
     // Before the store is opened: if this fails, the gateway can't serve.
     let guard = Guard::load(config)?;
-    let state = Arc::new(State::new(config, Gateway::new(config)?, guard, descriptors));
+    let gateway = Arc::new(Gateway::new(config)?);
+    gateway.start_jobs(vec![expiry::job()])?;
+    let state = Arc::new(State::new(config, gateway, guard, descriptors));
     // Before the log says that the gateway listens: whoever reads that line may send SIGTERM at
     // once.
     let stops =
@@ -241,14 +252,16 @@ async fn tell_repeats(repeats: Repeats) {
     }
 }
 
-/// Reads the web configuration again on each SIGHUP.
+/// Reads the rules and the web configuration again on each SIGHUP. What comes of it is logged where it is read.
 async fn reload_when_asked(state: Arc<State>, mut hangups: unix::Signal) {
     while hangups.recv().await.is_some() {
-        if state.reload() {
+        if state.has_web_config() {
             tracing::info!("received SIGHUP; reading the web configuration again");
         } else {
             tracing::info!("received SIGHUP; there is no web configuration to read again");
         }
+        // What is wrong has been logged.
+        let _ = state.reload().await;
     }
 }
 

@@ -12,6 +12,7 @@ pub mod grouping;
 #[cfg(test)]
 mod groupings;
 pub mod histogram;
+pub mod increase;
 pub mod kind;
 pub mod labels;
 pub mod limits;

@@ -9,10 +9,13 @@ mod blocks;
 pub mod check;
 mod deadlines;
 pub mod definition;
+pub mod deletion;
 pub mod difference;
 mod draft;
+pub mod effects;
 mod empty_labels;
 pub mod family;
+mod fold;
 mod free_slots;
 pub mod group;
 mod groups;
@@ -29,14 +32,17 @@ pub mod selection;
 pub mod semantics;
 mod sessions;
 pub mod shown_names;
+pub mod sight;
 pub mod snapshot;
 mod space;
 pub mod spellings;
 pub mod states;
 mod structure;
 mod suffixes;
+pub mod terms;
 mod texts;
 pub mod times;
+mod totals;
 pub mod transaction;
 mod view;
 
@@ -45,7 +51,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::model::limits::StoreLimits;
+use crate::model::time::Moment;
 use crate::store::definition::OwnFamily;
+use crate::store::effects::Tallies;
+use crate::store::fold::{Folding, Folds};
 use crate::store::group::Group;
 use crate::store::groups::Groups;
 use crate::store::idempotency::Keys;
@@ -54,8 +63,9 @@ use crate::store::snapshot::Snapshot;
 use crate::store::structure::Structure;
 
 pub use draft::Draft;
-pub use overdue::Overdue;
+pub use overdue::{Look, Overdue};
 pub use piece::RowValue;
+pub use terms::{Overflow, Terms};
 pub use transaction::{Outcome, Part, Rejection, Transaction};
 pub use view::{FamilySeries, FamilySummary, FamilyView, GroupAt, GroupView, SeriesView};
 
@@ -77,6 +87,10 @@ pub enum Tracking {
     Drafts,
 }
 
+/// Up to when a snapshot shows all pushes, in nanoseconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen(i64);
+
 /// All groups, with the indexes over them.
 #[derive(Debug)]
 pub struct Store {
@@ -96,6 +110,14 @@ pub struct Store {
     /// Unset until the persistence file has been loaded.
     limits: OnceLock<StoreLimits>,
     generation: AtomicU64,
+    folds: Folds,
+    tallies: Tallies,
+    /// See [`Store::take_sooner`].
+    is_sooner: AtomicBool,
+    /// What was pushed up to then was shown by a scrape that was sent whole, in nanoseconds since the epoch.
+    scraped: AtomicI64,
+    /// When the latest scrape took its snapshot, in nanoseconds since the epoch.
+    looked_at: AtomicI64,
 }
 
 impl Store {
@@ -120,6 +142,11 @@ impl Store {
             name_bytes: AtomicI64::new(0),
             limits: OnceLock::new(),
             generation: AtomicU64::new(0),
+            folds: Folds::default(),
+            tallies: Tallies::default(),
+            is_sooner: AtomicBool::new(false),
+            scraped: AtomicI64::new(0),
+            looked_at: AtomicI64::new(0),
         }
     }
 
@@ -128,12 +155,12 @@ impl Store {
         &self.keys
     }
 
-    /// How many groups there are.
+    /// How many groups there are, sources aside.
     pub fn group_count(&self) -> i64 {
         self.group_count.load(Ordering::Relaxed)
     }
 
-    /// How many series there are, not counting the two that the gateway adds to each group.
+    /// How many series there are, counting those of sources but not the two that the gateway adds to each group.
     pub fn series_count(&self) -> i64 {
         self.series_count.load(Ordering::Relaxed)
     }
@@ -175,7 +202,37 @@ impl Store {
         let names = structure.definitions.len();
         let groups = self.versions();
         drop(structure);
-        Snapshot::of(groups, names)
+        self.shown(groups, names)
+    }
+
+    /// As [`Store::snapshot`], for a scrape that begins now. What it shows counts as seen once [`Store::note_scraped`]
+    /// says so.
+    pub fn snapshot_for_scrape(&self, now: Moment) -> (Snapshot, Seen) {
+        let structure = self.hold();
+        // Pushes that this snapshot may miss are accepted later than now.
+        self.looked_at.fetch_max(now.nanos, Ordering::SeqCst);
+        let names = structure.definitions.len();
+        let groups = self.versions();
+        drop(structure);
+        // A draft over the published groups may hold earlier pushes than now.
+        let latest = groups.iter().map(|group| group.times.quiet_since()).max().unwrap_or(0);
+        (self.shown(groups, names), Seen(latest.min(now.nanos)))
+    }
+
+    /// What is shown of these groups: all but the sources, whose values are folded.
+    fn shown(&self, mut groups: Vec<Arc<Group>>, names: usize) -> Snapshot {
+        let sources: Vec<Arc<Group>> = groups.extract_if(.., |group| group.is_source()).collect();
+        let mut folding = Folding::new(&self.folds, &sources);
+        let snapshot = Snapshot::of(groups, names, &mut folding);
+        folding.keep(true);
+        snapshot
+    }
+
+    /// The time of a push that changes what is published: no snapshot of an earlier time has missed it.
+    #[inline]
+    fn after_snapshots(&self, now: Moment) -> Moment {
+        let looked_at = self.looked_at.load(Ordering::SeqCst);
+        if looked_at < now.nanos { now } else { Moment { nanos: looked_at.saturating_add(1), ..now } }
     }
 
     /// All groups. The caller must hold the structure.

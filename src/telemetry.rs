@@ -6,11 +6,13 @@
 //! may not push follow from the declarations.
 
 mod declare;
+mod expiry;
 mod families;
 mod idempotency;
 pub mod limits;
 pub mod persistence;
 mod process;
+pub mod rules;
 pub mod web;
 mod window;
 
@@ -26,6 +28,7 @@ use crate::store::Store;
 use crate::store::definition::OwnFamily;
 
 use declare::metrics;
+use expiry::ExpiryMetrics;
 pub use families::{Family, Row, RowValue};
 use idempotency::IdempotencyMetrics;
 use window::{PUSH_METHODS, SummaryVec};
@@ -66,11 +69,13 @@ pub struct Telemetry {
     /// so these counters are looked up only once.
     accepted: [OnceLock<IntCounter>; PUSH_METHODS.len()],
     accepted_pushes: IntCounter,
+    expiry: ExpiryMetrics,
     idempotency: IdempotencyMetrics,
     limits: limits::LimitMetrics,
     commits: persistence::CommitMetrics,
     queue: persistence::QueueMetrics,
     web: web::WebMetrics,
+    rules: rules::RuleMetrics,
 }
 
 /// The names of the gateway's own families and their types, with `process_metrics` also `process_*`. Jobs that push
@@ -85,11 +90,13 @@ pub fn own_families(process_metrics: bool) -> impl Iterator<Item = (String, OwnF
 fn ours() -> impl Iterator<Item = (&'static str, Kind)> {
     let families = [
         RequestMetrics::FAMILIES,
+        ExpiryMetrics::FAMILIES,
         IdempotencyMetrics::FAMILIES,
         limits::LimitMetrics::FAMILIES,
         persistence::CommitMetrics::FAMILIES,
         persistence::QueueMetrics::FAMILIES,
         web::WebMetrics::FAMILIES,
+        rules::RuleMetrics::FAMILIES,
     ];
     families.into_iter().flatten().copied()
 }
@@ -106,20 +113,25 @@ impl Telemetry {
         show_build(&metrics.build_info);
         metrics.pushes.with_label_values(&["refused"]);
         metrics.pushes.with_label_values(&["malformed"]);
+        metrics.pushes.with_label_values(&["dropped"]);
         if process_metrics {
             registry.register(Box::new(process::ProcessCollector::new()?))?;
         }
         let (commits, web) = (persistence::CommitMetrics::new(&registry)?, web::WebMetrics::new(&registry)?);
         commits.prepare();
         web.prepare();
+        let rules = rules::RuleMetrics::new(&registry)?;
+        rules.prepare();
         Ok(Telemetry {
             accepted: Default::default(),
             accepted_pushes: metrics.pushes.with_label_values(&["accepted"]),
+            expiry: ExpiryMetrics::new(&registry)?,
             idempotency: IdempotencyMetrics::new(&registry)?,
             limits: limits::LimitMetrics::new(&registry)?,
             queue: persistence::QueueMetrics::new(&registry)?,
             commits,
             web,
+            rules,
             metrics,
             registry,
         })
@@ -151,6 +163,11 @@ impl Telemetry {
     /// Counts a push that was merged.
     pub fn push_accepted(&self) {
         self.accepted_pushes.inc();
+    }
+
+    /// Counts a push that a rule drops.
+    pub fn push_dropped(&self) {
+        self.metrics.pushes.with_label_values(&["dropped"]).inc();
     }
 
     /// Counts an accepted push that seems to have added running totals.
@@ -194,6 +211,11 @@ impl Telemetry {
         &self.queue
     }
 
+    /// The metrics of rules.
+    pub fn rules(&self) -> &rules::RuleMetrics {
+        &self.rules
+    }
+
     /// The metrics of TLS and logins.
     pub fn web(&self) -> &web::WebMetrics {
         &self.web
@@ -201,6 +223,7 @@ impl Telemetry {
 
     /// All own families with their current values, sorted by name.
     pub fn families(&self, store: &Store, now: Moment) -> Vec<Family> {
+        self.expiry.update(store.tally());
         self.idempotency.update(store.keys(), now);
         self.metrics.groups.set(store.group_count());
         self.metrics.series.set(store.series_count());
@@ -228,6 +251,7 @@ mod tests {
         let telemetry = Telemetry::new(true).unwrap();
         telemetry.push(false, 200, 100, Duration::from_millis(2));
         telemetry.push_refused("timestamp");
+        telemetry.rules().pushed(1);
         let declared: HashMap<String, OwnFamily> = own_families(true).collect();
         let store = Store::new([], Tracking::Nothing, Duration::ZERO, 1);
         let exposed = telemetry.families(&store, Moment::at(0));

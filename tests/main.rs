@@ -30,6 +30,7 @@ mod durability {
     mod clocks;
     mod contract;
     mod crash;
+    mod expiry;
     mod faults;
     mod odd_files;
     mod persistence;
@@ -49,16 +50,19 @@ mod exposition {
 mod invariants {
     mod fuzz;
     mod properties;
+    mod sources;
     mod tidy;
 }
 mod monitoring {
     mod dashboards;
     mod own_metrics;
     mod prometheus;
+    mod relabelling;
 }
 mod page;
 mod push {
     mod aggregation;
+    mod deletion;
     mod doubles;
     mod empty_labels;
     mod errors;
@@ -68,6 +72,15 @@ mod push {
     mod refusals;
     mod reports;
     mod running_totals;
+    mod sources;
+}
+mod rules {
+    mod command;
+    mod expiry;
+    mod fleet;
+    mod groups;
+    mod metrics;
+    mod reload;
     mod sources;
 }
 mod security {

@@ -10,9 +10,11 @@ mod headers;
 mod memory;
 mod path;
 mod push;
+mod rules;
 mod stock_file;
 
 pub use headers::headers;
 pub use path::path;
 pub use push::{openmetrics, protobuf, text};
+pub use rules::{relabelling, rules, selector};
 pub use stock_file::stock_file;

@@ -41,6 +41,12 @@ const EXPORT: &[(&str, &str)] = &[
     ("2", "The command line is wrong, or a setting of the gateway."),
 ];
 
+const RULES: &[(&str, &str)] = &[
+    ("0", "The result is printed."),
+    ("1", "A gateway with these rules would refuse the push."),
+    ("2", "The command line is wrong, or a file that it names."),
+];
+
 const OTHERS: &[(&str, &str)] =
     &[("0", "All is done."), ("2", "The command line is wrong, or the file can't be written.")];
 
@@ -57,6 +63,7 @@ pub(super) fn exit_codes(command: &str) -> &'static [(&'static str, &'static str
         "healthcheck" => HEALTHCHECK,
         "run" => RUN,
         "export" => EXPORT,
+        "rules" => RULES,
         "install" | "completions" | "man" => OTHERS,
         _ => SERVING,
     }

@@ -62,6 +62,96 @@ choices! {
         Aggregate = "aggregate",
     }
 
+    /// What tells the senders of a group apart.
+    SourceBy {
+        /// The labels of the path, as they were pushed.
+        #[default]
+        Path = "path",
+        /// The header `X-Push-Source`.
+        Header = "header",
+    }
+
+    /// What happens to the series of a push that its group has no room for.
+    Overflow {
+        /// The push is refused.
+        #[default]
+        Refuse = "refuse",
+        /// They are added up in one series of their metric with the label `overflow="true"`.
+        Fold = "fold",
+    }
+
+    /// How the values of a gauge or an untyped metric are merged.
+    NumberMerge {
+        /// The latest push counts.
+        #[default]
+        Last = "last",
+        /// Every push is added.
+        Add = "add",
+        /// The lowest value that was ever pushed.
+        Least = "least",
+        /// The highest value that was ever pushed.
+        Greatest = "greatest",
+        /// The sum of the latest values of all sources.
+        Sum = "sum",
+        /// The lowest of the latest values of all sources.
+        Min = "min",
+        /// The highest of the latest values of all sources.
+        Max = "max",
+        /// The mean of the latest values of all sources.
+        Mean = "mean",
+        /// How many sources there are.
+        Count = "count",
+    }
+
+    /// What the pushed values of a counter, histogram or summary count from.
+    Temporality {
+        /// From the push before.
+        #[default]
+        Delta = "delta",
+        /// From the start of the sender.
+        Cumulative = "cumulative",
+        /// From the start of the sender if the push says when that was, else from the push before.
+        Auto = "auto",
+    }
+
+    /// What is shown of a histogram that was pushed with different bucket bounds.
+    Buckets {
+        /// All bounds.
+        #[default]
+        Union = "union",
+        /// The bounds that all pushes have.
+        Intersection = "intersection",
+        /// Pushes with other bounds than the first are refused.
+        Reject = "reject",
+    }
+
+    /// What a step of relabelling does, as in Prometheus.
+    RelabelAction {
+        /// Sets a label if the regex matches.
+        #[default]
+        Replace = "replace",
+        /// Drops what the regex does not match.
+        Keep = "keep",
+        /// Drops what the regex matches.
+        Drop = "drop",
+        /// Drops what has not this value in the target label.
+        KeepEqual = "keepequal",
+        /// Drops what has this value in the target label.
+        DropEqual = "dropequal",
+        /// Sets a label to a hash modulo a number.
+        HashMod = "hashmod",
+        /// Copies labels whose names the regex matches.
+        LabelMap = "labelmap",
+        /// Removes labels whose names the regex matches.
+        LabelDrop = "labeldrop",
+        /// Removes labels whose names the regex does not match.
+        LabelKeep = "labelkeep",
+        /// Sets a label to the value in lower case.
+        Lowercase = "lowercase",
+        /// Sets a label to the value in upper case.
+        Uppercase = "uppercase",
+    }
+
     /// How severe a log line is, least first. The names are also those in log lines.
     LogLevel {
         /// Details of single requests.
@@ -115,5 +205,54 @@ impl TryFrom<String> for LogFormat {
 
     fn try_from(name: String) -> Result<Self, String> {
         Self::named(&name)
+    }
+}
+
+impl TryFrom<String> for SourceBy {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::named(&name)
+    }
+}
+
+impl TryFrom<String> for Overflow {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::named(&name)
+    }
+}
+
+impl TryFrom<String> for NumberMerge {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::named(&name)
+    }
+}
+
+impl TryFrom<String> for Temporality {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::named(&name)
+    }
+}
+
+impl TryFrom<String> for Buckets {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::named(&name)
+    }
+}
+
+impl TryFrom<String> for RelabelAction {
+    type Error = String;
+
+    /// Accepts capital letters, as Prometheus does.
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::named(&name.to_lowercase())
     }
 }

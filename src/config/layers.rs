@@ -8,9 +8,10 @@
 use std::collections::HashMap;
 
 use config::builder::{ConfigBuilder, DefaultState};
-use config::{Environment, FileFormat, Value};
+use config::{Environment, Value};
 
 use super::memory::Allowance;
+use super::rules::RuleFile;
 use super::settings::Config;
 use super::{address, fitting, hidden};
 use error::Problem;
@@ -34,8 +35,8 @@ pub(super) fn load(
     allowance: Option<Allowance>,
 ) -> Result<Config, ConfigError> {
     let mut builder = config::Config::builder();
-    let text = if path.is_empty() { String::new() } else { file::read_strictly(path)? };
-    builder = builder.add_source(config::File::from_str(&text, FileFormat::Toml));
+    let (text, rules) = if path.is_empty() { Default::default() } else { file::read_strictly(path)? };
+    builder = builder.add_source(file::Settings::of(&text));
     let variables = variables::settings(environment);
     for (name, value) in &variables {
         let source = variables::source(name, value);
@@ -52,6 +53,7 @@ pub(super) fn load(
     }
     let mut config = build(builder).map_err(|error| Box::new(without_value(&error)))?;
     config.config_file = path.to_owned();
+    config.rules = rules;
     if let Some(allowance) = allowance {
         let set = set.build().map_err(|error| Box::new(without_value(&error)))?;
         let is_set = |key: &str| set.get::<Value>(key).is_ok();
@@ -69,6 +71,15 @@ pub(super) fn load(
             None => file::placed(path, &text, problem),
         }
     })
+}
+
+/// The rules of a settings file, whose settings are checked too but not used.
+///
+/// # Errors
+///
+/// When the file can't be read or is wrong.
+pub fn read_rules(path: &str) -> Result<RuleFile, ConfigError> {
+    file::read_strictly(path).map(|(_, rules)| rules)
 }
 
 fn build(builder: ConfigBuilder<DefaultState>) -> Result<Config, config::ConfigError> {

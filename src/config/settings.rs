@@ -17,6 +17,7 @@ use super::choices::{LogFormat, LogLevel, PutMode, Sync};
 use super::flag::{Kind, Shown};
 use super::host::Host;
 use super::memory::Fitting;
+use super::rules::RuleFile;
 use super::{address, duration, host, network};
 
 /// Declares the sections, [`Config`] with all of them, the list of keys and the list of flags.
@@ -55,6 +56,9 @@ macro_rules! settings {
                 #[doc = concat!("`[", stringify!($section), "]`")]
                 pub $section: $Section,
             )*
+            /// The lists `[[groups]]` and `[[metrics]]` of the file.
+            #[serde(skip)]
+            pub rules: RuleFile,
             /// The TOML file that was read (`--config.file`), empty if none.
             #[serde(skip)]
             pub config_file: String,

@@ -5,7 +5,7 @@ use crate::model::limits::PushLimits;
 
 /// The memory for a line without the text of its labels, and for a label, in bytes. A line may begin a family or be
 /// a whole histogram. Measured with bodies of nothing else.
-const LINE_BYTES: usize = 400;
+const LINE_BYTES: usize = 424;
 const LABEL_BYTES: usize = 40;
 
 /// The memory for parsing a body.

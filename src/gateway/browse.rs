@@ -15,7 +15,7 @@ use crate::store::group::GroupLabels;
 use crate::store::order::{Entry, Slot, sorted};
 use crate::store::piece::{PIECE_ROWS, Piece};
 use crate::store::times::Times;
-use crate::store::{FamilySeries, FamilySummary, SeriesView};
+use crate::store::{FamilySeries, FamilySummary, GroupView, SeriesView};
 
 use filter::own_labels;
 pub use filter::{GroupFilter, MAX_WORDS, SeriesFilter, TooManyWords};
@@ -124,6 +124,20 @@ pub struct GroupPage {
     pub series: u64,
     /// The groups on the page.
     pub groups: Vec<GroupSummary>,
+}
+
+/// Some sources of a group.
+#[derive(Debug)]
+pub struct SourcePage {
+    /// How many sources the group has.
+    pub total: usize,
+    /// The sources, in order, with what they remember.
+    pub sources: Vec<GroupView>,
+}
+
+/// The labels of a series that a source remembers, without those of its group.
+pub fn source_labels<'a>(source: &'a GroupView, block: &'a str) -> impl Iterator<Item = Pair<'a>> {
+    own_labels(&source.labels, block)
 }
 
 /// A page of the series of a family of a group.
@@ -241,6 +255,13 @@ impl Gateway {
         })
     }
 
+    /// Some sources of a group. `None` if there is no such group.
+    pub fn browse_sources(&self, key: &str, window: Window) -> Option<SourcePage> {
+        self.store.visit_group(key, |_| ())?;
+        let (total, sources) = self.store.sources(key, window.offset, window.limit);
+        Some(SourcePage { total, sources })
+    }
+
     /// Series of a family of the group with this key.
     ///
     /// # Errors
@@ -255,7 +276,7 @@ impl Gateway {
         asker: &Asker,
     ) -> Result<SeriesPage, Missing> {
         asker.still_waits()?;
-        let family = self.store.visit_group(key, |group| group.family(family));
+        let family = self.store.family(key, family);
         let family = family.ok_or(Missing::Group)?.ok_or(Missing::Family)?;
         let matching = if words.is_empty() { None } else { Some(Matching::of(&family, words, asker)?) };
         let count = matching.as_ref().map_or(family.extent.len as usize, |matching| matching.count);

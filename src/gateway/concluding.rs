@@ -66,8 +66,10 @@ impl Gateway {
     ) -> Result<Outcome, PushError> {
         match self.count_key(result) {
             Ok(outcome) => {
-                if outcome != Outcome::Replayed {
-                    self.telemetry.push_accepted();
+                match outcome {
+                    Outcome::Dropped => self.telemetry.push_dropped(),
+                    Outcome::Applied | Outcome::Repeating { .. } => self.telemetry.push_accepted(),
+                    Outcome::Replayed | Outcome::Deleted(_) => {}
                 }
                 if let Outcome::Repeating { is_new } = outcome {
                     self.running_totals(push, is_new);

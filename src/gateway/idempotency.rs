@@ -49,6 +49,13 @@ pub(super) fn identify(
     former.unwrap_or_else(|| key_in(grouping.key()))
 }
 
+/// The same for a deletion by selector with these parameters.
+pub(super) fn identify_deletion(key: &[u8], parameters: &str) -> Key {
+    // The key of a group begins with a brace.
+    let scope = format!("admin/delete?{parameters}");
+    Key { id: identity(key, "PUT", &scope), fingerprint: xxh3_128(b"") }
+}
+
 fn identity(key: &[u8], method: &str, group: &str) -> u128 {
     let mut id = Xxh3::new();
     for part in [method.as_bytes(), group.as_bytes()] {
@@ -91,6 +98,13 @@ mod tests {
         ] {
             assert_ne!(first.id, other.id);
         }
+        let deletion = |key: &[u8], parameters| identify_deletion(key, parameters).id;
+        let first = deletion(b"k", "match[]=a");
+        assert_eq!(first, deletion(b"k", "match[]=a"));
+        for other in [deletion(b"l", "match[]=a"), deletion(b"k", "match[]=b")] {
+            assert_ne!(first, other);
+        }
+        let first = key("POST", "a", b"k", b"", b"a 1\n");
         for other in [key("POST", "a", b"k", b"", b"a 2\n"), key("POST", "a", b"k", b"text/plain", b"a 1\n")]
         {
             assert_eq!(first.id, other.id);

@@ -1,7 +1,7 @@
 //! Background jobs of the gateway.
 //!
-//! A job says when it is due next. One thread runs all jobs, one after the other. There is no thread if there are
-//! no jobs. A job changes the store as a request does: it submits transactions.
+//! A job says when it is due next. One thread runs all jobs, one after the other. It starts when a job has something to
+//! do for the first time. A job changes the store as a request does: it submits transactions.
 
 pub mod expiry;
 mod worker;
@@ -90,17 +90,18 @@ impl Jobs {
 }
 
 impl Gateway {
-    /// Starts the thread that runs these jobs, if there are any. Call it once.
+    /// Lets these jobs run from now on. Call it once.
     ///
     /// # Errors
     ///
-    /// If the system can't start a thread.
+    /// If a job has something to do, and the system can't start a thread.
     pub fn start_jobs(self: &Arc<Self>, jobs: Vec<Job>) -> io::Result<()> {
-        if !jobs.is_empty() {
-            // On a second call the new thread is dropped and ends.
-            let _ = self.worker.set(Worker::start(Arc::downgrade(self), jobs)?);
+        if jobs.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let is_needed = jobs.iter().any(|job| (job.next)(self).is_some());
+        let worker = self.worker.get_or_init(|| Worker::new(Arc::downgrade(self), jobs));
+        if is_needed { worker.start() } else { Ok(()) }
     }
 
     /// Wakes the thread, because a job may be due earlier than it said before.

@@ -11,6 +11,7 @@ use crate::gateway::exposure::{Exposure, Part};
 use crate::gateway::source::{CHUNK_CAPACITY, ReceiverGone, Source, TimeOf};
 use crate::model::merge::reconciled;
 use crate::model::time::Moment;
+use crate::store::Seen;
 use crate::store::order::{Entry, Order};
 use crate::store::snapshot::{GroupTimes, Slots, Snapshot, SnapshotFamily};
 use crate::telemetry;
@@ -65,7 +66,14 @@ impl Gateway {
         self.store.bytes().unsigned_abs()
     }
 
-    /// Writes a scrape in this format and passes it to `deliver` in chunks.
+    /// Notes that the receiver of a scrape has got all of it.
+    pub fn scraped(&self, seen: Seen) {
+        if self.store.note_scraped(seen) {
+            self.wake_jobs();
+        }
+    }
+    /// Writes a scrape in this format and passes it to `deliver` in chunks. Returns what [`Gateway::scraped`] needs once
+    /// the receiver has got all of it.
     ///
     /// # Errors
     ///
@@ -74,10 +82,10 @@ impl Gateway {
         &self,
         format: Format,
         deliver: impl FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>,
-    ) -> Result<(), ReceiverGone> {
-        let snapshot = self.store.snapshot();
-        self.forget_orders(&snapshot);
+    ) -> Result<Seen, ReceiverGone> {
         let now = self.clock.now();
+        let (snapshot, seen) = self.store.snapshot_for_scrape(now);
+        self.forget_orders(&snapshot);
         let mut own = self.telemetry.families(&self.store, now);
         own.retain(|family| goes_together(family, &snapshot));
         let mut sources = Vec::with_capacity(snapshot.families.len() + own.len() + GROUP_FAMILIES.len());
@@ -86,6 +94,33 @@ impl Gateway {
         if !snapshot.groups.extents().is_empty() {
             sources.extend(GROUP_FAMILIES.iter().map(|(name, help, time)| Source::Group(name, help, *time)));
         }
+        self.expose(format, &snapshot, sources, now, deliver)?;
+        Ok(seen)
+    }
+
+    /// The same for the pushed metrics alone.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn scrape_pushed(
+        &self,
+        format: Format,
+        deliver: impl FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>,
+    ) -> Result<(), ReceiverGone> {
+        let snapshot = self.store.snapshot();
+        let sources = snapshot.families.iter().map(Source::Pushed).collect();
+        self.expose(format, &snapshot, sources, self.clock.now(), deliver)
+    }
+
+    fn expose(
+        &self,
+        format: Format,
+        snapshot: &Snapshot,
+        mut sources: Vec<Source<'_>>,
+        now: Moment,
+        deliver: impl FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>,
+    ) -> Result<(), ReceiverGone> {
         // The gateway's own families come before pushed ones of the same name. Their help text is used, and their
         // series have fewer labels.
         sources.sort_by(|a, b| {
@@ -98,7 +133,7 @@ impl Gateway {
         };
         let mut exposure = Exposure {
             gateway: self,
-            snapshot: &snapshot,
+            snapshot,
             clashes: &clashes,
             lead_start: self.exposition.lead_start(now),
             part: Part::All,

@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Instant;
 
 use super::clock::Clock;
 use super::commit::{Committer, Health};
 use super::interval::Interval;
+use super::jobs::Worker;
 use super::writer::Writer;
-use super::{Durability, Gateway, Rules, limits, scrape, stock};
+use super::{Durability, Gateway, PushSettings, limits, scrape, stock};
 use crate::config::unlimited::most;
 use crate::config::{Config, Sync};
 use crate::exposition::Names;
@@ -19,6 +21,7 @@ use crate::persistence::redb::error::OpenError;
 use crate::persistence::redb::file::{self, Found, Usage};
 use crate::persistence::stock_file;
 use crate::progress::{Progress, Steps};
+use crate::rules::{RuleError, RuleSet};
 use crate::store::{Store, Tracking};
 use crate::telemetry::{Telemetry, own_families};
 
@@ -28,6 +31,9 @@ pub enum StartError {
     /// The gateway's own metrics can't be registered. The tests rule this out.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    /// A rule of the configuration file is wrong.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
     /// The persistence file can't be used.
     #[error("persistence file {file}: {source}")]
     File {
@@ -58,6 +64,7 @@ impl Gateway {
     ///
     /// As [`Gateway::new`].
     pub fn with_disk(config: &Config, disk: Box<dyn Disk>) -> Result<Gateway, StartError> {
+        let rules = RuleSet::compile(&config.rules)?;
         let tracking = match (config.persistence.file.is_empty(), config.persistence.sync) {
             (true, _) => Tracking::Nothing,
             (false, Sync::Push) => Tracking::Drafts,
@@ -72,6 +79,7 @@ impl Gateway {
         let telemetry = Telemetry::new(config.telemetry.process_metrics)?;
         let health = Arc::new(Health::default());
         let clock = Arc::new(Clock::new());
+        let worker = Arc::new(OnceLock::new());
         let mut shown_until = 0;
         let durability = if tracking == Tracking::Nothing {
             Durability::Memory
@@ -89,12 +97,12 @@ impl Gateway {
                 health.clone(),
                 clock.clone(),
             );
-            durability(config, &store, &clock, &telemetry, committer)?
+            durability(config, &store, &clock, &telemetry, committer, &worker)?
         };
         // Sets the limits after loading, because the file may hold more than they allow.
         store.limit(limits::of_store(&config.limits));
         let started = clock.now();
-        Ok(Gateway {
+        let gateway = Gateway {
             store,
             clock,
             telemetry,
@@ -107,7 +115,9 @@ impl Gateway {
             },
             prepared: scrape::Prepared::default(),
             deep_lists: super::browse::OneByOne::default(),
-            rules: Rules {
+            rules: RwLock::default(),
+            has_rules: AtomicBool::new(false),
+            settings: PushSettings {
                 aggregate: config.aggregation.enabled,
                 put: config.push.put,
                 names: if config.push.enable_utf8_names { Names::Utf8 } else { Names::Legacy },
@@ -116,8 +126,10 @@ impl Gateway {
             limits: limits::of_push(&config.limits, config.web.max_body_bytes),
             durability,
             health,
-            worker: OnceLock::new(),
-        })
+            worker,
+        };
+        gateway.set_rules(rules);
+        Ok(gateway)
     }
 }
 
@@ -144,13 +156,16 @@ fn durability(
     clock: &Arc<Clock>,
     telemetry: &Telemetry,
     committer: Committer,
+    worker: &Arc<OnceLock<Worker>>,
 ) -> Result<Durability, StartError> {
     let persistence = &config.persistence;
     let durability = match persistence.sync {
         Sync::Push => {
             let room = config.limits.body_bytes_in_flight;
             let metrics = telemetry.queue().clone();
-            Writer::start(store.clone(), clock.clone(), committer, metrics, room).map(Durability::Before)
+            let worker = worker.clone();
+            Writer::start(store.clone(), clock.clone(), committer, metrics, room, worker)
+                .map(Durability::Before)
         }
         Sync::Interval => Interval::start(committer, persistence.interval).map(Durability::After),
     };

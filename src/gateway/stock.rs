@@ -25,7 +25,7 @@ use crate::progress::Steps;
 use crate::store::family::Metadata;
 use crate::store::semantics::Semantics;
 use crate::store::times::Times;
-use crate::store::{FamilyView, GroupView, Part, Rejection, Store, Transaction};
+use crate::store::{FamilyView, GroupView, Part, Rejection, Store, Terms, Transaction};
 
 /// Protobuf without escaping of names.
 const PLAIN_PROTOBUF: Format = Format { syntax: Syntax::Protobuf, escaping: Escaping::AllowUtf8 };
@@ -155,7 +155,9 @@ fn import_message(
     let push = Push::prepare(&parsed, grouping, aggregate).map_err(Rejection::from)?;
     let semantics = if aggregate { Semantics::merging() } else { Semantics::replacing(false) };
     let grouping = Cow::Borrowed(grouping);
-    store.submit(&Transaction::of(Part::Push { grouping, push, semantics }), pushed_at)?;
+    let terms = Terms::default();
+    let part = Part::Push { grouping, push, semantics, source: None, terms };
+    store.submit(&Transaction::of(part), pushed_at)?;
     Ok(())
 }
 

@@ -5,13 +5,14 @@
 //! small write.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::oneshot;
 
 use super::Failure;
 use super::clock::Clock;
 use super::commit::{Committer, FailOnPanic, RETRY_AFTER};
+use super::jobs::Worker;
 use super::thread::WriterThread;
 use crate::config::unlimited::most;
 use crate::persistence::engine::Committed;
@@ -71,7 +72,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. Waiting pushes may take at most `body_bytes_in_flight` of memory.
+    /// Starts the thread. Waiting pushes may take at most `body_bytes_in_flight` of memory. `worker` is woken when
+    /// something may expire earlier than before.
     ///
     /// # Errors
     ///
@@ -82,10 +84,11 @@ impl Writer {
         committer: Committer,
         metrics: QueueMetrics,
         body_bytes_in_flight: u64,
+        worker: Arc<OnceLock<Worker>>,
     ) -> std::io::Result<Writer> {
         let room = most(body_bytes_in_flight).min(MAX_QUEUED_BYTES) as usize;
         let queue = Arc::new(Queue { waiting: Mutex::default(), room, changed: Condvar::new(), metrics });
-        let work = Work { store, clock, committer, queue: queue.clone() };
+        let work = Work { store, clock, committer, queue: queue.clone(), worker };
         let thread = WriterThread::start(move || work.run())?;
         Ok(Writer { queue, thread })
     }
@@ -172,6 +175,7 @@ struct Work {
     clock: Arc<Clock>,
     committer: Committer,
     queue: Arc<Queue>,
+    worker: Arc<OnceLock<Worker>>,
 }
 
 impl Work {
@@ -213,6 +217,11 @@ impl Work {
             match committed {
                 Ok(Committed::Kept(_)) => {
                     self.store.publish(draft);
+                    if self.store.take_sooner()
+                        && let Some(worker) = self.worker.get()
+                    {
+                        worker.wake();
+                    }
                     jobs.into_iter().zip(answers).for_each(|(job, answer)| reply(job.answer, answer));
                     return;
                 }

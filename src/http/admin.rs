@@ -1,4 +1,7 @@
-//! The admin API: wiping the store.
+//! The admin API: wiping the store, and deletions by selector.
+
+mod deletion;
+mod parameters;
 
 use std::sync::Arc;
 
@@ -7,6 +10,7 @@ use actix_web::{HttpResponse, web};
 
 use super::{State, answer};
 use crate::gateway::Failure;
+pub(super) use deletion::delete;
 
 /// Deletes all groups.
 pub(super) async fn wipe(state: &Arc<State>) -> HttpResponse {

@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use crate::gateway::{Failure, PushError};
 use crate::message::{MESSAGE_BYTES, bounded};
@@ -24,18 +24,23 @@ pub(super) fn error(code: StatusCode, message: impl Display) -> HttpResponse {
 const RETRY_AFTER: &str = "5";
 
 /// The answer to a request that was applied, now or by an earlier attempt with the same key.
-pub(super) fn applied(code: StatusCode, outcome: Outcome) -> HttpResponse {
+pub(super) fn applied(code: StatusCode, outcome: &Outcome) -> HttpResponse {
     let mut answer = HttpResponse::build(code);
-    if outcome == Outcome::Replayed {
+    mark_replayed(&mut answer, outcome);
+    answer.finish()
+}
+
+/// Says in an answer that its request was applied before, if that is so.
+pub(super) fn mark_replayed(answer: &mut HttpResponseBuilder, outcome: &Outcome) {
+    if *outcome == Outcome::Replayed {
         answer.insert_header(("Idempotent-Replayed", "true"));
     }
-    answer.finish()
 }
 
 /// The answer to a request with this result: `code` if it was applied.
 pub(super) fn concluded(code: StatusCode, result: Result<Outcome, Failure>) -> HttpResponse {
     match result {
-        Ok(outcome) => applied(code, outcome),
+        Ok(outcome) => applied(code, &outcome),
         Err(failed) => failure(&failed),
     }
 }
@@ -43,7 +48,11 @@ pub(super) fn concluded(code: StatusCode, result: Result<Outcome, Failure>) -> H
 /// The answer to a push that was not accepted. `hint` follows the error.
 pub(super) fn unaccepted(error: &PushError, hint: &str) -> HttpResponse {
     let code = match error {
-        PushError::Unreadable(_) | PushError::Refused { .. } => StatusCode::BAD_REQUEST,
+        PushError::Unreadable(_)
+        | PushError::Refused { .. }
+        | PushError::Target { .. }
+        | PushError::Header(_) => StatusCode::BAD_REQUEST,
+        PushError::Forbidden(_) => StatusCode::FORBIDDEN,
         PushError::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         PushError::Failed(failed) => return failure(failed),
     };
@@ -52,13 +61,20 @@ pub(super) fn unaccepted(error: &PushError, hint: &str) -> HttpResponse {
 
 /// The answer to a request that was not applied.
 fn failure(failure: &Failure) -> HttpResponse {
-    let code = match failure {
+    match failure_code(failure) {
+        StatusCode::SERVICE_UNAVAILABLE => unavailable(failure),
+        code => error(code, failure),
+    }
+}
+
+/// The status of the answer to a request that was not applied.
+pub(super) fn failure_code(failure: &Failure) -> StatusCode {
+    match failure {
         Failure::Rejected(Rejection::Refused(_)) => StatusCode::BAD_REQUEST,
         Failure::Rejected(Rejection::Full(_)) => StatusCode::TOO_MANY_REQUESTS,
         Failure::Rejected(Rejection::KeyReused) => StatusCode::UNPROCESSABLE_ENTITY,
-        Failure::NotKept | Failure::QueueFull | Failure::Closing => return unavailable(failure),
-    };
-    error(code, failure)
+        Failure::NotKept | Failure::QueueFull | Failure::Closing => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }
 
 /// 503 with `Retry-After`: the client should try again later.
@@ -66,6 +82,13 @@ pub(super) fn unavailable(message: impl Display) -> HttpResponse {
     let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, message);
     answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     answer
+}
+
+/// Says in an answer when another try is worth it, if this status means that one is.
+pub(super) fn mark_retry(answer: &mut HttpResponseBuilder, code: StatusCode) {
+    if code == StatusCode::SERVICE_UNAVAILABLE {
+        answer.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+    }
 }
 
 /// The answer to a request that exceeds a limit at the moment.

@@ -3,6 +3,7 @@
 mod groups;
 mod json;
 mod query;
+mod sources;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use actix_web::{HttpResponse, HttpResponseBuilder};
-use json::{Each, send_json, to_json};
+use json::{Each, Success, send_json, to_json};
 use serde::{Serialize, Serializer};
 
 use super::State;
@@ -28,7 +29,9 @@ use crate::model::number::format_f64_signed;
 use crate::model::summary::Summary;
 use crate::store::group::GroupLabels;
 use crate::store::{FamilyView, GroupView, RowValue, SeriesView};
-pub(super) use groups::{group, groups, series};
+pub(super) use groups::{group, groups, key_of, series};
+pub(super) use json::{error_json, success_json};
+pub(super) use sources::sources;
 
 /// Adds the headers that let a page of another origin read the answer.
 fn with_cors(mut answer: HttpResponseBuilder) -> HttpResponseBuilder {
@@ -89,14 +92,8 @@ pub(super) fn metrics(state: &Arc<State>, method: &str) -> HttpResponse {
         let groups = theirs.gateway.group_labels();
         let group = |labels: &Arc<GroupLabels>| theirs.gateway.group(&labels.key).map(Shown);
         let data = Each(|| groups.iter().filter_map(group));
-        send_json(&Success { status: "success", data }, send)
+        send_json(&Success { status: "success", data }, send).map(|()| None)
     })
-}
-
-#[derive(Serialize)]
-struct Success<T> {
-    status: &'static str,
-    data: T,
 }
 
 #[derive(Serialize)]

@@ -12,7 +12,7 @@ mod reload;
 mod restart;
 mod rules;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
@@ -27,7 +27,7 @@ use crate::telemetry::web::Denial;
 use login::{Identity, Login};
 use passwords::{CheckResult, Passwords};
 pub(super) use permission::needed;
-pub(super) use reload::watch;
+pub(super) use reload::{read_again, watch};
 pub use restart::NeedsRestart;
 pub use rules::LoadError;
 use rules::{Rules, Sources};
@@ -57,6 +57,8 @@ pub struct Guard {
     sources: Sources,
     rules: RwLock<Arc<Rules>>,
     passwords: Passwords,
+    /// What was wrong with the files when they were last looked at.
+    problem: Mutex<Option<String>>,
 }
 
 impl Guard {
@@ -70,7 +72,8 @@ impl Guard {
         let rules = sources.read()?;
         rules.warn();
         let passwords = Passwords::new().ok_or(LoadError::NoRandomness)?;
-        Ok(Some(Guard { sources, rules: RwLock::new(Arc::new(rules)), passwords }))
+        let (rules, problem) = (RwLock::new(Arc::new(rules)), Mutex::default());
+        Ok(Some(Guard { sources, rules, passwords, problem }))
     }
 
     /// Whether connections are encrypted. That does not change while the gateway runs.

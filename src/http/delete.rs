@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::State;
 use super::answer;
-use super::push::{GroupPath, idempotency_key};
+use super::push::{GroupPath, idempotency_key, sender};
 
 /// Deletes a group, if it exists. The answer is the same in both cases.
 pub(super) async fn delete(state: &State, request: &HttpRequest, group: GroupPath<'_>) -> HttpResponse {
@@ -23,6 +23,9 @@ async fn accept(state: &State, request: &HttpRequest, group: GroupPath<'_>) -> H
         Ok(key) => key,
         Err(error) => return answer::error(StatusCode::BAD_REQUEST, error),
     };
-    let deleted = state.gateway.delete(&grouping, key);
+    let deleted = match state.gateway.delete(&grouping, key, sender(request.headers())) {
+        Ok(deleted) => deleted,
+        Err(error) => return answer::error(StatusCode::BAD_REQUEST, error),
+    };
     answer::concluded(StatusCode::ACCEPTED, state.gateway.done(deleted).await)
 }

@@ -1,4 +1,6 @@
-//! Health, readiness, and the request to stop.
+//! Health, readiness, and the requests to stop and to reload.
+
+use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -6,6 +8,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 
 use super::State;
 use super::answer;
+use super::reload::ReloadError;
 use crate::gateway::idempotency::WINDOW_HEADER;
 
 /// Says that the gateway is alive. Every client with a login may ask for this, so the answer also says how long the
@@ -33,10 +36,29 @@ pub(super) fn ready(state: &State, method: &str) -> HttpResponse {
 /// Stops the gateway, if that is enabled.
 pub(super) fn quit(state: &State) -> HttpResponse {
     if !state.enable_lifecycle {
-        return answer::text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.");
+        return not_enabled();
     }
     state.quit.notify_one();
     answer::text(StatusCode::OK, "Requesting termination... Goodbye!")
+}
+
+/// Reads the rules and the web configuration again, if that is enabled. The answer tells whether they are in force.
+pub(super) async fn reload(state: &Arc<State>) -> HttpResponse {
+    if !state.enable_lifecycle {
+        return not_enabled();
+    }
+    match state.reload().await {
+        Ok(()) => HttpResponse::Ok().finish(),
+        Err(error @ ReloadError::Closing) => answer::unavailable(error),
+        Err(error) => {
+            let message = format_args!("failed to reload config: {error}");
+            answer::error(StatusCode::INTERNAL_SERVER_ERROR, message)
+        }
+    }
+}
+
+fn not_enabled() -> HttpResponse {
+    answer::text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.")
 }
 
 /// The answer to `GET`, which does not stop the gateway.

@@ -20,7 +20,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
     img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
-const WIPE: &str = "<button id=\"wipe\" class=\"danger\" type=\"button\" disabled>Delete All Groups</button>";
+/// What the admin API deletes: all groups, or those that a filter shows.
+const ADMIN: &str = "<button id=\"delete-shown\" class=\"danger\" type=\"button\" hidden>Delete these groups</button>\n\
+    <button id=\"wipe\" class=\"danger\" type=\"button\" disabled>Delete All Groups</button>";
 
 /// Answers with the page. It offers only what the visitor may do. The endpoints enforce that.
 pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
@@ -39,7 +41,7 @@ pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
         ("groups", if groups == 1 { "1 group".to_owned() } else { format!("{groups} groups") }),
         ("series", series.to_string()),
         ("delete", if visitor.may.include(Permission::Delete) { "yes" } else { "no" }.to_owned()),
-        ("wipe", if may_wipe { WIPE.to_owned() } else { String::new() }),
+        ("wipe", if may_wipe { ADMIN.to_owned() } else { String::new() }),
         ("login", if visitor.can_log_in { login(base) } else { String::new() }),
         ("status", status(state)),
     ];

@@ -10,7 +10,6 @@ use crate::message::{Excerpt, quote};
 use crate::model::escaping::{colliding_label, unescape_values};
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::labels::EmptyLabels;
-use crate::model::limits::{Limit, PushLimits};
 use crate::model::name::{is_legacy_label_name, is_reserved_label_name, is_unusable_label_name};
 
 /// Marks a path component whose value is base64.
@@ -55,68 +54,6 @@ pub fn explained(error: &PathError, prefix: &str, job: &str, labels: &str) -> St
         _ => return error.to_string(),
     };
     format!("{error}: {advice}")
-}
-
-/// Grouping labels exceed a limit.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OverLimit {
-    /// A name or value is too long.
-    #[error("the {what} of a grouping label has {length} bytes, but {most} are the most ({})", .limit.setting())]
-    TooLong {
-        /// Whether it is the name or the value.
-        what: &'static str,
-        /// Its length.
-        length: usize,
-        /// The maximum length.
-        most: usize,
-        /// The limit.
-        limit: Limit,
-    },
-    /// There are too many labels.
-    #[error(
-        "the group has {count} labels, but {most} are the most ({}): let the series have those that not all of them share",
-        Limit::GroupingLabels.setting()
-    )]
-    TooMany {
-        /// The number of labels.
-        count: usize,
-        /// The maximum number.
-        most: usize,
-    },
-}
-
-impl OverLimit {
-    /// The limit.
-    pub fn limit(&self) -> Limit {
-        match self {
-            OverLimit::TooLong { limit, .. } => *limit,
-            OverLimit::TooMany { .. } => Limit::GroupingLabels,
-        }
-    }
-}
-
-/// Checks the number and the length of grouping labels. Labels with empty values count too.
-///
-/// # Errors
-///
-/// The first limit that is exceeded.
-pub fn check_limits(grouping: &Grouping<'_>, limits: PushLimits) -> Result<(), OverLimit> {
-    let count = grouping.labels().len() + grouping.absent().len();
-    let most = limits.most(Limit::GroupingLabels);
-    if count > most {
-        return Err(OverLimit::TooMany { count, most });
-    }
-    for label in grouping.labels() {
-        for (what, text, limit) in
-            [("name", &label.name, Limit::NameLength), ("value", &label.value, Limit::LabelValueLength)]
-        {
-            let most = limits.most(limit);
-            if text.len() > most {
-                return Err(OverLimit::TooLong { what, length: text.len(), most, limit });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Decodes the percent escapes of `text`. `None` if one is malformed.

@@ -20,7 +20,7 @@ use super::{State, refuse_path};
 use crate::config::unlimited::longest;
 use crate::exposition::BodyFormat;
 use crate::gateway::idempotency::{self, BadKey};
-use crate::gateway::{Gateway, Method, Pending, PushError, PushRequest};
+use crate::gateway::{Gateway, Method, Pending, PushError, PushRequest, SenderHeaders};
 use crate::message::Excerpt;
 use crate::model::grouping::Grouping;
 use crate::model::limits::Limit;
@@ -84,7 +84,7 @@ async fn accept(
         Ok(grouping) => grouping,
         Err(error) => return group.refuse(state, request, &error),
     };
-    if let Err(error) = path::check_limits(&grouping, state.gateway.push_limits()) {
+    if let Err(error) = grouping.check_limits(state.gateway.push_limits()) {
         state.gateway.telemetry().limits().hit(error.limit());
         return refuse_path(state, request, &error.to_string());
     }
@@ -109,8 +109,14 @@ async fn accept(
     let format = BodyFormat::of(content_type.and_then(|v| v.to_str().ok()).unwrap_or_default(), state.offers);
     let content_type = content_type.map_or(&b""[..], |v| v.as_bytes());
     let client = state.client(request);
-    let push =
-        PushRequest { content_type, key, client, ..PushRequest::new(method, &grouping, format, &body) };
+    let sender = sender(request.headers());
+    let push = PushRequest {
+        content_type,
+        key,
+        client,
+        sender,
+        ..PushRequest::new(method, &grouping, format, &body)
+    };
     let is_small = body.len() <= INLINE_BYTES && body.len() * grouping.key().len() <= INLINE_TEXT_BYTES;
     let result = if encoding == Encoding::Identity && is_small {
         let pending = read(state, request.headers(), &push, false);
@@ -121,7 +127,7 @@ async fn accept(
     match result {
         Ok(Ok(outcome)) => {
             let code = if state.answers_unchecked { StatusCode::ACCEPTED } else { StatusCode::OK };
-            answer::applied(code, outcome)
+            answer::applied(code, &outcome)
         }
         Ok(Err(Unaccepted { error, hint })) => match error {
             // Without the consistency check, the stock gateway has answered before it finds the error.
@@ -208,6 +214,7 @@ async fn push_elsewhere(
             content_type: &content_type,
             key: key.as_deref(),
             client,
+            sender: sender(&headers),
             ..PushRequest::new(method, &grouping, format, &body)
         };
         let pending = read(&theirs, &headers, &push, is_decoded);
@@ -217,6 +224,16 @@ async fn push_elsewhere(
     let (body, pending, _share) =
         pushed.await.unwrap_or(Err(BodyError::Encoding("the gateway is shutting down")))?;
     Ok(conclude(state, &PushRequest { body: &body, ..*push }, pending).await)
+}
+
+/// What the headers of a request say of its sender.
+pub(super) fn sender(headers: &HeaderMap) -> SenderHeaders<'_> {
+    let header = |name| headers.get(name).map(|value| value.as_bytes());
+    SenderHeaders {
+        source: header("x-push-source"),
+        ttl: header("x-push-ttl"),
+        temporality: header("x-push-temporality"),
+    }
 }
 
 /// The idempotency key of a request.
@@ -233,8 +250,17 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, BadK
 fn refuse_body(state: &State, request: &HttpRequest, error: &BodyError, hint: &str) -> HttpResponse {
     let (source, url) = (state.client(request), Excerpt::of(request.uri().path()));
     tracing::debug!(method = request.method().as_str(), source = %source, %url, err = %error, "body not read");
+    let code = body_code(state, error);
+    match error {
+        BodyError::Busy => answer::busy(state.bodies.limit()),
+        _ => answer::error(code, format_args!("{error}{hint}")),
+    }
+}
+
+/// The status of the answer where a body was not read. Counts a limit that it would have passed.
+pub(super) fn body_code(state: &State, error: &BodyError) -> StatusCode {
     let limits = state.gateway.telemetry().limits();
-    let code = match error {
+    match error {
         BodyError::TooLarge { .. } => {
             limits.hit(Limit::MaxBodyBytes);
             StatusCode::PAYLOAD_TOO_LARGE
@@ -243,10 +269,9 @@ fn refuse_body(state: &State, request: &HttpRequest, error: &BodyError, hint: &s
             limits.hit(Limit::BodyTimeout);
             StatusCode::REQUEST_TIMEOUT
         }
-        BodyError::Busy => return answer::busy(state.bodies.limit()),
+        BodyError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         BodyError::Incomplete(_) | BodyError::Encoding(_) => StatusCode::BAD_REQUEST,
-    };
-    answer::error(code, format_args!("{error}{hint}"))
+    }
 }
 
 /// The size of a request as client_golang estimates it: request line, headers, host, and the announced length of

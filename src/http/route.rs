@@ -31,17 +31,26 @@ pub enum Endpoint<'a> {
     Ready,
     /// Stops the gateway.
     Quit,
+    /// Reads rules and web configuration again.
+    Reload,
     /// Build, flags and start time.
     ApiStatus,
     /// All groups as JSON.
     ApiMetrics,
     /// Deletes all groups.
     ApiWipe,
+    /// Deletes the groups and series that match selectors.
+    ApiDelete,
     /// A page of groups as JSON.
     ApiGroups,
     /// One group as JSON.
     ApiGroup {
         /// Its id, still percent-encoded.
+        id: &'a str,
+    },
+    /// A page of sources of a group as JSON.
+    ApiSources {
+        /// The id of the group, still percent-encoded.
         id: &'a str,
     },
     /// A page of series of a group as JSON.
@@ -101,8 +110,8 @@ impl Endpoint<'_> {
     fn methods(self) -> &'static str {
         match self {
             Endpoint::Group { .. } => "DELETE, OPTIONS, POST, PUT",
-            Endpoint::Quit => "OPTIONS, POST, PUT",
-            Endpoint::ApiWipe => "OPTIONS, PUT",
+            Endpoint::Quit | Endpoint::Reload => "OPTIONS, POST, PUT",
+            Endpoint::ApiWipe | Endpoint::ApiDelete => "OPTIONS, PUT",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -110,8 +119,8 @@ impl Endpoint<'_> {
     fn answers(self, method: &str) -> bool {
         match self {
             Endpoint::Group { .. } => matches!(method, "POST" | "PUT" | "DELETE"),
-            Endpoint::Quit => matches!(method, "POST" | "PUT"),
-            Endpoint::ApiWipe => method == "PUT",
+            Endpoint::Quit | Endpoint::Reload => matches!(method, "POST" | "PUT"),
+            Endpoint::ApiWipe | Endpoint::ApiDelete => method == "PUT",
             _ => matches!(method, "GET" | "HEAD"),
         }
     }
@@ -170,10 +179,15 @@ impl Routes {
         if decoded.starts_with(api.as_bytes()) {
             return match self.api_route(method, &plain, &decoded[api.len() - 1..]) {
                 Route::Endpoint(Endpoint::ApiWipe) => Route::Endpoint(Endpoint::ApiWipe),
+                Route::Endpoint(Endpoint::ApiDelete) => Route::Endpoint(Endpoint::ApiDelete),
                 Route::MethodNotAllowed(methods) => Route::MethodNotAllowed(methods),
-                _ => match plain.strip_suffix("/admin/wipe/") {
-                    Some(start) if self.has_admin_api && method == "PUT" => {
-                        Route::Misspelt { right: format!("{start}/admin/wipe") }
+                _ => match plain.strip_suffix('/') {
+                    Some(right)
+                        if self.has_admin_api
+                            && method == "PUT"
+                            && ["/admin/wipe", "/admin/delete"].iter().any(|end| right.ends_with(end)) =>
+                    {
+                        Route::Misspelt { right: right.to_owned() }
                     }
                     _ => Route::NotFound,
                 },
@@ -181,6 +195,7 @@ impl Routes {
         }
         match self.endpoint(&plain, &decoded) {
             Some(Endpoint::Quit) => self.answer(method, Endpoint::Quit),
+            Some(Endpoint::Reload) => self.answer(method, Endpoint::Reload),
             Some(endpoint) => Route::MethodNotAllowed(endpoint.methods()),
             None => match self.better_path(method, &plain, &decoded) {
                 Some(right) => Route::Misspelt { right },
@@ -207,6 +222,7 @@ impl Routes {
             b"/status" => Endpoint::ApiStatus,
             b"/metrics" => Endpoint::ApiMetrics,
             b"/admin/wipe" if self.has_admin_api => Endpoint::ApiWipe,
+            b"/admin/delete" if self.has_admin_api => Endpoint::ApiDelete,
             b"/groups" => Endpoint::ApiGroups,
             _ if method == "OPTIONS" => return Route::ApiOptions,
             b"/status/" | b"/metrics/" | b"/groups/" if method == "GET" => {
@@ -239,6 +255,7 @@ impl Routes {
             b"/-/healthy" => Some(Endpoint::Healthy),
             b"/-/ready" => Some(Endpoint::Ready),
             b"/-/quit" => Some(Endpoint::Quit),
+            b"/-/reload" => Some(Endpoint::Reload),
             _ => match self::below(path, &self.prefix)?.strip_prefix("/static/") {
                 Some(file) => Some(Endpoint::Static(file)),
                 None => self.group(path),
@@ -276,7 +293,7 @@ impl Routes {
         };
         let decoded = std::str::from_utf8(decoded).ok()?;
         let trimmed = decoded.strip_suffix('/').unwrap_or(decoded);
-        let fixed = [&*self.metrics_path, "/status", "/-/healthy", "/-/ready", "/-/quit"];
+        let fixed = [&*self.metrics_path, "/status", "/-/healthy", "/-/ready", "/-/quit", "/-/reload"];
         let fixed = fixed
             .iter()
             .enumerate()
@@ -307,13 +324,16 @@ impl Routes {
 fn group_of_api<'a>(path: &'a str, rest: &[u8]) -> Option<Endpoint<'a>> {
     let below = rest.strip_prefix(b"/groups/")?;
     let mut components = path.rsplit('/');
-    let (id, endpoint): (_, fn(&'a str) -> Endpoint<'a>) = match below.strip_suffix(b"/series") {
-        Some(id) => {
-            components.next();
-            (id, |id| Endpoint::ApiSeries { id })
-        }
-        None => (below, |id| Endpoint::ApiGroup { id }),
-    };
+    let id_before = |end: &[u8]| below.strip_suffix(end);
+    let (id, endpoint): (_, fn(&'a str) -> Endpoint<'a>) =
+        match (id_before(b"/series"), id_before(b"/sources")) {
+            (Some(id), _) => (id, |id| Endpoint::ApiSeries { id }),
+            (_, Some(id)) => (id, |id| Endpoint::ApiSources { id }),
+            (None, None) => (below, |id| Endpoint::ApiGroup { id }),
+        };
+    if id.len() < below.len() {
+        components.next();
+    }
     // An id never holds a percent-encoded slash.
     let escaped = components.next().filter(|escaped| decode(escaped).as_deref() == Some(id))?;
     (!id.is_empty() && !id.contains(&b'/')).then(|| endpoint(escaped))
@@ -393,8 +413,12 @@ mod tests {
             ("GET /-/quit", Route::QuitNeedsPost),
             ("DELETE /-/quit", Route::MethodNotAllowed("GET, OPTIONS, POST, PUT")),
             ("PUT /-/quit", Route::Endpoint(Endpoint::Quit)),
+            ("POST /-/reload", Route::Endpoint(Endpoint::Reload)),
+            ("GET /-/reload", Route::MethodNotAllowed("OPTIONS, POST, PUT")),
             ("GET /api/v1/metrics", Route::Endpoint(Endpoint::ApiMetrics)),
             ("POST /api/v1/admin/wipe", Route::MethodNotAllowed("OPTIONS, PUT")),
+            ("POST /api/v1/admin/delete", Route::MethodNotAllowed("OPTIONS, PUT")),
+            ("DELETE /api/v1/admin/delete", Route::MethodNotAllowed("OPTIONS, PUT")),
             ("OPTIONS /api/v1/nope", Route::ApiOptions),
             ("GET /api/v1/nope", Route::NotFound),
             ("GET /api/v1/groups", Route::Endpoint(Endpoint::ApiGroups)),
@@ -402,6 +426,7 @@ mod tests {
             ("GET /api/v1/groups/e3%30", Route::Endpoint(Endpoint::ApiGroup { id: "e3%30" })),
             ("GET /api/v1/groups/series", Route::Endpoint(Endpoint::ApiGroup { id: "series" })),
             ("GET /api/v1/groups/e30/series", Route::Endpoint(Endpoint::ApiSeries { id: "e30" })),
+            ("GET /api/v1/groups/e30/sources", Route::Endpoint(Endpoint::ApiSources { id: "e30" })),
             ("GET /api/v1/groups/series/series", Route::Endpoint(Endpoint::ApiSeries { id: "series" })),
             ("POST /api/v1/groups", Route::MethodNotAllowed("GET, HEAD, OPTIONS")),
             ("DELETE /api/v1/groups/e30", Route::MethodNotAllowed("GET, HEAD, OPTIONS")),
@@ -495,9 +520,13 @@ mod tests {
             ("PUT", "//-/quit", Route::Endpoint(Endpoint::Quit)),
             ("POST", "/-/quit/", right("/-/quit")),
             ("PUT", "/-/Quit", right("/-/quit")),
+            ("PUT", "//-/reload", Route::Endpoint(Endpoint::Reload)),
+            ("POST", "/-/reload/", right("/-/reload")),
             ("DELETE", "/-/quit/", Route::NotFound),
             ("PUT", "//api/v1/admin/wipe", Route::Endpoint(Endpoint::ApiWipe)),
             ("PUT", "/api/v1/admin/wipe/", right("/api/v1/admin/wipe")),
+            ("PUT", "//api/v1/admin/delete", Route::Endpoint(Endpoint::ApiDelete)),
+            ("PUT", "/api/v1/admin/delete/", right("/api/v1/admin/delete")),
             ("POST", "/api/v1/admin/wipe/", Route::NotFound),
             ("PUT", "/api/v1//admin/wipe", Route::NotFound),
         ] {

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
@@ -13,6 +14,7 @@ use super::stream;
 use crate::exposition::negotiation::{Compression, Format};
 use crate::gateway::Gateway;
 use crate::gateway::source::{CHUNK_CAPACITY, ReceiverGone};
+use crate::store::Seen;
 
 /// Scrapes up to this many series are written on the worker, which is faster than using another thread.
 const INLINE_SERIES: u64 = 1000;
@@ -40,13 +42,18 @@ pub(super) fn scrape(state: &Arc<State>, request: &HttpRequest) -> HttpResponse 
         Ok(share) => share,
         Err(busy) => return *busy,
     };
+    // Who asks for the head only sees nothing.
+    let is_read = request.method() != Method::HEAD;
     if is_small(&state.gateway)
-        && let Some(body) = small(&state.gateway, format, compression)
+        && let Some((body, seen)) = small(&state.gateway, format, compression)
     {
-        return stream::whole(share, answer, body);
+        return stream::whole(state, share, answer, body, Some(seen).filter(|_| is_read));
     }
     let gateway = state.clone();
-    stream::answer(state, share, answer, move |send| write(&gateway.gateway, format, compression, send))
+    stream::answer(state, share, answer, move |send| {
+        let seen = write(&gateway.gateway, format, compression, send)?;
+        Ok(Some(seen).filter(|_| is_read))
+    })
 }
 
 fn is_small(gateway: &Gateway) -> bool {
@@ -54,7 +61,7 @@ fn is_small(gateway: &Gateway) -> bool {
 }
 
 /// The whole scrape. `None` if it turns out to be large.
-fn small(gateway: &Gateway, format: Format, compression: Compression) -> Option<Vec<u8>> {
+fn small(gateway: &Gateway, format: Format, compression: Compression) -> Option<(Vec<u8>, Seen)> {
     let mut body = Vec::new();
     let written = write(gateway, format, compression, &mut |chunk| {
         // The last chunk is delivered whatever its size.
@@ -64,7 +71,7 @@ fn small(gateway: &Gateway, format: Format, compression: Compression) -> Option<
         body.extend_from_slice(&chunk);
         Ok(())
     });
-    written.is_ok().then_some(body)
+    Some((body, written.ok()?))
 }
 
 fn write(
@@ -72,26 +79,28 @@ fn write(
     format: Format,
     compression: Compression,
     send: stream::Send<'_>,
-) -> Result<(), ReceiverGone> {
+) -> Result<Seen, ReceiverGone> {
     match compression {
         Compression::Identity => gateway.scrape(format, |chunk| send(Bytes::from(take_chunk(chunk)))),
         Compression::Gzip => {
             let mut encoder = GzEncoder::new(Vec::new(), GZIP_LEVEL);
-            gateway.scrape(format, |chunk| {
+            let seen = gateway.scrape(format, |chunk| {
                 // Writing to a vector does not fail.
                 encoder.write_all(chunk).map_err(|_| ReceiverGone)?;
                 send_all(encoder.get_mut(), send)
             })?;
-            send(Bytes::from(encoder.finish().map_err(|_| ReceiverGone)?))
+            send(Bytes::from(encoder.finish().map_err(|_| ReceiverGone)?))?;
+            Ok(seen)
         }
         Compression::Zstd => {
             let mut encoder =
                 zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL).map_err(|_| ReceiverGone)?;
-            gateway.scrape(format, |chunk| {
+            let seen = gateway.scrape(format, |chunk| {
                 encoder.write_all(chunk).map_err(|_| ReceiverGone)?;
                 send_all(encoder.get_mut(), send)
             })?;
-            send(Bytes::from(encoder.finish().map_err(|_| ReceiverGone)?))
+            send(Bytes::from(encoder.finish().map_err(|_| ReceiverGone)?))?;
+            Ok(seen)
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, MessageBody};
@@ -18,7 +18,7 @@ use super::{State, answer};
 use crate::config::unlimited::longest;
 use crate::gateway::source::ReceiverGone;
 use crate::model::limits::Limit;
-use crate::telemetry::limits::LimitMetrics;
+use crate::store::Seen;
 
 /// How many chunks may wait for the client before the writer has to wait.
 const QUEUED_CHUNKS: usize = 4;
@@ -35,24 +35,27 @@ pub(super) fn share(state: &State) -> Result<Share, Box<HttpResponse>> {
     state.scrapes.take(1).ok_or_else(|| Box::new(answer::busy(state.scrapes.limit())))
 }
 
+/// What the gateway is told once an answer was sent whole. `None` if it is not a scrape.
+pub(super) type Sent = Option<Seen>;
+
 /// An answer whose body `write` sends in chunks on a thread that may block. Their number and time are limited,
 /// because each holds a thread and a snapshot of the store.
 pub(super) fn answer(
     state: &Arc<State>,
     share: Share,
     mut answer: HttpResponseBuilder,
-    write: impl FnOnce(Send<'_>) -> Result<(), ReceiverGone> + std::marker::Send + 'static,
+    write: impl FnOnce(Send<'_>) -> Result<Sent, ReceiverGone> + std::marker::Send + 'static,
 ) -> HttpResponse {
     // Held until both the thread and the client are done.
     let share = Arc::new(share);
     let (sender, receiver) = mpsc::channel(QUEUED_CHUNKS);
-    let is_whole = Arc::new(AtomicBool::new(false));
+    let written = Arc::new(OnceLock::new());
     let is_late = Arc::new(AtomicBool::new(false));
     let body = Chunks {
         receiver,
-        is_whole: is_whole.clone(),
+        written: written.clone(),
         is_late: is_late.clone(),
-        limits: state.gateway.telemetry().limits().clone(),
+        state: state.clone(),
         _share: share.clone(),
     };
     let deadline = Instant::now() + longest(state.limits.send_timeout);
@@ -78,7 +81,7 @@ pub(super) fn answer(
             send_one(chunk)
         };
         match write(&mut send) {
-            Ok(()) => is_whole.store(true, Ordering::Release),
+            Ok(sent) => drop(written.set(sent)),
             Err(ReceiverGone) => tracing::debug!("the client went away before its answer was written"),
         }
         drop((sender, share));
@@ -87,15 +90,29 @@ pub(super) fn answer(
 }
 
 /// An answer with a complete body, which counts as one that is being sent.
-pub(super) fn whole(share: Share, mut answer: HttpResponseBuilder, body: Vec<u8>) -> HttpResponse {
-    answer.body(Whole { body: body.into(), _share: share })
+pub(super) fn whole(
+    state: &Arc<State>,
+    share: Share,
+    mut answer: HttpResponseBuilder,
+    body: Vec<u8>,
+    sent: Sent,
+) -> HttpResponse {
+    answer.body(Whole { body: body.into(), state: state.clone(), sent, _share: share })
+}
+
+/// Tells the gateway, if there is anything to tell.
+fn tell(state: &State, sent: Sent) {
+    if let Some(seen) = sent {
+        state.gateway.scraped(seen);
+    }
 }
 
 struct Chunks {
     receiver: mpsc::Receiver<Bytes>,
-    is_whole: Arc<AtomicBool>,
+    /// Set once everything is written.
+    written: Arc<OnceLock<Sent>>,
     is_late: Arc<AtomicBool>,
-    limits: LimitMetrics,
+    state: Arc<State>,
     _share: Arc<Share>,
 }
 
@@ -110,14 +127,17 @@ impl MessageBody for Chunks {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, io::Error>>> {
-        self.receiver.poll_recv(context).map(|chunk| match chunk {
-            Some(chunk) => Some(Ok(chunk)),
-            None if self.is_whole.load(Ordering::Acquire) => None,
+        self.receiver.poll_recv(context).map(|chunk| match (chunk, self.written.get()) {
+            (Some(chunk), _) => Some(Ok(chunk)),
+            (None, Some(sent)) => {
+                tell(&self.state, *sent);
+                None
+            }
             // An error, so that the client does not take a part for the whole.
-            None => {
+            (None, None) => {
                 // If the client reads nothing at all, this is not reached, and its connection counts the timeout.
                 if self.is_late.load(Ordering::Acquire) {
-                    self.limits.hit(Limit::SendTimeout);
+                    self.state.gateway.telemetry().limits().hit(Limit::SendTimeout);
                 }
                 Some(Err(io::Error::other("the answer was not written to its end")))
             }
@@ -127,6 +147,8 @@ impl MessageBody for Chunks {
 
 struct Whole {
     body: Bytes,
+    state: Arc<State>,
+    sent: Sent,
     _share: Share,
 }
 
@@ -139,6 +161,10 @@ impl MessageBody for Whole {
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, io::Error>>> {
         let length = self.body.len().min(LARGEST_CHUNK);
+        if length == self.body.len() {
+            let sent = self.sent.take();
+            tell(&self.state, sent);
+        }
         Poll::Ready((length > 0).then(|| Ok(self.body.split_to(length))))
     }
 }

@@ -5,6 +5,8 @@
 //! per sample. The samples of a family and the buckets of a histogram may be scattered over the body, so both are
 //! linked lists within their vectors.
 
+mod rearrange;
+
 use crate::model::by_series::BySeries;
 use crate::model::count::Count;
 use crate::model::exemplar::Place;
@@ -45,6 +47,8 @@ pub struct Body<'a> {
 pub struct Family<'a> {
     /// The metric name.
     pub name: &'a str,
+    /// The name under which it was pushed, which rules decide on; relabelling may have changed it.
+    pub pushed_name: &'a str,
     /// The declared type, if the body declares one.
     pub kind: Option<Kind>,
     /// The help text, if the body gives one.
@@ -67,7 +71,7 @@ pub struct Label<'a> {
 impl<'a> Family<'a> {
     /// A family without series.
     pub fn new(name: &'a str) -> Family<'a> {
-        Family { name, kind: None, help: None, unit: None, series: Chain::default() }
+        Family { name, pushed_name: name, kind: None, help: None, unit: None, series: Chain::default() }
     }
 }
 

@@ -35,6 +35,11 @@ impl Count {
     pub fn is_float(self) -> bool {
         matches!(self, Count::Float(_))
     }
+
+    /// The same number as a float.
+    pub fn to_float(self) -> Count {
+        Count::Float(self.as_f64())
+    }
 }
 
 /// A running count. It is an exact integer while only integers are added and `u64` holds them. After that it is a

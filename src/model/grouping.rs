@@ -1,8 +1,12 @@
 //! Grouping labels: the labels in the path of a push, which all its series get.
 
+mod limits;
+
 use std::borrow::Cow;
 
 use crate::model::labels::{EmptyLabels, INSTANCE, block_of};
+
+pub use limits::OverLimit;
 
 /// One grouping label.
 #[derive(Clone, Debug, PartialEq, Eq)]

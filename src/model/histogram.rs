@@ -1,6 +1,8 @@
 //! Histograms: classic buckets, which are kept exactly for each layout and combined when they are shown, and native
 //! buckets beside them.
 
+mod bounds;
+mod increase;
 mod layout;
 mod part;
 #[cfg(test)]
@@ -10,9 +12,11 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use self::increase::Increased;
 pub use self::layout::{Bucket, Layout};
 pub use self::part::{Counts, Part};
 use crate::model::count::{Count, RunningCount};
+use crate::model::merge::Buckets;
 use crate::model::native_histogram::NativeHistogram;
 use crate::model::sum::Sum;
 
@@ -48,6 +52,8 @@ pub struct Pushed<'a> {
     pub sum: f64,
     /// The number of observations.
     pub total: Count,
+    /// What becomes of bounds that differ from those of the series.
+    pub policy: Buckets,
 }
 
 impl Pushed<'_> {
@@ -125,8 +131,12 @@ impl Histogram {
         if self.native.is_some() || pushed.native.is_some() {
             self.join_native(pushed.native_part(), pushed.is_empty());
         }
-        let Pushed { buckets, sum, total, .. } = pushed;
+        let Pushed { buckets, sum, total, policy, .. } = pushed;
         self.sum.add(sum);
+        if policy == Buckets::Intersection {
+            self.add_common(buckets, total);
+            return;
+        }
         let part = std::iter::once(&mut self.first).chain(&mut self.others).find(|p| p.layout.fits(buckets));
         match part {
             Some(part) => {
@@ -321,7 +331,7 @@ impl Histogram {
         let total = if self.is_float() { Count::Float(0.0) } else { Count::ZERO };
         let mut buckets = Vec::new();
         self.classic_buckets(|_, bound, _| buckets.push(Bucket { bound, count: total }));
-        let pushed = Pushed { buckets: &buckets, native: None, sum: 0.0, total };
+        let pushed = Pushed { buckets: &buckets, native: None, sum: 0.0, total, policy: Buckets::Union };
         let native = self
             .native
             .as_deref()

@@ -58,13 +58,16 @@ limits! {
     Groups = "limits.groups",
     /// The size of the whole store.
     StoreBytes = "limits.store_bytes",
+    /// Series in one group, as a rule says.
+    MaxSeries = "max_series of the rule",
 }
 
 impl Limit {
     /// The key of the setting without its table, which is also the value of the label `limit`.
     pub fn name(self) -> &'static str {
         let setting = self.setting();
-        setting.split_once('.').map_or(setting, |(_, key)| key)
+        let key = setting.split_once('.').map_or(setting, |(_, key)| key);
+        key.split_once(' ').map_or(key, |(key, _)| key)
     }
 }
 
@@ -168,7 +171,7 @@ impl StoreFull {
     fn scope(self) -> &'static str {
         match self.limit {
             Limit::Groups => "groups are the most",
-            Limit::SeriesPerGroup => "series are the most in a group",
+            Limit::SeriesPerGroup | Limit::MaxSeries => "series are the most in a group",
             Limit::StoreBytes => "bytes are the most that is kept",
             _ => "series are the most",
         }
@@ -178,6 +181,14 @@ impl StoreFull {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limit_of_a_rule_is_named() {
+        let full = StoreFull { limit: Limit::MaxSeries, most: 5 };
+        let text = full.to_string();
+        assert!(text.contains("5 series are the most in a group (max_series of the rule)"), "{text}");
+        assert_eq!(Limit::MaxSeries.name(), "max_series");
+    }
 
     #[test]
     fn positions_and_names_are_in_order() {

@@ -5,6 +5,8 @@
 
 pub mod bounds;
 mod encoding;
+mod increase;
+mod observation;
 mod populations;
 mod sparse;
 mod state;

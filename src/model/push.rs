@@ -6,10 +6,13 @@
 mod checks;
 mod created;
 mod labels;
+mod part;
 mod prepare;
 mod session;
 pub mod value;
 
+pub use created::absorb_created;
+pub use part::PartValue;
 pub use session::Session;
 pub use value::{NativeAt, Span, Value};
 
@@ -17,7 +20,7 @@ use crate::model::by_series::BySeries;
 use crate::model::exemplar::{self, Place};
 use crate::model::histogram::Bucket;
 use crate::model::kind::Kind;
-use crate::model::merge::Merge;
+use crate::model::merge::{Merge, Temporality};
 use crate::model::native_histogram::NativeHistogram;
 use crate::model::refusal::describe;
 use crate::model::summary::Quantile;
@@ -41,6 +44,8 @@ pub struct Push {
     exemplars: BySeries<Exemplar>,
     starts: BySeries<i64>,
     has_empty_labels: bool,
+    /// When the process began that pushes, if the push says, in nanoseconds since the epoch.
+    process_start: Option<i64>,
     session: Option<Session>,
 }
 
@@ -54,13 +59,19 @@ struct Exemplar {
 }
 
 /// One family of a push.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Family {
     name: Span,
     /// The type.
     pub kind: Kind,
     /// How its values are merged with existing ones.
     pub merge: Merge,
+    /// The same where a rule says it, and not the type.
+    pub rule: Option<Merge>,
+    /// What its values are.
+    pub temporality: Temporality,
+    /// Each of its series goes when no push has brought it for this long, in nanoseconds. `None`: series stay.
+    pub series_ttl: Option<i64>,
     help: Option<Span>,
     unit: Option<Span>,
     series: Span,
@@ -195,6 +206,12 @@ impl Push {
             + self.exemplars.size()
             + self.starts.size()
             + self.native_size()
+    }
+
+    fn sort_names(&mut self) {
+        let mut by_name: Vec<u32> = (0..self.families.len() as u32).collect();
+        by_name.sort_unstable_by_key(|&at| self.name(&self.families[at as usize]));
+        self.by_name = by_name;
     }
 
     fn str(&self, span: Span) -> &str {

@@ -181,6 +181,11 @@ pub enum Cause {
     CollidingLabelNames { metric: String, label: Excerpt },
     #[error("{metric} has the value {}, but a counter only adds numbers from 0 up", format_f64(*.value))]
     CounterValue { metric: String, value: f64 },
+    #[error(
+        "{metric} has the value {}, but its values are added up, which only numbers can be",
+        format_f64(*.value)
+    )]
+    SummandValue { metric: String, value: f64 },
     #[error("{metric} has a sum that is not a number, which would stay for good")]
     SumNotANumber { metric: String },
     #[error("{metric} has the count {}, but a count only adds numbers from 0 up", format_f64(.count.as_f64()))]
@@ -197,8 +202,23 @@ pub enum Cause {
     CountDiffers { metric: String, count: Count, bucket: Count },
     #[error("{metric} has buckets but neither a count nor an le=\"+Inf\" bucket")]
     NoCount { metric: String },
+    #[error("{metric} has other bucket bounds ({pushed}) than its series ({live}), which rules refuse")]
+    BoundsDiffer { metric: String, pushed: Excerpt, live: Excerpt },
     #[error("{metric} has a native histogram that is none: {fault}")]
     NativeHistogram { metric: String, fault: Fault },
+    #[error("relabelling leaves a series of metric family {family} without a name")]
+    NoName { family: Excerpt },
+    #[error("relabelling makes series of type {} part of metric family {family}, which has type {}", .moved.upper_name(), .kind.upper_name())]
+    RelabelledKind { family: Excerpt, moved: Kind, kind: Kind },
+    #[error(
+        "relabelling makes one metric family of {family} and {other}, which the rules merge in different ways"
+    )]
+    RelabelledMerge { family: Excerpt, other: Excerpt },
+    #[error(
+        "a series of metric family {family} has the value {}, but only numbers are observations of a histogram",
+        format_f64(*.value)
+    )]
+    Observation { family: Excerpt, value: f64 },
     #[error(
         "{metric} has an exemplar whose labels have {chars} characters, but {MAX_LABEL_CHARS} are the most"
     )]
@@ -235,14 +255,17 @@ impl Cause {
             Cause::LongName { .. } => Limit::NameLength.name(),
             Cause::LongValue { .. } => Limit::LabelValueLength.name(),
             Cause::DuplicateSeries { .. } | Cause::DuplicateQuantile { .. } => "duplicate_series",
-            Cause::KindConflict { .. } | Cause::OwnKindConflict { .. } => "type_conflict",
-            Cause::InvalidName { .. } => "invalid_name",
+            Cause::KindConflict { .. }
+            | Cause::OwnKindConflict { .. }
+            | Cause::RelabelledKind { .. }
+            | Cause::RelabelledMerge { .. } => "type_conflict",
+            Cause::InvalidName { .. } | Cause::NoName { .. } => "invalid_name",
             Cause::Reserved { .. } => "reserved_name",
             Cause::SuffixOfComposite { .. }
             | Cause::CompositeOverSuffix { .. }
             | Cause::CollidingName { .. } => "name_collision",
             Cause::TwinGroup { .. } => "group_collision",
-            Cause::CounterValue { .. } => "counter_value",
+            Cause::CounterValue { .. } | Cause::SummandValue { .. } => "counter_value",
             Cause::SumNotANumber { .. }
             | Cause::CountValue { .. }
             | Cause::BoundNotANumber { .. }
@@ -250,7 +273,9 @@ impl Cause {
             | Cause::FallingCounts { .. }
             | Cause::CountDiffers { .. }
             | Cause::NoCount { .. }
-            | Cause::NativeHistogram { .. } => "invalid_histogram",
+            | Cause::BoundsDiffer { .. }
+            | Cause::NativeHistogram { .. }
+            | Cause::Observation { .. } => "invalid_histogram",
             Cause::ExemplarTooLong { .. } | Cause::ExemplarLabel { .. } | Cause::ExemplarValue { .. } => {
                 "invalid_exemplar"
             }

@@ -55,7 +55,8 @@ impl Kept {
             let mut view = GroupView::of(group);
             // Versions share the types of their names with all others, so the types are restored from `names`.
             view.families.iter_mut().for_each(|family| {
-                family.kind = self.names.get(&family.name).copied().unwrap_or(family.kind);
+                let live = self.names.get(&family.name).copied().filter(|_| !group.is_source());
+                family.kind = live.unwrap_or(family.kind);
             });
             store.restore(view);
         }

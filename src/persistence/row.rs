@@ -1,6 +1,22 @@
 //! The rows of the file, in the `postcard` format. All types here are part of the file format. A change to one of
 //! them needs a new [`super::file::FORMAT`].
+//!
+//! What only some groups and families have stands at the end of a row. A row without it ends before, so most rows are as
+//! in format 2. Each row has one such end, and whoever reads it knows by the number of bytes whether it is there:
+//!
+//! * Group, names: the labels. Of a source then: what tells it apart.
+//! * Group, values: times, values of a small group, pushes. Then, if there is any of it: the TTL of the group or source,
+//!   and for families of a small group the TTL and push times of their series ([`GroupTermsRow`]).
+//! * Family, names: name, help text, unit. Under a rule, and of a source, then: the number of the rule's merge (0: none),
+//!   and of a source the type.
+//! * Piece, names: labels and start times.
+//! * Piece, values: push time of the family, values, exemplars. Then, if its series have a TTL: that, and their push
+//!   times ([`LastingRow`]).
+//!
+//! The first files have no number of pushes.
 
+mod lasting;
+mod merges;
 mod read;
 
 use std::sync::Arc;
@@ -13,14 +29,19 @@ use crate::model::count::RunningCount;
 use crate::model::exemplar::{Exemplar, Exemplars, Place, Placed};
 use crate::model::histogram::{Counts, Histogram, Layout, NativePart, Part};
 use crate::model::kind::Form;
+use crate::model::merge::Merge;
 use crate::model::native_histogram::{NativeHistogram, Parts, Populations, Sparse};
 use crate::model::sum::Sum;
 use crate::model::summary::{Quantile, Summary};
 use crate::model::time::Start;
-use crate::store::family::Family;
+use crate::store::family::{Family, Lasting};
 use crate::store::piece::{OwnedValue, Piece, Rows};
 use crate::store::times::Times;
 
+use lasting::{GroupTermsRow, LastingRow};
+use merges::RULES;
+
+pub(super) use merges::rule_number;
 pub(super) use read::{Layouts, piece};
 
 /// The grouping labels of a group, sorted by name.
@@ -30,11 +51,22 @@ pub(super) struct GroupRow<'a> {
     pub(super) labels: Vec<(&'a str, &'a str)>,
 }
 
+impl<'a> GroupRow<'a> {
+    /// The labels of a group, and what tells it apart if it is a source.
+    pub(super) fn read(bytes: &'a [u8]) -> postcard::Result<(GroupRow<'a>, Option<&'a str>)> {
+        let (row, rest) = postcard::take_from_bytes(bytes)?;
+        let source = if rest.is_empty() { None } else { Some(postcard::from_bytes(rest)?) };
+        Ok((row, source))
+    }
+}
+
 /// The times of a group in nanoseconds since the epoch, all values of a small group, and the number of accepted
 /// pushes. Read it with [`GroupValuesRow::read`].
 #[derive(Debug)]
 pub(super) struct GroupValuesRow {
     pub(super) times: Times,
+    /// How long the group stays when nobody pushes to it, in nanoseconds.
+    pub(super) ttl: Option<i64>,
     /// By family number, ascending. `None` if the values have rows of their own.
     pub(super) small: Option<Vec<(u32, ValuesRow)>>,
 }
@@ -42,9 +74,20 @@ pub(super) struct GroupValuesRow {
 impl GroupValuesRow {
     /// Reads a row of [`GroupValuesRef`]. The first files have no number of pushes at the end.
     pub(super) fn read(bytes: &[u8]) -> postcard::Result<GroupValuesRow> {
-        let ((created_at, pushed_at, failed_at, small), rest) = postcard::take_from_bytes(bytes)?;
-        let pushes = if rest.is_empty() { 0 } else { postcard::from_bytes(rest)? };
-        Ok(GroupValuesRow { times: Times { created_at, pushed_at, failed_at, pushes }, small })
+        type Small = Option<Vec<(u32, ValuesRow)>>;
+        let ((created_at, pushed_at, failed_at, small), rest): ((i64, i64, i64, Small), &[u8]) =
+            postcard::take_from_bytes(bytes)?;
+        let (pushes, rest) = if rest.is_empty() { (0, rest) } else { postcard::take_from_bytes(rest)? };
+        let terms = if rest.is_empty() { GroupTermsRow::default() } else { postcard::from_bytes(rest)? };
+        let mut small = small;
+        for (number, lasting) in terms.families {
+            let family = small.iter_mut().flatten().find(|(other, _)| *other == number);
+            if let Some((_, values)) = family {
+                values.lasting = Some(lasting);
+            }
+        }
+        let times = Times { created_at, pushed_at, failed_at, pushes };
+        Ok(GroupValuesRow { times, ttl: terms.ttl, small })
     }
 }
 
@@ -54,6 +97,31 @@ pub(super) struct FamilyRow<'a> {
     pub(super) name: &'a str,
     pub(super) help: Option<&'a str>,
     pub(super) unit: Option<&'a str>,
+}
+
+/// What only some families have in their rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FamilyTerms {
+    /// How values meet where a rule says so.
+    pub(super) rule: Option<Merge>,
+    /// The number of the type that the family of a source has.
+    pub(super) kind: Option<u8>,
+}
+
+impl<'a> FamilyRow<'a> {
+    /// Reads a row. What most families do not have is not there in the rows of these.
+    pub(super) fn read(bytes: &'a [u8]) -> postcard::Result<(FamilyRow<'a>, FamilyTerms)> {
+        let (row, rest) = postcard::take_from_bytes(bytes)?;
+        if rest.is_empty() {
+            return Ok((row, FamilyTerms::default()));
+        }
+        let (rule, kind): (u8, Option<u8>) = postcard::from_bytes(rest)?;
+        let known = RULES.get(usize::from(rule).wrapping_sub(1)).copied();
+        if rule != 0 && known.is_none() {
+            return Err(postcard::Error::DeserializeBadEnum);
+        }
+        Ok((row, FamilyTerms { rule: known, kind }))
+    }
 }
 
 /// The label blocks and start times of a piece, each as the difference to the one before, because the series of a
@@ -83,6 +151,24 @@ pub(super) struct ValuesRow {
     pub(super) pushed_at: i64,
     values: Values,
     exemplars: Vec<ExemplarRow<Box<str>>>,
+    /// Behind the others, where series have a TTL and the values lie in a row of their own.
+    #[serde(skip)]
+    lasting: Option<LastingRow>,
+}
+
+impl ValuesRow {
+    /// Reads what [`OwnValuesRef`] writes.
+    pub(super) fn read(bytes: &[u8]) -> postcard::Result<ValuesRow> {
+        let (row, rest): (ValuesRow, &[u8]) = postcard::take_from_bytes(bytes)?;
+        let lasting = if rest.is_empty() { None } else { Some(postcard::from_bytes(rest)?) };
+        Ok(ValuesRow { lasting, ..row })
+    }
+
+    /// How long the series of the family stay; only in the row of its first piece.
+    pub(super) fn lasting(&self) -> Option<Lasting> {
+        let (ttl, since) = self.lasting.as_ref()?.family?;
+        Some(Lasting { ttl, since })
+    }
 }
 
 #[derive(Debug, DeriveSerialize, Deserialize)]
@@ -247,9 +333,28 @@ impl Serialize for ValuesRef<'_> {
     }
 }
 
+/// Writes a [`ValuesRow`] that is a row of its own: that of a piece of a family.
+pub(super) struct OwnValuesRef<'a> {
+    pub(super) family: &'a Family,
+    pub(super) number: usize,
+}
+
+impl Serialize for OwnValuesRef<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { family, number } = *self;
+        let piece = family.pieces().get(number).map(|piece| &**piece);
+        let row = ValuesRef { pushed_at: family.pushed_at, piece };
+        match LastingRow::of(family, number) {
+            Some(lasting) => (row, lasting).serialize(serializer),
+            None => row.serialize(serializer),
+        }
+    }
+}
+
 /// Writes a [`GroupValuesRow`].
 pub(super) struct GroupValuesRef<'a> {
     pub(super) times: Times,
+    pub(super) ttl: Option<i64>,
     pub(super) small: Option<&'a [Arc<Family>]>,
 }
 
@@ -262,12 +367,18 @@ impl Serialize for GroupValuesRef<'_> {
             let piece = family.pieces().first().map(|piece| &**piece);
             (family.number, ValuesRef { pushed_at: family.pushed_at, piece })
         });
-        let mut row = serializer.serialize_tuple(5)?;
+        let lasting = families.iter().filter_map(|family| Some((family.number, LastingRow::of(family, 0)?)));
+        let terms = GroupTermsRow { ttl: self.ttl, families: lasting.collect() };
+        let has_terms = terms.ttl.is_some() || !terms.families.is_empty();
+        let mut row = serializer.serialize_tuple(5 + usize::from(has_terms))?;
         row.serialize_element(&self.times.created_at)?;
         row.serialize_element(&self.times.pushed_at)?;
         row.serialize_element(&self.times.failed_at)?;
         row.serialize_element(&self.small.map(|_| Seq(values)))?;
         row.serialize_element(&self.times.pushes)?;
+        if has_terms {
+            row.serialize_element(&terms)?;
+        }
         row.end()
     }
 }
@@ -397,7 +508,7 @@ mod tests {
     fn the_pushes_of_a_group_are_read_back_and_none_where_they_were_not_written() {
         for small in [None, Some(&[][..])] {
             let times = Times { created_at: 1, pushed_at: -2, failed_at: i64::MAX, pushes: 300 };
-            let row = postcard::to_allocvec(&GroupValuesRef { times, small }).unwrap();
+            let row = postcard::to_allocvec(&GroupValuesRef { times, ttl: None, small }).unwrap();
             let read = |row: &[u8]| GroupValuesRow::read(row).map(|row| (row.times, row.small.is_some()));
             assert_eq!(read(&row), Ok((times, small.is_some())));
             // The first files end here; 300 takes two bytes.

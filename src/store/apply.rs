@@ -1,5 +1,10 @@
 //! Applies transactions to groups: checks them first, then applies them whole or not at all.
 
+mod deletion;
+mod failure;
+mod removal;
+mod sources;
+
 use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,15 +14,17 @@ use crate::model::push::Push;
 use crate::model::refusal::Refusal;
 use crate::model::time::Moment;
 use crate::store::check;
+use crate::store::deadlines::Subject;
 use crate::store::definition::Shape;
 use crate::store::draft::Draft;
-use crate::store::group::{Group, GroupLabels, Plan, Restructuring, plan_of_new_group, shape_of};
+use crate::store::effects::{Effects, Tally};
+use crate::store::group::{End, Group, GroupLabels, Plan, Restructuring, plan_of_new_group, shape_of};
 use crate::store::groups::Changed;
 use crate::store::idempotency::{Key, Known};
-use crate::store::selection::Selection;
 use crate::store::semantics::Semantics;
 use crate::store::space::{Handle, Space};
 use crate::store::structure::Structure;
+use crate::store::terms::Terms;
 use crate::store::transaction::{Outcome, Part, Rejection, Transaction};
 use crate::store::{Store, Tracking};
 
@@ -80,6 +87,7 @@ impl Store {
         let drafting = Drafting::begin(&self.is_drafting);
         let mut draft = self.draft_under(&structure);
         let is_draft = space.is_draft();
+        let now = if is_draft { now } else { self.after_snapshots(now) };
         let (result, mut structure) = {
             let space = space.with(&mut draft);
             let mut applying = Applying { store: self, space, now, key: None, structure: Some(structure) };
@@ -129,12 +137,15 @@ impl Store {
 
     /// Releases what a deleted group holds of the structure.
     pub(super) fn forget(&self, group: &Group, structure: &mut Structure) {
+        self.count(group, -1);
+        if group.is_source() {
+            return;
+        }
         group.release(&mut structure.definitions);
         self.count_names(structure);
         structure.spelled.remove(&group.labels.key);
         structure.free_slot(group.slot);
         self.group_count.fetch_sub(1, Ordering::Relaxed);
-        self.count(group, -1);
     }
 
     /// Notes that a published group was deleted.
@@ -163,12 +174,15 @@ impl Store {
 
     /// Adds a new group to the totals.
     pub(super) fn welcome(&self, group: &Group, structure: &mut Structure) {
+        self.count(group, 1);
+        if group.is_source() {
+            return;
+        }
         let key = &group.labels.key;
         if has_empty_labels(key) {
             structure.spelled.add(key, &without_empty_labels(key));
         }
         self.group_count.fetch_add(1, Ordering::Relaxed);
-        self.count(group, 1);
     }
 }
 
@@ -189,6 +203,23 @@ impl Drop for Drafting<'_> {
     }
 }
 
+/// A push, and all that was decided about it.
+#[derive(Clone, Copy)]
+pub(super) struct Pushing<'a> {
+    pub(super) grouping: &'a Grouping<'a>,
+    pub(super) push: &'a Push,
+    pub(super) semantics: &'a Semantics,
+    pub(super) terms: &'a Terms,
+}
+
+fn restructuring(structure: &mut Structure) -> Restructuring<'_> {
+    Restructuring {
+        definitions: &mut structure.definitions,
+        next_epoch: &mut structure.next_epoch,
+        ends: Vec::new(),
+    }
+}
+
 /// What a part needs to be applied.
 struct Applying<'a, 'd> {
     store: &'a Store,
@@ -202,11 +233,15 @@ struct Applying<'a, 'd> {
 impl<'a> Applying<'a, '_> {
     fn part(&mut self, part: &Part<'_>) -> Result<Outcome, Rejection> {
         match part {
-            Part::Push { grouping, push, semantics } => {
-                if let Some(done) = self.push_values(grouping, push, semantics) {
+            Part::Push { grouping, push, semantics, source, terms } => {
+                let pushing = Pushing { grouping, push, semantics, terms };
+                if let Some(source) = source {
+                    return self.push_from(pushing, source);
+                }
+                if let Some(done) = self.push_values(pushing) {
                     return done;
                 }
-                return self.locked(|this, structure| this.push(grouping, push, semantics, structure));
+                return self.locked(|this, structure| this.push(pushing, structure));
             }
             Part::Failed { grouping } => {
                 if !self.fail(grouping.key()) {
@@ -215,17 +250,40 @@ impl<'a> Applying<'a, '_> {
             }
             Part::Delete { grouping } => self.locked(|this, structure| {
                 this.remove_if(grouping.key(), |_| true, structure);
+                this.remove_sources(grouping.key(), structure);
+                this.remember(grouping.key(), structure);
+            }),
+            Part::DeleteSource { grouping, source, seen, keeps_totals } => self.locked(|this, structure| {
+                this.delete_source(grouping.key(), source, *seen, *keeps_totals, structure);
                 this.remember(grouping.key(), structure);
             }),
             Part::Expire { grouping, seen } => self.locked(|this, structure| {
                 let is_quiet = |group: &Group| group.times.is_quiet_since(*seen);
-                this.remove_if(grouping.key(), is_quiet, structure);
+                let has_expired = this.remove_if(grouping.key(), is_quiet, structure);
+                if has_expired {
+                    this.remove_sources(grouping.key(), structure);
+                }
+                let expired_groups = u64::from(has_expired);
+                this.space.count(Tally { expired_groups, ..Tally::default() }, this.store);
+                this.remember(grouping.key(), structure);
+            }),
+            Part::ExpireSeries { grouping, families, sight } => self.locked(|this, structure| {
+                this.expire_series(grouping.key(), families, *sight, structure);
                 this.remember(grouping.key(), structure);
             }),
             Part::DropSeries { grouping, which } => self.locked(|this, structure| {
                 this.remove_series(grouping.key(), which, structure);
                 this.remember(grouping.key(), structure);
             }),
+            Part::DeleteMatching { filter, survey } => {
+                let (deleted, gone) = self.locked(|this, structure| {
+                    let deleted = this.delete_matching(filter, survey, structure);
+                    this.remember("", structure);
+                    deleted
+                });
+                drop(gone);
+                return Ok(Outcome::Deleted(deleted.into()));
+            }
             Part::Wipe => self.locked(|this, structure| {
                 for key in this.space.keys() {
                     this.remove_if(&key, |_| true, structure);
@@ -247,6 +305,9 @@ impl<'a> Applying<'a, '_> {
             }
             None => {
                 let mut structure = self.store.lock();
+                if !self.space.is_draft() {
+                    self.now = self.store.after_snapshots(self.now);
+                }
                 let done = change(self, &mut structure);
                 if !self.space.is_draft() {
                     structure.definitions.forget_retypings();
@@ -256,18 +317,12 @@ impl<'a> Applying<'a, '_> {
         }
     }
 
-    fn push(
-        &mut self,
-        grouping: &Grouping<'_>,
-        push: &Push,
-        semantics: &Semantics,
-        structure: &mut Structure,
-    ) -> Result<Outcome, Rejection> {
+    fn push(&mut self, pushing: Pushing<'_>, structure: &mut Structure) -> Result<Outcome, Rejection> {
+        let Pushing { grouping, push, .. } = pushing;
         let shape = shape_of(grouping);
-        let plan = self.check((grouping, &shape), push, semantics, structure);
+        let plan = self.check(pushing, &shape, structure);
         let plan = plan.map_err(Rejection::from).and_then(|plan| {
-            let definitions = &structure.definitions;
-            self.store.check_limits(&self.space, grouping, push, &plan, semantics, definitions)?;
+            self.store.check_limits(&self.space, pushing, &plan, &structure.definitions)?;
             Ok(plan)
         });
         match plan {
@@ -275,7 +330,9 @@ impl<'a> Applying<'a, '_> {
                 for pushed in push.families() {
                     self.expect_shape(push.name(pushed), &shape, structure);
                 }
-                let outcome = self.restructure(grouping, push, &plan, semantics, structure);
+                let unfolded = self.unfolded_by(grouping.key(), push, pushing.semantics);
+                let outcome = self.restructure(pushing, &plan, structure);
+                self.unfold(grouping.key(), &unfolded);
                 self.store.count_names(structure);
                 self.remember(grouping.key(), structure);
                 Ok(outcome)
@@ -291,22 +348,20 @@ impl<'a> Applying<'a, '_> {
     }
 
     /// Applies a push that changes only values. `None` if it changes more.
-    fn push_values(
-        &mut self,
-        grouping: &Grouping<'_>,
-        push: &Push,
-        semantics: &Semantics,
-    ) -> Option<Result<Outcome, Rejection>> {
+    fn push_values(&mut self, pushing: Pushing<'_>) -> Option<Result<Outcome, Rejection>> {
+        let Pushing { grouping, push, semantics, terms } = pushing;
         let Applying { store, now, key, .. } = *self;
-        let change = |mut handle: Handle<'_>| match handle.group().plan(push, semantics) {
+        let mut overflowed = 0;
+        let mut change = |mut handle: Handle<'_>| match handle.group().plan(push, semantics, terms) {
             Ok(plan) if plan.is_structural => None,
             Ok(plan) => {
+                let now = if handle.is_published() { store.after_snapshots(now) } else { now };
                 if let Some(full) = store.is_too_large_for(handle.group(), push, &plan, semantics) {
                     handle.edit().times.failed_at = now.nanos;
                     return Some(Err(full.into()));
                 }
                 let group = handle.edit();
-                let grown = group.apply(push, &plan, semantics, now);
+                let grown = group.apply(push, &plan, semantics, terms, now);
                 let outcome = Outcome::of(group.note_session(push, semantics));
                 if grown != 0 {
                     store.bytes.fetch_add(grown, Ordering::Relaxed);
@@ -314,6 +369,7 @@ impl<'a> Applying<'a, '_> {
                 if let Some(key) = key {
                     handle.note_key(store.number_of(key, now));
                 }
+                overflowed = plan.folded;
                 Some(Ok(outcome))
             }
             Err(refusal) => {
@@ -321,22 +377,14 @@ impl<'a> Applying<'a, '_> {
                 Some(Err(refusal.into()))
             }
         };
-        self.space
+        let done = self
+            .space
             .hold(grouping.key(), |handle| if handle.waits_for(store) { None } else { change(handle) })
-            .flatten()
-    }
-
-    /// Notes that a push to a group was refused. False where that has to wait for the structure.
-    fn fail(&mut self, key: &str) -> bool {
-        let (store, now) = (self.store, self.now);
-        let fail = |mut handle: Handle<'_>| {
-            let waits = handle.waits_for(store);
-            if !waits {
-                handle.edit().times.failed_at = now.nanos;
-            }
-            !waits
-        };
-        self.space.hold(key, fail).unwrap_or(false)
+            .flatten();
+        if overflowed > 0 {
+            self.space.count(Tally { overflowed, ..Tally::default() }, store);
+        }
+        done
     }
 
     /// Remembers the key of a request that changed this group.
@@ -350,22 +398,17 @@ impl<'a> Applying<'a, '_> {
     }
 
     /// Everything that can be wrong with a push that changes more than values.
-    fn check(
-        &self,
-        (grouping, shape): (&Grouping<'_>, &Shape),
-        push: &Push,
-        semantics: &Semantics,
-        structure: &Structure,
-    ) -> Result<Plan, Refusal> {
+    fn check(&self, pushing: Pushing<'_>, shape: &Shape, structure: &Structure) -> Result<Plan, Refusal> {
+        let Pushing { grouping, push, semantics, terms } = pushing;
         let definitions = &structure.definitions;
         let plan = self.space.read(grouping.key(), |group| {
             check::check_names(push, Some(group), definitions, semantics)?;
-            group.plan(push, semantics)
+            group.plan(push, semantics, terms)
         });
         let is_new = plan.is_none();
         let plan = plan.unwrap_or_else(|| {
             check::check_names(push, None, definitions, semantics)?;
-            plan_of_new_group(push)
+            plan_of_new_group(push, terms, &grouping.series_block())
         })?;
         // No guard is held from here on: the checks look at other groups, and the lock that the
         // caller holds keeps the structure as it is.
@@ -382,30 +425,41 @@ impl<'a> Applying<'a, '_> {
         Ok(plan)
     }
 
-    fn restructure(
-        &mut self,
-        grouping: &Grouping<'_>,
-        push: &Push,
-        plan: &Plan,
-        semantics: &Semantics,
-        structure: &mut Structure,
-    ) -> Outcome {
+    fn restructure(&mut self, pushing: Pushing<'_>, plan: &Plan, structure: &mut Structure) -> Outcome {
+        let Pushing { grouping, push, semantics, terms } = pushing;
         let (store, now) = (self.store, self.now);
         let created = self.created(grouping, structure);
-        let mut with =
-            Restructuring { definitions: &mut structure.definitions, next_epoch: &mut structure.next_epoch };
+        let mut with = restructuring(structure);
         let mut apply = |group: &mut Group| {
-            group.restructure(push, plan, semantics, now, &mut with);
+            group.restructure(push, plan, semantics, terms, now, &mut with);
             Outcome::of(group.note_session(push, semantics))
         };
-        if let Some(mut group) = created {
+        let outcome = if let Some(mut group) = created {
             let outcome = apply(&mut group);
+            let ends = with.ends;
             self.insert(group, structure);
-            return outcome;
+            (outcome, ends)
+        } else {
+            let changed = self
+                .space
+                .hold(grouping.key(), |mut handle| store.recount(handle.edit(), |group| apply(group)));
+            (changed.unwrap_or(Outcome::Applied), with.ends)
+        };
+        let (outcome, ends) = outcome;
+        let tally = Tally { overflowed: plan.folded, ..Tally::default() };
+        self.settle(grouping.key(), ends, tally, structure);
+        outcome
+    }
+
+    /// Lets what was done to a group have its effects.
+    fn settle(&mut self, key: &str, ends: Vec<End>, tally: Tally, structure: &mut Structure) {
+        if ends.is_empty() && tally == Tally::default() {
+            return;
         }
-        let changed =
-            self.space.hold(grouping.key(), |mut handle| store.recount(handle.edit(), |group| apply(group)));
-        changed.unwrap_or(Outcome::Applied)
+        let Some(key) = self.space.read(key, |group| group.labels.key.clone()) else { return };
+        let ends =
+            ends.into_iter().map(|End { piece, deadline }| (Subject { group: key.clone(), piece }, deadline));
+        self.space.settle(Effects { ends: ends.collect(), tally }, self.store, structure);
     }
 
     /// Must come before a group of this shape gets a family, while no guard is held.
@@ -427,52 +481,5 @@ impl<'a> Applying<'a, '_> {
     fn insert(&mut self, group: Group, structure: &mut Structure) {
         self.store.welcome(&group, structure);
         self.space.insert(group);
-    }
-
-    /// Marks a group as failed; one that is not there yet is created for it, as the stock gateway
-    /// does, unless its own series would stand in its twin too.
-    fn note_failure(&mut self, grouping: &Grouping<'_>, structure: &mut Structure) {
-        let twin = check::check_twin(grouping, &structure.spelled, |key| self.space.contains(key));
-        let exists = self.space.contains(grouping.key());
-        if twin.is_err() || !(exists || self.store.may_create(grouping)) {
-            return;
-        }
-        match self.created(grouping, structure) {
-            Some(mut group) => {
-                group.times.failed_at = self.now.nanos;
-                self.insert(group, structure);
-            }
-            None => {
-                let now = self.now;
-                self.space.hold(grouping.key(), |mut handle| handle.edit().times.failed_at = now.nanos);
-            }
-        }
-    }
-
-    /// Takes series out of a group, if it is there.
-    fn remove_series(&mut self, key: &str, which: &Selection, structure: &mut Structure) {
-        // Which series stand where does not change while the structure is held, so nobody who pushes values has to wait
-        // while they are looked for.
-        let gone = self.space.get(key).map_or_else(Vec::new, |group| which.positions_in(&group));
-        if gone.is_empty() {
-            return;
-        }
-        let store = self.store;
-        let mut with =
-            Restructuring { definitions: &mut structure.definitions, next_epoch: &mut structure.next_epoch };
-        self.space.hold(key, |mut handle| {
-            store.recount(handle.edit(), |group| group.remove_series(&gone, &mut with));
-        });
-        store.count_names(structure);
-    }
-
-    /// Takes out a group, if it is there and is to go.
-    fn remove_if(&mut self, key: &str, goes: impl FnOnce(&Group) -> bool, structure: &mut Structure) {
-        if let Some(changed) = self.space.remove_if(key, goes) {
-            self.store.forget(&changed.version, structure);
-            if !self.space.is_draft() {
-                self.store.note_gone(changed, structure);
-            }
-        }
     }
 }

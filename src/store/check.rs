@@ -176,13 +176,12 @@ pub fn check_other_groups(
     holds: impl Fn(&str, &str, &str) -> bool,
 ) -> Result<(), Refusal> {
     let mut others: Option<(&str, Option<OtherShapes<'_>>)> = None;
-    for (pushed, series) in Group::new_series(push, plan) {
+    for (pushed, series, block) in Group::new_series(push, plan) {
         let name = push.name(pushed);
         let of_name = others.filter(|(of, _)| *of == name).map(|(_, others)| others);
         let of_name = of_name.unwrap_or_else(|| definitions.other_shapes(name, own_shape));
         others = Some((name, of_name));
         let Some(of_name) = of_name else { continue };
-        let block = push.block(series);
         let shown = if push.has_empty_labels() { without_empty_labels(block) } else { block.into() };
         let spellings = if *shown == *block { &[block][..] } else { &[block, &shown] };
         let holder = |block: &&str| {

@@ -144,6 +144,15 @@ impl Definitions {
         self.families.iter().map(|(name, entry)| (name, entry.kind))
     }
 
+    /// The definition of a name for a group that has no slot: that which the name has, if values of this type are stored
+    /// alike.
+    pub fn shared(&self, name: &str, kind: Kind) -> Arc<Definition> {
+        match self.families.get(name).filter(|entry| entry.kind.form() == kind.form()) {
+            Some(entry) => entry.definition.clone(),
+            None => Arc::new(Definition::new(name.into(), kind)),
+        }
+    }
+
     /// How many live names there are.
     pub fn len(&self) -> usize {
         self.families.len()

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use foldhash::fast::RandomState;
 
 use crate::store::difference::Difference;
+use crate::store::effects::Effects;
 use crate::store::family::Family;
 use crate::store::group::Group;
 use crate::store::structure::Structure;
@@ -29,6 +30,8 @@ pub struct Draft {
     retypings: usize,
     /// Whether it adds or removes groups, families or series.
     pub(super) is_structural: bool,
+    /// What it does beside the groups, once it is published.
+    pub(super) effects: Effects,
 }
 
 impl Store {
@@ -44,6 +47,7 @@ impl Store {
             first_key: self.keys.next(),
             retypings: structure.definitions.retypings(),
             is_structural: false,
+            effects: Effects::default(),
         }
     }
 
@@ -88,6 +92,7 @@ impl Store {
                 }
             }
         }
+        self.settle(draft.effects, structure);
         if self.tracking == Tracking::Drafts {
             structure.definitions.publish();
             structure.first_key = self.keys.first();
@@ -132,9 +137,11 @@ impl Store {
                     changed.for_each(|family| lease_again(before, family, structure, &under));
                 }
                 None => {
-                    structure.take_slot(before.slot);
-                    for family in before.families() {
-                        lease_again(before, family, structure, &under);
+                    if !before.is_source() {
+                        structure.take_slot(before.slot);
+                        for family in before.families() {
+                            lease_again(before, family, structure, &under);
+                        }
                     }
                     self.welcome(before, structure);
                 }
@@ -172,5 +179,7 @@ fn structural_changes<'a>(version: &'a Group, other: &'a Group) -> impl Iterator
                         == (other.number, other.slot, other.epoch, other.series_count()))
         })
     };
-    version.families().iter().map(|family| &**family).filter(move |family| !is_same(family))
+    // A source has no names of its own.
+    let families = if version.is_source() { &[] } else { version.families() };
+    families.iter().map(|family| &**family).filter(move |family| !is_same(family))
 }

@@ -14,7 +14,7 @@ use crate::model::kind::Kind;
 use crate::model::labels::{EmptyLabels, without_empty_labels};
 use crate::model::merge::Merge;
 use crate::model::time::Start;
-use crate::store::family::Metadata;
+use crate::store::family::{Lasting, Metadata};
 use crate::store::group::GroupLabels;
 use crate::store::piece::{OwnedValue, PIECE_ROWS, Piece};
 use crate::store::pieces::Pieces;
@@ -26,6 +26,7 @@ struct Joined {
     epoch: u64,
     labels: GroupLabels,
     times: Times,
+    ttl: Option<i64>,
     families: BTreeMap<Arc<str>, JoinedFamily>,
 }
 
@@ -33,7 +34,9 @@ struct Joined {
 struct JoinedFamily {
     kind: Kind,
     metadata: Metadata,
+    rule: Option<Merge>,
     pushed_at: i64,
+    lasting: Option<Lasting>,
     rows: Vec<JoinedRow>,
     /// Positions of the rows by label block.
     positions: HashMap<String, usize, RandomState>,
@@ -42,6 +45,7 @@ struct JoinedFamily {
 struct JoinedRow {
     block: String,
     start: Start,
+    pushed_at: i64,
     value: OwnedValue,
     exemplars: Vec<Placed>,
 }
@@ -52,7 +56,7 @@ impl Store {
     /// Must be called before the first request. The file must be written anew afterwards.
     pub fn drop_empty_labels(&self) -> usize {
         let keys = self.groups_with_empty_labels();
-        let mut views: Vec<GroupView> = keys.iter().filter_map(|key| self.group(key)).collect();
+        let mut views: Vec<GroupView> = keys.iter().filter_map(|key| self.raw_group(key)).collect();
         // In this order the latest push wins if only the latest value can stay.
         views.sort_by_key(|view| view.times.pushed_at);
         let mut groups: BTreeMap<String, Joined> = BTreeMap::new();
@@ -71,7 +75,9 @@ impl Store {
             }
         }
         let mut structure = self.lock();
-        for gone in keys.iter().filter_map(|key| self.groups.remove(key)) {
+        // No sender of these groups is told apart: rules and kept labels do not go together.
+        let sources = keys.iter().flat_map(|key| self.groups.sources_of(key));
+        for gone in keys.iter().cloned().chain(sources).filter_map(|key| self.groups.remove(&key)) {
             self.forget(&gone.version, &mut structure);
         }
         for group in groups.into_values() {
@@ -95,13 +101,15 @@ impl Store {
 
 impl Joined {
     fn of(view: &GroupView, labels: GroupLabels) -> Joined {
-        let mut group = Joined { epoch: view.epoch, labels, times: view.times, families: BTreeMap::new() };
+        let (times, ttl) = (view.times, view.ttl);
+        let mut group = Joined { epoch: view.epoch, labels, times, ttl, families: BTreeMap::new() };
         group.add_families(view);
         group
     }
 
     fn add(&mut self, view: &GroupView) {
         self.times.join(view.times);
+        self.ttl = view.ttl;
         self.add_families(view);
     }
 
@@ -110,7 +118,9 @@ impl Joined {
             let joined = self.families.entry(family.name.clone()).or_insert_with(|| JoinedFamily {
                 kind: family.kind,
                 metadata: family.metadata.clone(),
+                rule: family.rule,
                 pushed_at: 0,
+                lasting: None,
                 rows: Vec::new(),
                 positions: HashMap::default(),
             });
@@ -124,6 +134,7 @@ impl Joined {
             epoch: self.epoch,
             labels: Arc::new(self.labels),
             times: self.times,
+            ttl: self.ttl,
             families: families.map(|((name, family), number)| family.view(name, number)).collect(),
         }
     }
@@ -133,19 +144,21 @@ impl JoinedFamily {
     fn add(&mut self, family: &FamilyView) {
         if family.pushed_at >= self.pushed_at {
             self.metadata = family.metadata.clone();
+            self.lasting = family.lasting;
         }
         self.pushed_at = self.pushed_at.max(family.pushed_at);
-        let adds = Merge::of(self.kind, &family.name) == Merge::Add;
+        let merge = self.rule.unwrap_or_else(|| Merge::of(self.kind, &family.name));
         for piece in family.pieces.iter() {
             for at in 0..piece.len() {
                 let row = JoinedRow {
                     block: without_empty_labels(piece.block(at)).into_owned(),
                     start: piece.start(at),
+                    pushed_at: family.last_push(piece, at),
                     value: piece.owned(at),
                     exemplars: piece.exemplars(at).iter().map(|(_, placed)| placed.clone()).collect(),
                 };
                 match self.positions.get(&row.block) {
-                    Some(&position) => self.rows[position].join(row, adds),
+                    Some(&position) => self.rows[position].join(row, merge),
                     None => {
                         self.positions.insert(row.block.clone(), self.rows.len());
                         self.rows.push(row);
@@ -162,7 +175,11 @@ impl JoinedFamily {
             for (row, at) in rows.iter().zip(0..) {
                 exemplars.add(at, row.exemplars.clone(), i64::MAX);
             }
-            Arc::new(Piece::of(self.kind.form(), values).with_exemplars(exemplars))
+            let piece = Piece::of(self.kind.form(), values).with_exemplars(exemplars);
+            if self.lasting.is_none() {
+                return Arc::new(piece);
+            }
+            Arc::new(piece.with_pushed(rows.iter().map(|row| row.pushed_at).collect()))
         };
         let pieces: Pieces = self.rows.chunks(PIECE_ROWS).map(piece).collect();
         FamilyView {
@@ -170,7 +187,9 @@ impl JoinedFamily {
             name,
             kind: self.kind,
             metadata: self.metadata,
+            rule: self.rule,
             pushed_at: self.pushed_at,
+            lasting: self.lasting,
             pieces,
         }
     }
@@ -178,15 +197,13 @@ impl JoinedFamily {
 
 impl JoinedRow {
     /// Joins a row of the same series that was pushed later.
-    fn join(&mut self, later: JoinedRow, adds: bool) {
+    fn join(&mut self, later: JoinedRow, merge: Merge) {
         self.exemplars.extend(later.exemplars);
-        if !adds {
-            (self.value, self.start) = (later.value, later.start);
-            return;
-        }
-        if later.start.nanos().is_some_and(|later| self.start.nanos().is_none_or(|start| later < start)) {
+        self.pushed_at = self.pushed_at.max(later.pushed_at);
+        self.value.merge(&later.value, merge);
+        let is_earlier = |later: i64| self.start.nanos().is_none_or(|start| later < start);
+        if merge != Merge::Add || later.start.nanos().is_some_and(is_earlier) {
             self.start = later.start;
         }
-        self.value.merge(&later.value);
     }
 }

@@ -1,6 +1,11 @@
 //! A family of one group: its series in pieces, and how they are found.
 
-use std::collections::HashSet;
+mod bounds;
+mod lasting;
+mod overflow;
+mod sources;
+mod state_sets;
+
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -15,10 +20,15 @@ use crate::model::merge::Merge;
 use crate::model::push::{self, Push};
 use crate::model::time::Moment;
 use crate::store::definition::{Definition, Definitions, Lease};
+use crate::store::family::lasting::Rare;
 use crate::store::index::Index;
-use crate::store::piece::{PIECE_ROWS, Piece, RowValue, told_start};
+use crate::store::piece::{Fresh, PIECE_ROWS, Piece, RowValue, told_start};
 use crate::store::pieces::Pieces;
-use crate::store::states::{self, Set, States};
+
+pub use lasting::Lasting;
+pub use overflow::{Overflowing, overflow_block};
+
+pub(in crate::store) use bounds::bounds_differ;
 
 /// Larger families have an index. Smaller ones are searched series by series.
 const INDEXED_FROM: u32 = 8;
@@ -37,6 +47,8 @@ pub struct Family {
     pub pushed_at: i64,
     /// The number of this family among those of all groups with the same name.
     pub slot: u32,
+    /// How its values are merged, if the latest push was under a rule that says so.
+    pub rule: Option<Merge>,
     /// Changes when positions stand for other series.
     pub epoch: u64,
     /// Names the family within its group, on disk too.
@@ -46,8 +58,8 @@ pub struct Family {
     /// See [`Piece::row_bytes`].
     bytes: u64,
     index: Option<Arc<Index>>,
-    /// Of a family of state sets, once they were needed.
-    states: Option<Arc<States>>,
+    /// Most families have nothing of it.
+    rare: Option<Arc<Rare>>,
 }
 
 /// What clients tell about a family beside its type.
@@ -99,6 +111,14 @@ pub type Positions = SmallVec<[u32; 4]>;
 /// Where a pushed series belongs: its position, or a new one.
 pub const NEW: u32 = u32::MAX;
 
+/// In the place of a position: the series is added to the overflow series of its family.
+pub const FOLDED: u32 = u32::MAX - 1;
+
+/// Whether this is the position of a series that is there.
+fn is_known(position: u32) -> bool {
+    position < FOLDED
+}
+
 /// Where the series of a pushed family belong in the family that is there.
 #[derive(Debug)]
 pub struct Placement {
@@ -106,6 +126,20 @@ pub struct Placement {
     pub positions: Positions,
     /// How many are new.
     pub new: usize,
+    /// Where there are [`FOLDED`] ones.
+    pub overflow: Option<Overflowing>,
+}
+
+impl Placement {
+    /// Whether there will be more series.
+    pub fn adds_series(&self) -> bool {
+        self.new > 0 || self.overflow.as_ref().is_some_and(|overflow| overflow.is_new)
+    }
+
+    /// One without an overflow series.
+    pub fn of(positions: Positions, new: usize) -> Placement {
+        Placement { positions, new, overflow: None }
+    }
 }
 
 impl Family {
@@ -116,13 +150,14 @@ impl Family {
             metadata: Metadata::default(),
             pushed_at: 0,
             slot: lease.slot,
+            rule: None,
             epoch,
             number,
             pieces: Pieces::default(),
             len: 0,
             bytes: 0,
             index: None,
-            states: None,
+            rare: None,
         }
     }
 
@@ -132,7 +167,7 @@ impl Family {
         self.bytes = pieces.iter().flat_map(|piece| (0..piece.len()).map(|at| piece.row_bytes(at))).sum();
         self.pieces = pieces;
         self.index = None;
-        self.states = None;
+        self.forget_states();
         self.index_new_series();
     }
 
@@ -162,7 +197,7 @@ impl Family {
 
     /// By how many bytes the series grow that are there, when pushed series meet them.
     pub fn growth(&self, push: &Push, pushed: &push::Family, placement: &Placement, merge: Merge) -> i64 {
-        let known = push.series(pushed).iter().zip(&placement.positions).filter(|(_, at)| **at != NEW);
+        let known = push.series(pushed).iter().zip(&placement.positions).filter(|(_, at)| is_known(**at));
         let growth = known.filter_map(|(one, &at)| {
             let piece = self.pieces.get(at as usize / PIECE_ROWS)?;
             Some(piece.growth(at as usize % PIECE_ROWS, push, one, merge))
@@ -192,6 +227,12 @@ impl Family {
         }
     }
 
+    /// The same where the series at position `expected` is tried first.
+    pub fn find_near(&self, block: &str, expected: u32) -> Option<u32> {
+        let is_expected = expected < self.len && self.block(expected) == block;
+        if is_expected { Some(expected) } else { self.find(block) }
+    }
+
     /// Finds out where each series of a pushed family belongs.
     ///
     /// Clients push the same series in the same order again and again, so the series after the one
@@ -208,12 +249,7 @@ impl Family {
         let mut is_ascending = true;
         for one in series {
             let block = push.block(one);
-            let found = if expected < self.len && self.block(expected) == block {
-                Some(expected)
-            } else {
-                self.find(block)
-            };
-            match found {
+            match self.find_near(block, expected) {
                 Some(position) => {
                     is_ascending &= position >= expected;
                     expected = position + 1;
@@ -228,7 +264,7 @@ impl Family {
         if !is_ascending || new > 1 {
             check_unique(push, series)?;
         }
-        Ok(Placement { positions, new })
+        Ok(Placement::of(positions, new))
     }
 
     /// Whether a placement means exactly the series that are there, in their order.
@@ -249,7 +285,8 @@ impl Family {
         layouts: &[Arc<Layout>],
     ) {
         let series = push.series(pushed);
-        let known = series.iter().zip(&placement.positions).filter(|(_, position)| **position != NEW);
+        let since = self.lasting().map(|lasting| lasting.since);
+        let known = series.iter().zip(&placement.positions).filter(|(_, position)| is_known(**position));
         let mut rest = known.map(|(one, position)| (*position as usize, one)).peekable();
         while let Some((position, _)) = rest.peek() {
             let number = position / PIECE_ROWS;
@@ -257,7 +294,7 @@ impl Family {
             let rows = of_piece.map(|(at, one)| (at % PIECE_ROWS, one));
             match self.pieces.get_mut(number) {
                 Some(piece) => {
-                    let grown = piece.update(push, rows, merge, now);
+                    let grown = piece.update(push, rows, merge, now, since);
                     self.bytes = self.bytes.saturating_add_signed(grown);
                 }
                 None => rows.for_each(drop),
@@ -267,14 +304,15 @@ impl Family {
             self.turn_off_absent_states(push, pushed);
         }
         if placement.new > 0 {
-            let fresh: Vec<&push::Series> = series
+            let fresh: Vec<Fresh<'_>> = series
                 .iter()
                 .zip(&placement.positions)
                 .filter(|(_, position)| **position == NEW)
-                .map(|(one, _)| one)
+                .map(|(one, _)| fresh(push, one))
                 .collect();
             self.append(push, pushed, &fresh, merge, now, layouts);
         }
+        self.add_overflow(push, pushed, placement, merge, now, layouts);
     }
 
     /// Puts the pushed series in the place of all that are there.
@@ -296,10 +334,12 @@ impl Family {
         self.len = 0;
         self.bytes = 0;
         self.index = None;
-        self.states = None;
+        self.forget_states();
         self.epoch = epoch;
-        let all: Vec<&push::Series> = push.series(pushed).iter().collect();
-        self.append(push, pushed, &all, Merge::Last, now, layouts);
+        let placed = push.series(pushed).iter().zip(&placement.positions);
+        let all = placed.filter(|(_, position)| **position != FOLDED).map(|(one, _)| fresh(push, one));
+        self.append(push, pushed, &all.collect::<Vec<_>>(), Merge::Last, now, layouts);
+        self.add_overflow(push, pushed, placement, Merge::Last, now, layouts);
     }
 
     /// Takes out the series at these positions, which come in order. The positions of those behind them change, so
@@ -328,7 +368,11 @@ impl Family {
         let form = self.definition.kind().form();
         let form = self.pieces.first().map_or(form, |piece| piece.form());
         let values = rows().map(|(piece, at)| (piece.block(at), piece.start(at), piece.owned(at)));
-        Arc::new(Piece::of(form, values).with_exemplars(exemplars))
+        let holders = rows().map(|(piece, at)| piece.holders(at));
+        let piece = Piece::of(form, values).with_exemplars(exemplars).with_holders(holders);
+        let Some(lasting) = self.lasting() else { return Arc::new(piece) };
+        let last = |at: &usize| self.last_push(*at as u32).unwrap_or(lasting.since);
+        Arc::new(piece.with_pushed(positions.iter().map(last).collect()))
     }
 
     /// Gives the series, which are those of the push in its order, the start times that it tells.
@@ -344,40 +388,6 @@ impl Family {
         }
     }
 
-    /// Turns off the states of pushed state sets that the push does not mention: one whose client says
-    /// that it runs is not stopped too.
-    fn turn_off_absent_states(&mut self, push: &Push, pushed: &push::Family) {
-        let name = push.name(pushed);
-        let blocks = || push.series(pushed).iter().map(|one| push.block(one));
-        let sets: HashSet<Set<'_>, RandomState> =
-            blocks().filter_map(|block| Some(states::split(name, block)?.0)).collect();
-        let mentioned: HashSet<&str, RandomState> = blocks().collect();
-        let states = self.states.take().unwrap_or_else(|| {
-            Arc::new(States::of(name, (0..self.len).map(|position| self.block(position))))
-        });
-        let absent: Vec<u32> = if sets.len() * states.count() < self.len as usize {
-            let blocks = sets.iter().flat_map(|set| states.blocks(*set));
-            blocks
-                .filter(|block| !mentioned.contains(&**block))
-                .filter_map(|block| self.find(&block))
-                .collect()
-        } else {
-            let is_absent = |position: &u32| {
-                let block = self.block(*position);
-                let is_in = |(set, _): (Set<'_>, &str)| sets.contains(&set);
-                !mentioned.contains(block) && states::split(name, block).is_some_and(is_in)
-            };
-            (0..self.len).filter(is_absent).collect()
-        };
-        self.states = Some(states);
-        for position in absent {
-            let (number, row) = (position as usize / PIECE_ROWS, position as usize % PIECE_ROWS);
-            if let Some(piece) = self.pieces.get_mut(number) {
-                piece.set(row, 0.0);
-            }
-        }
-    }
-
     fn form_is(&self, pushed: &push::Family) -> bool {
         self.pieces.first().is_none_or(|piece| piece.form() == pushed.kind.form())
     }
@@ -386,15 +396,13 @@ impl Family {
         &mut self,
         push: &Push,
         pushed: &push::Family,
-        mut fresh: &[&push::Series],
+        mut fresh: &[Fresh<'_>],
         merge: Merge,
         now: Moment,
         layouts: &[Arc<Layout>],
     ) {
-        if let Some(states) = &mut self.states {
-            let states = Arc::make_mut(states);
-            fresh.iter().for_each(|one| states.add(push.name(pushed), push.block(one)));
-        }
+        self.add_states(push.name(pushed), fresh);
+        let since = self.lasting().map(|lasting| lasting.since);
         while !fresh.is_empty() {
             let used = self.len as usize % PIECE_ROWS;
             if used == 0 {
@@ -403,7 +411,7 @@ impl Family {
             let (first, later) = fresh.split_at(fresh.len().min(PIECE_ROWS - used));
             if let Some(piece) = self.pieces.get_mut(self.len as usize / PIECE_ROWS) {
                 let before = piece.len();
-                piece.append(push, first, merge, now, layouts);
+                piece.append(push, first, merge, now, layouts, since);
                 self.bytes += (before..piece.len()).map(|at| piece.row_bytes(at)).sum::<u64>();
             }
             self.len += first.len() as u32;
@@ -419,6 +427,10 @@ impl Family {
         }
         Arc::make_mut(self.index.get_or_insert_default()).extend(&self.pieces, self.len);
     }
+}
+
+fn fresh<'a>(push: &'a Push, series: &'a push::Series) -> Fresh<'a> {
+    Fresh { block: push.block(series), series }
 }
 
 /// What a family takes beside its series, in bytes.

@@ -1,7 +1,11 @@
 //! One group: its labels, its families, and how a push changes them.
 
+mod growth;
 mod labels;
+mod lasting;
+mod overflow;
 mod removal;
+mod source;
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -11,12 +15,17 @@ use crate::model::push::{self, Push};
 use crate::model::refusal::{Cause, Other, Refusal};
 use crate::model::time::Moment;
 use crate::store::definition::{Definitions, Lease};
-use crate::store::family::{Family, NEW, Placement, Positions, pushed_own_bytes};
+use crate::store::family::{Family, NEW, Placement, Positions};
 use crate::store::semantics::{Absent, FamilyRule, Semantics};
 use crate::store::sessions::Sessions;
+use crate::store::terms::Terms;
 use crate::store::times::Times;
 
-pub use labels::{GroupLabels, shape_of};
+pub use growth::{growth_of_new_group, own_bytes};
+pub use labels::{GroupLabels, shape_of, source_key};
+pub(in crate::store) use lasting::{End, PieceAt};
+pub use source::NO_SLOT;
+pub(in crate::store) use source::{Held, Memory};
 
 /// Families beyond these are read when they are needed: a push rarely has more.
 const WARMED_FAMILIES: usize = 16;
@@ -41,12 +50,18 @@ pub struct Group {
     series: u64,
     family_bytes: u64,
     next_number: u32,
-    /// The latest pushes of processes that give their start time.
-    sessions: Option<Box<Sessions>>,
+    /// Most groups have nothing of it.
+    rare: Option<Box<Rare>>,
 }
 
-/// What a group takes beside its labels and families, in bytes.
-const GROUP_BYTES: u64 = 512;
+/// What few groups have.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    /// The latest pushes of processes that give their start time.
+    sessions: Sessions,
+    /// How long the group stays when nobody pushes to it, in nanoseconds. For a source: when its sender does not push.
+    ttl: Option<i64>,
+}
 
 /// Where each part of a push belongs in its group.
 #[derive(Debug)]
@@ -55,6 +70,8 @@ pub struct Plan {
     steps: Vec<Step>,
     /// Whether labels, names or types change, and not only values.
     pub is_structural: bool,
+    /// How many series are added to an overflow series.
+    pub folded: u64,
 }
 
 #[derive(Debug)]
@@ -70,6 +87,8 @@ pub struct Restructuring<'a> {
     pub definitions: &'a mut Definitions,
     /// Gives out epochs.
     pub next_epoch: &'a mut u64,
+    /// When the group, or the first series of a piece of it, may be over from now on; in nanoseconds since the epoch.
+    pub(in crate::store) ends: Vec<End>,
 }
 
 impl Group {
@@ -84,7 +103,7 @@ impl Group {
             series: 0,
             family_bytes: 0,
             next_number: 0,
-            sessions: None,
+            rare: None,
         }
     }
 
@@ -105,12 +124,12 @@ impl Group {
     /// and if so, whether that is noticed for the first time.
     pub fn note_session(&mut self, push: &Push, semantics: &Semantics) -> Option<bool> {
         let session = push.session().filter(|_| semantics.adding == FamilyRule::Merge)?;
-        self.sessions.get_or_insert_default().note(session)
+        self.rare.get_or_insert_default().sessions.note(session)
     }
 
     /// Whether a process seems to push running totals to this group.
     pub fn has_running_totals(&self) -> bool {
-        self.sessions.as_ref().is_some_and(|sessions| sessions.is_suspected())
+        self.rare.as_ref().is_some_and(|rare| rare.sessions.is_suspected())
     }
 
     /// The families, sorted by name.
@@ -131,67 +150,6 @@ impl Group {
     fn count(&mut self, family: &Family) {
         self.series += u64::from(family.series_count());
         self.family_bytes += family.bytes();
-    }
-
-    /// By how many bytes a plan that changes values only makes the group grow.
-    pub fn growth_of_values(&self, push: &Push, plan: &Plan, semantics: &Semantics) -> i64 {
-        let growth = push.families().iter().zip(&plan.steps).filter_map(|(pushed, step)| {
-            let family = self.families.get(step.family?)?;
-            let merge = merge_of(pushed, semantics.rule(pushed));
-            Some(family.growth(push, pushed, &step.placement, merge))
-        });
-        growth.sum()
-    }
-
-    /// By how many series a plan changes the group, and by how many bytes at most. What series grow by that
-    /// stay is only asked for `with_values`.
-    pub fn growth(
-        &self,
-        push: &Push,
-        plan: &Plan,
-        semantics: &Semantics,
-        definitions: &Definitions,
-        with_values: bool,
-    ) -> (i64, i64) {
-        let (mut series, mut bytes) = (0, 0);
-        if semantics.absent != Absent::Keep {
-            for family in self.absent_families(push, semantics) {
-                series -= i64::from(family.series_count());
-                bytes -= family.bytes() as i64 + definitions.shrinkage_without(family.definition.name());
-            }
-        }
-        for (pushed, step) in push.families().iter().zip(&plan.steps) {
-            let family = step.family.and_then(|at| self.families.get(at)).map(|family| &**family);
-            let is_replaced = family.is_some_and(|family| {
-                let kind = family.definition.kind();
-                let name = push.name(pushed);
-                let after = definitions
-                    .live(name)
-                    .map_or(pushed.kind, |(live, _)| semantics.kind_after(live, name, pushed.kind));
-                Merge::of(kind, name) != Merge::of(after, name)
-                    || semantics.rule(pushed) == FamilyRule::Replace
-            });
-            match family {
-                Some(family) if is_replaced => {
-                    series += push.series(pushed).len() as i64 - i64::from(family.series_count());
-                    bytes += pushed_bytes(push, pushed) - family.bytes() as i64;
-                }
-                Some(family) => {
-                    let is_new = |at: usize| step.placement.positions.get(at).is_none_or(|at| *at == NEW);
-                    series += step.placement.new as i64;
-                    bytes += family.metadata.growth(push, pushed) + series_bytes(push, pushed, is_new);
-                    if with_values {
-                        let merge = merge_of(pushed, semantics.rule(pushed));
-                        bytes += family.growth(push, pushed, &step.placement, merge);
-                    }
-                }
-                None => {
-                    series += push.series(pushed).len() as i64;
-                    bytes += pushed_bytes(push, pushed) + definitions.growth_with(push.name(pushed));
-                }
-            }
-        }
-        (series, bytes)
     }
 
     fn position(&self, name: &str) -> Result<usize, usize> {
@@ -224,11 +182,11 @@ impl Group {
     /// # Errors
     ///
     /// A series that stands in the push twice.
-    pub fn plan(&self, push: &Push, semantics: &Semantics) -> Result<Plan, Refusal> {
+    pub fn plan(&self, push: &Push, semantics: &Semantics, terms: &Terms) -> Result<Plan, Refusal> {
         self.warm_up();
         let mut steps = Vec::with_capacity(push.families().len());
         let mut is_structural = false;
-        let mut next = 0;
+        let (mut next, mut new) = (0, 0);
         for pushed in push.families() {
             let name = push.name(pushed);
             let family = match self.families.get(next) {
@@ -240,14 +198,19 @@ impl Group {
                 None => new_placement(push, pushed),
             }
             .map_err(|series| duplicate(push, pushed, &push.series(pushed)[series], Other::SamePush))?;
+            new += placement.new;
             is_structural |= match family {
                 Some(at) => {
                     next = at + 1;
                     let family = &self.families[at];
                     let kind = family.definition.kind();
                     let is_replaced = semantics.rule(pushed) == FamilyRule::Replace;
-                    placement.new > 0
+                    if !is_replaced {
+                        family.check_bounds(push, pushed, &placement)?;
+                    }
+                    family.is_shortened_by(pushed.series_ttl)
                         || semantics.kind_after(kind, name, pushed.kind) != kind
+                        || family.rule != pushed.rule
                         || family.metadata.changes_with(push, pushed, is_replaced)
                         || (is_replaced && !family.is_identity(&placement))
                 }
@@ -255,10 +218,32 @@ impl Group {
             };
             steps.push(Step { family, placement });
         }
+        let folded = self.fold(push, semantics, terms, new as u64, &mut steps);
+        if folded > 0 {
+            self.check_overflow_bounds(push, semantics, &steps)?;
+        }
+        is_structural |=
+            self.is_shortened_by(terms.ttl) || steps.iter().any(|step| step.placement.adds_series());
         if semantics.absent != Absent::Keep && !is_structural {
             is_structural = self.absent_families(push, semantics).next().is_some();
         }
-        Ok(Plan { steps, is_structural })
+        Ok(Plan { steps, is_structural, folded })
+    }
+
+    /// Checks the bounds of the series that are added to overflow series.
+    fn check_overflow_bounds(
+        &self,
+        push: &Push,
+        semantics: &Semantics,
+        steps: &[Step],
+    ) -> Result<(), Refusal> {
+        let merged = push.families().iter().zip(steps);
+        for (pushed, step) in merged.filter(|(pushed, _)| semantics.rule(pushed) != FamilyRule::Replace) {
+            if let Some(family) = step.family.and_then(|at| self.families.get(at)) {
+                family.check_bounds(push, pushed, &step.placement)?;
+            }
+        }
+        Ok(())
     }
 
     /// The families that a push removes because it does not have them.
@@ -273,22 +258,29 @@ impl Group {
             .filter(|family| semantics.drops(family) && push.family(family.definition.name()).is_none())
     }
 
-    /// The pushed families with the positions of their series that are new to the group.
+    /// The pushed families with their series that are new to the group, and the label blocks that these have in it.
     pub fn new_series<'a>(
         push: &'a Push,
         plan: &'a Plan,
-    ) -> impl Iterator<Item = (&'a push::Family, &'a push::Series)> {
+    ) -> impl Iterator<Item = (&'a push::Family, &'a push::Series, &'a str)> {
         push.families().iter().zip(&plan.steps).flat_map(move |(pushed, step)| {
-            push.series(pushed)
-                .iter()
-                .zip(&step.placement.positions)
-                .filter(|(_, position)| **position == NEW)
-                .map(move |(series, _)| (pushed, series))
+            let placed = push.series(pushed).iter().zip(&step.placement.positions);
+            let new = placed.filter(|(_, position)| **position == NEW);
+            let new = new.map(|(series, _)| (series, push.block(series)));
+            let overflow = step.placement.new_overflow(push.series(pushed));
+            new.chain(overflow).map(move |(series, block)| (pushed, series, block))
         })
     }
 
     /// Applies a plan that changes values only. Gives by how many bytes the group grows.
-    pub fn apply(&mut self, push: &Push, plan: &Plan, semantics: &Semantics, now: Moment) -> i64 {
+    pub fn apply(
+        &mut self,
+        push: &Push,
+        plan: &Plan,
+        semantics: &Semantics,
+        terms: &Terms,
+        now: Moment,
+    ) -> i64 {
         let mut grown = 0;
         for (pushed, step) in push.families().iter().zip(&plan.steps) {
             if let Some(family) = step.family.and_then(|at| self.families.get_mut(at)) {
@@ -299,6 +291,7 @@ impl Group {
             }
         }
         self.family_bytes = self.family_bytes.saturating_add_signed(grown);
+        self.set_ttl(terms.ttl);
         self.accepted(now);
         grown
     }
@@ -309,6 +302,7 @@ impl Group {
         push: &Push,
         plan: &Plan,
         semantics: &Semantics,
+        terms: &Terms,
         now: Moment,
         with: &mut Restructuring<'_>,
     ) {
@@ -349,6 +343,7 @@ impl Group {
                     &mut added[last]
                 }
             };
+            family.rule = pushed.rule;
             // A gauge's value can't serve as the start of a counter, so a retyped family is replaced.
             let is_retyped = live.is_some_and(|live| Merge::of(live, name) != Merge::of(kind, name));
             let rule = if is_retyped { FamilyRule::Replace } else { semantics.rule(pushed) };
@@ -359,6 +354,7 @@ impl Group {
                 with.definitions.unlist(name, &self.labels.key, family.blocks_from(0));
             }
             let first_new = if is_replaced { 0 } else { family.series_count() };
+            let first_end = if family.is_shortened_by(pushed.series_ttl) { 0 } else { first_new };
             change(family, push, pushed, &step.placement, rule, now, epoch, &layouts);
             if is_listed {
                 with.definitions.list(name, &self.labels.key, family.blocks_from(first_new));
@@ -368,11 +364,14 @@ impl Group {
                 family.metadata.change_with(push, pushed, is_replaced, &mut text);
             }
             family.share_layout(with.definitions);
+            with.expect_series(family, first_end);
             self.series += u64::from(family.series_count());
             self.family_bytes += family.bytes();
         }
         self.insert(added);
+        self.set_ttl(terms.ttl);
         self.accepted(now);
+        with.expect_group(self);
     }
 
     /// Adds families, and makes little more room than they need: most groups never grow again.
@@ -394,6 +393,9 @@ impl Group {
 
     /// Releases the names of all families before the group is deleted.
     pub fn release(&self, definitions: &mut Definitions) {
+        if self.is_source() {
+            return;
+        }
         self.families.iter().for_each(|family| self.release_family(family, definitions));
     }
 
@@ -421,6 +423,7 @@ fn change(
     epoch: u64,
     layouts: &[Arc<crate::model::histogram::Layout>],
 ) {
+    family.set_ttl(pushed.series_ttl);
     match rule {
         FamilyRule::Merge => {
             family.merge(push, pushed, placement, merge_of(pushed, rule), now, layouts);
@@ -430,56 +433,31 @@ fn change(
     family.pushed_at = now.nanos;
 }
 
-/// What a group takes beside its families, in bytes.
-pub fn own_bytes(key: &str) -> u64 {
-    // The labels are stored as labels, in keys, in the block of the own series and in indexes.
-    GROUP_BYTES + 4 * key.len() as u64
-}
-
 /// How the values of a pushed family are merged with existing ones.
 fn merge_of(pushed: &push::Family, rule: FamilyRule) -> Merge {
     if rule == FamilyRule::Merge { pushed.merge } else { Merge::Last }
 }
 
-/// What a pushed family comes to that is new, or takes the place of another.
-fn pushed_bytes(push: &Push, pushed: &push::Family) -> i64 {
-    pushed_own_bytes(push, pushed) as i64 + series_bytes(push, pushed, |_| true)
-}
-
-/// What the series of a pushed family come to, those that `counts` takes by their position.
-fn series_bytes(push: &Push, pushed: &push::Family, counts: impl Fn(usize) -> bool) -> i64 {
-    let series = push.series(pushed).iter().enumerate().filter(|(at, _)| counts(*at));
-    series.map(|(_, series)| crate::store::piece::pushed_bytes(push, series) as i64).sum()
-}
-
-/// By how many series and bytes a push to a group that is not there adds.
-pub fn growth_of_new_group(push: &Push, key: &str, definitions: &Definitions) -> (i64, i64) {
-    let series = push.families().iter().map(|pushed| push.series(pushed).len() as i64).sum();
-    let families = push
-        .families()
-        .iter()
-        .map(|pushed| pushed_bytes(push, pushed) + definitions.growth_with(push.name(pushed)));
-    (series, families.sum::<i64>() + own_bytes(key) as i64)
-}
-
-/// The plan of a push to a group that is not there.
+/// The plan of a push to a group that is not there, whose own series will have this label block.
 ///
 /// # Errors
 ///
 /// A series that stands in the push twice.
-pub fn plan_of_new_group(push: &Push) -> Result<Plan, Refusal> {
+pub fn plan_of_new_group(push: &Push, terms: &Terms, series_block: &str) -> Result<Plan, Refusal> {
     let step = |pushed: &push::Family| {
         let placement = new_placement(push, pushed)
             .map_err(|series| duplicate(push, pushed, &push.series(pushed)[series], Other::SamePush))?;
         Ok(Step { family: None, placement })
     };
-    Ok(Plan { steps: push.families().iter().map(step).collect::<Result<_, Refusal>>()?, is_structural: true })
+    let mut steps = push.families().iter().map(step).collect::<Result<Vec<_>, Refusal>>()?;
+    let folded = overflow::fold_into_new_group(push, terms, series_block, &mut steps);
+    Ok(Plan { steps, is_structural: true, folded })
 }
 
 fn new_placement(push: &Push, pushed: &push::Family) -> Result<Placement, usize> {
     let new = push.series(pushed).len();
     crate::store::family::check_unique(push, push.series(pushed))?;
-    Ok(Placement { positions: Positions::from_elem(NEW, new), new })
+    Ok(Placement::of(Positions::from_elem(NEW, new), new))
 }
 
 /// The refusal of a series that exists already.

@@ -3,13 +3,15 @@
 //! Only this file holds guards of the map. It never holds a guard across an await point (there is none), and never
 //! two at once.
 
+use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use crate::store::group::Group;
+use crate::store::group::{Group, source_key};
 
 /// With this many shards, a snapshot, which visits them one by one, blocks few pushes at a time.
 const SHARDS: usize = 256;
@@ -22,6 +24,8 @@ pub(super) struct Groups {
     keeps_saved: bool,
     /// The groups that have changed since the last commit.
     touched: Mutex<Vec<Arc<str>>>,
+    /// The keys of those that are sources.
+    sources: Mutex<BTreeSet<Arc<str>>>,
 }
 
 /// A published group.
@@ -105,6 +109,38 @@ impl Groups {
             map: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             keeps_saved,
             touched: Mutex::default(),
+            sources: Mutex::default(),
+        }
+    }
+
+    fn sources(&self) -> MutexGuard<'_, BTreeSet<Arc<str>>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_source(&self, group: &Group) {
+        if group.is_source() {
+            self.sources().insert(group.labels.key.clone());
+        }
+    }
+
+    /// The keys of the sources of a group, in order.
+    pub(super) fn sources_of(&self, target: &str) -> Vec<Arc<str>> {
+        let first = source_key(target, "");
+        let from = (Bound::Included(&*first), Bound::Unbounded);
+        let sources = self.sources();
+        let of_target = sources.range::<str, _>(from).take_while(|key| key.starts_with(&first));
+        of_target.cloned().collect()
+    }
+
+    /// The keys of all sources, in order.
+    pub(super) fn all_sources(&self) -> Vec<Arc<str>> {
+        self.sources().iter().cloned().collect()
+    }
+
+    /// Changes what of a group is not kept on disk.
+    pub(super) fn amend(&self, key: &str, change: impl FnOnce(&mut Group)) {
+        if let Some(mut place) = self.map.get_mut(key) {
+            change(Arc::make_mut(&mut place.version));
         }
     }
 
@@ -137,6 +173,7 @@ impl Groups {
 
     /// Adds a group that did not exist at the last commit.
     pub(super) fn insert(&self, group: Arc<Group>) {
+        self.note_source(&group);
         if self.keeps_saved {
             self.touched().push(group.labels.key.clone());
         }
@@ -146,6 +183,7 @@ impl Groups {
 
     /// Adds a group that counts as committed.
     pub(super) fn insert_saved(&self, group: Arc<Group>) {
+        self.note_source(&group);
         self.map.insert(group.labels.key.clone(), Place { version: group, unsaved: None });
     }
 
@@ -165,7 +203,12 @@ impl Groups {
     /// Removes a group if `goes` says so, under its guard.
     pub(super) fn remove_if(&self, key: &str, goes: impl FnOnce(&Group) -> bool) -> Option<Changed> {
         let removed = self.map.remove_if(key, |_, place| goes(&place.version));
-        removed.map(|(_, mut place)| place.change())
+        removed.map(|(key, mut place)| {
+            if place.version.is_source() {
+                self.sources().remove(&key);
+            }
+            place.change()
+        })
     }
 
     /// Calls `each` for every group that has changed since the last commit. They count as committed from now on.

@@ -9,6 +9,7 @@ use crate::model::grouping::Grouping;
 use crate::model::limits::{Limit, StoreFull, StoreLimits};
 use crate::model::push::Push;
 use crate::store::Store;
+use crate::store::apply::Pushing;
 use crate::store::definition::Definitions;
 use crate::store::group::{Group, Plan, growth_of_new_group, own_bytes};
 use crate::store::piece::most_growth;
@@ -25,12 +26,14 @@ impl Store {
     pub(super) fn check_limits(
         &self,
         space: &Space<'_>,
-        grouping: &Grouping<'_>,
-        push: &Push,
+        pushing: Pushing<'_>,
         plan: &Plan,
-        semantics: &Semantics,
         definitions: &Definitions,
     ) -> Result<(), StoreFull> {
+        let Pushing { grouping, push, semantics, terms } = pushing;
+        if let Some(most) = terms.max_series {
+            check_max_series(space, pushing, plan, definitions, most)?;
+        }
         let Some(limits) = self.limits.get() else { return Ok(()) };
         let growth = space.read(grouping.key(), |group| {
             let growth = |with_values| group.growth(push, plan, semantics, definitions, with_values);
@@ -42,7 +45,7 @@ impl Store {
             Some(growth) => growth,
             None => {
                 check(Limit::Groups, self.group_count(), 1, limits.groups)?;
-                (0, growth_of_new_group(push, grouping.key(), definitions))
+                (0, growth_of_new_group(push, plan, grouping.key(), definitions))
             }
         };
         check(Limit::Series, self.series_count(), series, limits.series)?;
@@ -84,7 +87,30 @@ impl Store {
     }
 }
 
-fn check(limit: Limit, have: i64, more: i64, most: u64) -> Result<(), StoreFull> {
+/// Checks that a push brings its group no more series than a rule says.
+fn check_max_series(
+    space: &Space<'_>,
+    Pushing { grouping, push, semantics, .. }: Pushing<'_>,
+    plan: &Plan,
+    definitions: &Definitions,
+    most: u64,
+) -> Result<(), StoreFull> {
+    let check = |have: u64, more| check(Limit::MaxSeries, have as i64, more, most);
+    let checked = space.read(grouping.key(), |group| {
+        let (more, _) = group.growth(push, plan, semantics, definitions, false);
+        // Overflow series are only looked for where they make a difference.
+        check(group.series(), more).or_else(|_| {
+            let (have, more) = (group.series_without_overflow(), more - plan.new_overflows());
+            check(have, more)
+        })
+    });
+    checked.unwrap_or_else(|| {
+        let (series, _) = growth_of_new_group(push, plan, grouping.key(), definitions);
+        check(0, series - plan.new_overflows())
+    })
+}
+
+pub(super) fn check(limit: Limit, have: i64, more: i64, most: u64) -> Result<(), StoreFull> {
     let is_over = more > 0 && have.saturating_add(more).unsigned_abs() > most;
     if is_over { Err(StoreFull { limit, most }) } else { Ok(()) }
 }
@@ -264,7 +290,9 @@ mod tests {
         let push = push_of(sketch, &grouping, aggregate);
         let semantics = semantics(sketch.semantics, aggregate);
         let grouping = std::borrow::Cow::Borrowed(&grouping);
-        store.submit(&Transaction::of(Part::Push { grouping, push, semantics }), Moment::at(at))
+        let terms = crate::store::Terms::default();
+        let part = Part::Push { grouping, push, semantics, source: None, terms };
+        store.submit(&Transaction::of(part), Moment::at(at))
     }
 
     proptest! {

@@ -1,71 +1,88 @@
 //! Finds expired groups and series.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::store::deadlines::{Fate, Subject};
+use crate::store::deadlines::{Fate, Most, Subject};
 use crate::store::group::GroupLabels;
-use crate::store::selection::SeriesName;
+use crate::store::sight::{Outlook, Sight};
 use crate::store::times::Times;
-use crate::store::{GroupAt, Store};
+use crate::store::{Seen, Store};
 
-/// An expired group or series.
+/// How many groups and pieces are asked at most for each that may have expired, because a look holds the structure.
+const ASKED_PER_OVER: usize = 4;
+
+/// An expired group, or a group with expired series.
 #[derive(Clone, Debug)]
 pub struct Overdue {
     /// The labels of the group.
     pub labels: Arc<GroupLabels>,
     /// The times of the group when it was checked.
     pub seen: Times,
-    /// The series, or `None` for the whole group.
-    pub series: Option<Arc<SeriesName>>,
+    /// The families with expired series. Empty if the whole group has expired.
+    pub families: Vec<Arc<str>>,
+}
+
+/// What has expired.
+#[derive(Debug)]
+pub struct Look {
+    /// The groups that have expired, or have expired series.
+    pub over: Vec<Overdue>,
+    /// Whether that is all. If not, the next look goes on.
+    pub is_all: bool,
+    /// What was known.
+    pub sight: Sight,
 }
 
 impl Store {
-    /// Notes that a published group, or a series of it, may expire at `deadline`, in nanoseconds since the epoch.
-    /// The expiry job checks then whether it does, so pushes need not update the deadline. Returns whether it is
-    /// the earliest deadline.
-    pub fn expect_end(&self, key: &str, series: Option<Arc<SeriesName>>, deadline: i64) -> bool {
-        let mut structure = self.hold();
-        let Some(group) = self.groups.read(key, |group| group.labels.key.clone()) else { return false };
-        let is_first = structure.deadlines.next().is_none_or(|next| deadline < next);
-        structure.deadlines.add(Subject { group, series }, deadline);
-        is_first
-    }
-
     /// The earliest time at which something may expire, in nanoseconds since the epoch. `None` if nothing can.
     pub fn next_end(&self) -> Option<i64> {
-        self.hold().deadlines.next()
+        self.hold().deadlines.next(self.scraped.load(Ordering::Relaxed))
     }
 
-    /// At most `most` groups and series that have expired at `now`, in nanoseconds since the epoch, those with the
-    /// earliest deadlines first. `end` says when a group or a series of it expires, `None` if never. Each is found
-    /// again until it is removed.
-    pub fn overdue(
-        &self,
-        now: i64,
-        most: usize,
-        end: impl Fn(GroupAt<'_>, Option<&SeriesName>) -> Option<i64>,
-    ) -> Vec<Overdue> {
-        let mut structure = self.hold();
-        let mut looked_at = Vec::new();
-        let over = structure.deadlines.over(now, most, |subject| {
-            let series = subject.series.as_deref();
-            // Clones the pointer, so that no guard is held while `end` looks at the group.
-            let group = self.groups.get(&subject.group).filter(|group| {
-                series.is_none_or(|series| {
-                    group.family(&series.family).is_some_and(|family| family.find(&series.block).is_some())
-                })
-            });
-            let Some(group) = group else { return Fate::Gone };
-            match end(GroupAt::new(&group), series) {
-                Some(end) if end > now => Fate::Later(end),
-                Some(_) => {
-                    looked_at.push((group.labels.clone(), group.times));
-                    Fate::Over
-                }
-                None => Fate::Gone,
-            }
-        });
-        let overdue = |((labels, seen), Subject { series, .. })| Overdue { labels, seen, series };
-        looked_at.into_iter().zip(over).map(overdue).collect()
+    /// Notes that a scrape was sent whole. Returns whether something may expire because of it.
+    pub fn note_scraped(&self, seen: Seen) -> bool {
+        self.scraped.fetch_max(seen.0, Ordering::Relaxed);
+        let deadlines = &self.hold().deadlines;
+        deadlines.next(seen.0) != deadlines.first()
     }
+
+    /// What has expired at `now`, in nanoseconds since the epoch: at most `most` groups and pieces of families. Each is
+    /// found again until it is removed.
+    pub fn overdue(&self, now: i64, most: usize) -> Look {
+        let sight = Sight { now, scraped: self.scraped.load(Ordering::Relaxed) };
+        let mut structure = self.hold();
+        let mut found = Vec::new();
+        let most = Most { over: most, asked: most.saturating_mul(ASKED_PER_OVER) };
+        let (over, is_all) = structure.deadlines.over(now, sight.scraped, most, |subject| {
+            let outlook = self.groups.read(&subject.group, |group| {
+                let outlook = group.outlook(subject.piece.as_ref(), sight)?;
+                Some((group.labels.clone(), group.times, outlook))
+            });
+            let Some((labels, seen, Outlook { is_over, next, waits_since })) = outlook.flatten() else {
+                return Fate::Gone;
+            };
+            if is_over {
+                found.push((labels, seen));
+                return Fate::Over;
+            }
+            next.map_or(Fate::Gone, |deadline| Fate::Later { deadline, waits_since })
+        });
+        Look { over: by_group(over, found), is_all, sight }
+    }
+}
+
+/// What is over, each group once. One that goes takes its series along.
+fn by_group(over: Vec<Subject>, found: Vec<(Arc<GroupLabels>, Times)>) -> Vec<Overdue> {
+    let mut over: Vec<_> = over.into_iter().zip(found).collect();
+    over.sort_by(|(a, _), (b, _)| a.group.cmp(&b.group).then(a.piece.is_some().cmp(&b.piece.is_some())));
+    let of_group = |group: &[(Subject, (Arc<GroupLabels>, Times))]| {
+        let (first, (labels, seen)) = group.first()?;
+        let families = group.iter().filter_map(|(subject, _)| Some(subject.piece.as_ref()?.family.clone()));
+        let mut families: Vec<Arc<str>> = if first.piece.is_none() { Vec::new() } else { families.collect() };
+        families.sort_unstable();
+        families.dedup();
+        Some(Overdue { labels: labels.clone(), seen: *seen, families })
+    };
+    over.chunk_by(|(a, _), (b, _)| a.group == b.group).filter_map(of_group).collect()
 }

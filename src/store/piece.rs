@@ -3,6 +3,8 @@
 //! A piece is the unit of copy on write. A scrape clones shared pointers to pieces; a push that
 //! changes a piece while a scrape holds it copies that piece and no more.
 
+mod columns;
+mod holders;
 mod value;
 
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use crate::model::push::{Push, Series, Value};
 use crate::model::sum::Sum;
 use crate::model::summary::{Quantile, Summary};
 use crate::model::time::{Moment, Start};
+use crate::store::piece::columns::Columns;
 use crate::store::piece::value::FormValue;
 
 /// How many series a piece holds at most. Every piece of a family but the last is full.
@@ -39,8 +42,17 @@ pub struct Piece {
     rows: Rows,
     /// Whether any label name needs quotes.
     has_quoted_names: bool,
-    /// By row. Most pieces have none.
-    exemplars: Option<Box<Exemplars>>,
+    /// Most pieces have none.
+    columns: Columns,
+}
+
+/// A pushed series that is new to its family, and the label block that it has there.
+#[derive(Clone, Copy, Debug)]
+pub struct Fresh<'a> {
+    /// The label block.
+    pub block: &'a str,
+    /// The series.
+    pub series: &'a Series,
 }
 
 /// The rows of a piece: one vector of the form that the family has.
@@ -95,9 +107,16 @@ impl<V> Row<V> {
 }
 
 impl OwnedValue {
-    /// Adds the state of another series of the same type, whose latest push came later.
-    pub fn merge(&mut self, later: &OwnedValue) {
+    /// Lets the state of another series of the same type meet it, whose latest push came later.
+    pub fn merge(&mut self, later: &OwnedValue, merge: Merge) {
+        if merge.replaces() {
+            *self = later.clone();
+            return;
+        }
         match (self, later) {
+            (OwnedValue::Number(sum), OwnedValue::Number(later)) if merge != Merge::Add => {
+                sum.meet(later.value(), merge);
+            }
             (OwnedValue::Number(sum), OwnedValue::Number(later)) => sum.merge(*later),
             (OwnedValue::Summary(summary), OwnedValue::Summary(later)) => summary.merge_state(later),
             (OwnedValue::Histogram(histogram), OwnedValue::Histogram(later)) => histogram.merge_state(later),
@@ -121,7 +140,12 @@ macro_rules! with_rows {
 impl Piece {
     /// An empty piece for rows of this form.
     pub fn new(form: Form) -> Piece {
-        Piece { labels: Box::default(), rows: Rows::new(form), has_quoted_names: false, exemplars: None }
+        Piece {
+            labels: Box::default(),
+            rows: Rows::new(form),
+            has_quoted_names: false,
+            columns: Columns::default(),
+        }
     }
 
     /// A piece of these label blocks and rows. Every row must have its own block, and all values the
@@ -152,17 +176,28 @@ impl Piece {
 
     /// The exemplars of all rows, by row.
     pub fn all_exemplars(&self) -> Option<&Exemplars> {
-        self.exemplars.as_deref()
+        self.columns.exemplars()
     }
 
     /// The exemplars of a row.
     pub fn exemplars(&self, at: usize) -> &[(u32, Placed)] {
-        exemplars_of(&self.exemplars, at)
+        self.columns.exemplars_of(at)
     }
 
     /// The same piece with these exemplars.
     pub fn with_exemplars(mut self, exemplars: Exemplars) -> Piece {
-        self.exemplars = (!exemplars.is_empty()).then(|| Box::new(exemplars));
+        self.columns.set_exemplars(exemplars);
+        self
+    }
+
+    /// When each series was pushed last, in nanoseconds since the epoch; empty where that is not known.
+    pub fn pushed(&self) -> &[i64] {
+        self.columns.pushed()
+    }
+
+    /// The same piece with these times of the last pushes: of all series, or none.
+    pub fn with_pushed(mut self, pushed: Vec<i64>) -> Piece {
+        self.columns.set_pushed(pushed);
         self
     }
 
@@ -223,42 +258,50 @@ impl Piece {
         with_rows!(&self.rows, rows => rows[at].value.owned())
     }
 
-    /// Adds a row for each of some pushed series. `known` are bucket layouts that they may share.
+    /// Adds a row for each of some pushed series. `known` are bucket layouts that they may share. With `since`, the last
+    /// push of each series is noted; those that are there were not pushed after that, as far as is known.
+    #[allow(clippy::too_many_arguments, reason = "one caller, and each argument is a different thing")]
     pub fn append(
         &mut self,
         push: &Push,
-        series: &[&Series],
+        series: &[Fresh<'_>],
         merge: Merge,
         now: Moment,
         known: &[Arc<Layout>],
+        since: Option<i64>,
     ) {
         // No more room than they need: most families never grow again.
         let mut labels = String::from(std::mem::take(&mut self.labels));
-        labels.reserve_exact(series.iter().map(|one| push.block(one).len()).sum());
+        labels.reserve_exact(series.iter().map(|one| one.block.len()).sum());
         let first = self.len();
         with_rows!(&mut self.rows, rows => append(rows, &mut labels, push, series, merge, now, known));
         self.labels = labels.into();
         for (at, one) in (first..).zip(series) {
-            self.has_quoted_names |= has_quoted_names(push.block(one));
-            add_exemplars(&mut self.exemplars, at, push, one, merge, now);
+            self.has_quoted_names |= has_quoted_names(one.block);
+            self.columns.meet(at, push, one.series, merge, now);
+        }
+        if let Some(since) = since {
+            let rows = self.len();
+            (first..rows).for_each(|at| self.columns.note_push(at, rows, since, now.nanos));
         }
     }
 
     /// By how many bytes [`Piece::update`] with a pushed series makes its row grow.
     pub fn growth(&self, at: usize, push: &Push, series: &Series, merge: Merge) -> i64 {
         let value = with_rows!(&self.rows, rows => growth(&rows[at].value, push, series, merge));
-        if self.exemplars.is_none() && !push.has_exemplars() {
+        if self.all_exemplars().is_none() && !push.has_exemplars() {
             return value;
         }
         let present = self.exemplars(at);
         let exemplars = match merge {
             Merge::Add => exemplar::added(present, push.exemplars(series)),
-            Merge::Last => push.exemplars(series).count() as i64 - present.len() as i64,
+            _ => push.exemplars(series).count() as i64 - present.len() as i64,
         };
         value + exemplars * EXEMPLAR_BYTES as i64
     }
 
-    /// Lets pushed series meet the rows that they belong to. Gives by how many bytes these grow.
+    /// Lets pushed series meet the rows that they belong to. Gives by how many bytes these grow. `since` as in
+    /// [`Piece::append`].
     #[inline]
     pub fn update<'a>(
         &mut self,
@@ -266,9 +309,13 @@ impl Piece {
         series: impl Iterator<Item = (usize, &'a Series)>,
         merge: Merge,
         now: Moment,
+        since: Option<i64>,
     ) -> i64 {
-        let exemplars = &mut self.exemplars;
-        with_rows!(&mut self.rows, rows => update(rows, exemplars, push, series, merge, now))
+        let columns = &mut self.columns;
+        if since.is_none() && !columns.is_empty() {
+            columns.set_pushed(Vec::new());
+        }
+        with_rows!(&mut self.rows, rows => update(rows, columns, push, series, merge, now, since))
     }
 
     /// Sets the value of a number.
@@ -289,18 +336,17 @@ fn append<V: FormValue>(
     rows: &mut Vec<Row<V>>,
     labels: &mut String,
     push: &Push,
-    series: &[&Series],
+    series: &[Fresh<'_>],
     merge: Merge,
     now: Moment,
     known: &[Arc<Layout>],
 ) {
     rows.reserve_exact(series.len());
-    for one in series {
+    for Fresh { block, series: one } in series {
         let Some(pushed) = V::pushed(push, one) else { continue };
-        let block = push.block(one);
         let start = match merge {
             Merge::Add => Start::accepted(now.nanos),
-            Merge::Last => told_start(push, one),
+            _ => told_start(push, one),
         };
         labels.push_str(block);
         let value = V::first(pushed, rows.last().map(|row| &row.value), known);
@@ -312,25 +358,29 @@ fn append<V: FormValue>(
 #[inline]
 fn update<'a, V: FormValue>(
     rows: &mut [Row<V>],
-    exemplars: &mut Option<Box<Exemplars>>,
+    columns: &mut Columns,
     push: &Push,
     series: impl Iterator<Item = (usize, &'a Series)>,
     merge: Merge,
     now: Moment,
+    since: Option<i64>,
 ) -> i64 {
-    let has_exemplars = exemplars.is_some() || push.has_exemplars();
-    let mut grown = 0;
+    let has_columns = !columns.is_empty() || push.has_exemplars() || since.is_some();
+    let (count, mut grown) = (rows.len(), 0);
     for (at, one) in series {
         let Some(pushed) = V::pushed(push, one) else { continue };
         let value = &mut rows[at].value;
         let before = value.growing_bytes();
         value.meet(pushed, merge);
         grown += value.growing_bytes() as i64 - before as i64;
-        if has_exemplars {
-            let before = exemplars_of(exemplars, at).len() as i64;
-            add_exemplars(exemplars, at, push, one, merge, now);
-            let more = exemplars_of(exemplars, at).len() as i64 - before;
+        if has_columns {
+            let before = columns.exemplars_of(at).len() as i64;
+            columns.meet(at, push, one, merge, now);
+            let more = columns.exemplars_of(at).len() as i64 - before;
             grown += more * EXEMPLAR_BYTES as i64;
+            if let Some(since) = since {
+                columns.note_push(at, count, since, now.nanos);
+            }
         }
     }
     grown
@@ -340,44 +390,18 @@ fn growth<V: FormValue>(value: &V, push: &Push, series: &Series, merge: Merge) -
     V::pushed(push, series).map_or(0, |pushed| value.growth(pushed, merge))
 }
 
-fn exemplars_of(exemplars: &Option<Box<Exemplars>>, at: usize) -> &[(u32, Placed)] {
-    exemplars.as_ref().map_or(&[], |exemplars| exemplars.slice(at as u32))
-}
-
-/// Adds the exemplars of a pushed series to those of a row.
-#[inline]
-fn add_exemplars(
-    all: &mut Option<Box<Exemplars>>,
-    at: usize,
-    push: &Push,
-    series: &Series,
-    merge: Merge,
-    now: Moment,
-) {
-    let pushed = push.exemplars(series).map(|(place, mut exemplar)| {
-        if merge == Merge::Add {
-            // Which is the newest must be known, and Prometheus would take it for a new one at every
-            // scrape.
-            exemplar.at.get_or_insert(now.nanos);
-        }
-        Placed { place, exemplar: Arc::new(exemplar) }
-    });
-    let mut pushed = pushed.peekable();
-    if pushed.peek().is_none() && (merge == Merge::Add || all.is_none()) {
-        return;
-    }
-    let exemplars = all.get_or_insert_default();
-    match merge {
-        Merge::Add => exemplars.add(at as u32, pushed.collect(), now.nanos),
-        Merge::Last => exemplars.replace(at as u32, pushed.collect()),
-    }
-    if exemplars.is_empty() {
-        *all = None;
-    }
-}
-
 /// What [`Piece::row_bytes`] of a pushed series will be, at most.
 pub fn pushed_bytes(push: &Push, series: &Series) -> usize {
+    plain_bytes(push.block(series)) + growing_bytes(push, series)
+}
+
+/// What a series with this label block takes before anything of it grows, in bytes.
+pub fn plain_bytes(block: &str) -> usize {
+    ROW_BYTES + block.len()
+}
+
+/// What grows of a pushed series, in bytes: by no more than this a row grows that the series meets.
+pub fn growing_bytes(push: &Push, series: &Series) -> usize {
     let value = match series.value {
         Value::Number(_) => 0,
         Value::Summary { .. } => Summary::pushed(push, series).map_or(0, Summary::size_of),
@@ -385,7 +409,7 @@ pub fn pushed_bytes(push: &Push, series: &Series) -> usize {
             Histogram::pushed(push, series).map_or(0, <Histogram as FormValue>::size_of)
         }
     };
-    ROW_BYTES + push.block(series).len() + value + push.exemplars(series).count() * EXEMPLAR_BYTES
+    value + push.exemplars(series).count() * EXEMPLAR_BYTES
 }
 
 /// By how many bytes a push makes series grow at most that are there. Quickly told, from how much of everything

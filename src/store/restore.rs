@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use crate::model::grouping::Grouping;
 use crate::model::time::Moment;
+use crate::store::deadlines::Subject;
+use crate::store::definition::Lease;
 use crate::store::family::{Family, Metadata};
-use crate::store::group::Group;
+use crate::store::group::{End, Group, NO_SLOT};
 use crate::store::structure::Structure;
 use crate::store::times::Times;
 use crate::store::transaction::{Part, Transaction};
@@ -21,6 +23,7 @@ impl Store {
     /// Marks everything restored so far as committed.
     pub fn restored(&self) {
         let mut structure = self.lock();
+        self.count_all_holders();
         structure.definitions.publish();
         structure.first_key = self.keys.first();
     }
@@ -36,9 +39,14 @@ impl Store {
 
     pub(super) fn restore_into(&self, view: GroupView, structure: &mut Structure) {
         structure.next_epoch = structure.next_epoch.max(view.epoch);
+        if view.labels.is_source {
+            self.restore_source(view, structure);
+            return;
+        }
         let created = Moment::at(view.times.created_at);
         let mut group = Group::new(view.labels, structure.slot(), view.epoch, created);
         group.times = view.times;
+        group.set_ttl(view.ttl);
         let mut families = view.families;
         families.sort_by(|a, b| a.name.cmp(&b.name));
         for family in families {
@@ -52,15 +60,57 @@ impl Store {
                 help: family.metadata.help.map(&mut share),
                 unit: family.metadata.unit.map(&mut share),
             };
+            restored.rule = family.rule;
             restored.pushed_at = family.pushed_at;
+            restored.restore_lasting(family.lasting);
             restored.restore(family.pieces);
+            // They are counted once all sources are there.
+            restored.forget_holders();
             structure.definitions.list(&family.name, &group.labels.key, restored.blocks_from(0));
             restored.share_layout(&mut structure.definitions);
             group.restore(restored);
         }
         self.welcome(&group, structure);
+        expect_ends(&group, structure);
         self.groups.insert_saved(Arc::new(group));
         structure.definitions.forget_retypings();
         self.count_names(structure);
+    }
+
+    /// The same for a source, whose target must come before it.
+    fn restore_source(&self, view: GroupView, structure: &mut Structure) {
+        let created = Moment::at(view.times.created_at);
+        let mut group = Group::new(view.labels, NO_SLOT, view.epoch, created);
+        group.times = view.times;
+        group.set_ttl(view.ttl);
+        let mut families = view.families;
+        families.sort_by(|a, b| a.name.cmp(&b.name));
+        for family in families {
+            let definition = structure.definitions.shared(&family.name, family.kind);
+            let lease = Lease { definition, slot: NO_SLOT };
+            let mut restored = Family::new(lease, structure.epoch(), family.number);
+            restored.rule = family.rule;
+            restored.pushed_at = family.pushed_at;
+            restored.restore(family.pieces);
+            group.restore(restored);
+        }
+        self.welcome(&group, structure);
+        expect_ends(&group, structure);
+        self.groups.insert_saved(Arc::new(group));
+    }
+
+    /// Counts which sources have the series of their targets.
+    fn count_all_holders(&self) {
+        for source in self.groups.all_sources().iter().filter_map(|key| self.groups.get(key)) {
+            let Some(target) = source.labels.target() else { continue };
+            self.groups.amend(target, |target| target.count_holders_of(&source));
+        }
+    }
+}
+
+/// Puts back when a group and its series may expire.
+fn expect_ends(group: &Group, structure: &mut Structure) {
+    for End { piece, deadline } in group.ends() {
+        structure.deadlines.add(Subject { group: group.labels.key.clone(), piece }, deadline);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::store::family::Family;
 use crate::store::group::Group;
+use crate::store::sight::Sight;
 
 /// A series of a group by its names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,6 +14,13 @@ pub struct SeriesName {
     pub family: Arc<str>,
     /// The label block.
     pub block: Box<str>,
+}
+
+impl SeriesName {
+    /// How much memory it takes, in bytes.
+    pub fn size(&self) -> usize {
+        size_of::<SeriesName>() + self.block.len()
+    }
 }
 
 /// Says by metric name and label block whether a series is selected.
@@ -36,10 +44,7 @@ impl Selection {
     /// How much memory it takes, in bytes.
     pub fn size(&self) -> usize {
         match self {
-            Selection::Listed(series) => {
-                let size = |series: &Arc<SeriesName>| size_of::<SeriesName>() + series.block.len();
-                series.iter().map(size).sum()
-            }
+            Selection::Listed(series) => series.iter().map(|series| series.size()).sum(),
             Selection::Matching(_) => size_of::<Selection>(),
         }
     }
@@ -75,7 +80,13 @@ pub(super) struct Selected {
 }
 
 impl Selected {
-    fn of(family: &Family, positions: Vec<u32>) -> Option<Selected> {
+    /// The series of these families whose TTL is over.
+    pub(super) fn over(families: &[Arc<str>], group: &Group, sight: Sight) -> Vec<Selected> {
+        let families = families.iter().filter_map(|name| group.family(name));
+        families.filter_map(|family| Selected::of(family, family.over(sight))).collect()
+    }
+
+    pub(super) fn of(family: &Family, positions: Vec<u32>) -> Option<Selected> {
         let family = family.definition.name().clone();
         (!positions.is_empty()).then_some(Selected { family, positions })
     }

@@ -36,6 +36,8 @@ pub struct Semantics {
     pub absent: Absent,
     /// Whether an untyped family and a typed one with the same storage may stand for each other.
     pub reconciles: bool,
+    /// Whether other sources push to the group: then what is folded of their values stays.
+    pub is_shared: bool,
 }
 
 impl Semantics {
@@ -46,6 +48,7 @@ impl Semantics {
             replacing: FamilyRule::Replace,
             absent: Absent::Keep,
             reconciles,
+            is_shared: false,
         }
     }
 
@@ -56,7 +59,11 @@ impl Semantics {
 
     /// How this pushed family is applied to the existing one.
     pub fn rule(&self, pushed: &push::Family) -> FamilyRule {
-        if pushed.merge == Merge::Last { self.replacing } else { self.adding }
+        match pushed.merge {
+            Merge::Fold(_) if self.is_shared => FamilyRule::Merge,
+            merge if merge.replaces() => self.replacing,
+            _ => self.adding,
+        }
     }
 
     /// The type of a family after a push with type `pushed`. If the types conflict, that of the push.
@@ -69,7 +76,8 @@ impl Semantics {
     pub fn drops(&self, family: &Family) -> bool {
         match self.absent {
             Absent::Keep => false,
-            Absent::DropReplaced => family.definition.merge() == Merge::Last,
+            _ if self.is_shared && family.fold().is_some() => false,
+            Absent::DropReplaced => family.merge_rule().replaces(),
             Absent::Drop => true,
         }
     }

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use crate::model::kind::Kind;
 use crate::model::merge::Merge;
 use crate::store::definition::Definition;
+use crate::store::fold::Folding;
 use crate::store::group::{Group, GroupLabels};
 use crate::store::order::{Entry, Extent};
 use crate::store::piece::{PIECE_ROWS, Piece};
@@ -176,8 +177,8 @@ impl SnapshotFamily {
 }
 
 impl Snapshot {
-    /// A snapshot of these groups, whose families have `names` different names.
-    pub fn of(groups: Vec<Arc<Group>>, names: usize) -> Snapshot {
+    /// A snapshot of these groups, whose families have `names` different names, with their folded values.
+    pub(super) fn of(groups: Vec<Arc<Group>>, names: usize, folding: &mut Folding<'_>) -> Snapshot {
         let mut snapshot = Snapshot::default();
         snapshot.families.reserve_exact(names);
         let mut positions: HashMap<usize, usize, RandomState> = HashMap::default();
@@ -204,7 +205,9 @@ impl Snapshot {
                 });
                 let all = &mut families[at];
                 let extent = Extent { epoch: family.epoch, len: family.series_count() };
-                all.members.set(family.slot, extent, family.pieces().iter().cloned().collect());
+                let folded = folding.pieces(&group, family);
+                let pieces = folded.as_ref().unwrap_or(family.pieces());
+                all.members.set(family.slot, extent, pieces.iter().cloned().collect());
                 all.help.add(&group.labels.key, family.metadata.help.as_ref());
                 all.unit.add(&group.labels.key, family.metadata.unit.as_ref());
             }

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use crate::store::Store;
 use crate::store::draft::Draft;
-use crate::store::group::Group;
+use crate::store::effects::{Effects, Tally};
+use crate::store::group::{Group, source_key};
 use crate::store::groups::{Changed, Groups, Held};
 use crate::store::structure::Structure;
 
@@ -33,6 +34,12 @@ impl Handle<'_> {
             Handle::Published(held) => held.group(),
             Handle::Drafted(group) => group,
         }
+    }
+
+    /// Whether a change is visible at once.
+    #[inline]
+    pub(super) fn is_published(&self) -> bool {
+        matches!(self, Handle::Published(_))
     }
 
     /// The group for changes.
@@ -89,6 +96,7 @@ impl<'a> Space<'a> {
             Some(own) => {
                 let mut replaced = Vec::new();
                 own.is_structural |= draft.is_structural;
+                own.effects.add(draft.effects);
                 for (key, version) in draft.groups {
                     replaced.extend(own.groups.insert(key, version).flatten());
                 }
@@ -102,6 +110,22 @@ impl<'a> Space<'a> {
     pub(super) fn note_structural(&mut self) {
         if let Some(draft) = &mut self.draft {
             draft.is_structural = true;
+        }
+    }
+
+    /// Lets what was done have its effects: now, or with a draft.
+    pub(super) fn settle(&mut self, effects: Effects, store: &Store, structure: &mut Structure) {
+        match &mut self.draft {
+            Some(draft) => draft.effects.add(effects),
+            None => store.settle(effects, structure),
+        }
+    }
+
+    /// The same where nothing is to be over.
+    pub(super) fn count(&mut self, tally: Tally, store: &Store) {
+        match &mut self.draft {
+            Some(draft) => draft.effects.add(Effects { tally, ..Effects::default() }),
+            None => store.tallies.add(tally),
         }
     }
 
@@ -181,7 +205,36 @@ impl<'a> Space<'a> {
         Some(Changed { before: None, version, keys: Default::default() })
     }
 
-    /// The keys of all groups.
+    /// The keys of the sources of a group, in order.
+    pub(super) fn sources_of(&self, target: &str) -> Vec<Arc<str>> {
+        let mut keys = self.groups.sources_of(target);
+        let first = source_key(target, "");
+        let drafts = [self.under, self.draft.as_deref()];
+        let drafted = drafts.into_iter().flatten().flat_map(|draft| draft.groups.keys());
+        keys.extend(drafted.filter(|key| key.starts_with(&first)).cloned());
+        keys.retain(|key| self.contains(key));
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// Visits all groups, sources too, in no order.
+    pub(super) fn each(&self, mut each: impl FnMut(&Arc<Group>)) {
+        self.groups.each(|group| {
+            if self.of_draft(&group.labels.key).is_none() {
+                each(group);
+            }
+        });
+        let own = self.draft.as_deref();
+        let is_below = |key: &str| own.is_none_or(|own| !own.groups.contains_key(key));
+        let below = self.under.into_iter().flat_map(|under| &under.groups).filter(|(key, _)| is_below(key));
+        below
+            .chain(own.into_iter().flat_map(|own| &own.groups))
+            .filter_map(|(_, group)| group.as_ref())
+            .for_each(each);
+    }
+
+    /// The keys of all groups, sources too.
     pub(super) fn keys(&self) -> Vec<Arc<str>> {
         let mut keys = Vec::new();
         self.groups.each(|group| keys.push(group.labels.key.clone()));

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::model::kind::Kind;
+use crate::model::merge::Merge;
 use crate::store::Store;
-use crate::store::family::{Family, Metadata};
+use crate::store::family::{Family, Lasting, Metadata};
+use crate::store::fold::Folding;
 use crate::store::group::{Group, GroupLabels};
 use crate::store::order::Extent;
 use crate::store::piece::{Piece, RowValue};
@@ -20,6 +22,8 @@ pub struct GroupView {
     pub labels: Arc<GroupLabels>,
     /// When it was pushed to, and how often.
     pub times: Times,
+    /// How long the group stays when nobody pushes to it, in nanoseconds. `None` if it stays for good.
+    pub ttl: Option<i64>,
     /// The families. For the API they are sorted by name.
     pub families: Vec<FamilyView>,
 }
@@ -35,8 +39,12 @@ pub struct FamilyView {
     pub kind: Kind,
     /// Help text and unit of this group's latest push.
     pub metadata: Metadata,
+    /// How its values meet where the latest push was under a rule that says so.
+    pub rule: Option<Merge>,
     /// When the latest push with this family was accepted, in nanoseconds since the epoch.
     pub pushed_at: i64,
+    /// How long its series stay when nobody pushes them. `None` if they stay for good.
+    pub lasting: Option<Lasting>,
     /// The series. All pieces except the last are full.
     pub pieces: Pieces,
 }
@@ -58,6 +66,16 @@ impl<'a> SeriesView<'a> {
 }
 
 impl FamilyView {
+    /// Whether a rule folds its values over sources.
+    pub fn is_folded(&self) -> bool {
+        matches!(self.rule, Some(Merge::Fold(_)))
+    }
+
+    /// When a series was pushed last, as far as is known: not later than this; in nanoseconds since the epoch.
+    pub fn last_push(&self, piece: &Piece, row: usize) -> i64 {
+        self.lasting.map_or(self.pushed_at, |lasting| lasting.last_push(piece, row))
+    }
+
     /// The series, in the order in which they arrived.
     pub fn series(&self) -> impl Iterator<Item = SeriesView<'_>> {
         let rows = |piece: &Arc<Piece>| 0..piece.len();
@@ -129,8 +147,7 @@ impl<'a> GroupAt<'a> {
         self.group.families().iter().map(|family| summary_of(family)).collect()
     }
 
-    /// The family of this name.
-    pub fn family(self, name: &str) -> Option<FamilySeries> {
+    fn family(self, name: &str) -> Option<FamilySeries> {
         let family = self.group.family(name)?;
         Some(FamilySeries {
             group: self.group.labels.clone(),
@@ -160,15 +177,32 @@ impl GroupView {
             name: family.definition.name().clone(),
             kind: family.definition.kind(),
             metadata: family.metadata.clone(),
+            rule: family.rule,
             pushed_at: family.pushed_at,
+            lasting: family.lasting(),
             pieces: family.pieces().clone(),
         };
         GroupView {
             epoch: group.epoch,
             labels: group.labels.clone(),
             times: group.times,
+            ttl: group.ttl(),
             families: group.families().iter().map(family).collect(),
         }
+    }
+
+    fn has_folds(&self) -> bool {
+        self.families.iter().any(|family| matches!(family.rule, Some(Merge::Fold(_))))
+    }
+
+    fn folded(group: &Group, folding: &mut Folding<'_>) -> GroupView {
+        let mut view = GroupView::of(group);
+        for (shown, family) in view.families.iter_mut().zip(group.families()) {
+            if let Some(pieces) = folding.pieces(group, family) {
+                shown.pieces = pieces;
+            }
+        }
+        view
     }
 
     /// Whether the latest push that could be parsed was accepted.
@@ -182,6 +216,9 @@ impl Store {
     pub fn groups(&self) -> Vec<GroupView> {
         let mut groups = Vec::new();
         self.visit_groups(|group| groups.push(GroupView::of(group.group)));
+        for view in groups.iter_mut().filter(|view| view.has_folds()) {
+            view.families = self.group(&view.labels.key).map_or_else(Vec::new, |group| group.families);
+        }
         groups.sort_by(|a, b| a.labels.key.cmp(&b.labels.key));
         groups
     }
@@ -196,13 +233,64 @@ impl Store {
 
     /// The published group with this key, if it exists.
     pub fn group(&self, key: &str) -> Option<GroupView> {
-        self.visit_group(key, |group| GroupView::of(group.group))
+        let view = self.raw_group(key)?;
+        if view.has_folds() { self.folded(key, GroupView::folded) } else { Some(view) }
+    }
+
+    /// The same with the latest values that were pushed where others are folded.
+    pub(super) fn raw_group(&self, key: &str) -> Option<GroupView> {
+        self.groups.read(key, GroupView::of)
+    }
+
+    /// The family of this name of the published group with this key; none if there is no such group.
+    pub fn family(&self, key: &str, name: &str) -> Option<Option<FamilySeries>> {
+        let is_folded = |group: &Group| group.family(name).is_some_and(|family| family.fold().is_some());
+        let family = self.groups.read(key, |group| {
+            if is_folded(group) { None } else { Some(GroupAt::new(group).family(name)) }
+        })?;
+        family.or_else(|| {
+            self.folded(key, |group, folding| {
+                let mut series = GroupAt::new(group).family(name)?;
+                let families = group.families().iter();
+                for family in families.filter(|family| **family.definition.name() == *name) {
+                    series.pieces = folding.pieces(group, family).unwrap_or(series.pieces);
+                }
+                Some(series)
+            })
+        })
+    }
+
+    /// How many sources the published group with this key has, and those from `offset` on, `limit` at most, in order, with
+    /// what they remember. What tells them apart is in their labels.
+    pub fn sources(&self, key: &str, offset: usize, limit: usize) -> (usize, Vec<GroupView>) {
+        let _structure = self.hold();
+        let sources = self.groups.sources_of(key);
+        let shown = sources.iter().skip(offset).take(limit);
+        (sources.len(), shown.filter_map(|source| self.raw_group(source)).collect())
+    }
+
+    /// What `view` makes of a group with folded families, if it is there.
+    fn folded<T>(&self, key: &str, view: impl FnOnce(&Group, &mut Folding<'_>) -> T) -> Option<T> {
+        // No push of a source comes in between.
+        let structure = self.hold();
+        let group = self.groups.get(key)?;
+        let keys = self.groups.sources_of(key);
+        let sources: Vec<Arc<Group>> = keys.iter().filter_map(|key| self.groups.get(key)).collect();
+        drop(structure);
+        let mut folding = Folding::new(&self.folds, &sources);
+        let viewed = view(&group, &mut folding);
+        folding.keep(false);
+        Some(viewed)
     }
 
     /// Calls `each` for every published group, in no order. Labels, names and types can't change meanwhile.
     pub fn visit_groups(&self, mut each: impl FnMut(GroupAt<'_>)) {
         let _structure = self.hold();
-        self.groups.each(|group| each(GroupAt::new(group)));
+        self.groups.each(|group| {
+            if !group.is_source() {
+                each(GroupAt::new(group));
+            }
+        });
     }
 
     /// Calls `view` for the published group with this key, if it exists.

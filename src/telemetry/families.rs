@@ -7,6 +7,7 @@ use crate::model::count::Count;
 use crate::model::histogram::{Bucket, Histogram, Pushed};
 use crate::model::kind::Kind;
 use crate::model::labels::block_of;
+use crate::model::merge::Buckets;
 use crate::model::summary::{Quantile, Summary};
 
 /// One of the gateway's own families.
@@ -85,7 +86,8 @@ fn row(metric: &Metric, kind: Kind) -> Row {
             let buckets: Vec<Bucket> = histogram.get_bucket().iter().map(bucket).collect();
             let count = Count::Int(histogram.get_sample_count());
             let sum = histogram.get_sample_sum();
-            let pushed = Pushed { buckets: &buckets, native: None, sum, total: count };
+            let pushed =
+                Pushed { buckets: &buckets, native: None, sum, total: count, policy: Buckets::Union };
             RowValue::Histogram(Histogram::new(pushed, []))
         }
         _ => RowValue::Number(metric.get_gauge().get_value()),

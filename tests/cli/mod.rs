@@ -277,8 +277,8 @@ fn a_wrong_command_line_sends_nothing() {
     assert_eq!(gateway.api()["data"], serde_json::json!([]));
     // The help of the gateway names all commands.
     let help = run(&["--help"]).stdout;
-    let line = help.lines().find(|line| line.starts_with("Commands: ")).unwrap();
-    let named: Vec<_> = line.rsplit(": ").next().unwrap().trim_end_matches('.').split(", ").collect();
+    let (_, named) = help.split_once("Commands: ").unwrap();
+    let named: Vec<_> = named.split('.').next().unwrap().split(',').map(str::trim).collect();
     let commands = tallygate::cli::definition();
     assert_eq!(named, commands.get_subcommands().map(clap::Command::get_name).collect::<Vec<_>>());
     // A first argument that is not a command goes to the gateway itself.

@@ -12,12 +12,13 @@ use crate::support::run;
 const SHARED: &str = "All commands that talk to a gateway";
 
 /// Where the table of a command is.
-const TABLES: [(&str, &str); 5] = [
+const TABLES: [(&str, &str); 6] = [
     ("push", "docs/push.md"),
     ("delete", "docs/push.md"),
     ("healthcheck", "docs/push.md"),
     ("run", "docs/run.md"),
     ("export", "docs/migration.md"),
+    ("rules", "docs/rules.md"),
 ];
 
 /// A flag or another argument: its spelling with the name of its value, such as `--job NAME`, or `SAMPLE`.
@@ -128,7 +129,7 @@ fn the_exit_codes_are_those_of_the_help() {
         let documented: Vec<_> = page.table(&[head]).rows.iter().map(|row| row[0].clone()).collect();
         assert_eq!(documented, exit_codes(command), "{path}: the exit codes of {command}");
     }
-    for command in ["healthcheck", "install", "export", "completions", "man"] {
+    for command in ["healthcheck", "install", "export", "rules", "completions", "man"] {
         assert_eq!(exit_codes(command).first().map(String::as_str), Some("0"), "{command}");
     }
 }

@@ -20,6 +20,13 @@ fn limits() -> Table {
     page.tables.swap_remove(at.expect("a table of limits"))
 }
 
+/// The keys of the two lists of rules.
+fn rules() -> [(&'static str, Table); 2] {
+    let page = Page::read("docs/rules.md");
+    let mut tables = page.tables.into_iter().filter(|table| table.head.starts_with(&["Key".to_owned()]));
+    ["groups", "metrics"].map(|list| (list, tables.next().expect("a table of keys")))
+}
+
 /// The only code in a cell, if it is nothing but code.
 pub(super) fn only_code(cell: &str) -> Option<String> {
     let codes = code_in(cell);
@@ -80,7 +87,8 @@ fn settings_of_the_sample() -> BTreeMap<String, Option<toml::Value>> {
     let mut settings = BTreeMap::new();
     let mut table = "";
     for line in sample.lines() {
-        if let Some(name) = line.strip_prefix('[') {
+        // A list of rules stands as a comment.
+        if let Some(name) = line.strip_prefix('[').or_else(|| line.strip_prefix("#[[")) {
             table = name.trim_end_matches(']');
         }
         // Settings that depend on others have a space after the `#`, and an example instead of a default.
@@ -129,6 +137,11 @@ fn the_settings_are_those_of_the_program() {
         let whole = if setting.contains('.') { setting } else { format!("limits.{setting}") };
         document(&whole, &row[1]);
     }
+    for (list, rules) in rules() {
+        for row in &rules.rows {
+            document(&format!("{list}.{}", only_code(&row[0]).expect("a key")), &row[1]);
+        }
+    }
     for (setting, default) in &sample {
         let said = documented.get(setting).unwrap_or_else(|| panic!("the manual has no row for {setting}"));
         match default {
@@ -154,7 +167,8 @@ fn is_empty(default: &toml::Value) -> bool {
 /// A scrape that has every family of the gateway's own.
 fn scrape_with_everything() -> String {
     let folder = Directory::new();
-    let gateway = Gateway::start(&[&format!("--persistence.file={}", folder.path_of("metrics.db"))]);
+    let file = format!("--persistence.file={}", folder.path_of("metrics.db"));
+    let gateway = Gateway::start_with_config("[[groups]]\nmatch = '{job=\"a\"}'\n", &[&file]);
     gateway.push("/metrics/job/a", "jobs_total 1\n");
     gateway.refused("/metrics/job/a", "jobs_total -1\n");
     gateway.scrape()
@@ -222,10 +236,14 @@ fn the_limits_are_those_that_are_counted() {
     let counted = values(&scrape_with_everything(), "tallygate_limit_hits_total", "limit");
     let limits = limits();
     let rows = limits.rows.iter().filter(|row| !row[3].ends_with("not counted"));
-    let documented: BTreeSet<String> = rows
+    let mut documented: BTreeSet<String> = rows
         .map(|row| only_code(&row[0]).expect("a setting"))
         .map(|setting| setting.rsplit('.').next().unwrap().to_owned())
         .collect();
+    // The limit of a rule is no setting of its own.
+    let page = std::fs::read_to_string("docs/limits.md").unwrap();
+    let of_rules = ["max_series"].into_iter().filter(|key| page.contains(&format!("`{key}` of a rule")));
+    documented.extend(of_rules.map(str::to_owned));
     assert_eq!(documented, counted);
 }
 

@@ -10,7 +10,11 @@ use std::time::Duration;
 use bumpalo::Bump;
 use proptest::prelude::*;
 use tallygate::exposition::text::{Names, parse};
+use tallygate::model::body::Family;
 use tallygate::model::grouping::{Grouping, GroupingLabel};
+use tallygate::model::kind::{Form, Kind as MetricKind};
+use tallygate::model::limits::PushLimits;
+use tallygate::model::merge::{Buckets, FamilyTerms, Fold, Merge, Temporality};
 use tallygate::model::push::Push;
 use tallygate::model::time::Moment;
 use tallygate::persistence::engine::{Committed, Engine};
@@ -18,12 +22,15 @@ use tallygate::persistence::memory::{Fate, Memory};
 use tallygate::persistence::redb::Redb;
 use tallygate::persistence::redb::file::Usage;
 use tallygate::progress::Progress;
+use tallygate::rules::selector::Selector;
+use tallygate::store::deletion::{DeletionFilter, Survey};
 use tallygate::store::difference::Established;
 use tallygate::store::idempotency::Key;
 use tallygate::store::selection::{Selection, SeriesName};
 use tallygate::store::semantics::{Absent, FamilyRule, Semantics};
+use tallygate::store::sight::Sight;
 use tallygate::store::times::Times;
-use tallygate::store::{Outcome, Part, Rejection, Store, Tracking, Transaction};
+use tallygate::store::{Outcome, Part, Rejection, Store, Terms, Tracking, Transaction};
 
 use crate::support::disk::{Done, Kind, Operation, SimulatedDisk};
 
@@ -37,6 +44,16 @@ enum Step {
         group: usize,
         is_put: bool,
         body: String,
+        source: Option<u8>,
+        /// Which of some rules hold; see [`terms`].
+        rules: u8,
+        /// How long the group stays, and its series and sources.
+        ttls: (Option<i64>, Option<i64>),
+    },
+    DeleteSource {
+        group: usize,
+        source: u8,
+        keeps_totals: bool,
     },
     Failed(usize),
     Delete(usize),
@@ -46,12 +63,20 @@ enum Step {
         is_late: bool,
         seen: Times,
     },
+    /// The series of a group go that were not pushed for their TTL.
+    ExpireSeries(usize, i64),
     /// Removes the series of a group that [`is_in`] this share, by a list or by a condition.
     DropSeries {
         group: usize,
         share: u8,
         is_listed: bool,
         listed: Vec<(Arc<str>, String)>,
+    },
+    /// Series and groups that match go. What matches was looked for before the steps around it.
+    DeleteMatching {
+        series: Vec<&'static str>,
+        groups: Vec<&'static str>,
+        keys: Vec<usize>,
     },
     Wipe,
 }
@@ -73,24 +98,65 @@ fn grouping(number: usize) -> Grouping<'static> {
     }
 }
 
+fn source_name(number: u8) -> String {
+    format!("{{pod=\"{number}\"}}")
+}
+
+fn terms(rules: u8, kind: MetricKind, name: &str) -> FamilyTerms {
+    let fold = match (rules, name) {
+        (1, "g") => Some(Merge::Fold(Fold::Sum)),
+        (2, "g") => Some(Merge::Fold(Fold::Mean)),
+        (1 | 2, "lots") => Some(Merge::Fold(Fold::Count)),
+        (3, "g") => Some(Merge::Greatest),
+        _ => None,
+    };
+    let temporality = match rules {
+        1 => Temporality::Cumulative,
+        2 => Temporality::Auto,
+        _ => Temporality::Delta,
+    };
+    let buckets = if rules == 3 { Buckets::Reject } else { Buckets::Union };
+    let merge = fold.filter(|_| kind.form() == Form::Number);
+    FamilyTerms { merge, temporality, buckets, series_ttl: None }
+}
+
 impl Request {
     fn transaction(&self) -> Transaction<'static> {
         let part = |step: &Step| match step {
-            Step::Push { group, is_put, body } => {
+            Step::Push { group, is_put, body, source, rules, ttls: (ttl, series_ttl) } => {
                 let grouping = grouping(*group);
                 let arena = Bump::new();
                 let parsed = parse(body.as_bytes(), Names::Legacy, &arena).unwrap();
-                let push = Push::prepare(&parsed, &grouping, true).unwrap();
+                let family_terms = |family: &Family<'_>| FamilyTerms {
+                    // Some families have none.
+                    series_ttl: series_ttl.filter(|_| family.name != "lots"),
+                    ..terms(*rules, family.kind.unwrap_or(MetricKind::Untyped), family.name)
+                };
+                let push =
+                    Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, &family_terms).unwrap();
+                let terms = Terms { ttl: *ttl, source_ttl: *series_ttl, ..Terms::default() };
                 let replacing = Semantics { absent: Absent::Drop, ..Semantics::replacing(true) };
                 let semantics = if *is_put { replacing } else { Semantics::merging() };
                 assert_eq!(Semantics::merging().adding, FamilyRule::Merge);
-                Part::Push { grouping: Cow::Owned(grouping), push, semantics }
+                let source = source.map(|source| source_name(source).into());
+                Part::Push { grouping: Cow::Owned(grouping), push, semantics, source, terms }
             }
+            Step::DeleteSource { group, source, keeps_totals } => Part::DeleteSource {
+                grouping: Cow::Owned(grouping(*group)),
+                source: source_name(*source).into(),
+                seen: None,
+                keeps_totals: *keeps_totals,
+            },
             Step::Failed(group) => Part::Failed { grouping: Cow::Owned(grouping(*group)) },
             Step::Delete(group) => Part::Delete { grouping: Cow::Owned(grouping(*group)) },
             Step::Expire { group, seen, .. } => {
                 Part::Expire { grouping: Cow::Owned(grouping(*group)), seen: *seen }
             }
+            Step::ExpireSeries(group, now) => Part::ExpireSeries {
+                grouping: Cow::Owned(grouping(*group)),
+                families: ["c_total", "many_total", "lots", "h", "none"].map(Arc::from).to_vec(),
+                sight: Sight { now: *now, scraped: *now },
+            },
             Step::DropSeries { group, share, is_listed, listed } => {
                 let (grouping, share) = (Cow::Owned(grouping(*group)), *share);
                 let name = |(family, block): &(Arc<str>, String)| {
@@ -102,6 +168,16 @@ impl Request {
                     Selection::matching(move |family, block| is_in(share, family, block))
                 };
                 Part::DropSeries { grouping, which }
+            }
+            Step::DeleteMatching { series, groups, keys } => {
+                let parse =
+                    |texts: &[&str]| texts.iter().map(|text| Selector::parse(text).unwrap()).collect();
+                let filter = DeletionFilter {
+                    series: parse(series),
+                    groups: parse(groups),
+                    keys: keys.iter().map(|number| grouping(*number).key().into()).collect(),
+                };
+                Part::DeleteMatching { filter: filter.into(), survey: Survey::default() }
             }
             Step::Wipe => Part::Wipe,
         };
@@ -137,11 +213,35 @@ impl Request {
         self
     }
 
+    /// The same with what is found in this store now.
+    fn surveyed(&self, store: &Store) -> Transaction<'static> {
+        let mut transaction = self.transaction();
+        for part in &mut transaction.parts {
+            if let Part::DeleteMatching { filter, survey } = part {
+                *survey = store.survey(filter);
+            }
+        }
+        transaction
+    }
+
     fn fingerprint(&self) -> u128 {
         format!("{:?}", self.steps)
             .bytes()
             .fold(7, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
     }
+}
+
+/// The transaction with the surveys of another that was made of the same request.
+fn with_surveys(
+    mut transaction: Transaction<'static>,
+    surveyed: Transaction<'static>,
+) -> Transaction<'static> {
+    for (part, surveyed) in transaction.parts.iter_mut().zip(surveyed.parts) {
+        if matches!(surveyed, Part::DeleteMatching { .. }) {
+            *part = surveyed;
+        }
+    }
+    transaction
 }
 
 /// Whether a series is in a share: 0 has all series, others leave some out.
@@ -188,6 +288,7 @@ fn body() -> impl Strategy<Value = String> {
         2 => histogram,
         1 => Just("# TYPE s summary\ns_sum 1\ns_count 2\n".to_owned()),
         1 => Just("h 1\n".to_owned()),
+        2 => (0..3u8).prop_map(|n| format!("process_start_time_seconds {}\n", 1_700_000_000 + u32::from(n))),
     ];
     // A body has each family only once.
     prop::collection::vec(family, 0..4).prop_map(|families| {
@@ -207,10 +308,33 @@ fn body() -> impl Strategy<Value = String> {
     })
 }
 
+const SERIES_SELECTORS: &[&str] = &[
+    "c_total",
+    "nothing",
+    r#"{l=~"0|1"}"#,
+    r#"{l="1",job="a"}"#,
+    r#"many_total{n=~"1.*"}"#,
+    r#"{n=~"2.*",job!="b"}"#,
+    r#"{__name__=~"h|s|g"}"#,
+    r#"{job="c",l!="2"}"#,
+    r#"{__name__=~".+"}"#,
+];
+
+const GROUP_SELECTORS: &[&str] = &[r#"{job="a"}"#, r#"{l="1"}"#, r#"{job=~"b|c"}"#, r#"{zone="x",job!="c"}"#];
+
+fn ttl() -> impl Strategy<Value = Option<i64>> {
+    prop::option::weighted(0.4, 1..100i64)
+}
+
 fn requests() -> impl Strategy<Value = Request> {
     let step = prop_oneof![
-        12 => (0..4usize, prop::bool::weighted(0.2), body())
-            .prop_map(|(group, is_put, body)| Step::Push { group, is_put, body }),
+        12 => (0..4usize, prop::bool::weighted(0.2), body(), prop::option::weighted(0.6, 0..3u8), 0..4u8, (ttl(), ttl()))
+            .prop_map(|(group, is_put, body, source, rules, ttls)| {
+                Step::Push { group, is_put, body, source, rules, ttls }
+            }),
+        2 => (0..4usize, 1000..1300i64).prop_map(|(group, now)| Step::ExpireSeries(group, now)),
+        2 => (0..4usize, 0..3u8, any::<bool>())
+            .prop_map(|(group, source, keeps_totals)| Step::DeleteSource { group, source, keeps_totals }),
         1 => (0..4usize).prop_map(Step::Failed),
         2 => (0..4usize).prop_map(Step::Delete),
         2 => (0..4usize, prop::bool::weighted(0.3))
@@ -218,6 +342,12 @@ fn requests() -> impl Strategy<Value = Request> {
         3 => (0..4usize, 0..8u8, any::<bool>()).prop_map(|(group, share, is_listed)| {
             Step::DropSeries { group, share, is_listed, listed: Vec::new() }
         }),
+        3 => (
+            prop::collection::vec(prop::sample::select(SERIES_SELECTORS), 0..3),
+            prop::collection::vec(prop::sample::select(GROUP_SELECTORS), 0..2),
+            prop::collection::vec(0..4usize, 0..2),
+        )
+            .prop_map(|(series, groups, keys)| Step::DeleteMatching { series, groups, keys }),
         1 => Just(Step::Wipe),
     ];
     let steps =
@@ -263,35 +393,57 @@ fn store(tracking: Tracking) -> Store {
 
 fn shown(store: &Store) -> Vec<String> {
     let mut lines = Vec::new();
-    for group in store.groups() {
-        lines.push(format!("{} {:?}", group.labels.key, group.times));
+    let groups = store.groups();
+    let sources =
+        groups.iter().flat_map(|group| store.sources(&group.labels.key, 0, usize::MAX).1).collect::<Vec<_>>();
+    for group in groups.into_iter().chain(sources) {
+        lines.push(format!("{} {:?} {:?}", group.labels.key, group.times, group.ttl));
         for family in &group.families {
+            // Of what a source remembers only how it is stored matters.
+            let kind = if group.labels.is_source {
+                format!("{:?}", family.kind.form())
+            } else {
+                format!("{:?}", family.kind)
+            };
             lines.push(format!(
-                "{} {:?} {:?} {}",
-                family.name, family.kind, family.metadata, family.pushed_at
+                "{} {kind} {:?} {:?} {} {:?}",
+                family.name, family.metadata, family.rule, family.pushed_at, family.lasting
             ));
             for piece in family.pieces.iter() {
-                let row =
-                    |at| format!("{} {} {:?}", piece.block(at), piece.start(at).code(), piece.owned(at));
+                let row = |at| {
+                    let last = family.last_push(piece, at);
+                    format!("{} {} {:?} {last}", piece.block(at), piece.start(at).code(), piece.owned(at))
+                };
                 lines.extend((0..piece.len()).map(row));
             }
         }
     }
     let snapshot = store.snapshot();
-    lines.extend(snapshot.families.iter().map(|family| format!("{} is a {:?}", family.name(), family.kind)));
+    for family in &snapshot.families {
+        lines.push(format!("{} is a {:?}", family.name(), family.kind));
+        let rows = family.pieces().flat_map(|piece| (0..piece.len()).map(move |at| (piece, at)));
+        let mut rows: Vec<String> = rows
+            .map(|(piece, at)| format!("{} {:?} {}", piece.block(at), piece.value(at), piece.holders(at)))
+            .collect();
+        rows.sort();
+        lines.extend(rows);
+    }
     let counts = (store.group_count(), store.series_count(), store.bytes(), store.keys().len());
     lines.push(format!("{counts:?}"));
     lines
 }
 
-/// The result without the group that a refused push clashes with, because any of several may be named.
+/// The result without the group that a refused push clashes with, because any of several may be named, and without the
+/// suspicion of running totals, which a restart forgets.
 type Answer = Result<Outcome, String>;
 
 fn answer(result: Result<Outcome, Rejection>) -> Answer {
-    result.map_err(|rejection| match rejection {
-        Rejection::Refused(refusal) => format!("{:?}", refusal.cause),
-        other => format!("{other:?}"),
-    })
+    match result {
+        Ok(Outcome::Repeating { .. }) => Ok(Outcome::Applied),
+        Ok(outcome) => Ok(outcome),
+        Err(Rejection::Refused(refusal)) => Err(format!("{:?}", refusal.cause)),
+        Err(other) => Err(format!("{other:?}")),
+    }
 }
 
 /// A store in memory that was given these requests.
@@ -412,13 +564,15 @@ fn check_drafts(mut subject: impl Subject, batches: &[Batch]) {
         if let Some(trouble) = batch.trouble {
             subject.disturb(trouble);
         }
+        let requests = &with_batch[log.len()..];
+        let transactions: Vec<_> =
+            requests.iter().map(|(request, now)| (request.surveyed(&store), *now)).collect();
         loop {
             let mut draft = store.draft();
-            let requests = &with_batch[log.len()..];
-            let submit = |(request, now): &(Request, Moment)| {
-                answer(store.submit_to(&mut draft, &request.transaction(), *now))
+            let submit = |(transaction, now): &(Transaction<'static>, Moment)| {
+                answer(store.submit_to(&mut draft, transaction, *now))
             };
-            let answers: Vec<Answer> = requests.iter().map(submit).collect();
+            let answers: Vec<Answer> = transactions.iter().map(submit).collect();
             assert_eq!(answers, expected);
             assert_eq!(values(&shown(&store)), values(&shown(&given(&log).0)), "a draft was seen");
             let difference = store.difference_of(&draft);
@@ -470,11 +624,13 @@ fn check_unsaved(mut subject: impl Subject, batches: &[Batch]) {
     let mut now = 1000;
     for batch in batches {
         let saved = log.len();
-        for request in &batch.requests {
+        let surveyed: Vec<_> = batch.requests.iter().map(|request| request.surveyed(&store)).collect();
+        for (request, surveyed) in batch.requests.iter().zip(surveyed) {
             now += 10;
             let request = request.clone().seen(&store);
             log.push((request.clone(), Moment::at(now)));
-            let given_now = answer(store.submit(&request.transaction(), Moment::at(now)));
+            let transaction = with_surveys(request.transaction(), surveyed);
+            let given_now = answer(store.submit(&transaction, Moment::at(now)));
             assert_eq!(Some(&given_now), given(&log).1.last());
         }
         assert_eq!(shown(&store), shown(&given(&log).0));
@@ -523,10 +679,7 @@ fn what_others_have_established_is_checked_against() {
     let store = store(Tracking::Drafts);
     let memory = Memory::default();
     let mut engine = memory.clone();
-    let request = |body: &str, key| Request {
-        steps: vec![Step::Push { group: 0, is_put: false, body: body.to_owned() }],
-        key,
-    };
+    let request = |body: &str, key| Request { steps: vec![push_of(0, body)], key };
     let (typed, keyed) = (request("# TYPE g gauge\ng 1\n", None), request("c_total 1\n", Some(1)));
     let names = vec![("g".into(), Some(tallygate::model::kind::Kind::Counter))];
     let key = keyed.transaction().key.unwrap();
@@ -551,8 +704,12 @@ fn what_others_have_established_is_checked_against() {
     assert_eq!(store.series_count(), 0);
 }
 
+fn push_of(group: usize, body: &str) -> Step {
+    Step::Push { group, is_put: false, body: body.to_owned(), source: None, rules: 0, ttls: (None, None) }
+}
+
 fn one(group: usize, body: &str) -> Request {
-    Request { steps: vec![Step::Push { group, is_put: false, body: body.to_owned() }], key: None }
+    Request { steps: vec![push_of(group, body)], key: None }
 }
 
 #[test]

@@ -18,7 +18,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tallygate::config::{Config, Sync};
 use tallygate::exposition::negotiation::{Format, Offers};
-use tallygate::gateway::{BodyFormat, Failure, Gateway, Method, Pending, PushError, PushRequest, StartError};
+use tallygate::gateway::{
+    BodyFormat, Failure, Gateway, Method, Pending, PushError, PushRequest, SenderHeaders, StartError,
+};
 use tallygate::model::grouping::{Grouping, GroupingLabel};
 use tallygate::persistence::redb::error::OpenError;
 use tallygate::store::{Outcome, Rejection};
@@ -104,11 +106,13 @@ impl Request {
                     Ok(outcome) => Ok(outcome),
                 }
             }
-            What::Delete => gateway.done_blocking(gateway.delete(&grouping, key)),
+            What::Delete => {
+                gateway.done_blocking(gateway.delete(&grouping, key, SenderHeaders::default()).unwrap())
+            }
             What::Wipe => gateway.done_blocking(gateway.wipe()),
         };
         match result {
-            Ok(Outcome::Applied | Outcome::Repeating { .. }) => Answer::Applied,
+            Ok(Outcome::Applied | Outcome::Deleted(_) | Outcome::Repeating { .. }) => Answer::Applied,
             Ok(Outcome::Replayed) => Answer::Replayed,
             Err(Failure::Rejected(Rejection::KeyReused)) => Answer::Conflict,
             Err(Failure::NotKept) => Answer::NotKept,

@@ -392,14 +392,14 @@ fn a_file_of_a_newer_version_is_refused() {
             transaction.open_table(META).unwrap().insert("format", format).unwrap();
         })
     };
-    for content in with_format(3) {
-        let message = "a newer tallygate wrote it (format 3, this one knows 2)";
+    for content in with_format(4) {
+        let message = "a newer tallygate wrote it (format 4, this one knows 3)";
         let database = refused_database(&content, message);
         let meta = database.begin_read().unwrap().open_table(META).unwrap();
-        assert_eq!(meta.get("format").unwrap().unwrap().value(), 3);
+        assert_eq!(meta.get("format").unwrap().unwrap().value(), 4);
     }
     // Only the format was wrong.
-    for format in [1, 2] {
+    for format in [1, 2, 3] {
         with_format(format);
         assert_eq!(state(&start(&file)), before);
     }

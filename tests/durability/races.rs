@@ -15,7 +15,7 @@ use tallygate::persistence::engine::{Committed, Engine};
 use tallygate::persistence::memory::Memory;
 use tallygate::store::idempotency::Key;
 use tallygate::store::semantics::Semantics;
-use tallygate::store::{Outcome, Part, RowValue, Store, Tracking, Transaction};
+use tallygate::store::{Outcome, Part, RowValue, Store, Terms, Tracking, Transaction};
 
 const ROUNDS: u32 = 300;
 
@@ -28,7 +28,8 @@ fn part(job: &str, body: &str) -> Part<'static> {
     let arena = Bump::new();
     let push =
         Push::prepare(&parse(body.as_bytes(), Names::Legacy, &arena).unwrap(), &grouping, true).unwrap();
-    Part::Push { grouping: Cow::Owned(grouping), push, semantics: Semantics::merging() }
+    let (semantics, terms) = (Semantics::merging(), Terms::default());
+    Part::Push { grouping: Cow::Owned(grouping), push, semantics, source: None, terms }
 }
 
 fn submit(store: &Store, parts: Vec<Part<'static>>, key: u128) {

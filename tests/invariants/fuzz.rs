@@ -45,3 +45,18 @@ fn path() {
 fn stock_file() {
     run("stock_file", checks::stock_file);
 }
+
+#[test]
+fn selector() {
+    run("selector", checks::selector);
+}
+
+#[test]
+fn relabelling() {
+    run("relabelling", checks::relabelling);
+}
+
+#[test]
+fn rules() {
+    run("rules", checks::rules);
+}

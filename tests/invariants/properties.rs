@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tallygate::config::Config;
 use tallygate::exposition::text::{Names, parse};
 use tallygate::exposition::{openmetrics, protobuf};
-use tallygate::gateway::{BodyFormat, Gateway, Method, PushRequest};
+use tallygate::gateway::{BodyFormat, Gateway, Method, PushRequest, SenderHeaders};
 use tallygate::model::grouping::{Grouping, GroupingLabel};
 
 use crate::checks::exposition::{FORMATS, pushed, scraped};
@@ -170,7 +170,8 @@ proptest! {
             let job = GroupingLabel { name: "job".into(), value: "j".into() };
             let grouping = Grouping::new(group.iter().map(label).chain([job]).collect());
             if action == 2 {
-                prop_assert!(gateway.done_blocking(gateway.delete(&grouping, None)).is_ok());
+                let deleted = gateway.delete(&grouping, None, SenderHeaders::default()).unwrap();
+                prop_assert!(gateway.done_blocking(deleted).is_ok());
                 groups.remove(&group);
                 continue;
             }

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The top modules: each may use only those before it.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "message",
     "progress",
     "config",
     "model",
     "exposition",
+    "rules",
     "store",
     "persistence",
     "telemetry",

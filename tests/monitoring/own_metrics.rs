@@ -103,6 +103,8 @@ fn requests_are_counted_by_handler_method_and_code() {
     gateway.get("/api/v1/groups/unknown/series?family=m");
     gateway.request("OPTIONS", "/api/v1/anything", &[], b"");
     gateway.put("/api/v1/admin/wipe", "");
+    gateway.put("/api/v1/admin/delete", "");
+    gateway.put("/api/v1/admin/delete?match[]=m", "");
     let scrape = gateway.scrape();
     for (code, handler, method, count) in [
         (200, "push", "post", 2.0),
@@ -121,6 +123,8 @@ fn requests_are_counted_by_handler_method_and_code() {
         (404, "api/v1/groups/id/series", "get", 1.0),
         (200, "api/v1/options", "options", 1.0),
         (202, "wipe", "put", 1.0),
+        (400, "api/v1/admin/delete", "put", 1.0),
+        (200, "api/v1/admin/delete", "put", 1.0),
     ] {
         let series = format!(
             "pushgateway_http_requests_total{{code=\"{code}\",handler=\"{handler}\",method=\"{method}\"}}"

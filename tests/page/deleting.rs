@@ -90,3 +90,81 @@ fn all_groups_are_deleted_where_the_admin_api_is_enabled() {
     assert_eq!(gateway.pushed(), "");
     browser.finish();
 }
+
+#[test]
+fn the_groups_that_a_filter_shows_are_deleted_and_no_others() {
+    for screen in [DESKTOP, PHONE] {
+        let gateway = Gateway::start(&["--web.enable-admin-api"]);
+        let jobs: Vec<String> = (0..120).map(|n| format!("old{n:03}")).collect();
+        push_jobs(&gateway, &jobs.iter().map(String::as_str).collect::<Vec<_>>());
+        push_jobs(&gateway, &["kept"]);
+        // Its labels have all those of a group that goes, and more.
+        gateway.push("/metrics/job/old000/zone/eu", "kept_too 1\n");
+        let Some(browser) = Browser::start(screen) else { return };
+        browser.open(&gateway.url("/"));
+        let is_offered = "document.querySelector('#delete-shown').offsetParent !== null";
+        assert_eq!(browser.value(is_offered), false, "there is no filter");
+        browser.click("#filter");
+        browser.press("job=nothing");
+        browser.wait_for_text("#state", "None of 122 groups matches this filter.");
+        assert_eq!(browser.value("document.querySelector('#delete-shown').disabled"), true);
+        browser.run("document.querySelector('#filter').select()");
+        browser.press("job=old family:runs");
+        browser.wait_for_text("#delete-shown", "Delete these 120 groups");
+        assert_eq!(browser.value("document.querySelector('#wipe').offsetParent"), serde_json::Value::Null);
+
+        browser.click("#delete-shown");
+        browser.wait_for("document.querySelector('#confirm').open");
+        assert_eq!(
+            browser.text("#confirm-question"),
+            "Do you really want to delete all metrics of 120 groups?"
+        );
+        assert_eq!(
+            browser.text("#confirm-note"),
+            "The filter job=old family:runs shows them. They have 120 series."
+        );
+        let items = browser.texts("#confirm-list li");
+        assert_eq!((items.len(), &*items[0], &*items[100]), (101, r#"{job="old000"}"#, "and 20 more groups"));
+        let widths = browser.value("[document.documentElement.scrollWidth, innerWidth]");
+        assert_eq!(widths[0], widths[1]);
+        browser.picture("delete-shown");
+        browser.click("#confirm-cancel");
+        browser.wait_for("!document.querySelector('#confirm').open");
+        assert_eq!(gateway.api()["data"].as_array().unwrap().len(), 122);
+
+        // What comes after the question was not meant.
+        browser.click("#delete-shown");
+        browser.wait_for("document.querySelector('#confirm').open");
+        push_jobs(&gateway, &["older"]);
+        browser.click("#confirm-delete");
+        browser.wait_for_text("#totals", "1 of 3 groups");
+        let left: Vec<_> = gateway.api()["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|group| group["labels"].to_string())
+            .collect();
+        assert_eq!(left, [r#"{"job":"kept"}"#, r#"{"job":"old000","zone":"eu"}"#, r#"{"job":"older"}"#]);
+        browser.wait_for_text("#delete-shown", "Delete this group");
+        browser.finish();
+    }
+}
+
+#[test]
+fn a_deletion_of_what_is_shown_that_fails_says_so_and_can_be_repeated() {
+    let gateway = Gateway::start(&["--web.enable-admin-api"]);
+    push_jobs(&gateway, &["a", "b", "bc"]);
+    let proxy = Proxy::start(gateway.addresses()[0], "");
+    let Some(browser) = Browser::start(DESKTOP) else { return };
+    browser.open(&proxy.url("/#q=job%3Db"));
+    browser.click("#delete-shown");
+    browser.wait_for("document.querySelector('#confirm').open");
+    proxy.cut(true);
+    browser.click("#confirm-delete");
+    browser.wait_for_text("#confirm-problem", "Nothing was deleted. The gateway does not answer.");
+    proxy.cut(false);
+    browser.click("#confirm-delete");
+    browser.wait_for_text("#state", "None of 1 group matches this filter.");
+    assert_eq!(gateway.api()["data"].as_array().unwrap().len(), 1);
+    browser.finish_with_failed_requests();
+}

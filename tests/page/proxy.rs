@@ -1,6 +1,6 @@
 //! A reverse proxy before a gateway. It strips a prefix, changes the host name, and can be cut off.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +42,7 @@ impl Proxy {
     }
 }
 
-/// One request and its answer. The page sends no bodies.
+/// One request and its answer.
 fn forward(mut client: TcpStream, upstream: SocketAddr, prefix: &str) -> std::io::Result<()> {
     let head = read_head(&mut client)?;
     let mut words = head.split(' ');
@@ -52,12 +52,17 @@ fn forward(mut client: TcpStream, upstream: SocketAddr, prefix: &str) -> std::io
     };
     let mut connection = Connection::open(upstream)?;
     // The headers with which browsers say where a request comes from. The host is changed.
-    let is_passed_on =
-        |name: &str| name.eq_ignore_ascii_case("origin") || name.to_ascii_lowercase().starts_with("sec-");
+    let is_passed_on = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        matches!(&*name, "origin" | "content-type") || name.starts_with("sec-")
+    };
     let fields = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let length = fields.clone().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let mut body = vec![0; length.and_then(|(_, length)| length.parse().ok()).unwrap_or(0)];
+    client.read_exact(&mut body)?;
     let mut headers: Vec<(&str, &str)> = fields.filter(|(name, _)| is_passed_on(name)).collect();
     headers.push(("Connection", "close"));
-    connection.send(&encode_request(method, below, &headers, b""))?;
+    connection.send(&encode_request(method, below, &headers, &body))?;
     let answer = connection.read_response(method)?;
     let mut out = format!("HTTP/1.1 {} Proxied\r\nConnection: close\r\n", answer.status);
     for (name, value) in &answer.headers {
@@ -73,7 +78,6 @@ fn forward(mut client: TcpStream, upstream: SocketAddr, prefix: &str) -> std::io
 
 /// Reads the head of a request.
 pub(crate) fn read_head(client: &mut TcpStream) -> std::io::Result<String> {
-    use std::io::Read as _;
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte)? > 0 {

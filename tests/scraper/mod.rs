@@ -43,6 +43,17 @@ impl Prometheus {
 
     /// The same with more flags and more lines in the section `global`.
     pub(crate) fn start_with(program: &Path, gateway: &Gateway, flags: &[&str], global: &str) -> Prometheus {
+        Prometheus::start_with_jobs(program, gateway, flags, global, "")
+    }
+
+    /// The same with more jobs in the section `scrape_configs`.
+    pub(crate) fn start_with_jobs(
+        program: &Path,
+        gateway: &Gateway,
+        flags: &[&str],
+        global: &str,
+        jobs: &str,
+    ) -> Prometheus {
         let folder = Directory::new();
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
         let mut config = std::fs::read_to_string(shipped.join("prometheus.yml")).unwrap();
@@ -55,7 +66,9 @@ impl Prometheus {
             assert!(config.contains(from), "no {from:?} in config/prometheus.yml");
             config = config.replace(from, to);
         }
-        config = config.replace("global:\n", &format!("global:\n{global}"));
+        for (section, more) in [("global:\n", global), ("scrape_configs:\n", jobs)] {
+            config = config.replace(section, &format!("{section}{more}"));
+        }
         let config = folder.write("prometheus.yml", &config);
         folder.write("alerts.yml", std::fs::read_to_string(shipped.join("alerts.yml")).unwrap());
 

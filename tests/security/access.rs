@@ -145,6 +145,7 @@ fn the_login_covers_every_path_and_method() {
         ("OPTIONS", "/api/v1/metrics"),
         ("GET", "/api/v1/status"),
         ("PUT", "/api/v1/admin/wipe"),
+        ("PUT", "/api/v1/admin/delete?id[]=e30"),
         ("GET", "/static/x"),
         ("GET", "/nowhere"),
         ("GET", "//metrics"),
@@ -308,7 +309,7 @@ fn a_burst_of_nothing_lets_nothing_through() {
 }
 
 /// Every kind of request with the permission that it needs.
-const REQUESTS: [(&str, &str, &str); 19] = [
+const REQUESTS: [(&str, &str, &str); 20] = [
     ("POST", "/metrics/job/a", "push"),
     ("PUT", "/metrics/job/a", "push"),
     ("PUT", "/metrics/job@base64/YQ/b/c", "push"),
@@ -320,6 +321,7 @@ const REQUESTS: [(&str, &str, &str); 19] = [
     ("GET", "/api/v1/status", "scrape"),
     ("GET", "/api/v1/metrics", "scrape"),
     ("PUT", "/api/v1/admin/wipe", "admin"),
+    ("PUT", "/api/v1/admin/delete?id[]=e30", "admin"),
     ("GET", "/-/healthy", ""),
     ("GET", "/-/ready", ""),
     ("OPTIONS", "/metrics", ""),
@@ -448,6 +450,7 @@ fn browsers_change_nothing_for_other_sites() {
         ("PUT", "/metrics/job/a", 200),
         ("DELETE", "/metrics/job/a", 202),
         ("PUT", "/api/v1/admin/wipe", 202),
+        ("PUT", "/api/v1/admin/delete?id[]=e30", 200),
     ] {
         assert_eq!(ask(method, path, &alice, foreign), 403, "{method} {path}");
         assert_eq!(ask(method, path, &alice, ("Origin", "http://evil.example")), 403, "{method} {path}");

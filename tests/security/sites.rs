@@ -4,12 +4,13 @@ use crate::logins::{basic, users, web_config};
 use crate::support::{Directory, Gateway, Response};
 
 /// Requests that change something, and their status.
-const CHANGES: [(&str, &str, u16); 6] = [
+const CHANGES: [(&str, &str, u16); 7] = [
     ("POST", "/metrics/job/a", 200),
     ("PUT", "/metrics/job/a", 200),
     ("POST", "//metrics/job@base64/YQ/b/c", 200),
     ("DELETE", "/metrics/job/a", 202),
     ("PUT", "/api/v1/admin/wipe", 202),
+    ("PUT", "/api/v1/admin/delete?id[]=e30", 200),
     ("PUT", "/-/quit", 200),
 ];
 
@@ -231,6 +232,8 @@ fn every_answer_is_protected_from_other_sites() {
         assert_protected(&answer, "cross-origin");
     }
     assert_protected(&gateway.request("PUT", "/api/v1/admin/wipe", &[], b""), "same-origin");
+    assert_protected(&gateway.put("/api/v1/admin/delete?id[]=e30", ""), "same-origin");
+    assert_protected(&gateway.put("/api/v1/admin/delete", ""), "same-origin");
 
     let full = Gateway::start_with_config("limits.connections = 2\n", &[]);
     let mut connections = Vec::new();

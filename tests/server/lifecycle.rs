@@ -278,11 +278,13 @@ fn the_telemetry_path_moves_only_the_exposition() {
 }
 
 #[test]
-fn wipe_needs_the_admin_api() {
+fn wipes_and_deletions_need_the_admin_api() {
     let gateway = Gateway::start(&[]);
     gateway.push("/metrics/job/a", "m 1\n");
     for method in ["PUT", "POST", "GET", "DELETE"] {
-        assert_eq!(gateway.request(method, "/api/v1/admin/wipe", &[], b"").status, 404, "{method}");
+        for path in ["/api/v1/admin/wipe", "/api/v1/admin/delete?match[]=m"] {
+            assert_eq!(gateway.request(method, path, &[], b"").status, 404, "{method} {path}");
+        }
     }
     assert_eq!(gateway.sample(r#"m{instance="",job="a"}"#), Some(1.0));
 }

@@ -3,19 +3,59 @@
 use std::ops::Range;
 use std::path::Path;
 
-use toml::de::{DeTable, DeValue};
+use config::{ConfigError as LayerError, FileFormat, FileSourceString, Map, Source, Value};
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer};
 
 use super::error::{ConfigError, Problem};
+use crate::config::rules::RuleFile;
 use crate::config::settings::Config;
 use crate::config::{hidden, regular};
 
-/// The text of the file, after a check that it holds settings and nothing else.
-pub(super) fn read_strictly(path: &str) -> Result<String, ConfigError> {
+/// The lists of the file that are rules. Everything else is a table of settings.
+const RULES: [&str; 2] = ["groups", "metrics"];
+
+/// The text of the file and its rules, after a check that it holds settings and rules and nothing else.
+pub(super) fn read_strictly(path: &str) -> Result<(String, RuleFile), ConfigError> {
     let text = regular::read_any_text(Path::new(path))
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    match toml::from_str::<Config>(&text) {
-        Ok(_) => Ok(text),
+    match parse(&text) {
+        Ok((_, rules)) => Ok((text, RuleFile { path: path.to_owned(), ..rules })),
         Err(error) => Err(located(path, &text, &error)),
+    }
+}
+
+/// The settings and the rules of a text.
+pub(super) fn parse(text: &str) -> Result<(Config, RuleFile), toml::de::Error> {
+    let mut settings = DeTable::parse(text)?;
+    let lists = RULES.into_iter().filter_map(|list| settings.get_mut().remove_entry(list));
+    let rules = Spanned::new(0..text.len(), lists.collect::<DeTable<'_>>());
+    let settings = Config::deserialize(Deserializer::from(settings))?;
+    let mut rules = RuleFile::deserialize(Deserializer::from(rules))?;
+    rules.locate(text);
+    Ok((settings, rules))
+}
+
+/// The settings of a text, without its rules, which `config` would lose the places of.
+#[derive(Clone, Debug)]
+pub(super) struct Settings(config::File<FileSourceString, FileFormat>);
+
+impl Settings {
+    pub(super) fn of(text: &str) -> Settings {
+        Settings(config::File::from_str(text, FileFormat::Toml))
+    }
+}
+
+impl Source for Settings {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, LayerError> {
+        let mut settings = self.0.collect()?;
+        settings.retain(|key, _| !RULES.contains(&key.as_str()));
+        Ok(settings)
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::*;
 use crate::config::host::Host;
 use crate::config::memory::Source;
+use crate::config::rules::{GroupRule, MetricRule, Place, RuleFile};
 use crate::config::settings::KEYS;
-use crate::config::{LogFormat, LogLevel, PutMode, Sync};
+use crate::config::{LogFormat, LogLevel, PutMode, RelabelAction, Sync};
 
 /// A file that is removed at the end of the test.
 struct Temporary(PathBuf);
@@ -54,17 +55,17 @@ fn nothing_given_is_the_defaults() {
 #[test]
 fn the_sample_file_holds_every_setting_with_its_default() {
     let sample = include_str!("../../../config/tallygate.toml");
-    let enabled: String = sample
+    // Rules have no defaults, and a test of their own.
+    let (of_settings, _) = sample.split_once("\n# Rules\n").unwrap();
+    let is_setting = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_lowercase());
+    let enabled: String = of_settings
         .lines()
-        .map(|line| {
-            line.strip_prefix('#')
-                .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
-                .unwrap_or(line)
-        })
+        .map(|line| line.strip_prefix('#').filter(is_setting).unwrap_or(line))
         .flat_map(|line| [line, "\n"])
         .collect();
-    assert_eq!(toml::from_str::<Config>(sample).unwrap(), Config::default());
-    assert_eq!(toml::from_str::<Config>(&enabled).unwrap(), Config::default());
+    let settings = |text: &str| file::parse(text).map(|(config, _)| config);
+    assert_eq!(settings(sample).unwrap(), Config::default());
+    assert_eq!(settings(&enabled).unwrap(), Config::default());
     let with_default: toml::Table = toml::from_str(&enabled).unwrap();
     let is_there =
         |key: &str| key.split_once('.').is_some_and(|(table, key)| with_default[table].get(key).is_some());
@@ -76,6 +77,155 @@ fn the_sample_file_holds_every_setting_with_its_default() {
         ["exposition.stock_formats", "access.anonymous"],
         "config/tallygate.toml lacks a setting"
     );
+}
+
+/// The keys of a list of rules, as the error for one that is not known names them.
+fn known_keys(list: &str) -> Vec<String> {
+    let message = file::parse(&format!("[[{list}]]\nunknown = 1")).unwrap_err().message().to_owned();
+    let (_, known) = message.split_once("expected one of ").unwrap();
+    let mut keys: Vec<String> = known.split(", ").map(|key| key.trim_matches('`').to_owned()).collect();
+    keys.sort();
+    keys
+}
+
+#[test]
+fn the_sample_file_holds_every_key_of_rules_with_its_default() {
+    let sample = include_str!("../../../config/tallygate.toml");
+    assert_eq!(file::parse(sample).unwrap().1, RuleFile::default());
+    let mut defaults = String::new();
+    for list in ["groups", "metrics"] {
+        let start = format!("\n#[[{list}]]\n");
+        let (_, rule) = sample.split_once(&start).unwrap_or_else(|| panic!("no list of {list}"));
+        let rule = rule.split("\n#[[").next().unwrap();
+        let is_key = |key: &str| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let lines = rule.lines().filter_map(|line| line.strip_prefix('#')?.split_once(" = "));
+        let lines = lines.filter(|(key, _)| is_key(key.strip_prefix(' ').unwrap_or(key)));
+        let mut keys: Vec<String> = lines.clone().map(|(key, _)| key.trim().to_owned()).collect();
+        keys.sort();
+        assert_eq!(keys, known_keys(list), "config/tallygate.toml beside the keys of {list}");
+        // Those without a default have an example behind a blank.
+        let with_default = lines.filter(|(key, _)| !key.starts_with(' '));
+        let with_default: String = with_default.map(|(key, value)| format!("{key} = {value}\n")).collect();
+        defaults += &format!("[[{list}]]\nmatch = 'x'\n{with_default}");
+    }
+    let (_, rules) = file::parse(&defaults).unwrap_or_else(|error| panic!("{defaults}{error}"));
+    let (group, metric) = (&rules.groups[0].value, &rules.metrics[0].value);
+    assert_eq!(*group, GroupRule { selector: group.selector.clone(), ..GroupRule::new("x") });
+    assert_eq!(*metric, MetricRule { selector: metric.selector.clone(), ..MetricRule::new("x") });
+}
+
+#[test]
+fn rules_come_from_the_file_with_their_places() {
+    let text = "[web]\nroute_prefix = \"/p\"\n\n[[groups]]\nmatch = '{job=\"é\"}'\nput = \"aggregate\"\n\
+                relabel = [{ action = \"LabelDrop\", regex = \"é\" }, { source_labels = [\"é\", \"b\"], \
+                target_label = \"c\", separator = \"\", replacement = \"$1\", modulus = 7 }]\nttl = \"1h\"\n\
+                [[groups]]\nmatch = 'x'\n  [[metrics]]\nmatch = \"m\"\nmerge = \"sum\"\n\
+                temporality = \"auto\"\nobserve = { buckets = [1, 2.5] }\n";
+    let file = Temporary::new("rules", text);
+    let config = load(file.path(), &HashMap::new(), Vec::new(), None).unwrap();
+    assert_eq!(config.web.route_prefix, "/p");
+    let RuleFile { path, groups, metrics } = config.rules;
+    assert_eq!((&*path, groups.len(), metrics.len()), (file.path(), 2, 1));
+    // Where the text is: no value is what another one is too, but for `é`.
+    let at = |place: Place, text_there: &str| {
+        let line = text.lines().nth(place.line - 1).unwrap();
+        let rest: String = line.chars().skip(place.column - 1).collect();
+        assert!(rest.starts_with(text_there), "{place:?} is {rest}, not {text_there}");
+    };
+    let rule = &groups[0].value;
+    at(groups[0].place, "[[groups]]");
+    at(rule.selector.place, "'{job=");
+    assert_eq!((&*rule.selector.value, rule.put), ("{job=\"é\"}", Some(PutMode::Aggregate)));
+    assert_eq!((rule.ttl, rule.source_ttl, rule.accept), (Duration::from_secs(3600), Duration::ZERO, true));
+    at(rule.relabel[0].place, "{ action");
+    let step = &rule.relabel[0].value;
+    assert_eq!(step.action.as_ref().unwrap().value, RelabelAction::LabelDrop);
+    at(step.action.as_ref().unwrap().place, "\"LabelDrop");
+    at(step.regex.as_ref().unwrap().place, "\"é\" }");
+    let step = &rule.relabel[1].value;
+    at(rule.relabel[1].place, "{ source_labels");
+    let labels = step.source_labels.as_ref().unwrap();
+    at(labels.place, "[\"é\"");
+    at(labels.value[0].place, "\"é\", \"b\"]");
+    at(labels.value[1].place, "\"b\"]");
+    at(step.target_label.as_ref().unwrap().place, "\"c\"");
+    at(step.separator.as_ref().unwrap().place, "\"\", repl");
+    at(step.replacement.as_ref().unwrap().place, "\"$1\"");
+    at(step.modulus.as_ref().unwrap().place, "7 }");
+    assert_eq!((groups[1].place.line, &*groups[1].value.selector.value), (9, "x"));
+    let rule = &metrics[0].value;
+    at(metrics[0].place, "[[metrics]]");
+    assert_eq!((metrics[0].place.line, metrics[0].place.column), (11, 3));
+    at(rule.selector.place, "\"m\"");
+    at(rule.merge.as_ref().unwrap().place, "\"sum");
+    at(rule.temporality.as_ref().unwrap().place, "\"auto");
+    let observe = rule.observe.as_ref().unwrap();
+    at(observe.place, "{ buckets");
+    let buckets = observe.value.buckets.as_ref().unwrap();
+    at(buckets.place, "[1, 2.5]");
+    at(buckets.value[0].place, "1, 2.5");
+    at(buckets.value[1].place, "2.5]");
+    // What is in the environment counts beside them.
+    let environment = environment(&[("TALLYGATE_PUSH__PUT", "aggregate")]);
+    assert_eq!(load(file.path(), &environment, Vec::new(), None).unwrap().rules.groups.len(), 2);
+}
+
+#[test]
+fn wrong_rules_are_named_with_their_place() {
+    for (text, message) in [
+        (
+            "[[groups]]\nmatch = 'x'\n ttll = \"1h\"\n",
+            "line 3, column 2, key groups.ttll: unknown field `ttll`, expected one of `match`, `relabel`, `source`, \
+             `put`, `ttl`, `source_ttl`, `max_series`, `overflow`, `accept`, `headers`",
+        ),
+        ("[[groups]]\nttl = \"1h\"\n", "line 1, column 1, key groups: missing field `match`"),
+        (
+            "[[groups]]\nmatch = 1\n",
+            "line 2, column 9, key groups.match: invalid type: integer `1`, expected a string",
+        ),
+        (
+            "[[groups]]\nmatch = 'x'\nttl = \"1q\"\n",
+            "line 3, column 7, key groups.ttl: time: unknown unit \"q\" in duration \"1q\", expected a duration \
+             such as \"30s\", \"5m\" or \"1h30m\"",
+        ),
+        (
+            "[[groups]]\nmatch = 'x'\nmax_series = -1\n",
+            "line 3, column 14, key groups.max_series: invalid value: integer `-1`, expected u64",
+        ),
+        (
+            "[[groups]]\nmatch = 'x'\noverflow = \"drop\"\n",
+            "line 3, column 12, key groups.overflow: unknown value \"drop\", expected \"refuse\" or \"fold\"",
+        ),
+        (
+            "[[metrics]]\nmatch = 'x'\nmerge = \"median\"\n",
+            "line 3, column 9, key metrics.merge: unknown value \"median\", expected \"last\" or \"add\" or \
+             \"least\" or \"greatest\" or \"sum\" or \"min\" or \"max\" or \"mean\" or \"count\"",
+        ),
+        (
+            "[[metrics]]\nmatch = 'x'\nrelabel = [{ actoin = \"drop\" }]\n",
+            "line 3, column 14, key metrics.relabel.actoin: unknown field `actoin`, expected one of `source_labels`, \
+             `separator`, `regex`, `modulus`, `target_label`, `replacement`, `action`",
+        ),
+        (
+            "[[metrics]]\nmatch = 'x'\nrelabel = { action = \"drop\" }\n",
+            "line 3, column 11, key metrics.relabel: invalid type: map, expected a sequence",
+        ),
+        (
+            "[[metrics]]\nmatch = 'x'\nobserve = { buckets = [\"1\"] }\n",
+            "line 3, column 24, key metrics.observe.buckets: invalid type: string \"1\", expected f64",
+        ),
+        ("groups = 1\n", "line 1, column 10, key groups: invalid type: integer `1`, expected a sequence"),
+        // Settings are checked first.
+        (
+            "[[groups]]\n[push]\nputt = 1\n",
+            "line 3, column 1, key push.putt: unknown field `putt`, expected one of `disable_consistency_check`, \
+             `enable_utf8_names`, `put`, `idempotency_window`, `idempotency_keys`, `require_final_newline`",
+        ),
+    ] {
+        assert_eq!(file_error("wrong-rules", text), message, "{text}");
+    }
+    let error = from_environment(&[("TALLYGATE_GROUPS", "x")]).unwrap_err().to_string();
+    assert!(error.starts_with("environment variable TALLYGATE_GROUPS: "), "{error}");
 }
 
 #[test]

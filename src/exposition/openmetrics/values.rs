@@ -116,12 +116,13 @@ fn is_less(a: Count, b: Count) -> bool {
 mod tests {
     use super::*;
     use crate::model::histogram::{Bucket, Pushed};
+    use crate::model::merge::Buckets;
 
     fn histogram(buckets: &[(f64, f64)], sum: f64, total: f64) -> Histogram {
         let bucket = |&(bound, count): &(f64, f64)| Bucket { bound, count: Count::from_f64(count) };
         let buckets: Vec<Bucket> = buckets.iter().map(bucket).collect();
         let total = Count::from_f64(total);
-        Histogram::new(Pushed { buckets: &buckets, native: None, sum, total }, [])
+        Histogram::new(Pushed { buckets: &buckets, native: None, sum, total, policy: Buckets::Union }, [])
     }
 
     #[test]

@@ -11,11 +11,22 @@ use crate::gateway::Gateway;
 /// The longest wait for a job that is due later, because the system's clock may be set meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The running thread of the jobs.
+/// The thread of the jobs, once it is needed.
 #[derive(Debug)]
 pub(in crate::gateway) struct Worker {
     signal: Arc<Signal>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Thread>,
+}
+
+#[derive(Debug)]
+enum Thread {
+    /// It is not needed yet.
+    Waiting {
+        gateway: Weak<Gateway>,
+        jobs: Arc<Mutex<Jobs>>,
+    },
+    Running(JoinHandle<()>),
+    Stopped,
 }
 
 #[derive(Debug, Default)]
@@ -31,33 +42,51 @@ struct State {
 }
 
 impl Worker {
-    /// Starts the thread. It ends with the gateway, or when it is stopped.
+    /// One that runs these jobs once it is started.
+    pub(in crate::gateway) fn new(gateway: Weak<Gateway>, jobs: Vec<Job>) -> Worker {
+        let jobs = Arc::new(Mutex::new(Jobs::new(jobs)));
+        Worker { signal: Arc::default(), thread: Mutex::new(Thread::Waiting { gateway, jobs }) }
+    }
+
+    /// Starts the thread, unless it runs. It ends with the gateway, or when it is stopped.
     ///
     /// # Errors
     ///
     /// If the system can't start a thread.
-    pub(in crate::gateway) fn start(gateway: Weak<Gateway>, jobs: Vec<Job>) -> io::Result<Worker> {
-        let signal = Arc::new(Signal::default());
-        let theirs = signal.clone();
-        let run = move || theirs.run(&gateway, Jobs::new(jobs));
-        let thread = thread::Builder::new().name("jobs".to_owned()).spawn(run)?;
-        Ok(Worker { signal, thread: Mutex::new(Some(thread)) })
+    pub(in crate::gateway) fn start(&self) -> io::Result<()> {
+        let mut thread = self.lock();
+        let Thread::Waiting { gateway, jobs } = &*thread else { return Ok(()) };
+        let (signal, gateway, jobs) = (self.signal.clone(), gateway.clone(), jobs.clone());
+        let run = move || signal.run(&gateway, &mut jobs.lock().unwrap_or_else(PoisonError::into_inner));
+        *thread = Thread::Running(thread::Builder::new().name("jobs".to_owned()).spawn(run)?);
+        Ok(())
     }
 
     /// Wakes the thread, because a job may be due earlier than before.
     pub(in crate::gateway) fn wake(&self) {
         self.signal.change(|state| state.is_awake = true);
+        if let Err(error) = self.start() {
+            tracing::error!(err = %error, "can't start the thread that lets groups and series expire");
+        }
     }
 
     /// Stops the thread after the job that is running, and waits for its end.
     pub(in crate::gateway) fn stop(&self) {
         self.signal.change(|state| state.is_closed = true);
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Thread::Running(thread) = std::mem::replace(&mut *self.lock(), Thread::Stopped) else { return };
         // The thread itself may drop the last reference to the gateway, and can't wait for itself.
-        let thread = thread.filter(|thread| thread.thread().id() != thread::current().id());
-        if thread.is_some_and(|thread| thread.join().is_err()) {
+        if thread.thread().id() != thread::current().id() && thread.join().is_err() {
             tracing::error!("the thread that runs jobs has failed");
         }
+    }
+
+    #[cfg(test)]
+    pub(in crate::gateway) fn is_running(&self) -> bool {
+        matches!(*self.lock(), Thread::Running(_))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Thread> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,7 +106,7 @@ impl Signal {
         self.changed.notify_one();
     }
 
-    fn run(&self, gateway: &Weak<Gateway>, mut jobs: Jobs) {
+    fn run(&self, gateway: &Weak<Gateway>, jobs: &mut Jobs) {
         loop {
             let Some(gateway) = gateway.upgrade() else { return };
             jobs.run_due(&gateway, gateway.clock.now());

@@ -11,17 +11,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
-use super::json::{Each, send_json, to_json, to_short_json};
+use super::json::{Each, Success, error_json, send_json, to_short_json};
 use super::query::{self, BadParameter, SeriesQuery};
-use super::{Success, count_text, json, timestamp, with_cors};
+use super::{count_text, json, timestamp, with_cors};
 use crate::exposition::Names;
 use crate::gateway::browse::{Asker, GroupPage, GroupSummary, Missing, SeriesPage};
 use crate::http::connection::Watch;
 use crate::http::path::decode;
 use crate::http::{State, stream};
-use crate::message::bounded;
 use crate::model::escaping::escape_values;
 use crate::model::histogram::Histogram;
+use crate::model::labels::Pair;
 use crate::model::name::is_legacy_label_name;
 use crate::model::native_histogram::NativeHistogram;
 use crate::model::number::format_f64_signed;
@@ -33,7 +33,7 @@ const SMALL: usize = 64 * 1024;
 
 /// Why a request fails.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub(super) enum Error {
     #[error(transparent)]
     BadParameter(#[from] BadParameter),
     #[error(transparent)]
@@ -101,7 +101,7 @@ pub(in crate::http) async fn series(state: &Arc<State>, request: &HttpRequest, i
 /// Answers with the result of `find` for the query of the request. `find` runs on a thread that may block, and only
 /// while the client waits. At most as many run at a time as there are processors; waiting requests hold no share,
 /// which scrapes may need. The share is taken before `find` runs, because its result may be large.
-async fn answer<F: Serialize + Send + 'static>(
+pub(super) async fn answer<F: Serialize + Send + 'static>(
     state: &Arc<State>,
     request: &HttpRequest,
     handler: &str,
@@ -138,12 +138,11 @@ async fn answer<F: Serialize + Send + 'static>(
     match found {
         Ok((_, Some(body), _)) => json().body(body),
         Ok((found, None, share)) => stream::answer(state, share, json(), move |send| {
-            send_json(&Success { status: "success", data: found }, send)
+            send_json(&Success { status: "success", data: found }, send).map(|()| None)
         }),
         Err(error) => {
-            let body = Failure { status: "error", error_type: error.kind(), error: bounded(&error) };
             let mut answer = with_cors(HttpResponse::build(error.code()));
-            answer.content_type("application/json").body(to_json(&body))
+            answer.content_type("application/json").body(error_json(error.kind(), &error))
         }
     }
 }
@@ -194,18 +193,10 @@ impl Serialize for FoundSeries {
         let shown = SeriesList {
             family: Family::of(page.family()),
             matching: page.matching,
-            series: Each(|| page.series().map(|series| Series::of(page, series))),
+            series: Each(|| page.series().map(|series| Series::of(page.labels_of(series.block), series))),
         };
         shown.serialize(serializer)
     }
-}
-
-#[derive(Serialize)]
-struct Failure {
-    status: &'static str,
-    #[serde(rename = "errorType")]
-    error_type: &'static str,
-    error: String,
 }
 
 #[derive(Serialize)]
@@ -256,11 +247,11 @@ struct SeriesList<'a, L> {
     series: L,
 }
 
-type Labels<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+pub(super) type Labels<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Series<'a> {
+pub(super) enum Series<'a> {
     Number {
         labels: Labels<'a>,
         value: String,
@@ -282,7 +273,7 @@ enum Series<'a> {
 }
 
 /// The classic buckets of a histogram, of which there may be very many.
-struct Classic<'a>(&'a Histogram);
+pub(super) struct Classic<'a>(&'a Histogram);
 
 impl Serialize for Classic<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -300,7 +291,7 @@ impl Serialize for Classic<'_> {
 }
 
 #[derive(Serialize)]
-struct Native<'a> {
+pub(super) struct Native<'a> {
     schema: i32,
     zero_threshold: String,
     buckets: NativeBuckets<'a>,
@@ -351,8 +342,9 @@ impl<'a> Family<'a> {
 }
 
 impl<'a> Series<'a> {
-    fn of(page: &'a SeriesPage, series: SeriesView<'a>) -> Series<'a> {
-        let labels = page.labels_of(series.block).map(|pair| (pair.name(), pair.value())).collect();
+    /// A series with these labels of its own.
+    pub(super) fn of(labels: impl Iterator<Item = Pair<'a>>, series: SeriesView<'a>) -> Series<'a> {
+        let labels = labels.map(|pair| (pair.name(), pair.value())).collect();
         match series.value {
             RowValue::Number(value) => Series::Number { labels, value: format_f64_signed(value) },
             RowValue::Summary(summary) => {
@@ -391,12 +383,12 @@ fn native_buckets(histogram: &Histogram) -> Option<Native<'_>> {
     })
 }
 
-fn time(nanos: i64) -> Option<String> {
+pub(super) fn time(nanos: i64) -> Option<String> {
     (nanos != 0).then(|| timestamp(nanos))
 }
 
 /// The group key for this id, which is still percent-encoded. `None` if no group can have it.
-fn key_of(id: &str) -> Option<String> {
+pub(in crate::http) fn key_of(id: &str) -> Option<String> {
     let key = URL_SAFE_NO_PAD.decode(decode(id)?).ok()?;
     String::from_utf8(key).ok()
 }

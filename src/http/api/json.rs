@@ -1,5 +1,6 @@
 //! Writes JSON as Go does, in chunks.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use actix_web::web::Bytes;
@@ -7,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::gateway::source::ReceiverGone;
 use crate::http::stream;
+use crate::message::bounded;
 
 /// How many bytes are written before they are sent.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -22,6 +24,32 @@ where
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq((self.0)())
     }
+}
+
+/// The answer of the API where all is well.
+#[derive(Serialize)]
+pub(super) struct Success<T> {
+    pub(super) status: &'static str,
+    pub(super) data: T,
+}
+
+/// The answer of the API where something is wrong.
+#[derive(Serialize)]
+struct Failed {
+    status: &'static str,
+    #[serde(rename = "errorType")]
+    error_type: &'static str,
+    error: String,
+}
+
+/// The answer with this data.
+pub(in crate::http) fn success_json(data: &impl Serialize) -> String {
+    to_json(&Success { status: "success", data })
+}
+
+/// The answer to what went wrong; `kind` is the word for it that clients of Prometheus know.
+pub(in crate::http) fn error_json(kind: &'static str, error: &impl Display) -> String {
+    to_json(&Failed { status: "error", error_type: kind, error: bounded(error) })
 }
 
 /// JSON as Go writes it: characters that could be taken for HTML are escaped.

@@ -10,6 +10,9 @@ use crate::message::Excerpt;
 /// Groups on a page: default and maximum.
 const GROUPS: (usize, usize) = (50, 500);
 
+/// Sources on a page: default and maximum.
+const SOURCES: (usize, usize) = (100, 1000);
+
 /// Series on a page: default and maximum.
 const SERIES: (usize, usize) = (100, 1000);
 
@@ -61,6 +64,11 @@ pub(super) fn series(query: &str) -> Result<SeriesQuery, BadParameter> {
         words: parameters.words(SeriesFilter::parse)?,
         window: parameters.window(SERIES)?,
     })
+}
+
+/// Parses the query of a list of sources.
+pub(super) fn sources(query: &str) -> Result<Window, BadParameter> {
+    Parameters::of(query).window(SOURCES)
 }
 
 /// The parameters of a query. Unknown ones are ignored.

@@ -13,6 +13,9 @@ export const SERIES = 100;
 const MOST_GROUPS = 500;
 const MOST_SERIES = 1000;
 
+/** The most groups that it deletes at once. */
+export const MOST_DELETED = 10000;
+
 /** What went wrong with a request, in a sentence for the user. */
 export class Problem extends Error {
   constructor(message, status) {
@@ -45,10 +48,10 @@ let ahead = 0;
 /** The time by the gateway's clock, in ms: "12 s ago" must not depend on how the reader's is set. */
 export const now = () => Date.now() + ahead;
 
-async function request(method, path, signal) {
+async function request(method, path, signal, body) {
   let answer;
   try {
-    answer = await fetch(urlOf(path), { method, signal, cache: "no-store", credentials: "same-origin" });
+    answer = await fetch(urlOf(path), { method, signal, body, cache: "no-store", credentials: "same-origin" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem("The gateway does not answer.", 0);
@@ -80,7 +83,10 @@ async function reason(answer) {
 
 async function get(path, words, signal) {
   const query = words ? `?${new URLSearchParams(words)}` : "";
-  const answer = await request("GET", `api/v1/${path}${query}`, signal);
+  return dataOf(await request("GET", `api/v1/${path}${query}`, signal));
+}
+
+async function dataOf(answer) {
   let data;
   try {
     ({ data } = await answer.json());
@@ -109,6 +115,22 @@ export const series = (id, family, q, offset, limit, signal) =>
 
 /** Deletes the group of this path. */
 export const deleteGroup = (path) => request("DELETE", `metrics/${path}`);
+
+/** All groups that match, a page after the other. */
+export async function allGroups(q) {
+  const found = new Map();
+  for (let offset = 0; ; offset += MOST_GROUPS) {
+    const page = await groups({ q, sort: "name", order: "asc" }, offset, MOST_GROUPS);
+    for (const group of page.groups) found.set(group.id, group);
+    if (page.groups.length < MOST_GROUPS || found.size > MOST_DELETED) return [...found.values()];
+  }
+}
+
+/** Deletes the groups with these ids, all at once, and gives what went. In a form, as an address would be too long. */
+export const deleteGroups = async (ids) => {
+  const form = new URLSearchParams(ids.map((id) => ["id[]", id]));
+  return dataOf(await request("PUT", "api/v1/admin/delete", null, form));
+};
 
 /** Deletes all groups. */
 export const wipe = () => request("PUT", "api/v1/admin/wipe");

@@ -1,6 +1,6 @@
 // The dialog that asks before something is deleted.
 
-import { byId, say } from "./dom.js";
+import { byId, element, say } from "./dom.js";
 
 const dialog = byId("confirm");
 const [cancel, go] = [byId("confirm-cancel"), byId("confirm-delete")];
@@ -8,12 +8,16 @@ const problem = byId("confirm-problem");
 let action = null;
 
 /**
- * Asks; `act` does it, and while that fails the dialog stays and says why.
+ * Asks; `act` does it, and while that fails the dialog stays and says why. `items` are listed.
  * Where the user does not want to, the focus goes back to where it was.
  */
-export function confirm(question, note, label, act) {
+export function confirm(question, note, label, act, items = []) {
   byId("confirm-question").textContent = question;
   byId("confirm-note").textContent = note;
+  const list = byId("confirm-list");
+  list.replaceChildren(...items.map((item) => element("li", {}, item)));
+  list.hidden = items.length === 0;
+  list.scrollTop = 0;
   go.textContent = label;
   problem.hidden = true;
   action = act;

@@ -3,11 +3,14 @@
 import * as api from "./api.js";
 import { confirm } from "./confirm.js";
 import { arrange, byId, element, say, setText } from "./dom.js";
-import { count, counted } from "./format.js";
+import { count, counted, selector } from "./format.js";
 import { GroupRow, tellTimes } from "./group.js";
 
 /** The most rows that one refresh asks for; of a longer list those around the place that is seen. */
 const REFRESHED = 500;
+
+/** How many of the groups that are to be deleted the dialog lists. */
+const LISTED = 100;
 
 /** No screen shows more rows than this. */
 const SEEN = 100;
@@ -31,12 +34,14 @@ export class Groups {
   #message = byId("state");
   #problem = byId("problem");
   #wipe = byId("wipe");
+  #deleteShown = byId("delete-shown");
 
   /** `changed(isStep)` tells that what is open has changed. */
   constructor(changed) {
     this.#changed = changed;
     this.#more.addEventListener("click", () => this.more());
     this.#wipe?.addEventListener("click", () => this.#askWipe());
+    this.#deleteShown?.addEventListener("click", () => this.#askDeleteShown());
     const near = (entries) => {
       // Below a group that was opened by its address lies what is before it: that is loaded on request only.
       const isAtEnd = ![...this.#rows.values()].some((row) => row.isApart);
@@ -264,6 +269,18 @@ export class Groups {
       this.#wipe.disabled = total === 0;
       setText(this.#wipe, `Delete All ${counted(total, "Group")}`);
     }
+    if (this.#deleteShown) this.#offerDeletion(matching, isFiltered);
+  }
+
+  /** While there is a filter, what it shows can be deleted and not everything. */
+  #offerDeletion(matching, isFiltered) {
+    const button = this.#deleteShown;
+    this.#wipe.hidden = isFiltered;
+    button.hidden = !isFiltered;
+    button.disabled = matching === 0 || matching > api.MOST_DELETED;
+    const most = `At most ${count(api.MOST_DELETED)} groups are deleted at once: narrow the filter`;
+    button.title = matching > api.MOST_DELETED ? most : "";
+    setText(button, matching === 1 ? "Delete this group" : `Delete these ${counted(matching, "group")}`);
   }
 
   #nothing(total, isFiltered) {
@@ -341,6 +358,56 @@ export class Groups {
       say("All groups were deleted.");
       this.refresh();
     });
+  }
+
+  async #askDeleteShown() {
+    const { q } = this.#state;
+    this.#deleteShown.disabled = true;
+    let groups;
+    try {
+      groups = await api.allGroups(q);
+    } catch (error) {
+      if (!(error instanceof api.Problem)) throw error;
+      this.#fail(error);
+      return;
+    } finally {
+      this.#deleteShown.disabled = false;
+    }
+    // The filter may have changed meanwhile.
+    if (this.#state.q !== q || groups.length === 0 || groups.length > api.MOST_DELETED) {
+      this.refresh();
+      return;
+    }
+    const series = groups.reduce((sum, group) => sum + group.series, 0);
+    const question = `Do you really want to delete all metrics of ${counted(groups.length, "group")}?`;
+    const note = `The filter ${q.trim()} shows them. They have ${count(series)} series.`;
+    const items = groups.slice(0, LISTED).map(({ labels }) => selector(labels));
+    if (groups.length > LISTED) items.push(`and ${counted(groups.length - LISTED, "more group")}`);
+    const act = async (close) => {
+      const deleted = await api.deleteGroups(groups.map((group) => group.id));
+      close();
+      this.#dropAll(new Set(groups.map((group) => group.id)), deleted);
+      say(`Deleted: ${counted(deleted.groups, "group")}.`);
+      this.refresh();
+    };
+    confirm(question, note, "Delete", act, items);
+  }
+
+  /** Takes groups that were deleted out of the list. */
+  #dropAll(ids, { groups, series }) {
+    const { total, matching, total_series: allSeries, series: shownSeries } = this.#counts;
+    const left = (all, gone) => Math.max(0, all - gone);
+    this.#settle(this.#order.filter((id) => !ids.has(id)));
+    this.#counts = {
+      ...this.#counts,
+      total: left(total, groups),
+      matching: left(matching, groups),
+      total_series: left(allSeries, series),
+      series: left(shownSeries, series),
+    };
+    this.#summary();
+    this.#changed();
+    byId("filter").focus();
   }
 
   /** The group that an element is in. */

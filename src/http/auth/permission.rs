@@ -16,8 +16,11 @@ pub(in crate::http) fn needed(route: &Route<'_>, method: &str) -> Option<Permiss
         | Endpoint::ApiMetrics
         | Endpoint::ApiGroups
         | Endpoint::ApiGroup { .. }
-        | Endpoint::ApiSeries { .. } => Some(Permission::Scrape),
-        Endpoint::Quit | Endpoint::ApiWipe => Some(Permission::Admin),
+        | Endpoint::ApiSeries { .. }
+        | Endpoint::ApiSources { .. } => Some(Permission::Scrape),
+        Endpoint::Quit | Endpoint::Reload | Endpoint::ApiWipe | Endpoint::ApiDelete => {
+            Some(Permission::Admin)
+        }
         Endpoint::Healthy | Endpoint::Ready => Some(Permission::Health),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use actix_web::web;
@@ -64,31 +64,42 @@ impl Seen {
 
 /// Keeps the rules up to date while the gateway runs.
 pub(in crate::http) async fn watch(state: Arc<State>) {
-    let mut problem = None;
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let occasion = tokio::select! {
-            _ = ticks.tick() => Occasion::Interval,
-            () = state.reload.notified() => Occasion::Asked,
-        };
+        ticks.tick().await;
         let looking = state.clone();
-        let before = problem.take();
         let looked = web::block(move || {
-            looking.guard.as_ref().and_then(|guard| look(&looking, guard, occasion, before))
+            if let Some(guard) = &looking.guard {
+                look(&looking, guard, Occasion::Interval);
+            }
         });
-        match looked.await {
-            Ok(after) => problem = after,
-            // The thread pool fails only during shutdown.
-            Err(_) => return,
+        // The thread pool fails only during shutdown.
+        if looked.await.is_err() {
+            return;
         }
     }
 }
 
-/// Reads the rules if a file has changed or a reload was asked for. `before` is the problem at the last check;
-/// returns the current one. While there is one, every check tries again, because its cause may be outside the
-/// files.
-fn look(state: &State, guard: &Guard, occasion: Occasion, before: Option<String>) -> Option<String> {
+/// Reads the rules again, changed or not. Blocks.
+///
+/// # Errors
+///
+/// What is wrong with them; the old ones stay in force.
+pub(in crate::http) fn read_again(state: &State, guard: &Guard) -> Result<(), String> {
+    look(state, guard, Occasion::Asked).map_or(Ok(()), Err)
+}
+
+/// Reads the rules if a file has changed or a reload was asked for. Returns the current problem. While there is one,
+/// every check tries again, because its cause may be outside the files.
+fn look(state: &State, guard: &Guard, occasion: Occasion) -> Option<String> {
+    let mut problem = guard.problem.lock().unwrap_or_else(PoisonError::into_inner);
+    *problem = look_after(state, guard, occasion, problem.take());
+    problem.clone()
+}
+
+/// The same; `before` is the problem at the last check.
+fn look_after(state: &State, guard: &Guard, occasion: Occasion, before: Option<String>) -> Option<String> {
     let old = guard.rules();
     let telemetry = state.gateway.telemetry().web();
     if occasion == Occasion::Interval && old.files.iter().all(Watched::is_unchanged) {

@@ -17,7 +17,13 @@ struct Push {
 impl Push {
     fn pushed(&self) -> Pushed<'_> {
         let sum = f64::from(self.sum) / 64.0;
-        Pushed { buckets: &self.buckets, native: self.native.as_ref(), sum, total: self.total }
+        Pushed {
+            buckets: &self.buckets,
+            native: self.native.as_ref(),
+            sum,
+            total: self.total,
+            policy: Buckets::Union,
+        }
     }
 
     fn state(&self) -> Histogram {
@@ -63,6 +69,11 @@ fn expected_at(pushes: &[Push], bound: f64) -> Count {
     counts.fold(RunningCount::ZERO, RunningCount::plus).value()
 }
 
+/// The bounds of a push that are numbers.
+fn finite(push: &Push) -> Vec<f64> {
+    push.buckets.iter().map(|bucket| bucket.bound).filter(|bound| bound.is_finite()).collect()
+}
+
 fn exact_sum(pushes: &[Push]) -> f64 {
     pushes.iter().map(|push| i64::from(push.sum)).sum::<i64>() as f64 / 64.0
 }
@@ -85,6 +96,11 @@ fn push(increment: impl Strategy<Value = Count> + Clone) -> impl Strategy<Value 
             }
             if bounds.last() != Some(&f64::INFINITY) {
                 total = grown(&increments[9]);
+            }
+            // As the check of pushed histograms leaves them.
+            if total.is_float() || buckets.iter().any(|bucket| bucket.count.is_float()) {
+                buckets.iter_mut().for_each(|bucket| bucket.count = bucket.count.to_float());
+                total = total.to_float();
             }
             Push { buckets, total, sum, native: None }
         },
@@ -188,6 +204,32 @@ fn merge_checked(histogram: &mut Histogram, other: &Histogram) {
 }
 
 proptest! {
+    #[test]
+    fn common_bounds_are_those_that_all_pushes_have_and_their_counts_are_exact(
+        pushes in prop::collection::vec(push(whole()), 1..8),
+    ) {
+        let mut histogram = pushes[0].state();
+        for push in &pushes[1..] {
+            let pushed = Pushed { policy: Buckets::Intersection, ..push.pushed() };
+            let grown = histogram.growth(pushed) + histogram.size() as i64;
+            histogram.merge(pushed);
+            prop_assert_eq!(grown, histogram.size() as i64);
+        }
+        let has = |push: &Push, bound: f64| push.buckets.iter().any(|bucket| bucket.bound == bound);
+        let mut common = expected(&pushes);
+        common.retain(|(bound, _)| pushes.iter().all(|push| has(push, *bound)));
+        prop_assert_eq!(shown(&histogram), common);
+        prop_assert_eq!(histogram.count(), expected_at(&pushes, f64::INFINITY));
+        prop_assert_eq!(histogram.sum.value(), exact_sum(&pushes));
+        // What several layouts have in common, where bounds were joined before.
+        let mut joined = one_by_one(&pushes);
+        joined.merge(Pushed { policy: Buckets::Intersection, ..pushes[0].pushed() });
+        prop_assert_eq!(bounds_of(&joined), bounds_of(&histogram));
+        for push in &pushes {
+            prop_assert_eq!(pushes[0].state().has_bounds_of(&push.buckets), finite(push) == finite(&pushes[0]));
+        }
+    }
+
     #[test]
     fn whole_counts_are_exact_in_any_grouping(
         pushes in prop::collection::vec(push(whole()), 1..40),

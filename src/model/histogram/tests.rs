@@ -6,7 +6,7 @@ use proptest::prelude::*;
 type Classic = (Vec<Bucket>, f64, Count);
 
 fn pushed((buckets, sum, total): &Classic) -> Pushed<'_> {
-    Pushed { buckets, native: None, sum: *sum, total: *total }
+    Pushed { buckets, native: None, sum: *sum, total: *total, policy: Buckets::Union }
 }
 
 /// A push that observed `values`, with these bounds.

@@ -11,6 +11,7 @@ use crate::model::refusal::Cause;
 /// What is wrong with a value; the metric's description is added when the push is refused.
 pub(super) enum ValueFault {
     Counter(f64),
+    Summand(f64),
     Sum,
     Count(Count),
     Bound,
@@ -38,6 +39,7 @@ impl ValueFault {
     pub(super) fn cause(self, metric: String) -> Cause {
         match self {
             ValueFault::Counter(value) => Cause::CounterValue { metric, value },
+            ValueFault::Summand(value) => Cause::SummandValue { metric, value },
             ValueFault::Sum => Cause::SumNotANumber { metric },
             ValueFault::Count(count) => Cause::CountValue { metric, count },
             ValueFault::Bound => Cause::BoundNotANumber { metric },
@@ -123,7 +125,7 @@ pub(super) fn check_histogram(
         return Ok(count.unwrap_or(Count::ZERO));
     };
     let is_inf = last.bound == f64::INFINITY;
-    match count {
+    let count = match count {
         Some(count) if is_inf && count.as_f64() != last.count.as_f64() => {
             Err(ValueFault::CountDiffers { count, bucket: last.count })
         }
@@ -131,5 +133,32 @@ pub(super) fn check_histogram(
         Some(count) => Ok(count),
         None if is_inf => Ok(last.count),
         None => Err(ValueFault::NoCount),
+    }?;
+    // Beyond 2^53 an integer may be more than a float that it is compared equal to, and more than its sum with others.
+    if count.is_float() || buckets.iter().any(|bucket| bucket.count.is_float()) {
+        buckets.iter_mut().for_each(|bucket| bucket.count = bucket.count.to_float());
+        return Ok(count.to_float());
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_of_a_histogram_are_all_integers_or_none() {
+        let large = Count::Int(691_191_998_768_975_643);
+        let total = Count::Float(691_191_998_768_975_616.0);
+        for (counts, expected) in [
+            ([large, large, large], [large, large, large]),
+            ([large, large, total], [total, total, total]),
+            ([Count::Float(0.5), Count::Int(1), Count::Int(2)], [0.5, 1.0, 2.0].map(Count::Float)),
+        ] {
+            let [first, second, count] = counts;
+            let mut buckets = [Bucket { bound: 1.0, count: first }, Bucket { bound: 2.0, count: second }];
+            let Ok(count) = check_histogram(&mut buckets, 0.0, Some(count)) else { panic!("{counts:?}") };
+            assert_eq!([buckets[0].count, buckets[1].count, count], expected, "{counts:?}");
+        }
     }
 }

@@ -54,6 +54,17 @@ impl Created {
         }
     }
 
+    /// Makes the values of these families the start times of the series that they are for, and removes the families.
+    fn absorb(self, body: &mut Body<'_>) {
+        let mut starts: Vec<(u32, i64)> = self.starts.into_iter().collect();
+        starts.retain(|(handle, _)| body.start_of(*handle).is_none());
+        for (handle, start) in starts {
+            body.push_start(handle, start);
+        }
+        body.finish();
+        body.retain_families(|at, _| self.families.binary_search(&at).is_err());
+    }
+
     /// Whether the family at this position holds start times.
     pub(super) fn is_in(&self, family: usize) -> bool {
         self.families.binary_search(&family).is_ok()
@@ -62,6 +73,15 @@ impl Created {
     /// The start time of the series with this handle, in nanoseconds since the epoch.
     pub(super) fn start_of(&self, handle: u32) -> Option<i64> {
         self.starts.get(&handle).copied()
+    }
+}
+
+/// Makes the series `*_created` of a body start times, as [`Push::prepare`](super::Push::prepare) does: before their
+/// labels or those of what they belong to change.
+pub fn absorb_created(body: &mut Body<'_>) {
+    let created = Created::of(body);
+    if !created.families.is_empty() {
+        created.absorb(body);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
 use crate::model::labels::{escape_count, has_empty_labels, quote_value, write_block};
 use crate::model::limits::{MAX_BLOCK_BYTES, PushLimits};
-use crate::model::merge::Merge;
+use crate::model::merge::{Buckets, FamilyTerms, Merge, Temporality};
 use crate::model::native_histogram::{MAX_BUCKETS, NativeHistogram};
 use crate::model::refusal::{Cause, Refusal, describe, describe_labels};
 use crate::model::summary::Quantile;
@@ -46,6 +46,22 @@ impl Push {
         aggregate: bool,
         limits: PushLimits,
     ) -> Result<Push, Refusal> {
+        Push::prepare_under(body, grouping, aggregate, limits, &|_| FamilyTerms::default())
+    }
+
+    /// The same where rules say how values meet: `terms` is called with each family. Without
+    /// `aggregate` nothing of it counts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Push::prepare_within`].
+    pub fn prepare_under(
+        body: &Body<'_>,
+        grouping: &Grouping<'_>,
+        aggregate: bool,
+        limits: PushLimits,
+        terms: &dyn Fn(&body::Family<'_>) -> FamilyTerms,
+    ) -> Result<Push, Refusal> {
         let count = body.series_count();
         let forced = ForcedLabels::of(grouping);
         if count.saturating_mul(forced.len()) > limits.text {
@@ -63,6 +79,7 @@ impl Push {
             natives: Vec::new(),
             exemplars: BySeries::default(),
             template: Template::default(),
+            meeting: Meeting { merge: Merge::Last, is_count: false, policy: Buckets::Union },
         };
         let created = if aggregate { Created::of(body) } else { Created::default() };
         let mut starts = BySeries::default();
@@ -86,11 +103,17 @@ impl Push {
                 return Err(Refusal::at(offset, too_long("a metric name", family.name, limits.name_length)));
             }
             let kind = family.kind.unwrap_or(Kind::Untyped);
-            let merge = if aggregate { Merge::of(kind, family.name) } else { Merge::Last };
+            let terms = if aggregate { terms(family) } else { FamilyTerms::default() };
+            let by_kind = if aggregate { Merge::of(kind, family.name) } else { Merge::Last };
+            let rule = terms.merge.filter(|rule| *rule != by_kind && Merge::is_free_for(kind));
+            let merge = rule.unwrap_or(by_kind);
+            // Only what adds by its type counts something.
+            let is_count = merge == Merge::Add && rule.is_none();
+            builder.meeting = Meeting { merge, is_count, policy: terms.buckets };
             let first = series.len();
             for (handle, pushed) in body.handles_of(family) {
                 let block = builder.block(family.name, kind, pushed)?;
-                let value = builder.value(kind, merge, pushed).map_err(|fault| {
+                let value = builder.value(kind, pushed).map_err(|fault| {
                     let metric = builder.describe(family.name, kind, block, pushed);
                     Refusal::at(pushed.offset, fault.cause(metric))
                 })?;
@@ -109,6 +132,9 @@ impl Push {
                 name: text(family.name),
                 kind,
                 merge,
+                rule,
+                temporality: if is_count { terms.temporality } else { Temporality::Delta },
+                series_ttl: terms.series_ttl,
                 help: family.help.map(&mut text),
                 unit: family.unit.map(&mut text),
                 series: Span { start: first as u32, end: series.len() as u32 },
@@ -127,13 +153,12 @@ impl Push {
             exemplars: builder.exemplars,
             starts,
             has_empty_labels: body.has_empty_labels() || has_empty_labels(grouping.key()),
+            process_start: if aggregate { process_start(body) } else { None },
             session: None,
         };
-        let mut by_name: Vec<u32> = (0..push.families.len() as u32).collect();
-        by_name.sort_unstable_by_key(|&at| push.name(&push.families[at as usize]));
-        push.by_name = by_name;
+        push.sort_names();
         let start = if aggregate {
-            process_start(body).or_else(|| push.starts.iter().map(|(_, start)| *start).min())
+            push.process_start.or_else(|| push.starts.iter().map(|(_, start)| *start).min())
         } else {
             None
         };
@@ -188,6 +213,16 @@ struct Builder<'b, 'a> {
     natives: Vec<NativeHistogram>,
     exemplars: BySeries<Exemplar>,
     template: Template<'a>,
+    meeting: Meeting,
+}
+
+/// How the values of the current family meet what is there.
+#[derive(Clone, Copy)]
+struct Meeting {
+    merge: Merge,
+    /// Whether they count something, which never goes down.
+    is_count: bool,
+    policy: Buckets,
 }
 
 impl<'a> Builder<'_, 'a> {
@@ -284,7 +319,8 @@ impl<'a> Builder<'_, 'a> {
     }
 
     /// Checks a value and copies its buckets or quantiles.
-    fn value(&mut self, kind: Kind, merge: Merge, series: &body::Series) -> Result<Value, ValueFault> {
+    fn value(&mut self, kind: Kind, series: &body::Series) -> Result<Value, ValueFault> {
+        let Meeting { merge, is_count, policy } = self.meeting;
         let (body, adds) = (self.body, merge == Merge::Add);
         if let body::Value::Composite(number) = series.value
             && body.composite(number).is_repeated
@@ -292,9 +328,10 @@ impl<'a> Builder<'_, 'a> {
             return Err(ValueFault::Repeated);
         }
         match (series.value, kind.form()) {
-            (body::Value::Number(value), _) if adds && !(value >= 0.0 && value.is_finite()) => {
+            (body::Value::Number(value), _) if is_count && !(value >= 0.0 && value.is_finite()) => {
                 Err(ValueFault::Counter(value))
             }
+            (body::Value::Number(value), _) if adds && !value.is_finite() => Err(ValueFault::Summand(value)),
             (body::Value::Number(value), _) => Ok(Value::Number(value)),
             (body::Value::Composite(number), Form::Summary) => {
                 let composite = body.composite(number);
@@ -349,7 +386,7 @@ impl<'a> Builder<'_, 'a> {
                     native.check_count(total, sum).map_err(ValueFault::Native)?;
                 }
                 let native = native.map(|native| NativeAt::push(&mut self.natives, native));
-                Ok(Value::Histogram { sum, total, buckets, native })
+                Ok(Value::Histogram { sum, total, buckets, native, policy })
             }
             (body::Value::Missing, _) | (body::Value::Composite(_), Form::Number) => {
                 Err(ValueFault::NotA(kind))

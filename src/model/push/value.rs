@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use crate::model::count::Count;
+use crate::model::merge::Buckets;
 use crate::model::native_histogram::NativeHistogram;
 
 /// The pushed value of one series.
@@ -29,6 +30,8 @@ pub enum Value {
         buckets: Span,
         /// See [`Push::native`](super::Push::native).
         native: Option<NativeAt>,
+        /// What becomes of bounds that differ from those of the series.
+        policy: Buckets,
     },
 }
 

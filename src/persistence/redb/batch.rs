@@ -7,12 +7,13 @@ use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 
 use crate::model::kind::Kind;
-use crate::persistence::row::{FamilyRow, GroupRow, GroupValuesRef, KeyRow, LabelsRef, ValuesRef};
+use crate::persistence::row::{
+    FamilyRow, GroupRow, GroupValuesRef, KeyRow, LabelsRef, OwnValuesRef, rule_number,
+};
 use crate::store::family::Family;
-use crate::store::group::GroupLabels;
+use crate::store::group::{Group, GroupLabels};
 use crate::store::idempotency::Record;
 use crate::store::piece::Piece;
-use crate::store::times::Times;
 
 /// The key of a row: group, family (0 for the group itself) and piece, each big-endian. So all rows of a group are
 /// neighbours.
@@ -115,22 +116,34 @@ impl Batch {
     }
 
     /// Writes the labels of a group.
-    pub(super) fn group(&mut self, group: u64, labels: &GroupLabels) {
-        let labels = labels.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
-        self.put(Table::Names, row_key(group, 0, 0), &GroupRow { labels });
+    pub(super) fn group(&mut self, group: u64, of: &GroupLabels) {
+        let labels = of.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let row = GroupRow { labels };
+        match of.source() {
+            None => self.put(Table::Names, row_key(group, 0, 0), &row),
+            Some(source) => self.put(Table::Names, row_key(group, 0, 0), &(row, source)),
+        }
     }
 
-    /// Writes the times of a group. For a small group, also writes the values of all its families, none of which
-    /// has more than one piece. Such a group has no rows of [`Batch::values`].
-    pub(super) fn times(&mut self, group: u64, times: Times, small: Option<&[Arc<Family>]>) {
-        self.put(Table::Values, row_key(group, 0, 0), &GroupValuesRef { times, small });
+    /// Writes the times of a group and how long it stays. For a small group, also writes the values of all its
+    /// families, none of which has more than one piece. Such a group has no rows of [`Batch::values`].
+    pub(super) fn times(&mut self, group: &Group, small: Option<&[Arc<Family>]>) {
+        let row = GroupValuesRef { times: group.times, ttl: group.ttl(), small };
+        self.put(Table::Values, row_key(group.epoch, 0, 0), &row);
     }
 
-    /// Writes the name, help text and unit of a family.
-    pub(super) fn family(&mut self, group: u64, family: &Family) {
+    /// Writes the name, help text and unit of a family. With `has_own_kind` its type is not that of its name.
+    pub(super) fn family(&mut self, group: u64, family: &Family, has_own_kind: bool) {
         let (help, unit) = (family.metadata.help.as_deref(), family.metadata.unit.as_deref());
         let row = FamilyRow { name: family.definition.name(), help, unit };
-        self.put(Table::Names, row_key(group, family.number + 1, FAMILY_NAME), &row);
+        let key = row_key(group, family.number + 1, FAMILY_NAME);
+        if family.rule.is_none() && !has_own_kind {
+            self.put(Table::Names, key, &row);
+            return;
+        }
+        let rule = family.rule.map_or(0, rule_number);
+        let kind = has_own_kind.then(|| family.definition.kind() as u8);
+        self.put(Table::Names, key, &(row, rule, kind));
     }
 
     /// Writes the labels and start times of a piece of a family.
@@ -141,8 +154,7 @@ impl Batch {
     /// Writes the values of a piece. The row of the first piece also holds the push time of the family. A family
     /// without series has a row for a first piece that does not exist.
     pub(super) fn values(&mut self, group: u64, family: &Family, number: u32) {
-        let piece = family.pieces().get(number as usize).map(|piece| &**piece);
-        let row = ValuesRef { pushed_at: family.pushed_at, piece };
+        let row = OwnValuesRef { family, number: number as usize };
         self.put(Table::Values, row_key(group, family.number + 1, number), &row);
     }
 

@@ -96,7 +96,7 @@ impl Layout {
         let has_own_values = !is_small && !was_small;
         for (family, earlier) in changed_families(before, after) {
             let Some(earlier) = earlier else {
-                whole_names(epoch, family, batch);
+                whole_names(after, family, batch);
                 if has_own_values {
                     all_values(epoch, family, batch);
                 }
@@ -106,8 +106,8 @@ impl Layout {
             if count < earlier.pieces().len() {
                 batch.pieces_gone(epoch, family.number, count as u32);
             }
-            if family.metadata != earlier.metadata {
-                batch.family(epoch, family);
+            if family.metadata != earlier.metadata || family.rule != earlier.rule {
+                batch.family(epoch, family, after.is_source());
             }
             if has_own_values {
                 // The first row holds the push time of the family.
@@ -123,7 +123,7 @@ impl Layout {
                 }
             }
         }
-        batch.times(epoch, after.times, is_small.then(|| after.families()));
+        batch.times(after, is_small.then(|| after.families()));
         if was_small && !is_small {
             after.families().iter().for_each(|family| all_values(epoch, family, batch));
         }
@@ -134,8 +134,8 @@ impl Layout {
         let epoch = group.epoch;
         let is_small = self.is_small(group);
         batch.group(epoch, &group.labels);
-        group.families().iter().for_each(|family| whole_names(epoch, family, batch));
-        batch.times(epoch, group.times, is_small.then(|| group.families()));
+        group.families().iter().for_each(|family| whole_names(group, family, batch));
+        batch.times(group, is_small.then(|| group.families()));
         if !is_small {
             group.families().iter().for_each(|family| all_values(epoch, family, batch));
         }
@@ -172,10 +172,10 @@ fn has_labels_of(piece: &Piece, other: &Piece) -> bool {
             .all(|at| piece.start(at) == other.start(at) && piece.block(at).len() == other.block(at).len())
 }
 
-fn whole_names(group: u64, family: &Family, batch: &mut Batch) {
-    batch.family(group, family);
+fn whole_names(group: &Group, family: &Family, batch: &mut Batch) {
+    batch.family(group.epoch, family, group.is_source());
     for (number, piece) in (0..).zip(family.pieces().iter()) {
-        batch.labels(group, family.number, number, piece);
+        batch.labels(group.epoch, family.number, number, piece);
     }
 }
 

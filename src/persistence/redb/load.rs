@@ -47,9 +47,7 @@ pub(super) fn load(
     };
     for row in read.open_table(KINDS).map_err(text)?.range::<&str>(..).map_err(text)? {
         let (name, kind) = row.map_err(text)?;
-        let kind = Kind::from_number(kind.value()).ok_or_else(|| {
-            format!("metric {} has the unknown type {}", Excerpt::of(name.value()), kind.value())
-        })?;
+        let kind = Kind::from_number(kind.value()).ok_or_else(|| unknown_type(name.value(), kind.value()))?;
         loader.kinds.insert(name.value().into(), kind);
     }
     while let Some((group, is_small)) = loader.group()? {
@@ -72,6 +70,10 @@ pub(super) fn load(
         store.keys().restore(Record { number, key: Key { id, fingerprint }, at }, now);
     }
     Ok(latest)
+}
+
+fn unknown_type(name: &str, number: u8) -> String {
+    format!("metric {} has the unknown type {number}", Excerpt::of(name))
 }
 
 fn text(error: impl std::error::Error) -> String {
@@ -101,18 +103,23 @@ impl Loader {
         if (family, piece) != (0, 0) {
             return Err(fault("a row of a family before its own"));
         }
-        let GroupRow { labels } = postcard::from_bytes(labels.value()).map_err(|e| fault(&text(e)))?;
+        let (row, source) = GroupRow::read(labels.value()).map_err(|e| fault(&text(e)))?;
         let label = |(name, value): (&str, &str)| GroupingLabel {
             name: name.to_owned().into(),
             value: value.to_owned().into(),
         };
-        let grouping = Grouping::new(labels.into_iter().map(label).collect());
+        let grouping = Grouping::new(row.labels.into_iter().map(label).collect());
+        let group_labels = match source {
+            Some(source) => GroupLabels::of_source(&grouping, source),
+            None => GroupLabels::of(&grouping),
+        };
         let row = self.value(key.value()).map_err(|e| fault(&e))?;
         let values = GroupValuesRow::read(row.1.value()).map_err(|e| fault(&text(e)))?;
         let mut group = GroupView {
             epoch,
-            labels: Arc::new(GroupLabels::of(&grouping)),
+            labels: Arc::new(group_labels),
             times: values.times,
+            ttl: values.ttl,
             families: Vec::new(),
         };
         let is_small = values.small.is_some();
@@ -129,35 +136,52 @@ impl Loader {
     /// The next family of this group.
     fn family(&mut self, group: u64) -> Result<Option<FamilyView>, String> {
         let mut pieces = Pieces::default();
-        let mut pushed_at = 0;
+        let (mut pushed_at, mut lasting) = (0, None);
         loop {
             let Some(row) = self.next_name_of(group)? else {
                 return if pieces.is_empty() { Ok(None) } else { Err("a family without its name".into()) };
             };
             let (_, family, number) = row_key_parts(row.0.value());
             if number == FAMILY_NAME {
-                let FamilyRow { name, help, unit } = postcard::from_bytes(row.1.value()).map_err(text)?;
+                let (FamilyRow { name, help, unit }, terms) = FamilyRow::read(row.1.value()).map_err(text)?;
                 if pieces.is_empty() {
                     let mut key = *row.0.value();
                     key[12..].fill(0);
-                    pushed_at = self.values(&key)?.pushed_at;
+                    let values = self.values(&key)?;
+                    (pushed_at, lasting) = (values.pushed_at, values.lasting());
                 }
-                let (name, kind) = self
-                    .kinds
-                    .get_key_value(name)
-                    .map(|(name, kind)| (name.clone(), *kind))
-                    .ok_or_else(|| format!("metric {} has no type", Excerpt::of(name)))?;
+                let live = self.kinds.get_key_value(name).map(|(name, kind)| (name.clone(), *kind));
+                let (name, kind) = match terms.kind {
+                    None => live.ok_or_else(|| format!("metric {} has no type", Excerpt::of(name)))?,
+                    Some(number) => {
+                        let kind = Kind::from_number(number);
+                        let kind = kind.ok_or_else(|| unknown_type(name, number))?;
+                        // The name may have got another type since, or may be gone.
+                        live.filter(|(_, live)| live.form() == kind.form())
+                            .unwrap_or_else(|| (name.into(), kind))
+                    }
+                };
                 if pieces.iter().any(|piece: &Arc<Piece>| piece.form() != kind.form()) {
                     return Err(format!("metric {} has values of another type", Excerpt::of(&name)));
                 }
                 let metadata = Metadata { help: help.map(Arc::from), unit: unit.map(Arc::from) };
                 let number = family.checked_sub(1).ok_or("a family without a number")?;
-                return Ok(Some(FamilyView { number, name, kind, metadata, pushed_at, pieces }));
+                let rule = terms.rule;
+                return Ok(Some(FamilyView {
+                    number,
+                    name,
+                    kind,
+                    metadata,
+                    rule,
+                    pushed_at,
+                    lasting,
+                    pieces,
+                }));
             }
             let values = self.values(row.0.value())?;
             let is_next = number as usize == pieces.len();
             if is_next && number == 0 {
-                pushed_at = values.pushed_at;
+                (pushed_at, lasting) = (values.pushed_at, values.lasting());
             }
             let last = pieces.len().checked_sub(1).and_then(|last| pieces.get(last));
             let is_full = last.is_none_or(|piece| piece.len() == PIECE_ROWS);
@@ -165,6 +189,8 @@ impl Loader {
             let piece = row::piece(&labels, values, &mut self.layouts)
                 .filter(|piece| is_next && is_full && piece.len() <= PIECE_ROWS)
                 .ok_or_else(|| format!("family {family}: piece {number} does not fit"))?;
+            // What is left of a TTL that the family has no more.
+            let piece = if lasting.is_none() { piece.with_pushed(Vec::new()) } else { piece };
             pieces.push(Arc::new(piece));
         }
     }
@@ -196,7 +222,7 @@ impl Loader {
             };
         }
         let row = self.value(key)?;
-        postcard::from_bytes(row.1.value()).map_err(text)
+        ValuesRow::read(row.1.value()).map_err(text)
     }
 
     /// The next row of the values, which must have this key.

@@ -119,7 +119,13 @@ pub(in crate::persistence) fn piece(
         }
     }?;
     let exemplars = exemplars(row.exemplars, piece.len())?;
-    Some(piece.with_exemplars(exemplars))
+    let piece = piece.with_exemplars(exemplars);
+    let Some(lasting) = row.lasting else { return Some(piece) };
+    if !lasting.pushed.is_empty() && lasting.pushed.len() != piece.len() {
+        return None;
+    }
+    let pushed = lasting.pushed.iter().map(|less| less.wrapping_add(row.pushed_at));
+    Some(piece.with_pushed(pushed.collect()))
 }
 
 fn joined(

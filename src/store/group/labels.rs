@@ -6,6 +6,14 @@ use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::labels::{has_quoted_names, pairs};
 use crate::store::definition::{Holder, Shape};
 
+/// Stands between the key of a target and the name of a source. No key of a group that is shown has one.
+pub(in crate::store) const SOURCE_MARK: char = '\0';
+
+/// The key of a source.
+pub fn source_key(target: &str, source: &str) -> String {
+    format!("{target}{SOURCE_MARK}{source}")
+}
+
 /// The labels of a group and what follows from them.
 #[derive(Debug)]
 pub struct GroupLabels {
@@ -17,6 +25,8 @@ pub struct GroupLabels {
     pub series_block: Box<str>,
     /// Whether any label name needs quotes.
     pub has_quoted_names: bool,
+    /// Whether the group is a source of that which the labels are of, and not shown.
+    pub is_source: bool,
     /// The names of the grouping labels.
     pub shape: Shape,
 }
@@ -30,8 +40,25 @@ impl GroupLabels {
             key: grouping.key().into(),
             series_block: grouping.series_block().into(),
             has_quoted_names: has_quoted_names(grouping.key()),
+            is_source: false,
             shape: shape_of(grouping),
         }
+    }
+
+    /// The labels of a source of this group.
+    pub fn of_source(grouping: &Grouping<'_>, source: &str) -> GroupLabels {
+        let key = source_key(grouping.key(), source).into();
+        GroupLabels { key, is_source: true, ..GroupLabels::of(grouping) }
+    }
+
+    /// The key of the group that it is a source of; none for a group that is no source.
+    pub fn target(&self) -> Option<&str> {
+        if self.is_source { self.key.split_once(SOURCE_MARK).map(|(target, _)| target) } else { None }
+    }
+
+    /// What tells a source apart from the others of its target; none for a group that is no source.
+    pub fn source(&self) -> Option<&str> {
+        if self.is_source { self.key.split_once(SOURCE_MARK).map(|(_, source)| source) } else { None }
     }
 
     /// The grouping that names this group.

@@ -15,10 +15,12 @@ impl Group {
             self.family_bytes -= family.bytes();
             if positions.len() >= family.series_count() as usize {
                 let family = self.families.remove(at);
-                self.release_family(&family, with.definitions);
+                if !self.is_source() {
+                    self.release_family(&family, with.definitions);
+                }
                 continue;
             }
-            let is_listed = with.definitions.is_listed(name);
+            let is_listed = !self.is_source() && with.definitions.is_listed(name);
             if is_listed {
                 with.definitions.unlist(name, &self.labels.key, family.blocks_from(0));
             }
@@ -28,6 +30,8 @@ impl Group {
             if is_listed {
                 with.definitions.list(name, &self.labels.key, family.blocks_from(0));
             }
+            // Series have moved to earlier pieces.
+            with.expect_series(family, positions.first().copied().unwrap_or(0));
             self.series += u64::from(family.series_count());
             self.family_bytes += family.bytes();
         }
@@ -68,7 +72,8 @@ mod tests {
         let body = format!("{body}# EOF\n");
         let parsed = openmetrics::parse(body.as_bytes(), Names::Legacy, &arena).unwrap();
         let push = Push::prepare(&parsed, grouping, true).unwrap();
-        let part = Part::Push { grouping: Cow::Borrowed(grouping), push, semantics: Semantics::merging() };
+        let (semantics, terms) = (Semantics::merging(), crate::store::Terms::default());
+        let part = Part::Push { grouping: Cow::Borrowed(grouping), push, semantics, source: None, terms };
         store.submit(&Transaction::of(part), Moment::at(at)).is_ok()
     }
 

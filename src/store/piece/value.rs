@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::histogram::{Bucket, Histogram, Layout, Pushed};
-use crate::model::merge::Merge;
+use crate::model::merge::{Merge, extreme};
 use crate::model::native_histogram::NativeHistogram;
 use crate::model::push::{Push, Series, Value};
 use crate::model::sum::Sum;
@@ -59,7 +59,10 @@ impl FormValue for Sum {
     fn meet(&mut self, pushed: f64, merge: Merge) {
         match merge {
             Merge::Add => self.add(pushed),
-            Merge::Last => *self = Sum::new(pushed),
+            Merge::Last | Merge::Fold(_) => *self = Sum::new(pushed),
+            Merge::Least | Merge::Greatest => {
+                *self = Sum::new(extreme(self.value(), pushed, merge == Merge::Greatest));
+            }
         }
     }
 
@@ -111,7 +114,7 @@ impl FormValue for Summary {
     fn meet(&mut self, PushedSummary { sum, count, quantiles }: PushedSummary<'_>, merge: Merge) {
         match merge {
             Merge::Add => self.merge(sum, count, quantiles),
-            Merge::Last => *self = Summary::new(sum, count, quantiles),
+            _ => *self = Summary::new(sum, count, quantiles),
         }
     }
 
@@ -144,9 +147,9 @@ impl FormValue for Histogram {
     type Pushed<'a> = Pushed<'a>;
 
     fn pushed<'a>(push: &'a Push, series: &Series) -> Option<Pushed<'a>> {
-        let Value::Histogram { sum, total, buckets, native } = series.value else { return None };
+        let Value::Histogram { sum, total, buckets, native, policy } = series.value else { return None };
         let (buckets, native) = (push.buckets(buckets), push.native(native));
-        Some(Pushed { buckets, native, sum, total })
+        Some(Pushed { buckets, native, sum, total, policy })
     }
 
     fn first(pushed: Pushed<'_>, neighbour: Option<&Histogram>, known: &[Arc<Layout>]) -> Histogram {
@@ -156,7 +159,7 @@ impl FormValue for Histogram {
     fn meet(&mut self, pushed: Pushed<'_>, merge: Merge) {
         match merge {
             Merge::Add => self.merge(pushed),
-            Merge::Last => *self = Histogram::new(pushed, [&self.layout().clone()]),
+            _ => *self = Histogram::new(pushed, [&self.layout().clone()]),
         }
     }
 
@@ -167,7 +170,7 @@ impl FormValue for Histogram {
     fn growth(&self, pushed: Pushed<'_>, merge: Merge) -> i64 {
         match merge {
             Merge::Add => Histogram::growth(self, pushed),
-            Merge::Last => pushed_size(pushed.buckets, pushed.native) as i64 - self.size() as i64,
+            _ => pushed_size(pushed.buckets, pushed.native) as i64 - self.size() as i64,
         }
     }
 

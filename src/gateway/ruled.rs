@@ -1,0 +1,351 @@
+//! A push under rules: what they say of it, and the pushes that it becomes.
+
+use std::borrow::Cow;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bumpalo::Bump;
+use smallvec::{SmallVec, smallvec};
+
+use super::sender::{BadHeader, Sender, SenderHeaders};
+use super::{Gateway, Method, PushError, PushRequest};
+use crate::config::rules::Place;
+use crate::config::{self, NumberMerge, SourceBy};
+use crate::message::Excerpt;
+use crate::model::body::{self, Body};
+use crate::model::escaping::colliding_label;
+use crate::model::grouping::{Grouping, OverLimit};
+use crate::model::labels::block_of;
+use crate::model::limits::PushLimits;
+use crate::model::merge::{Buckets, FamilyTerms, Fold, Merge, Temporality};
+use crate::model::push::{Family, Push};
+use crate::model::refusal::Refusal;
+use crate::rules::{self, GroupDecision, MetricDecision, RuleSet};
+use crate::store::{Overflow, Part, Terms, Transaction};
+
+/// The pushes that one request becomes: nearly always one.
+pub(super) type Pushes = SmallVec<[Push; 1]>;
+
+/// What rules say of a push.
+#[derive(Debug)]
+pub(super) struct Ruled {
+    decision: Arc<GroupDecision>,
+    sender: Sender,
+}
+
+/// A rule because of which a push is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulePlace {
+    /// The configuration file.
+    pub file: String,
+    /// Where in it the rule begins.
+    pub place: Place,
+}
+
+/// What is wrong with the group that relabelling makes of a push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetFault {
+    /// It has no job.
+    NoJob,
+    /// Its labels exceed a limit.
+    OverLimit(OverLimit),
+    /// Two of its label names are the same once they are escaped.
+    CollidingNames(Excerpt),
+}
+
+impl TargetFault {
+    fn of(decision: &GroupDecision, limits: PushLimits) -> Option<TargetFault> {
+        if decision.lacks_job {
+            return Some(TargetFault::NoJob);
+        }
+        let target = &decision.target;
+        match target.check_limits(limits) {
+            Err(over) => Some(TargetFault::OverLimit(over)),
+            Ok(()) => {
+                colliding_label(target.key()).map(|name| TargetFault::CollidingNames(Excerpt::of(&name)))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for TargetFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            TargetFault::NoJob => f.write_str("leaves this group without a job label"),
+            TargetFault::OverLimit(over) => write!(f, "makes too much of this group: {over}"),
+            TargetFault::CollidingNames(name) => {
+                write!(f, "gives this group two label names that are the same once they are escaped: {name}")
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for RulePlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the rule in {}, line {}", self.file, self.place.line)
+    }
+}
+
+impl Gateway {
+    /// Puts rules in force. Pushes that are being taken meanwhile obey the old ones or the new ones.
+    pub fn set_rules(&self, rules: RuleSet) {
+        let rules = (!rules.is_empty()).then(|| Arc::new(rules));
+        let has_rules = rules.is_some();
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+        self.has_rules.store(has_rules, Ordering::Release);
+    }
+
+    /// The rules in force; none where there are none.
+    pub fn rules(&self) -> Option<Arc<RuleSet>> {
+        if !self.has_rules.load(Ordering::Acquire) {
+            return None;
+        }
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the rules say of a push; none where there are no rules.
+    ///
+    /// # Errors
+    ///
+    /// When the push is not accepted, whatever its body says.
+    pub(super) fn ruled(&self, push: &PushRequest<'_>) -> Result<Option<Ruled>, PushError> {
+        let Some(rules) = self.rules() else { return Ok(None) };
+        let decision = rules.decide(push.grouping);
+        if let Some(rule) = decision.rule {
+            self.telemetry.rules().pushed(rule + 1);
+        }
+        let place = || RulePlace {
+            file: rules.path().to_owned(),
+            place: decision.rule.map_or_else(Place::default, |rule| rules.group_rule_place(rule)),
+        };
+        let fault = if decision.is_moved { TargetFault::of(&decision, self.limits) } else { None };
+        let refused = match fault {
+            _ if !decision.accept => Some(PushError::Forbidden(place())),
+            Some(fault) => Some(PushError::Target { rule: place(), fault }),
+            None => None,
+        };
+        if let Some(refused) = refused {
+            self.telemetry.push_refused("rule");
+            return Err(refused);
+        }
+        let sender = if decision.headers { push.sender.read()? } else { Sender::default() };
+        Ok(Some(Ruled { decision, sender }))
+    }
+
+    /// The pushes that a parsed body becomes.
+    pub(super) fn prepare<'a>(
+        &self,
+        body: Body<'a>,
+        pushed: &Grouping<'_>,
+        ruled: Option<&Ruled>,
+        arena: &'a Bump,
+    ) -> Result<Pushes, Refusal> {
+        let (aggregate, limits) = (self.settings.aggregate, self.limits);
+        let Some(ruled) = ruled else {
+            return Ok(SmallVec::from([Push::prepare_within(&body, pushed, aggregate, limits)?]));
+        };
+        let bodies = ruled.transform(body, pushed, arena)?;
+        let prepare = |body: &Body<'_>| {
+            let terms = |family: &body::Family<'_>| ruled.terms(family);
+            Push::prepare_under(body, ruled.target(), aggregate, limits, &terms)
+        };
+        bodies.iter().map(prepare).collect()
+    }
+
+    /// What a DELETE with these labels deletes: the group, with all its sources. Where rules move pushes with these
+    /// labels to another group, or the request names a source, also what that source pushed.
+    pub(super) fn deletion<'a>(
+        &self,
+        pushed: &'a Grouping<'a>,
+        headers: SenderHeaders<'_>,
+    ) -> Result<Transaction<'a>, BadHeader> {
+        let group = Part::Delete { grouping: Cow::Borrowed(pushed) };
+        let Some(rules) = self.rules() else { return Ok(Transaction::of(group)) };
+        let decision = rules.decide(pushed);
+        let sender = if decision.headers { headers.read()? } else { Sender::default() };
+        let ruled = Ruled { decision, sender };
+        let source = Part::DeleteSource {
+            grouping: Cow::Owned(ruled.target().to_static()),
+            source: Cow::Owned(ruled.source(pushed)),
+            seen: None,
+            // It says that the sender is over. Whatever comes next under its name begins anew.
+            keeps_totals: false,
+        };
+        Ok(if ruled.decision.is_moved && !ruled.decision.lacks_job {
+            Transaction { parts: smallvec![group, source], key: None }
+        } else {
+            Transaction::of(if ruled.names_source() { source } else { group })
+        })
+    }
+}
+
+impl Ruled {
+    /// The group that the push is for.
+    pub(super) fn target(&self) -> &Grouping<'static> {
+        &self.decision.target
+    }
+
+    /// The number of the group rule that decided, counted from 0.
+    pub(super) fn group_rule(&self) -> Option<usize> {
+        self.decision.rule
+    }
+
+    /// The number of the metric rule that decides about a family, counted from 0.
+    pub(super) fn metric_rule(&self, family: &body::Family<'_>) -> Option<usize> {
+        self.decision.metric(family.pushed_name).rule
+    }
+
+    /// The body as the rules change it; see [`rules::transform`].
+    pub(super) fn transform<'a>(
+        &self,
+        body: Body<'a>,
+        pushed: &Grouping<'_>,
+        arena: &'a Bump,
+    ) -> Result<Vec<Body<'a>>, Refusal> {
+        rules::transform(body, pushed, &self.decision, arena)
+    }
+
+    /// Whether relabelling dropped the whole push.
+    pub(super) fn is_dropped(&self) -> bool {
+        self.decision.dropped
+    }
+
+    /// What PUT does, if a rule says so.
+    pub(super) fn put(&self) -> Option<config::PutMode> {
+        self.decision.put
+    }
+
+    /// Whether it matters who pushes: some values are folded over sources or are running totals, or a PUT may replace
+    /// what its sender pushed before.
+    pub(super) fn has_sources(&self, method: Method, pushes: &[Push]) -> bool {
+        let needs = |family: &Family| {
+            matches!(family.merge, Merge::Fold(_)) || family.temporality != Temporality::Delta
+        };
+        (method == Method::Put && self.decision.is_moved)
+            || pushes.iter().any(|push| push.families().iter().any(needs))
+    }
+
+    /// Whether a header names the source.
+    fn names_source(&self) -> bool {
+        self.sender.source.is_some() && self.decision.source == SourceBy::Header
+    }
+
+    /// Who pushes, as a label block.
+    pub(super) fn source(&self, pushed: &Grouping<'_>) -> String {
+        match (&self.sender.source, self.decision.source) {
+            (Some(source), SourceBy::Header) => block_of([("source", &**source)]),
+            _ => pushed.key().to_owned(),
+        }
+    }
+
+    /// How long the group stays and how many series it may have. The header can only shorten the TTL of the rule, and
+    /// counts alone if the rule has none.
+    pub(super) fn group_terms(&self) -> Terms {
+        let GroupDecision { ttl, source_ttl, max_series, overflow, .. } = *self.decision;
+        let ttl = ttl.into_iter().chain(self.sender.ttl).min();
+        Terms {
+            ttl: ttl.map(nanos),
+            source_ttl: source_ttl.map(nanos),
+            max_series,
+            overflow: match overflow {
+                config::Overflow::Refuse => Overflow::Refuse,
+                config::Overflow::Fold => Overflow::Fold,
+            },
+        }
+    }
+
+    /// What holds for a family.
+    pub(super) fn terms(&self, family: &body::Family<'_>) -> FamilyTerms {
+        let decision: Arc<MetricDecision> = self.decision.metric(family.pushed_name);
+        let temporality = self.sender.temporality.or(decision.temporality);
+        FamilyTerms {
+            merge: decision.merge.map(merge_of),
+            temporality: temporality.map_or(Temporality::Delta, temporality_of),
+            buckets: match decision.buckets {
+                config::Buckets::Union => Buckets::Union,
+                config::Buckets::Intersection => Buckets::Intersection,
+                config::Buckets::Reject => Buckets::Reject,
+            },
+            series_ttl: decision.series_ttl.map(nanos),
+        }
+    }
+}
+
+fn nanos(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn merge_of(merge: NumberMerge) -> Merge {
+    match merge {
+        NumberMerge::Last => Merge::Last,
+        NumberMerge::Add => Merge::Add,
+        NumberMerge::Least => Merge::Least,
+        NumberMerge::Greatest => Merge::Greatest,
+        NumberMerge::Sum => Merge::Fold(Fold::Sum),
+        NumberMerge::Min => Merge::Fold(Fold::Min),
+        NumberMerge::Max => Merge::Fold(Fold::Max),
+        NumberMerge::Mean => Merge::Fold(Fold::Mean),
+        NumberMerge::Count => Merge::Fold(Fold::Count),
+    }
+}
+
+fn temporality_of(temporality: config::Temporality) -> Temporality {
+    match temporality {
+        config::Temporality::Delta => Temporality::Delta,
+        config::Temporality::Cumulative => Temporality::Cumulative,
+        config::Temporality::Auto => Temporality::Auto,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::config::rules::RuleFile;
+    use crate::gateway::BodyFormat;
+    use crate::model::grouping::GroupingLabel;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn grouping(labels: &[(&'static str, &'static str)]) -> Grouping<'static> {
+        let label = |(name, value): &(&'static str, &'static str)| GroupingLabel {
+            name: (*name).into(),
+            value: (*value).into(),
+        };
+        Grouping::new(labels.iter().map(label).collect())
+    }
+
+    /// TTLs of the target, its source and its series, as the store has them, in seconds.
+    fn ttls(rule: &str, header: Option<&[u8]>) -> [Option<i64>; 3] {
+        let gateway = Gateway::new(&Config::default()).unwrap();
+        let rules = format!(
+            "[[groups]]\nmatch = '{{job=\"a\"}}'\nheaders = true\n{rule}\nrelabel = [{{ action = \"labeldrop\", regex = \"pod\" }}]\n[[metrics]]\nmatch = 'g'\nmerge = \"sum\"\nseries_ttl = \"7s\"\n"
+        );
+        gateway.set_rules(RuleSet::compile(&RuleFile::parse(&rules).unwrap()).unwrap());
+        let (pushed, target) = (grouping(&[("job", "a"), ("pod", "x")]), grouping(&[("job", "a")]));
+        let sender = SenderHeaders { ttl: header, ..SenderHeaders::default() };
+        let push = PushRequest::new(Method::Post, &pushed, BodyFormat::Text, b"# TYPE g gauge\ng 1\nh 1\n");
+        gateway.push_blocking(&PushRequest { sender, ..push }).unwrap();
+        let group = gateway.store.group(target.key()).unwrap();
+        let (_, sources) = gateway.store.sources(target.key(), 0, usize::MAX);
+        assert_eq!((sources.len(), group.families.len()), (1, 2));
+        assert_eq!(group.families[1].lasting, None);
+        let series = group.families[0].lasting.map(|lasting| lasting.ttl);
+        [group.ttl, sources[0].ttl, series].map(|ttl| ttl.map(|ttl| ttl / SECOND))
+    }
+
+    #[test]
+    fn groups_sources_and_series_stay_as_long_as_rules_say() {
+        for (rule, header, expected) in [
+            ("", None, [None, None, Some(7)]),
+            ("ttl = \"60s\"\nsource_ttl = \"30s\"", None, [Some(60), Some(30), Some(7)]),
+            // A header only makes the TTL of the group shorter, or gives it one.
+            ("ttl = \"60s\"\nsource_ttl = \"30s\"", Some("10s"), [Some(10), Some(30), Some(7)]),
+            ("ttl = \"60s\"", Some("90s"), [Some(60), None, Some(7)]),
+            ("", Some("5s"), [Some(5), None, Some(7)]),
+        ] {
+            assert_eq!(ttls(rule, header.map(str::as_bytes)), expected, "{rule} {header:?}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Rules are read again on SIGHUP and on `POST /-/reload`; wrong ones leave the old ones in force.
+
+use crate::support::{Directory, Gateway, run};
+
+const DROPS_POD: &str =
+    "[[groups]]\nmatch = '{job=\"a\"}'\nrelabel = [{ action = \"labeldrop\", regex = \"pod\" }]\n";
+
+fn start(folder: &Directory, text: &str, flags: &[&str]) -> Gateway {
+    let flag = format!("--config.file={}", folder.write("tallygate.toml", text));
+    let mut all = vec![&*flag];
+    all.extend(flags);
+    Gateway::start(&all)
+}
+
+#[test]
+fn rules_are_read_again_when_asked_for() {
+    let folder = Directory::new();
+    let gateway = start(&folder, DROPS_POD, &["--web.enable-lifecycle"]);
+    let push = || gateway.push("/metrics/job/a/pod/p", "# TYPE c counter\nc 1\n");
+    let totals = || {
+        let of = |labels: &str| gateway.sample(&format!("c{{{labels}}}"));
+        (of("instance=\"\",job=\"a\""), of("instance=\"\",job=\"a\",pod=\"p\""))
+    };
+    push();
+    assert_eq!(totals(), (Some(1.0), None));
+    folder.write("tallygate.toml", "");
+    push();
+    assert_eq!(totals(), (Some(2.0), None), "nobody has asked for it yet");
+    let answer = gateway.request("POST", "/-/reload", &[], b"");
+    assert_eq!((answer.status, answer.text().as_str()), (200, ""));
+    push();
+    // What was there stays.
+    assert_eq!(totals(), (Some(2.0), Some(1.0)));
+    folder.write("tallygate.toml", DROPS_POD);
+    gateway.signal("HUP");
+    gateway.wait_for_log("received SIGHUP");
+    // Requests to reload wait for each other, so this one comes after the signal or does its work.
+    assert_eq!(gateway.request("PUT", "/-/reload", &[], b"").status, 200);
+    push();
+    assert_eq!(totals(), (Some(3.0), Some(1.0)));
+    assert_eq!(gateway.sample("tallygate_rules_last_reload_successful"), Some(1.0));
+    assert_eq!(gateway.sample("tallygate_rules_reloads_total{result=\"failure\"}"), Some(0.0));
+    assert!(gateway.sample("tallygate_rules_reloads_total{result=\"success\"}") >= Some(2.0));
+}
+
+#[test]
+fn wrong_rules_leave_the_old_ones_in_force() {
+    let folder = Directory::new();
+    let gateway = start(&folder, DROPS_POD, &["--web.enable-lifecycle"]);
+    for (text, message) in [
+        ("[[groups]]\nmatch = '{job=}'\n", "line 2, column"),
+        ("[[groups]]\nmatch = '{job=\"a\"}'\nttl = \"soon\"\n", "line 3, column"),
+        ("[[groups]]\nmach = '{job=\"a\"}'\n", "unknown field `mach`"),
+        ("[[metrics]]\nmatch = 'm'\nmerge = \"product\"\n", "line 3, column"),
+        ("[[metrics]]\nmatch = 'm'\nrelabel = [{ regex = \"(\" }]\n", "line 3, column"),
+        ("[web]\nenable_lifecycle = 3\n", "line 2, column"),
+    ] {
+        let file = folder.write("tallygate.toml", text);
+        let answer = gateway.request("POST", "/-/reload", &[], b"");
+        assert_eq!(answer.status, 500, "{text}");
+        let said = answer.text();
+        assert!(said.starts_with("failed to reload config: ") && said.contains(message), "{said}");
+        assert!(said.contains(&file) && said.lines().count() == 1, "{said}");
+        assert_eq!(gateway.sample("tallygate_rules_last_reload_successful"), Some(0.0));
+        gateway.push("/metrics/job/a/pod/p", "m 1\n");
+        assert_eq!(gateway.sample("m{instance=\"\",job=\"a\"}"), Some(1.0), "the old rules hold");
+        // A gateway with such rules does not start, and the check says the same.
+        let flag = format!("--config.file={file}");
+        for flags in [vec![&*flag, "--web.listen-address=127.0.0.1:0"], vec![&*flag, "--config.check"]] {
+            let ended = run(&flags);
+            assert_eq!(ended.status.code(), Some(1), "{text}");
+            assert!(ended.stderr.contains(message), "{}", ended.stderr);
+        }
+    }
+    assert_eq!(gateway.sample("tallygate_rules_reloads_total{result=\"failure\"}"), Some(6.0));
+    gateway.wait_for_log("the rules can't be read; the old ones stay in force");
+}
+
+#[test]
+fn reload_needs_the_lifecycle_api() {
+    let folder = Directory::new();
+    let gateway = start(&folder, "", &[]);
+    let answer = gateway.request("POST", "/-/reload", &[], b"");
+    assert_eq!((answer.status, answer.text().as_str()), (403, "Lifecycle API is not enabled."));
+    assert_eq!(gateway.get("/-/reload").status, 405);
+}
