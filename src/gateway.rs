@@ -42,7 +42,7 @@ use crate::model::limits::{Limit, PushLimits};
 use crate::model::push::Push;
 use crate::model::refusal::Refusal;
 use crate::rules::RuleSet;
-use crate::store::group::GroupLabels;
+use crate::store::group_labels::GroupLabels;
 use crate::store::idempotency::{Key, Known};
 use crate::store::semantics::{Absent, FamilyRule, Semantics};
 use crate::store::{GroupView, Outcome, Part, Rejection, Store, Terms, Transaction};

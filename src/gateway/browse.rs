@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::gateway::Gateway;
 use crate::model::labels::Pair;
-use crate::store::group::GroupLabels;
+use crate::store::group_labels::GroupLabels;
 use crate::store::order::{Entry, Slot, sorted};
 use crate::store::piece::{PIECE_ROWS, Piece};
 use crate::store::times::Times;

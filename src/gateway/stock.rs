@@ -22,7 +22,7 @@ use crate::model::refusal::Cause;
 use crate::model::time::Moment;
 use crate::persistence::stock_file::{StockFamily, StockFile, StockGroup};
 use crate::progress::Steps;
-use crate::store::family::Metadata;
+use crate::store::metadata::Metadata;
 use crate::store::semantics::Semantics;
 use crate::store::times::Times;
 use crate::store::{FamilyView, GroupView, Part, Rejection, Store, Terms, Transaction};

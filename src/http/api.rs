@@ -27,7 +27,7 @@ use crate::model::labels::pairs;
 use crate::model::native_histogram::{Includes, ShownBucket};
 use crate::model::number::format_f64_signed;
 use crate::model::summary::Summary;
-use crate::store::group::GroupLabels;
+use crate::store::group_labels::GroupLabels;
 use crate::store::{FamilyView, GroupView, RowValue, SeriesView};
 pub(super) use groups::{group, groups, key_of, series};
 pub(super) use json::{error_json, success_json};

@@ -3,6 +3,7 @@
 //! A name is defined by its first live family and free again when its last group has gone.
 
 mod entry;
+mod names;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,10 +19,14 @@ use crate::model::merge::{Merge, reconciled};
 use crate::model::push::GROUP_FAMILIES;
 use crate::model::refusal::{Cause, Other};
 use crate::store::Tracking;
+use crate::store::free_slots::FreeSlots;
+use crate::store::group_labels::{GroupLabels, Shape};
+use crate::store::metadata::{Metadata, MetadataRef};
 use crate::store::shown_names::ShownNames;
 use crate::store::spellings::Spellings;
 use crate::store::suffixes::check_suffixes;
 use entry::{Entry, Mixed, bytes_of, hold, note_change};
+use names::Names;
 
 pub use entry::OtherShapes;
 
@@ -64,19 +69,6 @@ impl Definition {
     }
 }
 
-/// The names of the grouping labels of some groups, sorted. Two groups whose grouping labels have
-/// the same names differ in a value, and so can never hold the same series.
-pub type Shape = Arc<[Box<str>]>;
-
-/// A group that has a family.
-#[derive(Clone, Copy, Debug)]
-pub struct Holder<'a> {
-    /// Its key.
-    pub key: &'a Arc<str>,
-    /// Its shape.
-    pub shape: &'a Shape,
-}
-
 /// A family of the gateway's own.
 #[derive(Clone, Debug)]
 pub struct OwnFamily {
@@ -89,7 +81,7 @@ pub struct OwnFamily {
 /// All live definitions.
 #[derive(Debug, Default)]
 pub struct Definitions {
-    families: HashMap<Arc<str>, Entry, RandomState>,
+    families: Names,
     /// See [`Definitions::bytes`].
     bytes: u64,
     /// See [`Definitions::free_slots`].
@@ -120,7 +112,7 @@ impl Definitions {
     /// No live names; `own` are those of the gateway itself.
     pub fn new(own: impl IntoIterator<Item = (String, OwnFamily)>, tracking: Tracking) -> Definitions {
         Definitions {
-            families: HashMap::default(),
+            families: Names::default(),
             bytes: 0,
             free_slots: 0,
             shown: ShownNames::default(),
@@ -141,7 +133,7 @@ impl Definitions {
 
     /// All live names with their types.
     pub fn all(&self) -> impl Iterator<Item = (&Arc<str>, Kind)> {
-        self.families.iter().map(|(name, entry)| (name, entry.kind))
+        self.families.iter().map(|entry| (entry.definition.name(), entry.kind))
     }
 
     /// The definition of a name for a group that has no slot: that which the name has, if values of this type are stored
@@ -175,7 +167,7 @@ impl Definitions {
 
     /// By how many bytes this grows when one more group has a family of this name.
     pub fn growth_with(&self, name: &str) -> i64 {
-        if self.families.contains_key(name) { 0 } else { bytes_of(name) as i64 }
+        if self.families.contains(name) { 0 } else { bytes_of(name) as i64 }
     }
 
     /// By how many bytes this shrinks when one group that has the family has it no more.
@@ -278,8 +270,8 @@ impl Definitions {
 
     /// A group other than `group` that has the family.
     pub fn holder(&self, name: &str, group: &str) -> Option<&Arc<str>> {
-        let mut holders = self.families.get(name)?.holders.iter().flatten();
-        holders.find(|holder| ***holder != *group)
+        let mut holders = self.families.get(name)?.holders.iter().flatten().map(|labels| &labels.key);
+        holders.find(|key| ***key != *group)
     }
 
     /// Whether the gateway has a family of this name itself.
@@ -294,7 +286,7 @@ impl Definitions {
     /// What both become, and the other one.
     pub fn check_shown(&self, name: &str) -> Result<(), (Cause, Other)> {
         let is_own = |shown: &str| self.own.contains_key(shown) || GROUP_FAMILIES.contains(&shown);
-        let is_legacy = |shown: &str| self.families.contains_key(shown) || is_own(shown);
+        let is_legacy = |shown: &str| self.families.contains(shown) || is_own(shown);
         let Some(escaped) = self.shown.collision(name, is_legacy) else { return Ok(()) };
         let changed = (0..Escaping::CHANGING.len()).find_map(|at| self.shown.find(at, &escaped));
         let other = match changed.filter(|changed| ***changed != *name) {
@@ -326,23 +318,23 @@ impl Definitions {
         }
         let mut mixed = Mixed::default();
         mixed.shapes.insert(entry.shape.clone(), entry.groups());
-        for key in entry.holders.iter().flatten() {
-            visit(key, &mut |block| mixed.blocks.add(block));
+        for labels in entry.holders.iter().flatten() {
+            visit(&labels.key, &mut |block| mixed.blocks.add(block));
         }
         entry.rare.get_or_insert_default().mixed = Some(mixed);
     }
 
     /// Registers that one more group has the family.
-    pub fn lease(&mut self, name: &str, kind: Kind, group: Holder<'_>) -> Lease {
+    pub fn lease(&mut self, name: &str, kind: Kind, group: &Arc<GroupLabels>) -> Lease {
         let entry = match self.families.get_mut(name) {
             Some(entry) => entry,
             None => {
                 let definition = Arc::new(Definition::new(name.into(), kind));
                 self.bytes += bytes_of(name);
                 self.shown.add(&definition.name);
-                let entry = Entry::of(definition, group.shape);
+                let entry = Entry::of(definition, &group.shape);
                 note_change(self.tracking, self.holds_back, &mut self.changed, &entry);
-                self.families.entry(entry.definition.name.clone()).or_insert(entry)
+                self.families.insert(entry)
             }
         };
         if entry.kind != kind {
@@ -351,7 +343,7 @@ impl Definitions {
             note_change(self.tracking, self.holds_back, &mut self.changed, entry);
         }
         // The first ones, so that the last ones can be given up.
-        let slot = entry.free_slots.first().unwrap_or(entry.holders.len() as u32);
+        let slot = entry.free_slots().and_then(FreeSlots::first).unwrap_or(entry.holders.len() as u32);
         hold(entry, slot, group, &mut self.free_slots);
         Lease { definition: entry.definition.clone(), slot }
     }
@@ -361,7 +353,7 @@ impl Definitions {
     pub fn lease_again<'b>(
         &mut self,
         Lease { definition, slot }: Lease,
-        group: Holder<'_>,
+        group: &Arc<GroupLabels>,
         blocks: impl Iterator<Item = &'b str>,
     ) {
         let entry = match self.families.get_mut(definition.name()) {
@@ -369,14 +361,14 @@ impl Definitions {
             None => {
                 self.bytes += bytes_of(definition.name());
                 self.shown.add(definition.name());
-                let entry = Entry::of(definition.clone(), group.shape);
-                self.families.entry(definition.name().clone()).or_insert(entry)
+                let entry = Entry::of(definition.clone(), &group.shape);
+                self.families.insert(entry)
             }
         };
         note_change(self.tracking, self.holds_back, &mut self.changed, entry);
         entry.definition = definition;
         hold(entry, slot, group, &mut self.free_slots);
-        entry.list(group.key, blocks);
+        entry.list(&group.key, blocks);
     }
 
     /// Changes the type of a live name that a group has. Where no other group has it, or values have another form,
@@ -399,17 +391,14 @@ impl Definitions {
         &mut self,
         name: &str,
         slot: u32,
-        group: Holder<'_>,
+        group: &Arc<GroupLabels>,
         blocks: impl Iterator<Item = &'b str>,
     ) {
         let Some(entry) = self.families.get_mut(name) else { return };
-        if let Some(holder) = entry.holders.get_mut(slot as usize).filter(|holder| holder.is_some()) {
-            *holder = None;
-            self.free_slots -= entry.free_slots.len();
-            entry.free_slots.extend([slot]);
-            let end = entry.free_slots.shorten(entry.holders.len() as u32);
-            entry.holders.truncate(end as usize);
-            self.free_slots += entry.free_slots.len();
+        if entry.holders.get(slot as usize).is_some_and(Option::is_some) {
+            self.free_slots -= entry.free_count();
+            entry.give_up(slot);
+            self.free_slots += entry.free_count();
             if entry.holders.capacity() > 2 * entry.holders.len() {
                 entry.holders.shrink_to_fit();
             }
@@ -423,13 +412,13 @@ impl Definitions {
             self.shown.remove(name);
             return;
         }
-        entry.unlist(group.key, blocks);
+        entry.unlist(&group.key, blocks);
         if let Some(mixed) = entry.mixed_mut()
-            && let Some(groups) = mixed.shapes.get_mut(group.shape)
+            && let Some(groups) = mixed.shapes.get_mut(&group.shape)
         {
             *groups -= 1;
             if *groups == 0 {
-                mixed.shapes.remove(group.shape);
+                mixed.shapes.remove(&group.shape);
             }
         }
     }
@@ -441,7 +430,7 @@ impl Definitions {
 
     /// The groups that have series with empty labels; those of several families come several times.
     pub fn groups_with_spellings(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.families.values().filter_map(Entry::spellings).flat_map(Spellings::groups)
+        self.families.iter().filter_map(Entry::spellings).flat_map(Spellings::groups)
     }
 
     /// Whether the series of a family are listed, some of them at least: then [`Definitions::list`] and
@@ -464,12 +453,9 @@ impl Definitions {
         }
     }
 
-    /// The shared copy of a help text or unit of this family.
-    pub fn text(&mut self, name: &str, text: &str) -> Arc<str> {
-        match self.families.get_mut(name) {
-            Some(entry) => entry.texts.shared(text),
-            None => text.into(),
-        }
+    /// The shared copy of the help text and unit of a family. `None` if there are none.
+    pub fn metadata(&mut self, name: &str, texts: MetadataRef<'_>) -> Option<Arc<Metadata>> {
+        self.families.get_mut(name)?.texts.shared(texts)
     }
 
     /// Bucket layouts of this family that a new series may share.

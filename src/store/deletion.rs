@@ -14,7 +14,8 @@ use smallvec::SmallVec;
 use crate::model::labels::pairs;
 use crate::rules::selector::{METRIC_NAME, Matcher, Selector};
 use crate::store::family::Family;
-use crate::store::group::{Group, GroupLabels};
+use crate::store::group::Group;
+use crate::store::group_labels::GroupLabels;
 use crate::store::selection::Selected;
 
 pub use report::{Deleted, DeletedPart, MOST_PARTS};

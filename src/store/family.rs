@@ -14,16 +14,17 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::model::exemplar::Exemplars;
-use crate::model::histogram::Layout;
 use crate::model::kind::Kind;
 use crate::model::merge::Merge;
 use crate::model::push::{self, Push};
 use crate::model::time::Moment;
 use crate::store::definition::{Definition, Definitions, Lease};
-use crate::store::family::lasting::Rare;
 use crate::store::index::Index;
+use crate::store::metadata::{Metadata, MetadataRef, NO_METADATA};
 use crate::store::piece::{Fresh, PIECE_ROWS, Piece, RowValue, told_start};
 use crate::store::pieces::Pieces;
+use crate::store::shareable::Shareable;
+use crate::store::states::States;
 
 pub use lasting::Lasting;
 pub use overflow::{Overflowing, overflow_block};
@@ -41,8 +42,8 @@ const FAMILY_BYTES: u64 = 256;
 pub struct Family {
     /// The name and type.
     pub definition: Arc<Definition>,
-    /// The help text and unit of the latest push that gave them.
-    pub metadata: Metadata,
+    /// The help text and unit of the latest push that gave them. Groups share them.
+    metadata: Option<Arc<Metadata>>,
     /// When the latest push with this family was accepted, in nanoseconds since the epoch.
     pub pushed_at: i64,
     /// The number of this family among those of all groups with the same name.
@@ -57,52 +58,22 @@ pub struct Family {
     len: u32,
     /// See [`Piece::row_bytes`].
     bytes: u64,
-    index: Option<Arc<Index>>,
-    /// Most families have nothing of it.
+    /// `None` for most families, which are small.
     rare: Option<Arc<Rare>>,
 }
 
-/// What clients tell about a family beside its type.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata {
-    /// The help text.
-    pub help: Option<Arc<str>>,
-    /// The unit.
-    pub unit: Option<Arc<str>>,
-}
+// Very many families have one series. With the counts of its `Arc`, such a family takes 96 bytes beside its piece.
+const _: () = assert!(size_of::<Family>() <= 80);
 
-impl Metadata {
-    /// Whether a push changes this: with what it says, and if the family `is_replaced` also with what it
-    /// does not say.
-    pub fn changes_with(&self, push: &Push, pushed: &push::Family, is_replaced: bool) -> bool {
-        let changes = |old: Option<&str>, new: Option<&str>| old != new && (is_replaced || new.is_some());
-        changes(self.help.as_deref(), push.help(pushed)) || changes(self.unit.as_deref(), push.unit(pushed))
-    }
-
-    /// By how many bytes the texts grow when a push that replaces nothing changes this.
-    pub fn growth(&self, push: &Push, pushed: &push::Family) -> i64 {
-        let growth = |old: &Option<Arc<str>>, new: Option<&str>| {
-            let old = old.as_ref().map_or(0, |old| old.len() as i64);
-            new.map_or(0, |new| new.len() as i64 - old)
-        };
-        growth(&self.help, push.help(pushed)) + growth(&self.unit, push.unit(pushed))
-    }
-
-    /// Changes it so. `share` gives the shared copy of a text.
-    pub fn change_with(
-        &mut self,
-        push: &Push,
-        pushed: &push::Family,
-        is_replaced: bool,
-        share: &mut impl FnMut(&str) -> Arc<str>,
-    ) {
-        let texts = [(&mut self.help, push.help(pushed)), (&mut self.unit, push.unit(pushed))];
-        for (old, new) in texts {
-            if is_replaced || new.is_some() {
-                *old = new.map(&mut *share);
-            }
-        }
-    }
+/// What few families have.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    /// Of a family of more than [`INDEXED_FROM`] series.
+    index: Option<Index>,
+    /// Of a family of state sets, once they were needed.
+    states: Option<States>,
+    /// Where series have a TTL.
+    lasting: Option<Lasting>,
 }
 
 /// Positions of series. Most families of a push have few.
@@ -147,7 +118,7 @@ impl Family {
     pub fn new(lease: Lease, epoch: u64, number: u32) -> Family {
         Family {
             definition: lease.definition,
-            metadata: Metadata::default(),
+            metadata: None,
             pushed_at: 0,
             slot: lease.slot,
             rule: None,
@@ -156,9 +127,18 @@ impl Family {
             pieces: Pieces::default(),
             len: 0,
             bytes: 0,
-            index: None,
             rare: None,
         }
+    }
+
+    /// The help text and unit of the latest push that gave them.
+    pub fn metadata(&self) -> &Metadata {
+        self.metadata.as_deref().unwrap_or(&NO_METADATA)
+    }
+
+    /// Sets the help text and unit. `metadata` comes from [`Definitions::metadata`].
+    pub fn set_metadata(&mut self, metadata: Option<Arc<Metadata>>) {
+        self.metadata = metadata;
     }
 
     /// Gives a family without series those that it had before. All pieces but the last must be full.
@@ -166,8 +146,7 @@ impl Family {
         self.len = pieces.iter().map(|piece| piece.len() as u32).sum();
         self.bytes = pieces.iter().flat_map(|piece| (0..piece.len()).map(|at| piece.row_bytes(at))).sum();
         self.pieces = pieces;
-        self.index = None;
-        self.forget_states();
+        self.forget_lookup();
         self.index_new_series();
     }
 
@@ -186,8 +165,8 @@ impl Family {
 
     /// The size of everything in bytes, roughly.
     pub fn bytes(&self) -> u64 {
-        let texts = [self.metadata.help.as_deref(), self.metadata.unit.as_deref()];
-        own_bytes(self.definition.name(), texts) + self.bytes
+        let MetadataRef { help, unit } = self.metadata().texts();
+        own_bytes(self.definition.name(), [help, unit]) + self.bytes
     }
 
     /// The size of the series in bytes, roughly.
@@ -221,7 +200,7 @@ impl Family {
 
     /// The position of the series with this label block.
     pub fn find(&self, block: &str) -> Option<u32> {
-        match &self.index {
+        match self.rare.as_ref().and_then(|rare| rare.index.as_ref()) {
             Some(index) => index.find(block, &self.pieces),
             None => (0..self.len).find(|&position| self.block(position) == block),
         }
@@ -282,12 +261,12 @@ impl Family {
         placement: &Placement,
         merge: Merge,
         now: Moment,
-        layouts: &[Arc<Layout>],
+        known: &mut Shareable,
     ) {
         let series = push.series(pushed);
         let since = self.lasting().map(|lasting| lasting.since);
-        let known = series.iter().zip(&placement.positions).filter(|(_, position)| is_known(**position));
-        let mut rest = known.map(|(one, position)| (*position as usize, one)).peekable();
+        let met = series.iter().zip(&placement.positions).filter(|(_, position)| is_known(**position));
+        let mut rest = met.map(|(one, position)| (*position as usize, one)).peekable();
         while let Some((position, _)) = rest.peek() {
             let number = position / PIECE_ROWS;
             let of_piece = std::iter::from_fn(|| rest.next_if(|(at, _)| at / PIECE_ROWS == number));
@@ -310,9 +289,9 @@ impl Family {
                 .filter(|(_, position)| **position == NEW)
                 .map(|(one, _)| fresh(push, one))
                 .collect();
-            self.append(push, pushed, &fresh, merge, now, layouts);
+            self.append(push, pushed, &fresh, merge, now, known);
         }
-        self.add_overflow(push, pushed, placement, merge, now, layouts);
+        self.add_overflow(push, pushed, placement, merge, now, known);
     }
 
     /// Puts the pushed series in the place of all that are there.
@@ -323,23 +302,22 @@ impl Family {
         placement: &Placement,
         now: Moment,
         epoch: u64,
-        layouts: &[Arc<Layout>],
+        known: &mut Shareable,
     ) {
         if self.is_identity(placement) && self.form_is(pushed) {
-            self.merge(push, pushed, placement, Merge::Last, now, layouts);
+            self.merge(push, pushed, placement, Merge::Last, now, known);
             self.restart(push, pushed);
             return;
         }
         self.pieces = Pieces::default();
         self.len = 0;
         self.bytes = 0;
-        self.index = None;
-        self.forget_states();
+        self.forget_lookup();
         self.epoch = epoch;
         let placed = push.series(pushed).iter().zip(&placement.positions);
         let all = placed.filter(|(_, position)| **position != FOLDED).map(|(one, _)| fresh(push, one));
-        self.append(push, pushed, &all.collect::<Vec<_>>(), Merge::Last, now, layouts);
-        self.add_overflow(push, pushed, placement, Merge::Last, now, layouts);
+        self.append(push, pushed, &all.collect::<Vec<_>>(), Merge::Last, now, known);
+        self.add_overflow(push, pushed, placement, Merge::Last, now, known);
     }
 
     /// Takes out the series at these positions, which come in order. The positions of those behind them change, so
@@ -399,7 +377,7 @@ impl Family {
         mut fresh: &[Fresh<'_>],
         merge: Merge,
         now: Moment,
-        layouts: &[Arc<Layout>],
+        known: &mut Shareable,
     ) {
         self.add_states(push.name(pushed), fresh);
         let since = self.lasting().map(|lasting| lasting.since);
@@ -411,7 +389,7 @@ impl Family {
             let (first, later) = fresh.split_at(fresh.len().min(PIECE_ROWS - used));
             if let Some(piece) = self.pieces.get_mut(self.len as usize / PIECE_ROWS) {
                 let before = piece.len();
-                piece.append(push, first, merge, now, layouts, since);
+                piece.append(push, first, merge, now, known, since);
                 self.bytes += (before..piece.len()).map(|at| piece.row_bytes(at)).sum::<u64>();
             }
             self.len += first.len() as u32;
@@ -420,12 +398,25 @@ impl Family {
         self.index_new_series();
     }
 
+    /// Forgets the index and the states, when positions come to stand for other series.
+    fn forget_lookup(&mut self) {
+        if self.rare.is_some() {
+            self.set_rare(|rare| (rare.index, rare.states) = (None, None));
+        }
+    }
+
+    fn set_rare(&mut self, set: impl FnOnce(&mut Rare)) {
+        set(Arc::make_mut(self.rare.get_or_insert_default()));
+        self.rare.take_if(|rare| rare.index.is_none() && rare.states.is_none() && rare.lasting.is_none());
+    }
+
     /// Brings the index up to the series that are there.
     fn index_new_series(&mut self) {
         if self.len <= INDEXED_FROM {
             return;
         }
-        Arc::make_mut(self.index.get_or_insert_default()).extend(&self.pieces, self.len);
+        let rare = Arc::make_mut(self.rare.get_or_insert_default());
+        rare.index.get_or_insert_default().extend(&self.pieces, self.len);
     }
 }
 

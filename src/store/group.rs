@@ -1,7 +1,6 @@
 //! One group: its labels, its families, and how a push changes them.
 
 mod growth;
-mod labels;
 mod lasting;
 mod overflow;
 mod removal;
@@ -16,13 +15,14 @@ use crate::model::refusal::{Cause, Other, Refusal};
 use crate::model::time::Moment;
 use crate::store::definition::{Definitions, Lease};
 use crate::store::family::{Family, NEW, Placement, Positions};
+use crate::store::group_labels::GroupLabels;
 use crate::store::semantics::{Absent, FamilyRule, Semantics};
 use crate::store::sessions::Sessions;
+use crate::store::shareable::Shareable;
 use crate::store::terms::Terms;
 use crate::store::times::Times;
 
 pub use growth::{growth_of_new_group, own_bytes};
-pub use labels::{GroupLabels, shape_of, source_key};
 pub(in crate::store) use lasting::{End, PieceAt};
 pub use source::NO_SLOT;
 pub(in crate::store) use source::{Held, Memory};
@@ -211,7 +211,7 @@ impl Group {
                     family.is_shortened_by(pushed.series_ttl)
                         || semantics.kind_after(kind, name, pushed.kind) != kind
                         || family.rule != pushed.rule
-                        || family.metadata.changes_with(push, pushed, is_replaced)
+                        || family.metadata().changes_with(push, pushed, is_replaced)
                         || (is_replaced && !family.is_identity(&placement))
                 }
                 None => true,
@@ -282,11 +282,12 @@ impl Group {
         now: Moment,
     ) -> i64 {
         let mut grown = 0;
+        let mut shareable = Shareable::default();
         for (pushed, step) in push.families().iter().zip(&plan.steps) {
             if let Some(family) = step.family.and_then(|at| self.families.get_mut(at)) {
                 let family = Arc::make_mut(family);
                 let before = family.series_bytes();
-                change(family, push, pushed, &step.placement, semantics.rule(pushed), now, 0, &[]);
+                change(family, push, pushed, &step.placement, semantics.rule(pushed), now, 0, &mut shareable);
                 grown += family.series_bytes() as i64 - before as i64;
             }
         }
@@ -313,11 +314,12 @@ impl Group {
             for family in self.families.extract_if(.., is_absent) {
                 self.series -= u64::from(family.series_count());
                 self.family_bytes -= family.bytes();
-                let (name, holder) = (family.definition.name(), self.labels.holder());
+                let (name, holder) = (family.definition.name(), &self.labels);
                 with.definitions.release(name, family.slot, holder, family.blocks_from(0));
             }
         }
         let mut added = Vec::new();
+        let mut shareable = self.shareable();
         for (pushed, step) in push.families().iter().zip(&plan.steps) {
             let name = push.name(pushed);
             *with.next_epoch += 1;
@@ -335,7 +337,7 @@ impl Group {
                     family
                 }
                 Err(_) => {
-                    let lease = with.definitions.lease(name, kind, self.labels.holder());
+                    let lease = with.definitions.lease(name, kind, &self.labels);
                     let family = Family::new(lease, epoch, self.next_number);
                     self.next_number += 1;
                     added.push(family);
@@ -347,7 +349,7 @@ impl Group {
             // A gauge's value can't serve as the start of a counter, so a retyped family is replaced.
             let is_retyped = live.is_some_and(|live| Merge::of(live, name) != Merge::of(kind, name));
             let rule = if is_retyped { FamilyRule::Replace } else { semantics.rule(pushed) };
-            let layouts = with.definitions.layouts(name);
+            shareable.layouts = with.definitions.layouts(name);
             let is_replaced = rule == FamilyRule::Replace;
             let is_listed = push.has_empty_labels() || with.definitions.is_listed(name);
             if is_listed && is_replaced {
@@ -355,13 +357,14 @@ impl Group {
             }
             let first_new = if is_replaced { 0 } else { family.series_count() };
             let first_end = if family.is_shortened_by(pushed.series_ttl) { 0 } else { first_new };
-            change(family, push, pushed, &step.placement, rule, now, epoch, &layouts);
+            change(family, push, pushed, &step.placement, rule, now, epoch, &mut shareable);
             if is_listed {
                 with.definitions.list(name, &self.labels.key, family.blocks_from(first_new));
             }
-            if family.metadata.changes_with(push, pushed, is_replaced) {
-                let mut text = |text: &str| with.definitions.text(name, text);
-                family.metadata.change_with(push, pushed, is_replaced, &mut text);
+            if family.metadata().changes_with(push, pushed, is_replaced) {
+                let texts = family.metadata().changed_with(push, pushed, is_replaced);
+                let metadata = with.definitions.metadata(name, texts);
+                family.set_metadata(metadata);
             }
             family.share_layout(with.definitions);
             with.expect_series(family, first_end);
@@ -372,6 +375,12 @@ impl Group {
         self.set_ttl(terms.ttl);
         self.accepted(now);
         with.expect_group(self);
+    }
+
+    /// What new series may share with some that the group has.
+    fn shareable(&self) -> Shareable {
+        let first_pieces = self.families.iter().filter_map(|family| family.pieces().first());
+        Shareable::with(first_pieces.map(|piece| piece.shared_blocks()))
     }
 
     /// Adds families, and makes little more room than they need: most groups never grow again.
@@ -401,14 +410,14 @@ impl Group {
 
     /// Releases the name of a family.
     pub fn release_family(&self, family: &Family, definitions: &mut Definitions) {
-        let (name, holder) = (family.definition.name(), self.labels.holder());
+        let (name, holder) = (family.definition.name(), &self.labels);
         definitions.release(name, family.slot, holder, family.blocks_from(0));
     }
 
     /// Takes the name of a family as the group had it before.
     pub fn lease_family_again(&self, family: &Family, definitions: &mut Definitions) {
         let lease = Lease { definition: family.definition.clone(), slot: family.slot };
-        definitions.lease_again(lease, self.labels.holder(), family.blocks_from(0));
+        definitions.lease_again(lease, &self.labels, family.blocks_from(0));
     }
 }
 
@@ -421,14 +430,14 @@ fn change(
     rule: FamilyRule,
     now: Moment,
     epoch: u64,
-    layouts: &[Arc<crate::model::histogram::Layout>],
+    known: &mut Shareable,
 ) {
     family.set_ttl(pushed.series_ttl);
     match rule {
         FamilyRule::Merge => {
-            family.merge(push, pushed, placement, merge_of(pushed, rule), now, layouts);
+            family.merge(push, pushed, placement, merge_of(pushed, rule), now, known);
         }
-        FamilyRule::Replace => family.replace(push, pushed, placement, now, epoch, layouts),
+        FamilyRule::Replace => family.replace(push, pushed, placement, now, epoch, known),
     }
     family.pushed_at = now.nanos;
 }

@@ -11,7 +11,8 @@ use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use crate::store::group::{Group, source_key};
+use crate::store::group::Group;
+use crate::store::group_labels::source_key;
 
 /// With this many shards, a snapshot, which visits them one by one, blocks few pushes at a time.
 const SHARDS: usize = 256;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::store::deadlines::{Fate, Most, Subject};
-use crate::store::group::GroupLabels;
+use crate::store::group_labels::GroupLabels;
 use crate::store::sight::{Outlook, Sight};
 use crate::store::times::Times;
 use crate::store::{Seen, Store};

@@ -4,13 +4,14 @@
 //! changes a piece while a scrape holds it copies that piece and no more.
 
 mod columns;
+mod few;
 mod holders;
 mod value;
 
 use std::sync::Arc;
 
 use crate::model::exemplar::{self, Exemplars, Placed};
-use crate::model::histogram::{Histogram, Layout};
+use crate::model::histogram::Histogram;
 use crate::model::kind::Form;
 use crate::model::labels::{has_quoted_names, simple_labels};
 use crate::model::limits::MAX_BLOCK_BYTES;
@@ -20,13 +21,21 @@ use crate::model::sum::Sum;
 use crate::model::summary::{Quantile, Summary};
 use crate::model::time::{Moment, Start};
 use crate::store::piece::columns::Columns;
+use crate::store::piece::few::List;
 use crate::store::piece::value::FormValue;
+use crate::store::shareable::Shareable;
+
+pub use few::Few;
 
 /// How many series a piece holds at most. Every piece of a family but the last is full.
 pub const PIECE_ROWS: usize = 32;
 
 // Where labels end in a piece is told in 32 bits.
 const _: () = assert!(PIECE_ROWS as u64 * MAX_BLOCK_BYTES as u64 <= u32::MAX as u64);
+
+// Very many families have one series. With the counts of its `Arc`, the piece of such a family takes 80 bytes and its
+// labels.
+const _: () = assert!(size_of::<Piece>() <= 64);
 
 /// What a row takes beside its labels and what can grow, in bytes.
 const ROW_BYTES: usize = 64;
@@ -37,8 +46,8 @@ const EXEMPLAR_BYTES: usize = 256;
 /// Some series of one family of one group, in the order in which they arrived.
 #[derive(Clone, Debug)]
 pub struct Piece {
-    /// The label blocks of all rows, one after the other.
-    labels: Box<str>,
+    /// The label blocks of all rows, one after the other. Pieces of other families may share them.
+    labels: Arc<str>,
     rows: Rows,
     /// Whether any label name needs quotes.
     has_quoted_names: bool,
@@ -55,11 +64,11 @@ pub struct Fresh<'a> {
     pub series: &'a Series,
 }
 
-/// The rows of a piece: one vector of the form that the family has.
+/// The rows of a piece: one list of the form that the family has.
 #[derive(Clone, Debug)]
 pub enum Rows {
     /// Counters, gauges and untyped values.
-    Numbers(Vec<Row<Sum>>),
+    Numbers(Few<Row<Sum>>),
     /// Summaries.
     Summaries(Vec<Row<Summary>>),
     /// Histograms.
@@ -74,7 +83,8 @@ pub struct Row<V> {
     /// When the series began.
     pub start: Start,
     label_end: u32,
-    simple_labels: u16,
+    /// `None` if they are not simple, or more than 255.
+    simple_labels: Option<u8>,
 }
 
 /// A borrowed value of any form.
@@ -102,7 +112,8 @@ pub enum OwnedValue {
 impl<V> Row<V> {
     /// A row whose label block is the last in labels of this length.
     fn new(value: V, start: Start, block: &str, label_end: usize) -> Row<V> {
-        Row { value, start, label_end: label_end as u32, simple_labels: simple_labels(block) }
+        let simple_labels = u8::try_from(simple_labels(block)).ok().filter(|count| *count > 0);
+        Row { value, start, label_end: label_end as u32, simple_labels }
     }
 }
 
@@ -141,7 +152,7 @@ impl Piece {
     /// An empty piece for rows of this form.
     pub fn new(form: Form) -> Piece {
         Piece {
-            labels: Box::default(),
+            labels: Arc::default(),
             rows: Rows::new(form),
             has_quoted_names: false,
             columns: Columns::default(),
@@ -156,11 +167,11 @@ impl Piece {
             with_rows!(&mut piece.rows, rows => if let Some(value) = FormValue::from_owned(value) {
                 labels.push_str(block);
                 piece.has_quoted_names |= has_quoted_names(block);
-                rows.push(Row::new(value, start, block, labels.len()));
+                rows.add(Row::new(value, start, block, labels.len()));
             });
         }
         piece.labels = labels.into();
-        with_rows!(&mut piece.rows, rows => rows.shrink_to_fit());
+        with_rows!(&mut piece.rows, rows => rows.shrink());
         piece
     }
 
@@ -230,6 +241,11 @@ impl Piece {
         &self.labels
     }
 
+    /// As [`Piece::blocks`], to be shared with other pieces.
+    pub fn shared_blocks(&self) -> &Arc<str> {
+        &self.labels
+    }
+
     /// The label block of a row.
     pub fn block(&self, at: usize) -> &str {
         with_rows!(&self.rows, rows => block_in(&self.labels, rows, at))
@@ -242,9 +258,9 @@ impl Piece {
         (ROW_BYTES + self.block(at).len() + value + self.exemplars(at).len() * EXEMPLAR_BYTES) as u64
     }
 
-    /// How many labels a row has, if they are simple ones; see [`simple_labels`].
+    /// How many labels a row has, if they are simple ones and not very many; see [`simple_labels`]. Zero if not.
     pub fn simple_labels(&self, at: usize) -> u16 {
-        with_rows!(&self.rows, rows => rows[at].simple_labels)
+        with_rows!(&self.rows, rows => rows[at].simple_labels.map_or(0, u16::from))
     }
 
     /// The value of a row.
@@ -258,8 +274,13 @@ impl Piece {
         with_rows!(&self.rows, rows => rows[at].value.owned())
     }
 
-    /// Adds a row for each of some pushed series. `known` are bucket layouts that they may share. With `since`, the last
-    /// push of each series is noted; those that are there were not pushed after that, as far as is known.
+    /// Shares the label text with other pieces that have the same.
+    pub fn share_labels(&mut self, known: &mut Shareable) {
+        self.labels = known.labels(&self.labels);
+    }
+
+    /// Adds a row for each of some pushed series. `known` is what they may share. With `since`, the last push of each
+    /// series is noted; the existing ones were not pushed after that, as far as is known.
     #[allow(clippy::too_many_arguments, reason = "one caller, and each argument is a different thing")]
     pub fn append(
         &mut self,
@@ -267,15 +288,12 @@ impl Piece {
         series: &[Fresh<'_>],
         merge: Merge,
         now: Moment,
-        known: &[Arc<Layout>],
+        known: &mut Shareable,
         since: Option<i64>,
     ) {
-        // No more room than they need: most families never grow again.
-        let mut labels = String::from(std::mem::take(&mut self.labels));
-        labels.reserve_exact(series.iter().map(|one| one.block.len()).sum());
         let first = self.len();
-        with_rows!(&mut self.rows, rows => append(rows, &mut labels, push, series, merge, now, known));
-        self.labels = labels.into();
+        let labels = &mut self.labels;
+        with_rows!(&mut self.rows, rows => append(rows, labels, push, series, merge, now, known));
         for (at, one) in (first..).zip(series) {
             self.has_quoted_names |= has_quoted_names(one.block);
             self.columns.meet(at, push, one.series, merge, now);
@@ -333,24 +351,27 @@ impl Piece {
 
 /// Adds a row for each of some pushed series, whose form was checked before.
 fn append<V: FormValue>(
-    rows: &mut Vec<Row<V>>,
-    labels: &mut String,
+    rows: &mut impl List<Row<V>>,
+    labels: &mut Arc<str>,
     push: &Push,
     series: &[Fresh<'_>],
     merge: Merge,
     now: Moment,
-    known: &[Arc<Layout>],
+    known: &mut Shareable,
 ) {
-    rows.reserve_exact(series.len());
-    for Fresh { block, series: one } in series {
-        let Some(pushed) = V::pushed(push, one) else { continue };
+    let mut end = labels.len();
+    let series = || series.iter().filter_map(|one| Some((*one, V::pushed(push, one.series)?)));
+    *labels = known.extended(labels, series().map(|(one, _)| one.block));
+    // No more room than they need: most families never grow again.
+    rows.reserve(series().count());
+    for (Fresh { block, series: one }, pushed) in series() {
         let start = match merge {
             Merge::Add => Start::accepted(now.nanos),
             _ => told_start(push, one),
         };
-        labels.push_str(block);
-        let value = V::first(pushed, rows.last().map(|row| &row.value), known);
-        rows.push(Row::new(value, start, block, labels.len()));
+        end += block.len();
+        let value = V::first(pushed, rows.last().map(|row| &row.value), &known.layouts);
+        rows.add(Row::new(value, start, block, end));
     }
 }
 
@@ -431,7 +452,7 @@ pub fn told_start(push: &Push, series: &Series) -> Start {
 impl Rows {
     fn new(form: Form) -> Rows {
         match form {
-            Form::Number => Rows::Numbers(Vec::new()),
+            Form::Number => Rows::Numbers(Few::default()),
             Form::Summary => Rows::Summaries(Vec::new()),
             Form::Histogram => Rows::Histograms(Vec::new()),
         }

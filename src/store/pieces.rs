@@ -9,6 +9,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::store::piece::{PIECE_ROWS, Piece};
+use crate::store::shareable::Shareable;
 
 /// How many pieces stand in a chunk. Every chunk of a family but the last is full.
 const CHUNK_PIECES: usize = 64;
@@ -75,6 +76,15 @@ impl Pieces {
             }
         };
         piece.map(Arc::make_mut)
+    }
+
+    /// Lets the pieces share their labels with other pieces that have the same.
+    pub(super) fn share_labels(&mut self, known: &mut Shareable) {
+        for number in 0..self.len() {
+            if let Some(piece) = self.get_mut(number) {
+                piece.share_labels(known);
+            }
+        }
     }
 
     /// Adds a piece behind all others.

@@ -6,8 +6,9 @@ use crate::model::grouping::Grouping;
 use crate::model::time::Moment;
 use crate::store::deadlines::Subject;
 use crate::store::definition::Lease;
-use crate::store::family::{Family, Metadata};
+use crate::store::family::Family;
 use crate::store::group::{End, Group, NO_SLOT};
+use crate::store::shareable::Shareable;
 use crate::store::structure::Structure;
 use crate::store::times::Times;
 use crate::store::transaction::{Part, Transaction};
@@ -49,21 +50,20 @@ impl Store {
         group.set_ttl(view.ttl);
         let mut families = view.families;
         families.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut shareable = Shareable::default();
         for family in families {
             structure.definitions.expect_shape(&family.name, &group.labels.shape, |key, each| {
                 self.groups.read(key, |group| group.blocks_of(&family.name).for_each(each));
             });
-            let lease = structure.definitions.lease(&family.name, family.kind, group.labels.holder());
+            let lease = structure.definitions.lease(&family.name, family.kind, &group.labels);
             let mut restored = Family::new(lease, structure.epoch(), family.number);
-            let mut share = |text: Arc<str>| structure.definitions.text(&family.name, &text);
-            restored.metadata = Metadata {
-                help: family.metadata.help.map(&mut share),
-                unit: family.metadata.unit.map(&mut share),
-            };
+            restored.set_metadata(structure.definitions.metadata(&family.name, family.metadata.texts()));
             restored.rule = family.rule;
             restored.pushed_at = family.pushed_at;
             restored.restore_lasting(family.lasting);
-            restored.restore(family.pieces);
+            let mut pieces = family.pieces;
+            pieces.share_labels(&mut shareable);
+            restored.restore(pieces);
             // They are counted once all sources are there.
             restored.forget_holders();
             structure.definitions.list(&family.name, &group.labels.key, restored.blocks_from(0));
@@ -85,13 +85,16 @@ impl Store {
         group.set_ttl(view.ttl);
         let mut families = view.families;
         families.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut shareable = Shareable::default();
         for family in families {
             let definition = structure.definitions.shared(&family.name, family.kind);
             let lease = Lease { definition, slot: NO_SLOT };
             let mut restored = Family::new(lease, structure.epoch(), family.number);
             restored.rule = family.rule;
             restored.pushed_at = family.pushed_at;
-            restored.restore(family.pieces);
+            let mut pieces = family.pieces;
+            pieces.share_labels(&mut shareable);
+            restored.restore(pieces);
             group.restore(restored);
         }
         self.welcome(&group, structure);

@@ -12,7 +12,8 @@ use crate::model::kind::Kind;
 use crate::model::merge::Merge;
 use crate::store::definition::Definition;
 use crate::store::fold::Folding;
-use crate::store::group::{Group, GroupLabels};
+use crate::store::group::Group;
+use crate::store::group_labels::GroupLabels;
 use crate::store::order::{Entry, Extent};
 use crate::store::piece::{PIECE_ROWS, Piece};
 
@@ -208,8 +209,8 @@ impl Snapshot {
                 let folded = folding.pieces(&group, family);
                 let pieces = folded.as_ref().unwrap_or(family.pieces());
                 all.members.set(family.slot, extent, pieces.iter().cloned().collect());
-                all.help.add(&group.labels.key, family.metadata.help.as_ref());
-                all.unit.add(&group.labels.key, family.metadata.unit.as_ref());
+                all.help.add(&group.labels.key, family.metadata().help.as_ref());
+                all.unit.add(&group.labels.key, family.metadata().unit.as_ref());
             }
         }
         snapshot.families.sort_unstable_by(|a, b| a.name().cmp(b.name()));

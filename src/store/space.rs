@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use crate::store::Store;
 use crate::store::draft::Draft;
 use crate::store::effects::{Effects, Tally};
-use crate::store::group::{Group, source_key};
+use crate::store::group::Group;
+use crate::store::group_labels::source_key;
 use crate::store::groups::{Changed, Groups, Held};
 use crate::store::structure::Structure;
 

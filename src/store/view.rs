@@ -5,9 +5,11 @@ use std::sync::Arc;
 use crate::model::kind::Kind;
 use crate::model::merge::Merge;
 use crate::store::Store;
-use crate::store::family::{Family, Lasting, Metadata};
+use crate::store::family::{Family, Lasting};
 use crate::store::fold::Folding;
-use crate::store::group::{Group, GroupLabels};
+use crate::store::group::Group;
+use crate::store::group_labels::GroupLabels;
+use crate::store::metadata::Metadata;
 use crate::store::order::Extent;
 use crate::store::piece::{Piece, RowValue};
 use crate::store::pieces::Pieces;
@@ -163,7 +165,7 @@ fn summary_of(family: &Family) -> FamilySummary {
     FamilySummary {
         name: family.definition.name().clone(),
         kind: family.definition.kind(),
-        metadata: family.metadata.clone(),
+        metadata: family.metadata().clone(),
         pushed_at: family.pushed_at,
         series: family.series_count(),
     }
@@ -176,7 +178,7 @@ impl GroupView {
             number: family.number,
             name: family.definition.name().clone(),
             kind: family.definition.kind(),
-            metadata: family.metadata.clone(),
+            metadata: family.metadata().clone(),
             rule: family.rule,
             pushed_at: family.pushed_at,
             lasting: family.lasting(),

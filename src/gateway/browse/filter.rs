@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use memchr::memmem::Finder;
 
 use crate::model::labels::{INSTANCE, Pair, pairs};
-use crate::store::group::GroupLabels;
+use crate::store::group_labels::GroupLabels;
 use crate::store::piece::Piece;
 
 /// A query has at most this many words.

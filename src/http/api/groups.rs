@@ -25,7 +25,7 @@ use crate::model::labels::Pair;
 use crate::model::name::is_legacy_label_name;
 use crate::model::native_histogram::NativeHistogram;
 use crate::model::number::format_f64_signed;
-use crate::store::group::GroupLabels;
+use crate::store::group_labels::GroupLabels;
 use crate::store::{FamilySummary, RowValue, SeriesView};
 
 /// Larger answers are streamed.

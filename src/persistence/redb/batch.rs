@@ -11,8 +11,10 @@ use crate::persistence::row::{
     FamilyRow, GroupRow, GroupValuesRef, KeyRow, LabelsRef, OwnValuesRef, rule_number,
 };
 use crate::store::family::Family;
-use crate::store::group::{Group, GroupLabels};
+use crate::store::group::Group;
+use crate::store::group_labels::GroupLabels;
 use crate::store::idempotency::Record;
+use crate::store::metadata::MetadataRef;
 use crate::store::piece::Piece;
 
 /// The key of a row: group, family (0 for the group itself) and piece, each big-endian. So all rows of a group are
@@ -134,7 +136,7 @@ impl Batch {
 
     /// Writes the name, help text and unit of a family. With `has_own_kind` its type is not that of its name.
     pub(super) fn family(&mut self, group: u64, family: &Family, has_own_kind: bool) {
-        let (help, unit) = (family.metadata.help.as_deref(), family.metadata.unit.as_deref());
+        let MetadataRef { help, unit } = family.metadata().texts();
         let row = FamilyRow { name: family.definition.name(), help, unit };
         let key = row_key(group, family.number + 1, FAMILY_NAME);
         if family.rule.is_none() && !has_own_kind {

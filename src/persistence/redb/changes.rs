@@ -106,7 +106,7 @@ impl Layout {
             if count < earlier.pieces().len() {
                 batch.pieces_gone(epoch, family.number, count as u32);
             }
-            if family.metadata != earlier.metadata || family.rule != earlier.rule {
+            if family.metadata() != earlier.metadata() || family.rule != earlier.rule {
                 batch.family(epoch, family, after.is_source());
             }
             if has_own_values {

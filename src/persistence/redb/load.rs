@@ -16,9 +16,9 @@ use crate::persistence::redb::tables::{KEYS, KINDS, NAMES, VALUES};
 use crate::persistence::row::{
     self, FamilyRow, GroupRow, GroupValuesRow, KeyRow, LabelsRow, Layouts, ValuesRow,
 };
-use crate::store::family::Metadata;
-use crate::store::group::GroupLabels;
+use crate::store::group_labels::GroupLabels;
 use crate::store::idempotency::{Key, Record};
+use crate::store::metadata::Metadata;
 use crate::store::piece::{PIECE_ROWS, Piece};
 use crate::store::pieces::Pieces;
 use crate::store::times::Times;

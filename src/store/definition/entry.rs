@@ -4,16 +4,18 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use crate::model::histogram::Layout;
 use crate::model::kind::Kind;
 use crate::model::labels::{has_empty_labels, without_empty_labels};
 use crate::store::Tracking;
 use crate::store::blocks::Blocks;
-use crate::store::definition::{Definition, Holder, Shape};
+use crate::store::definition::Definition;
 use crate::store::free_slots::FreeSlots;
+use crate::store::group_labels::{GroupLabels, Shape};
+use crate::store::metadata::Texts;
 use crate::store::spellings::Spellings;
-use crate::store::texts::Texts;
 
 /// What a live name takes beside what its families in the groups do, in bytes.
 const NAME_BYTES: u64 = 512;
@@ -24,9 +26,8 @@ pub(super) struct Entry {
     pub(super) definition: Arc<Definition>,
     /// The type, which a draft may have changed.
     pub(super) kind: Kind,
-    /// The keys of the groups that have the family, by their slots.
-    pub(super) holders: Vec<Option<Arc<str>>>,
-    pub(super) free_slots: FreeSlots,
+    /// The groups that have the family, by their slots. Very many names have one.
+    pub(super) holders: SmallVec<[Option<Arc<GroupLabels>>; 1]>,
     /// The shape of these groups, unless they are mixed.
     pub(super) shape: Shape,
     /// Help texts and units.
@@ -34,9 +35,13 @@ pub(super) struct Entry {
     pub(super) rare: Option<Box<Rare>>,
 }
 
+// A name of one group takes 80 bytes here.
+const _: () = assert!(size_of::<Entry>() <= 80);
+
 /// What most names do not have.
 #[derive(Debug, Default)]
 pub(super) struct Rare {
+    pub(super) free_slots: FreeSlots,
     pub(super) mixed: Option<Mixed>,
     pub(super) layouts: Vec<Arc<Layout>>,
     /// Of series with empty labels.
@@ -53,13 +58,19 @@ pub(super) struct Mixed {
     pub(super) blocks: Blocks,
 }
 
+impl Rare {
+    fn is_empty(&self) -> bool {
+        let Rare { free_slots, mixed, layouts, spellings } = self;
+        free_slots.len() == 0 && mixed.is_none() && layouts.is_empty() && spellings.is_none()
+    }
+}
+
 impl Entry {
     pub(super) fn of(definition: Arc<Definition>, shape: &Shape) -> Entry {
         Entry {
             kind: definition.kind(),
             definition,
-            holders: Vec::with_capacity(1),
-            free_slots: FreeSlots::default(),
+            holders: SmallVec::new(),
             shape: shape.clone(),
             texts: Texts::default(),
             rare: None,
@@ -78,8 +89,37 @@ impl Entry {
         self.rare.as_ref()?.spellings.as_ref()
     }
 
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        **self.definition.name() == *name
+    }
+
     pub(super) fn groups(&self) -> u32 {
-        (self.holders.len() - self.free_slots.len()) as u32
+        (self.holders.len() - self.free_count()) as u32
+    }
+
+    pub(super) fn free_slots(&self) -> Option<&FreeSlots> {
+        Some(&self.rare.as_ref()?.free_slots)
+    }
+
+    /// Frees the slot of a group.
+    pub(super) fn give_up(&mut self, slot: u32) {
+        let mut end = self.holders.len() as u32;
+        if slot + 1 < end {
+            self.holders[slot as usize] = None;
+            self.rare.get_or_insert_default().free_slots.extend([slot]);
+            return;
+        }
+        end -= 1;
+        if let Some(rare) = &mut self.rare {
+            end = rare.free_slots.shorten(end);
+        }
+        self.holders.truncate(end as usize);
+        self.rare.take_if(|rare| rare.is_empty());
+    }
+
+    /// How many slots no group has.
+    pub(super) fn free_count(&self) -> usize {
+        self.free_slots().map_or(0, FreeSlots::len)
     }
 
     pub(super) fn list<'b>(&mut self, group: &Arc<str>, blocks: impl Iterator<Item = &'b str>) {
@@ -131,16 +171,21 @@ impl<'a> OtherShapes<'a> {
 }
 
 /// Gives a group this slot of a family.
-pub(super) fn hold(entry: &mut Entry, slot: u32, group: Holder<'_>, free_slots: &mut usize) {
-    *free_slots -= entry.free_slots.len();
+pub(super) fn hold(entry: &mut Entry, slot: u32, group: &Arc<GroupLabels>, free_slots: &mut usize) {
+    *free_slots -= entry.free_count();
     let end = entry.holders.len() as u32;
-    entry.free_slots.extend(end..=slot);
-    if end <= slot {
+    if slot > end {
+        entry.rare.get_or_insert_default().free_slots.extend(end..slot);
+    }
+    if slot >= end {
         entry.holders.resize(slot as usize + 1, None);
     }
-    entry.free_slots.remove(slot);
-    *free_slots += entry.free_slots.len();
-    entry.holders[slot as usize] = Some(group.key.clone());
+    if let Some(rare) = &mut entry.rare {
+        rare.free_slots.remove(slot);
+    }
+    entry.rare.take_if(|rare| rare.is_empty());
+    *free_slots += entry.free_count();
+    entry.holders[slot as usize] = Some(group.clone());
     if let Some(mixed) = entry.mixed_mut() {
         *mixed.shapes.entry(group.shape.clone()).or_default() += 1;
     }
@@ -164,4 +209,40 @@ pub(super) fn note_change(
 /// What a name takes.
 pub(super) fn bytes_of(name: &str) -> u64 {
     NAME_BYTES + name.len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::grouping::{Grouping, GroupingLabel};
+
+    /// The slots that are given up and taken, in order, then how many slots there are, and how many are free.
+    type Case = (&'static [u32], &'static [u32], (usize, usize));
+
+    #[test]
+    fn slots_are_given_up_from_the_end() {
+        let grouping = Grouping::new(vec![GroupingLabel { name: "job".into(), value: "a".into() }]);
+        let labels = Arc::new(GroupLabels::of(&grouping));
+        let cases: [Case; 7] = [
+            (&[], &[], (4, 0)),
+            (&[3], &[], (3, 0)),
+            (&[1], &[], (4, 1)),
+            (&[1, 2, 3], &[], (1, 0)),
+            (&[0, 2, 1], &[], (4, 3)),
+            (&[0, 2], &[2, 0], (4, 0)),
+            (&[3, 2, 1, 0], &[2], (3, 2)),
+        ];
+        for (given_up, taken, expected) in cases {
+            let definition = Arc::new(Definition::new("m".into(), Kind::Counter));
+            let (mut entry, mut free) = (Entry::of(definition, &labels.shape), 0);
+            (0..4).for_each(|slot| hold(&mut entry, slot, &labels, &mut free));
+            given_up.iter().for_each(|slot| entry.give_up(*slot));
+            free = entry.free_count();
+            taken.iter().for_each(|slot| hold(&mut entry, *slot, &labels, &mut free));
+            assert_eq!((entry.holders.len(), free), expected, "{given_up:?} {taken:?}");
+            assert_eq!(free, entry.free_count());
+            assert_eq!(entry.rare.is_some(), free > 0, "what is not needed takes no memory");
+            assert_eq!(entry.holders.iter().filter(|holder| holder.is_some()).count() as u32, entry.groups());
+        }
+    }
 }

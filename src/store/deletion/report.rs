@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{DeletionFilter, Survey, Taken};
 use crate::store::Store;
-use crate::store::group::{Group, GroupLabels};
+use crate::store::group::Group;
+use crate::store::group_labels::GroupLabels;
 
 /// So many parts of a deletion are listed.
 pub const MOST_PARTS: usize = 100;

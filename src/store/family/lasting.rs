@@ -1,11 +1,8 @@
 //! How long the series of a family stay, and when each was pushed last.
 
-use std::sync::Arc;
-
 use crate::store::family::Family;
 use crate::store::piece::{PIECE_ROWS, Piece};
 use crate::store::sight::{Outlook, Sight, Standing};
-use crate::store::states::States;
 
 /// Of families with more series than this, those go together that are over at about the same time.
 const LARGE: u32 = 2048;
@@ -21,15 +18,6 @@ pub struct Lasting {
     /// When the family was last pushed to before its series had a TTL: no series of which nothing else is known was
     /// pushed after that. In nanoseconds since the epoch.
     pub since: i64,
-}
-
-/// What few families have.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Rare {
-    /// Of a family of state sets, once they were needed.
-    pub(super) states: Option<Arc<States>>,
-    /// Where series have a TTL.
-    pub(super) lasting: Option<Lasting>,
 }
 
 impl Family {
@@ -108,11 +96,6 @@ impl Family {
         let Some(lasting) = self.lasting().filter(|_| self.len > LARGE) else { return end };
         let every = (lasting.ttl / PARTS_OF_TTL).max(1);
         end.saturating_add(every - 1) / every * every
-    }
-
-    pub(super) fn set_rare(&mut self, set: impl FnOnce(&mut Rare)) {
-        set(Arc::make_mut(self.rare.get_or_insert_default()));
-        self.rare.take_if(|rare| rare.states.is_none() && rare.lasting.is_none());
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::model::histogram::Layout;
 use crate::model::labels::{pairs, write_block};
 use crate::model::merge::Merge;
 use crate::model::push::{self, Push};
 use crate::model::time::Moment;
 use crate::store::family::{FOLDED, Family, NEW, Placement};
 use crate::store::piece::{Fresh, PIECE_ROWS, growing_bytes, plain_bytes};
+use crate::store::shareable::Shareable;
 
 /// The label that the overflow series has beside the grouping labels, with its value.
 const OVERFLOW_LABEL: (&str, &str) = ("overflow", "true");
@@ -95,13 +95,13 @@ impl Family {
         placement: &Placement,
         first: Merge,
         now: Moment,
-        layouts: &[Arc<Layout>],
+        known: &mut Shareable,
     ) {
         let Some(overflow) = &placement.overflow else { return };
         for one in placement.folded(push.series(pushed)) {
             let Some(position) = self.find(&overflow.block) else {
                 let fresh = Fresh { block: &overflow.block, series: one };
-                self.append(push, pushed, &[fresh], first, now, layouts);
+                self.append(push, pushed, &[fresh], first, now, known);
                 continue;
             };
             let (number, row) = (position as usize / PIECE_ROWS, position as usize % PIECE_ROWS);

@@ -11,19 +11,17 @@ use crate::store::piece::{Fresh, PIECE_ROWS};
 use crate::store::states::{self, Set, States};
 
 impl Family {
-    pub(super) fn forget_states(&mut self) {
-        if self.rare.is_some() {
-            self.set_rare(|rare| rare.states = None);
-        }
+    fn states(&self) -> Option<&States> {
+        self.rare.as_ref()?.states.as_ref()
     }
 
     /// Notes the states of new series, where states were needed before.
     pub(super) fn add_states(&mut self, name: &str, fresh: &[Fresh<'_>]) {
-        if self.rare.as_ref().is_some_and(|rare| rare.states.is_some()) {
-            self.set_rare(|rare| {
-                let states = Arc::make_mut(rare.states.get_or_insert_default());
-                fresh.iter().for_each(|one| states.add(name, one.block));
-            });
+        if self.states().is_some()
+            && let Some(rare) = &mut self.rare
+            && let Some(states) = &mut Arc::make_mut(rare).states
+        {
+            fresh.iter().for_each(|one| states.add(name, one.block));
         }
     }
 
@@ -35,9 +33,11 @@ impl Family {
         let sets: HashSet<Set<'_>, RandomState> =
             blocks().filter_map(|block| Some(states::split(name, block)?.0)).collect();
         let mentioned: HashSet<&str, RandomState> = blocks().collect();
-        let states = self.rare.as_ref().and_then(|rare| rare.states.clone()).unwrap_or_else(|| {
-            Arc::new(States::of(name, (0..self.len).map(|position| self.block(position))))
-        });
+        if self.states().is_none() {
+            let states = States::of(name, (0..self.len).map(|position| self.block(position)));
+            self.set_rare(|rare| rare.states = Some(states));
+        }
+        let Some(states) = self.states() else { return };
         let absent: Vec<u32> = if sets.len() * states.count() < self.len as usize {
             let blocks = sets.iter().flat_map(|set| states.blocks(*set));
             blocks
@@ -52,7 +52,6 @@ impl Family {
             };
             (0..self.len).filter(is_absent).collect()
         };
-        self.set_rare(|rare| rare.states = Some(states));
         for position in absent {
             let (number, row) = (position as usize / PIECE_ROWS, position as usize % PIECE_ROWS);
             if let Some(piece) = self.pieces.get_mut(number) {

@@ -61,7 +61,7 @@ impl Group {
                 Some(family) => {
                     let is_new = |at: usize| step.placement.positions.get(at).is_none_or(|at| *at == NEW);
                     series += step.placement.new as i64;
-                    bytes += family.metadata.growth(push, pushed) + series_bytes(push, pushed, is_new);
+                    bytes += family.metadata().growth(push, pushed) + series_bytes(push, pushed, is_new);
                     if with_values {
                         let merge = merge_of(pushed, semantics.rule(pushed));
                         bytes += family.growth(push, pushed, &step.placement, merge);

@@ -13,6 +13,7 @@ use crate::store::family::{Family, NEW, Placement, Positions, overflow_block, pu
 use crate::store::group::{Group, Restructuring, growth};
 use crate::store::selection::{Selected, SeriesName};
 use crate::store::semantics::{FamilyRule, Semantics};
+use crate::store::shareable::Shareable;
 
 /// The slot of what has none.
 pub const NO_SLOT: u32 = u32::MAX;
@@ -131,8 +132,10 @@ impl Group {
             }
             !goes
         });
+        let mut shareable = self.shareable();
         for pushed in remembered.families() {
-            self.remember_family(memory, pushed, now, with, &mut held);
+            shareable.layouts = with.definitions.layouts(remembered.name(pushed));
+            self.remember_family(memory, pushed, now, with, &mut held, &mut shareable);
         }
         self.accepted(now);
         // What a source with nothing but totals remembers stays as long as its target.
@@ -152,6 +155,7 @@ impl Group {
         now: Moment,
         with: &mut Restructuring<'_>,
         held: &mut Held,
+        shareable: &mut Shareable,
     ) {
         let Memory { remembered: push, semantics, target, .. } = *memory;
         let name = push.name(pushed);
@@ -191,7 +195,6 @@ impl Group {
                 held.gained.push((family.definition.name().clone(), gained));
             }
         }
-        let layouts = with.definitions.layouts(name);
         if is_folded && semantics.replacing == FamilyRule::Replace {
             let mut stays: Vec<u32> = placement.positions.iter().copied().collect();
             stays.sort_unstable();
@@ -204,10 +207,10 @@ impl Group {
                 held.lost.push((family.definition.name().clone(), lost));
             }
             *with.next_epoch += 1;
-            family.replace(push, pushed, &placement, now, *with.next_epoch, &layouts);
+            family.replace(push, pushed, &placement, now, *with.next_epoch, shareable);
         } else {
             let first_new = family.series_count();
-            family.merge(push, pushed, &placement, Merge::Last, now, &layouts);
+            family.merge(push, pushed, &placement, Merge::Last, now, shareable);
             if !is_folded {
                 let mut next_new = first_new..;
                 for (one, position) in series.iter().zip(&placement.positions) {

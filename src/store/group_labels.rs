@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::labels::{has_quoted_names, pairs};
-use crate::store::definition::{Holder, Shape};
+
+/// The names of the grouping labels of some groups, sorted. Two groups whose grouping labels have
+/// the same names differ in a value, and so can never hold the same series.
+pub type Shape = Arc<[Box<str>]>;
 
 /// Stands between the key of a target and the name of a source. No key of a group that is shown has one.
 pub(in crate::store) const SOURCE_MARK: char = '\0';
@@ -68,11 +71,6 @@ impl GroupLabels {
             value: value.to_string().into(),
         };
         Grouping::new(self.labels.iter().map(label).collect())
-    }
-
-    /// The group as one that has a family.
-    pub fn holder(&self) -> Holder<'_> {
-        Holder { key: &self.key, shape: &self.shape }
     }
 }
 
