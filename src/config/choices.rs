@@ -175,21 +175,20 @@ choices! {
     }
 }
 
-impl TryFrom<String> for Sync {
-    type Error = String;
+/// Lets choices be read from their names.
+macro_rules! from_names {
+    ($($Choice:ident),*) => {$(
+        impl TryFrom<String> for $Choice {
+            type Error = String;
 
-    fn try_from(name: String) -> Result<Self, String> {
-        Self::named(&name)
-    }
+            fn try_from(name: String) -> Result<Self, String> {
+                Self::named(&name)
+            }
+        }
+    )*};
 }
 
-impl TryFrom<String> for PutMode {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        Self::named(&name)
-    }
-}
+from_names!(Buckets, LogFormat, NumberMerge, Overflow, PutMode, SourceBy, Sync, Temporality);
 
 impl TryFrom<String> for LogLevel {
     type Error = String;
@@ -197,54 +196,6 @@ impl TryFrom<String> for LogLevel {
     /// Accepts capital letters, as the stock gateway does for this setting alone.
     fn try_from(name: String) -> Result<Self, String> {
         Self::named(&name.to_lowercase())
-    }
-}
-
-impl TryFrom<String> for LogFormat {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        Self::named(&name)
-    }
-}
-
-impl TryFrom<String> for SourceBy {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        Self::named(&name)
-    }
-}
-
-impl TryFrom<String> for Overflow {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        Self::named(&name)
-    }
-}
-
-impl TryFrom<String> for NumberMerge {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        Self::named(&name)
-    }
-}
-
-impl TryFrom<String> for Temporality {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        Self::named(&name)
-    }
-}
-
-impl TryFrom<String> for Buckets {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        Self::named(&name)
     }
 }
 

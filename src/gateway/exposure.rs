@@ -13,7 +13,7 @@ use crate::model::kind::{Form, Kind};
 use crate::model::summary::Summary;
 use crate::model::time::Start;
 use crate::store::order::{Entry, Order};
-use crate::store::piece::{Piece, RowValue};
+use crate::store::piece::{Piece, RowValue, ShownRow};
 use crate::store::snapshot::{Snapshot, SnapshotFamily};
 use crate::store::states;
 use crate::telemetry;
@@ -34,9 +34,10 @@ pub(super) fn write_row(
     created: Option<f64>,
     full: Full<'_>,
 ) {
-    let details = Details { exemplars: piece.exemplars(row), created, ..details(piece, row) };
-    let labels = labels(piece, row, block);
-    match piece.value(row) {
+    let shown = piece.shown(row);
+    let details = Details { start: shown.start.nanos(), exemplars: piece.exemplars(row), created };
+    let labels = labels(piece, shown, block);
+    match shown.value {
         RowValue::Number(value) => writer.number(out, labels, value, details),
         RowValue::Summary(summary) => writer.summary(out, labels, summary, details, full),
         RowValue::Histogram(histogram) => writer.histogram(out, labels, histogram, details, full),
@@ -54,9 +55,10 @@ fn write_empty_row(
     created: Option<f64>,
     full: Full<'_>,
 ) {
-    let labels = labels(piece, row, block);
-    let details = Details { created, ..details(piece, row) };
-    match piece.value(row) {
+    let shown = piece.shown(row);
+    let labels = labels(piece, shown, block);
+    let details = Details { start: shown.start.nanos(), created, ..Details::default() };
+    match shown.value {
         RowValue::Number(_) => writer.number(out, labels, 0.0, details),
         RowValue::Summary(summary) => {
             let empty = Summary::new(0.0, Count::ZERO, &summary.quantiles);
@@ -68,13 +70,8 @@ fn write_empty_row(
     }
 }
 
-fn labels<'a>(piece: &Piece, row: usize, block: &'a str) -> Labels<'a> {
-    Labels { block, has_quoted_names: piece.has_quoted_names(), simple_labels: piece.simple_labels(row) }
-}
-
-/// The details of a row without its exemplars.
-fn details(piece: &Piece, row: usize) -> Details<'_> {
-    Details { start: piece.start(row).nanos(), ..Details::default() }
+fn labels<'a>(piece: &Piece, shown: ShownRow<'_>, block: &'a str) -> Labels<'a> {
+    Labels { block, has_quoted_names: piece.has_quoted_names(), simple_labels: shown.simple_labels }
 }
 
 /// The series of state sets in the order that OpenMetrics requires: those of one set together.

@@ -297,6 +297,15 @@ impl<'a> Applying<'a, '_> {
     /// Does something with the structure, which is locked for that if it is not yet.
     fn locked<T>(&mut self, change: impl FnOnce(&mut Self, &mut Structure) -> T) -> T {
         self.space.note_structural();
+        self.with_structure(Store::lock, change)
+    }
+
+    /// Does something with the structure, which `take` gives unless it is held already.
+    fn with_structure<T>(
+        &mut self,
+        take: impl FnOnce(&'a Store) -> MutexGuard<'a, Structure>,
+        change: impl FnOnce(&mut Self, &mut Structure) -> T,
+    ) -> T {
         match self.structure.take() {
             Some(mut structure) => {
                 let done = change(self, &mut structure);
@@ -304,7 +313,7 @@ impl<'a> Applying<'a, '_> {
                 done
             }
             None => {
-                let mut structure = self.store.lock();
+                let mut structure = take(self.store);
                 if !self.space.is_draft() {
                     self.now = self.store.after_snapshots(self.now);
                 }

@@ -98,6 +98,17 @@ pub enum RowValue<'a> {
     Histogram(&'a Histogram),
 }
 
+/// What a scrape shows of a row beside its labels and exemplars.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownRow<'a> {
+    /// The value.
+    pub value: RowValue<'a>,
+    /// When the series began.
+    pub start: Start,
+    /// How many labels the row has, if they are simple ones and not very many; see [`simple_labels`]. Zero if not.
+    pub simple_labels: u16,
+}
+
 /// A value of any form.
 #[derive(Clone, Debug)]
 pub enum OwnedValue {
@@ -258,9 +269,13 @@ impl Piece {
         (ROW_BYTES + self.block(at).len() + value + self.exemplars(at).len() * EXEMPLAR_BYTES) as u64
     }
 
-    /// How many labels a row has, if they are simple ones and not very many; see [`simple_labels`]. Zero if not.
-    pub fn simple_labels(&self, at: usize) -> u16 {
-        with_rows!(&self.rows, rows => rows[at].simple_labels.map_or(0, u16::from))
+    /// What a scrape shows of a row beside its labels and exemplars, looked up once.
+    #[inline]
+    pub fn shown(&self, at: usize) -> ShownRow<'_> {
+        with_rows!(&self.rows, rows => {
+            let Row { value, start, simple_labels, .. } = &rows[at];
+            ShownRow { value: value.seen(), start: *start, simple_labels: simple_labels.map_or(0, u16::from) }
+        })
     }
 
     /// The value of a row.

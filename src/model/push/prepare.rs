@@ -319,7 +319,18 @@ impl<'a> Builder<'_, 'a> {
     }
 
     /// Checks a value and copies its buckets or quantiles.
+    #[inline]
     fn value(&mut self, kind: Kind, series: &body::Series) -> Result<Value, ValueFault> {
+        match series.value {
+            // Nearly all values are such numbers.
+            body::Value::Number(value) if value.is_finite() && (value >= 0.0 || !self.meeting.is_count) => {
+                Ok(Value::Number(value))
+            }
+            _ => self.any_value(kind, series),
+        }
+    }
+
+    fn any_value(&mut self, kind: Kind, series: &body::Series) -> Result<Value, ValueFault> {
         let Meeting { merge, is_count, policy } = self.meeting;
         let (body, adds) = (self.body, merge == Merge::Add);
         if let body::Value::Composite(number) = series.value

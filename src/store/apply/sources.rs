@@ -10,6 +10,7 @@ use super::{Applying, Pushing, restructuring};
 use crate::model::limits::Limit;
 use crate::model::push::Push;
 use crate::model::refusal::Refusal;
+use crate::store::Store;
 use crate::store::effects::Tally;
 use crate::store::group::{Group, Held, Memory, NO_SLOT};
 use crate::store::group_labels::{GroupLabels, source_key};
@@ -253,24 +254,7 @@ impl Applying<'_, '_> {
 
     /// Does something with the structure, which stays as it is meanwhile unless [`Applying::structural`] says so.
     fn holding<T>(&mut self, change: impl FnOnce(&mut Self, &mut Structure) -> T) -> T {
-        match self.structure.take() {
-            Some(mut structure) => {
-                let done = change(self, &mut structure);
-                self.structure = Some(structure);
-                done
-            }
-            None => {
-                let mut structure = self.store.hold();
-                if !self.space.is_draft() {
-                    self.now = self.store.after_snapshots(self.now);
-                }
-                let done = change(self, &mut structure);
-                if !self.space.is_draft() {
-                    structure.definitions.forget_retypings();
-                }
-                done
-            }
-        }
+        self.with_structure(Store::hold, change)
     }
 
     /// Does something that lets groups, families or series come or go, while the structure is held.
