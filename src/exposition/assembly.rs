@@ -33,6 +33,9 @@ pub(super) enum Member {
     Quantile(f64),
 }
 
+/// The parts of shorter inputs are not counted beforehand, which would take longer than it saves. In bytes.
+const COUNTED_FROM: usize = 4096;
+
 /// A body under construction.
 pub(super) struct Assembly<'a> {
     pub(super) body: Body<'a>,
@@ -45,12 +48,17 @@ pub(super) struct Assembly<'a> {
 impl<'a> Assembly<'a> {
     /// An empty body with room for the series and labels of `input`, with the limits of `reading`.
     pub(super) fn of(input: &[u8], reading: &Reading) -> Assembly<'a> {
-        let (lines, labels) = line_parts(input, reading.limits);
-        // Lines that are shorter than most samples are usually not samples.
-        let series = lines.min(input.len() / 16 + 8);
-        let body = Body::with_capacity(series, labels.min(input.len() / 8));
+        let limits = reading.limits;
+        let (series, labels) = if input.len() < COUNTED_FROM {
+            (limits.samples.min(input.len() / 48 + 8), limits.label_pairs.min(input.len() / 32))
+        } else {
+            let (lines, labels) = line_parts(input, limits);
+            // Lines that are shorter than most samples are usually not samples.
+            (lines.min(input.len() / 16 + 8), labels.min(input.len() / 8))
+        };
+        let body = Body::with_capacity(series, labels);
         Assembly {
-            body: body.within(reading.limits).with_empty_labels(reading.empty_labels),
+            body: body.within(limits).with_empty_labels(reading.empty_labels),
             composites: HashTable::new(),
             last_composite: None,
             hasher: RandomState::default(),

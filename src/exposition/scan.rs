@@ -11,7 +11,7 @@ use crate::exposition::error::ParseError;
 use crate::message::{printable, quote, quote_byte};
 use crate::model::labels::{closing_quote, unescape};
 use crate::model::limits::{Limit, TooMuch};
-use crate::model::name::{LABEL_NAME_BYTES, METRIC_NAME_BYTES};
+use crate::model::name::{LABEL_NAME_BYTES, METRIC_NAME_BYTES, legacy_length};
 use number::{MAX_SHORT_DECIMAL, ShortDecimal};
 
 pub(super) use number::parse_f64;
@@ -246,14 +246,9 @@ impl<'a> Cursor<'a> {
         Ok(self.bare_name(&LABEL_NAME_BYTES))
     }
 
-    #[inline]
     fn bare_name(&mut self, name_bytes: &[bool; 256]) -> &'a str {
-        let ahead = self.ahead();
-        if ahead.first().is_none_or(u8::is_ascii_digit) {
-            return "";
-        }
         let start = self.at;
-        self.at += ahead.iter().position(|byte| !name_bytes[usize::from(*byte)]).unwrap_or(ahead.len());
+        self.at += legacy_length(self.ahead(), name_bytes);
         self.text(start, self.at).unwrap_or_default()
     }
 
@@ -417,8 +412,12 @@ impl<'a> Cursor<'a> {
     pub(super) fn help(&mut self) -> Result<&'a str, Fault> {
         let start = self.at;
         let raw = self.rest();
-        self.check_escapes(raw, start)?;
+        let has_escapes = memchr::memchr(b'\\', raw).is_some();
+        if has_escapes {
+            self.check_escapes(raw, start)?;
+        }
         Ok(match self.text(start, self.at) {
+            Some(text) if !has_escapes => text,
             Some(text) => self.keep(unescape(text)),
             None => self.arena.alloc_str(&unescape(&String::from_utf8_lossy(raw))),
         })

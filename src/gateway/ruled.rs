@@ -148,7 +148,7 @@ impl Gateway {
         let bodies = ruled.transform(body, pushed, arena)?;
         let prepare = |body: &Body<'_>| {
             let terms = |family: &body::Family<'_>| ruled.terms(family);
-            Push::prepare_under(body, ruled.target(), aggregate, limits, &terms)
+            Push::prepare_under(body, ruled.target(), aggregate, limits, Some(&terms))
         };
         bodies.iter().map(prepare).collect()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse};
@@ -35,7 +35,12 @@ const INLINE_BYTES: usize = 256 * 1024;
 const INLINE_TEXT_BYTES: usize = 64 * 1024 * 1024;
 
 /// The headers for an idempotency key. Go's HTTP client repeats a request by itself if it has one of them.
-const IDEMPOTENCY_HEADERS: [&str; 2] = ["idempotency-key", "x-idempotency-key"];
+static IDEMPOTENCY_HEADERS: [HeaderName; 2] =
+    [HeaderName::from_static("idempotency-key"), HeaderName::from_static("x-idempotency-key")];
+
+static SOURCE: HeaderName = HeaderName::from_static("x-push-source");
+static TTL: HeaderName = HeaderName::from_static("x-push-ttl");
+static TEMPORALITY: HeaderName = HeaderName::from_static("x-push-temporality");
 
 /// The group of a request as its path spells it.
 #[derive(Clone, Copy)]
@@ -228,17 +233,13 @@ async fn push_elsewhere(
 
 /// What the headers of a request say of its sender.
 pub(super) fn sender(headers: &HeaderMap) -> SenderHeaders<'_> {
-    let header = |name| headers.get(name).map(|value| value.as_bytes());
-    SenderHeaders {
-        source: header("x-push-source"),
-        ttl: header("x-push-ttl"),
-        temporality: header("x-push-temporality"),
-    }
+    let header = |name: &HeaderName| headers.get(name).map(|value| value.as_bytes());
+    SenderHeaders { source: header(&SOURCE), ttl: header(&TTL), temporality: header(&TEMPORALITY) }
 }
 
 /// The idempotency key of a request.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, BadKey> {
-    let mut keys = IDEMPOTENCY_HEADERS.iter().flat_map(|name| headers.get_all(*name));
+    let mut keys = IDEMPOTENCY_HEADERS.iter().flat_map(|name| headers.get_all(name));
     let Some(first) = keys.next() else { return Ok(None) };
     // Different keys contradict each other.
     if keys.any(|other| other != first) {

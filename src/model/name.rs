@@ -22,14 +22,31 @@ const fn name_bytes(may_have_colon: bool) -> [bool; 256] {
 
 /// Whether `name` is a metric name that every Prometheus understands without quotes.
 pub fn is_legacy_metric_name(name: &str) -> bool {
-    name.bytes().all(|byte| METRIC_NAME_BYTES[usize::from(byte)])
-        && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+    is_legacy(name, &METRIC_NAME_BYTES)
 }
 
 /// Whether `name` is a label name that every Prometheus understands without quotes.
 pub fn is_legacy_label_name(name: &str) -> bool {
-    name.bytes().all(|byte| LABEL_NAME_BYTES[usize::from(byte)])
-        && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+    is_legacy(name, &LABEL_NAME_BYTES)
+}
+
+fn is_legacy(name: &str, name_bytes: &[bool; 256]) -> bool {
+    !name.is_empty() && legacy_length(name.as_bytes(), name_bytes) == name.len()
+}
+
+/// The length of the legacy name at the start of `text`. 0 if there is none.
+#[inline]
+pub fn legacy_length(text: &[u8], name_bytes: &[bool; 256]) -> usize {
+    if text.first().is_none_or(u8::is_ascii_digit) {
+        return 0;
+    }
+    // Eight bytes at once, because a branch for each of them takes twice the time.
+    let is_part = |byte: u8| name_bytes[usize::from(byte)];
+    let (words, _) = text.as_chunks::<8>();
+    let whole = words.iter().take_while(|word| word.iter().fold(true, |all, byte| all & is_part(*byte)));
+    let start = whole.count() * 8;
+    let rest = &text[start..];
+    start + rest.iter().position(|byte| !is_part(*byte)).unwrap_or(rest.len())
 }
 
 /// Whether a legacy name may have `c` at the offset `at`.
@@ -61,5 +78,17 @@ mod tests {
             assert!(!is_legacy_label_name(name) && !is_legacy_metric_name(name), "{name}");
         }
         assert!(is_legacy_metric_name(":a:b") && !is_legacy_label_name("a:b"));
+    }
+
+    #[test]
+    fn a_name_ends_before_the_first_byte_that_it_can_not_have() {
+        let name = "abcdefghijklmnopqrstuvwxyz_0123456789";
+        for length in 0..name.len() {
+            for rest in ["", "{", " x", "\u{e4}bcdefgh", "-23456789"] {
+                let text = format!("{}{rest}", &name[..length]);
+                assert_eq!(legacy_length(text.as_bytes(), &LABEL_NAME_BYTES), length, "{text}");
+            }
+        }
+        assert_eq!(legacy_length(b"9abcdefghi", &LABEL_NAME_BYTES), 0);
     }
 }

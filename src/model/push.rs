@@ -16,6 +16,8 @@ pub use part::PartValue;
 pub use session::Session;
 pub use value::{NativeAt, Span, Value};
 
+use std::sync::OnceLock;
+
 use crate::model::by_series::BySeries;
 use crate::model::exemplar::{self, Place};
 use crate::model::histogram::Bucket;
@@ -33,8 +35,8 @@ pub const GROUP_FAMILIES: [&str; 2] = ["push_time_seconds", "push_failure_time_s
 #[derive(Debug)]
 pub struct Push {
     families: Vec<Family>,
-    /// Positions of the families, sorted by name.
-    by_name: Vec<u32>,
+    /// Positions of the families, sorted by name, once a family was looked for: few pushes need that.
+    by_name: OnceLock<Vec<u32>>,
     series: Vec<Series>,
     text: String,
     buckets: Vec<Bucket>,
@@ -95,11 +97,14 @@ impl Push {
 
     /// The family of this name.
     pub fn family(&self, name: &str) -> Option<&Family> {
-        let at = self
-            .by_name
-            .binary_search_by(|&position| self.name(&self.families[position as usize]).cmp(name))
-            .ok()?;
-        self.families.get(self.by_name[at] as usize)
+        let name_at = |position: u32| self.name(&self.families[position as usize]);
+        let by_name = self.by_name.get_or_init(|| {
+            let mut by_name: Vec<u32> = (0..self.families.len() as u32).collect();
+            by_name.sort_unstable_by_key(|&position| name_at(position));
+            by_name
+        });
+        let at = by_name.binary_search_by(|&position| name_at(position).cmp(name)).ok()?;
+        self.families.get(by_name[at] as usize)
     }
 
     /// The name of a family.
@@ -206,12 +211,6 @@ impl Push {
             + self.exemplars.size()
             + self.starts.size()
             + self.native_size()
-    }
-
-    fn sort_names(&mut self) {
-        let mut by_name: Vec<u32> = (0..self.families.len() as u32).collect();
-        by_name.sort_unstable_by_key(|&at| self.name(&self.families[at as usize]));
-        self.by_name = by_name;
     }
 
     fn str(&self, span: Span) -> &str {

@@ -98,7 +98,7 @@ pub struct Placement {
     /// How many are new.
     pub new: usize,
     /// Where there are [`FOLDED`] ones.
-    pub overflow: Option<Overflowing>,
+    pub overflow: Option<Box<Overflowing>>,
 }
 
 impl Placement {
@@ -265,19 +265,19 @@ impl Family {
     ) {
         let series = push.series(pushed);
         let since = self.lasting().map(|lasting| lasting.since);
-        let met = series.iter().zip(&placement.positions).filter(|(_, position)| is_known(**position));
-        let mut rest = met.map(|(one, position)| (*position as usize, one)).peekable();
-        while let Some((position, _)) = rest.peek() {
-            let number = position / PIECE_ROWS;
-            let of_piece = std::iter::from_fn(|| rest.next_if(|(at, _)| at / PIECE_ROWS == number));
-            let rows = of_piece.map(|(at, one)| (at % PIECE_ROWS, one));
-            match self.pieces.get_mut(number) {
-                Some(piece) => {
-                    let grown = piece.update(push, rows, merge, now, since);
-                    self.bytes = self.bytes.saturating_add_signed(grown);
-                }
-                None => rows.for_each(drop),
+        let mut first = 0;
+        while let Some(position) = placement.positions.get(first) {
+            let number = *position as usize / PIECE_ROWS;
+            let is_in_piece = |position: &&u32| **position as usize / PIECE_ROWS == number;
+            let positions = &placement.positions[first..];
+            let count = positions.iter().take_while(is_in_piece).count();
+            // No piece has the number that those have which are not there.
+            if let Some(piece) = self.pieces.get_mut(number) {
+                let rows = positions.iter().map(|position| *position as usize % PIECE_ROWS);
+                let grown = piece.update(push, rows.zip(&series[first..first + count]), merge, now, since);
+                self.bytes = self.bytes.saturating_add_signed(grown);
             }
+            first += count;
         }
         if pushed.kind == Kind::StateSet && series.len() < self.len as usize + placement.new {
             self.turn_off_absent_states(push, pushed);
@@ -291,7 +291,9 @@ impl Family {
                 .collect();
             self.append(push, pushed, &fresh, merge, now, known);
         }
-        self.add_overflow(push, pushed, placement, merge, now, known);
+        if placement.overflow.is_some() {
+            self.add_overflow(push, pushed, placement, merge, now, known);
+        }
     }
 
     /// Puts the pushed series in the place of all that are there.
@@ -317,7 +319,9 @@ impl Family {
         let placed = push.series(pushed).iter().zip(&placement.positions);
         let all = placed.filter(|(_, position)| **position != FOLDED).map(|(one, _)| fresh(push, one));
         self.append(push, pushed, &all.collect::<Vec<_>>(), Merge::Last, now, known);
-        self.add_overflow(push, pushed, placement, Merge::Last, now, known);
+        if placement.overflow.is_some() {
+            self.add_overflow(push, pushed, placement, Merge::Last, now, known);
+        }
     }
 
     /// Takes out the series at these positions, which come in order. The positions of those behind them change, so

@@ -174,7 +174,9 @@ impl Group {
         black_box(families().fold(0, |sum, family| sum + family.series_count()));
         let pieces = || families().filter_map(|family| family.pieces().first());
         black_box(pieces().fold(0, |sum, piece| sum + piece.len()));
-        black_box(pieces().fold(0, |sum, piece| sum ^ piece.block(0).as_bytes()[0]));
+        black_box(
+            pieces().filter_map(|piece| piece.shared_blocks().bytes().next()).fold(0, |sum, byte| sum ^ byte),
+        );
     }
 
     /// Finds out where everything of a push belongs.
@@ -209,7 +211,7 @@ impl Group {
                         family.check_bounds(push, pushed, &placement)?;
                     }
                     family.is_shortened_by(pushed.series_ttl)
-                        || semantics.kind_after(kind, name, pushed.kind) != kind
+                        || (pushed.kind != kind && semantics.kind_after(kind, name, pushed.kind) != kind)
                         || family.rule != pushed.rule
                         || family.metadata().changes_with(push, pushed, is_replaced)
                         || (is_replaced && !family.is_identity(&placement))

@@ -35,6 +35,7 @@ pub struct Metadata {
 impl Metadata {
     /// Whether a push changes this: with what it says, and if the family `is_replaced` also with what it
     /// does not say.
+    #[inline]
     pub fn changes_with(&self, push: &Push, pushed: &push::Family, is_replaced: bool) -> bool {
         let changes = |old: Option<&str>, new: Option<&str>| old != new && (is_replaced || new.is_some());
         changes(self.help.as_deref(), push.help(pushed)) || changes(self.unit.as_deref(), push.unit(pushed))

@@ -100,7 +100,7 @@ mod tests {
         let parsed = text::parse(body.as_bytes(), Names::Legacy, &arena).unwrap();
         let merge = source.map(|_| Merge::Fold(Fold::Sum));
         let terms = |_: &Family<'_>| FamilyTerms { merge, ..FamilyTerms::default() };
-        let push = Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, &terms).unwrap();
+        let push = Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, Some(&terms)).unwrap();
         let grouping = Cow::Owned(grouping);
         let (semantics, source) = (Semantics::merging(), source.map(Cow::Borrowed));
         let part = Part::Push { grouping, push, semantics, source, terms: Terms::default() };

@@ -133,7 +133,8 @@ impl Request {
                     ..terms(*rules, family.kind.unwrap_or(MetricKind::Untyped), family.name)
                 };
                 let push =
-                    Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, &family_terms).unwrap();
+                    Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, Some(&family_terms))
+                        .unwrap();
                 let terms = Terms { ttl: *ttl, source_ttl: *series_ttl, ..Terms::default() };
                 let replacing = Semantics { absent: Absent::Drop, ..Semantics::replacing(true) };
                 let semantics = if *is_put { replacing } else { Semantics::merging() };

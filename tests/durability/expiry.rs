@@ -116,7 +116,7 @@ impl Pushed {
             series_ttl: series_ttl(family.name),
             ..FamilyTerms::default()
         };
-        let push = Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, &of_family).unwrap();
+        let push = Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, Some(&of_family)).unwrap();
         let replacing = Semantics { absent: Absent::Drop, ..Semantics::replacing(true) };
         let semantics = if self.is_put { replacing } else { Semantics::merging() };
         let overflow = if self.folds { Overflow::Fold } else { Overflow::Refuse };

@@ -354,7 +354,8 @@ fn part(step: &Step) -> Option<Part<'static>> {
                 temporality: sent.rules.temporality,
                 ..FamilyTerms::default()
             };
-            let push = Push::prepare_under(&body(sent), &grouping, true, PushLimits::NONE, &terms).unwrap();
+            let push =
+                Push::prepare_under(&body(sent), &grouping, true, PushLimits::NONE, Some(&terms)).unwrap();
             let source = sent.source.map(|source| source_name(source).into());
             Part::Push {
                 grouping: Cow::Owned(grouping),

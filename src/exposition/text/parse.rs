@@ -147,7 +147,8 @@ impl<'a> Parser<'a> {
                     return Err(line.fault(line.at, "invalid metric name in comment"));
                 }
                 self.check_metric_name(line, name_at, name)?;
-                let target = self.targets.target(&mut self.assembly.body, name);
+                let is_bare = self.is_bare(name_at);
+                let target = self.targets.target(&mut self.assembly.body, name, is_bare);
                 self.assembly.body.check_families().map_err(|much| line.too_much(name_at, much))?;
                 target
             }
@@ -209,7 +210,8 @@ impl<'a> Parser<'a> {
                     return Err(line.fault(start, "invalid metric name"));
                 }
                 self.check_metric_name(line, start, name)?;
-                self.targets.target(&mut self.assembly.body, name)
+                let is_bare = self.is_bare(start);
+                self.targets.target(&mut self.assembly.body, name, is_bare)
             }
         };
         line.skip_blanks();
@@ -227,7 +229,7 @@ impl<'a> Parser<'a> {
         let start = line.at;
         line.at += 1;
         let name = self.name_in_braces(line.clone())?;
-        let target = self.targets.target(&mut self.assembly.body, name);
+        let target = self.targets.target(&mut self.assembly.body, name, false);
         self.labels_and_value(line, start, target, NamePlace::InBraces)
     }
 
@@ -415,11 +417,17 @@ impl<'a> Parser<'a> {
         self.assembly.body.families[target.family].name
     }
 
+    /// Whether the name at this offset is written without quotes.
+    #[inline]
+    fn is_bare(&self, at: usize) -> bool {
+        self.input.get(at) != Some(&b'"')
+    }
+
     /// A bare name is valid once it was scanned. Whether a quoted name is valid depends on the configuration.
     #[inline]
     fn check_metric_name(&self, line: &Cursor<'a>, at: usize, name: &str) -> Result<(), Fault> {
-        let is_bare = self.input.get(at) != Some(&b'"');
-        if is_bare || is_legacy_metric_name(name) || (self.names == Names::Utf8 && !name.is_empty()) {
+        if self.is_bare(at) || is_legacy_metric_name(name) || (self.names == Names::Utf8 && !name.is_empty())
+        {
             return Ok(());
         }
         Err(line.fault(at, format!("invalid metric name {}", quote(name.as_bytes()))))
@@ -440,8 +448,7 @@ impl<'a> Parser<'a> {
         if name == "__name__" {
             return Err(line.fault(at, "label name \"__name__\" is reserved"));
         }
-        let is_bare = self.input.get(at) != Some(&b'"');
-        if is_bare || is_legacy_label_name(name) || self.names == Names::Utf8 {
+        if self.is_bare(at) || is_legacy_label_name(name) || self.names == Names::Utf8 {
             return Ok(());
         }
         Err(line.fault(at, format!("invalid label name {}", quote(name.as_bytes()))))

@@ -139,7 +139,8 @@ mod tests {
         let grouping = grouping(job);
         let arena = Bump::new();
         let parsed = parse(body.as_bytes(), Names::Legacy, &arena).unwrap();
-        let push = Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, &|_| of_family).unwrap();
+        let push =
+            Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, Some(&|_| of_family)).unwrap();
         let (grouping, semantics) = (Cow::Borrowed(&grouping), Semantics::merging());
         let part = Part::Push { grouping, push, semantics, source: source.map(Cow::Borrowed), terms };
         submit(gateway, part);

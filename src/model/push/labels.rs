@@ -28,7 +28,8 @@ pub(super) struct ForcedLabels<'g> {
 impl<'g> ForcedLabels<'g> {
     pub(super) fn of(grouping: &'g Grouping<'_>) -> ForcedLabels<'g> {
         let mut pairs: Vec<(&str, Option<&str>)> =
-            grouping.labels().iter().map(|label| (&*label.name, Some(&*label.value))).collect();
+            Vec::with_capacity(grouping.labels().len() + grouping.absent().len() + 1);
+        pairs.extend(grouping.labels().iter().map(|label| (&*label.name, Some(&*label.value))));
         let mut insert = |name, value| {
             let at = pairs.partition_point(|(before, _)| *before < name);
             pairs.insert(at, (name, value));

@@ -1,5 +1,7 @@
 //! A part of a push as a push of its own: some of its series, some with other values.
 
+use std::sync::OnceLock;
+
 use super::{Family, NativeAt, Push, Series, Span, Value};
 use crate::model::by_series::BySeries;
 use crate::model::count::Count;
@@ -58,9 +60,9 @@ impl Push {
             part.families.push(Family { series, ..taken.clone() });
         }
         let Part { families, series, buckets, natives, .. } = part;
-        let mut push = Push {
+        Push {
             families,
-            by_name: Vec::new(),
+            by_name: OnceLock::new(),
             series,
             text: self.text.clone(),
             buckets,
@@ -71,9 +73,7 @@ impl Push {
             has_empty_labels: self.has_empty_labels,
             process_start: self.process_start,
             session: None,
-        };
-        push.sort_names();
-        push
+        }
     }
 
     /// The same without exemplars.

@@ -1,5 +1,7 @@
 //! From a body to a push: label forcing, and the checks of what would spoil a sum.
 
+use std::sync::OnceLock;
+
 use super::checks::{ValueFault, check_histogram, check_parts, shown_twice, stock_count, whole_count};
 use super::created::Created;
 use super::labels::{ForcedLabels, Template};
@@ -46,7 +48,7 @@ impl Push {
         aggregate: bool,
         limits: PushLimits,
     ) -> Result<Push, Refusal> {
-        Push::prepare_under(body, grouping, aggregate, limits, &|_| FamilyTerms::default())
+        Push::prepare_under(body, grouping, aggregate, limits, None)
     }
 
     /// The same where rules say how values meet: `terms` is called with each family. Without
@@ -60,7 +62,7 @@ impl Push {
         grouping: &Grouping<'_>,
         aggregate: bool,
         limits: PushLimits,
-        terms: &dyn Fn(&body::Family<'_>) -> FamilyTerms,
+        terms: Option<&dyn Fn(&body::Family<'_>) -> FamilyTerms>,
     ) -> Result<Push, Refusal> {
         let count = body.series_count();
         let forced = ForcedLabels::of(grouping);
@@ -81,6 +83,7 @@ impl Push {
             template: Template::default(),
             meeting: Meeting { merge: Merge::Last, is_count: false, policy: Buckets::Union },
         };
+        let terms = terms.filter(|_| aggregate);
         let created = if aggregate { Created::of(body) } else { Created::default() };
         let mut starts = BySeries::default();
         let mut families = Vec::with_capacity(body.families.len());
@@ -103,7 +106,7 @@ impl Push {
                 return Err(Refusal::at(offset, too_long("a metric name", family.name, limits.name_length)));
             }
             let kind = family.kind.unwrap_or(Kind::Untyped);
-            let terms = if aggregate { terms(family) } else { FamilyTerms::default() };
+            let terms = terms.map_or_else(FamilyTerms::default, |terms| terms(family));
             let by_kind = if aggregate { Merge::of(kind, family.name) } else { Merge::Last };
             let rule = terms.merge.filter(|rule| *rule != by_kind && Merge::is_free_for(kind));
             let merge = rule.unwrap_or(by_kind);
@@ -144,7 +147,7 @@ impl Push {
         let text = String::from_utf8(builder.text).unwrap_or_default();
         let mut push = Push {
             families,
-            by_name: Vec::new(),
+            by_name: OnceLock::new(),
             series,
             text,
             buckets: builder.buckets,
@@ -156,7 +159,6 @@ impl Push {
             process_start: if aggregate { process_start(body) } else { None },
             session: None,
         };
-        push.sort_names();
         let start = if aggregate {
             push.process_start.or_else(|| push.starts.iter().map(|(_, start)| *start).min())
         } else {

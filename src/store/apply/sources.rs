@@ -314,7 +314,8 @@ mod tests {
         let (arena, grouping) = (Bump::new(), grouping());
         let body = format!("{body}# EOF\n");
         let parsed = openmetrics::parse(body.as_bytes(), Names::Legacy, &arena).unwrap();
-        let push = Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, &|_| of_family).unwrap();
+        let push =
+            Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, Some(&|_| of_family)).unwrap();
         let source = source.map(Cow::Borrowed);
         let part = Part::Push { grouping: Cow::Owned(grouping), push, semantics, source, terms };
         store.submit(&Transaction::of(part), Moment::at(at))
@@ -380,7 +381,8 @@ mod tests {
         let (arena, grouping) = (Bump::new(), grouping());
         let parsed = openmetrics::parse(b"# TYPE g gauge\ng NaN\n# EOF\n", Names::Legacy, &arena).unwrap();
         let terms = |_: &Family<'_>| merging(Merge::Add);
-        let refused = Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, &terms).unwrap_err();
+        let refused =
+            Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, Some(&terms)).unwrap_err();
         assert!(matches!(refused.cause, Cause::SummandValue { .. }), "{refused}");
     }
 

@@ -2,6 +2,7 @@
 
 use crate::message::Excerpt;
 use crate::model::histogram::Layout;
+use crate::model::kind::Form;
 use crate::model::merge::Buckets;
 use crate::model::number::format_f64;
 use crate::model::push::{self, Push, Value};
@@ -15,7 +16,21 @@ impl Family {
     /// # Errors
     ///
     /// The first series whose bounds differ, where rules refuse that.
+    #[inline]
     pub(in crate::store) fn check_bounds(
+        &self,
+        push: &Push,
+        pushed: &push::Family,
+        placement: &Placement,
+    ) -> Result<(), Refusal> {
+        if pushed.kind.form() == Form::Histogram {
+            self.compare_bounds(push, pushed, placement)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn compare_bounds(
         &self,
         push: &Push,
         pushed: &push::Family,

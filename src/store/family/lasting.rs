@@ -22,6 +22,7 @@ pub struct Lasting {
 
 impl Family {
     /// For how long series stay; `None` where they have no TTL.
+    #[inline]
     pub fn lasting(&self) -> Option<Lasting> {
         self.rare.as_ref()?.lasting
     }
@@ -34,6 +35,7 @@ impl Family {
     }
 
     /// Takes the TTL of a push, before the push itself.
+    #[inline]
     pub(in crate::store) fn set_ttl(&mut self, ttl: Option<i64>) {
         let before = self.lasting();
         if before.map(|before| before.ttl) != ttl {
@@ -43,6 +45,7 @@ impl Family {
     }
 
     /// Whether some series are over earlier with this TTL than before.
+    #[inline]
     pub(in crate::store) fn is_shortened_by(&self, ttl: Option<i64>) -> bool {
         ttl.is_some_and(|ttl| self.lasting().is_none_or(|before| ttl < before.ttl))
     }

@@ -66,7 +66,7 @@ impl Placement {
             self.new -= folded;
             let is_pushed = || series.iter().any(|one| *push.block(one) == *block);
             let is_new = own.find(&block).is_none() && !is_pushed();
-            self.overflow = Some(Overflowing { block: block.into(), is_new });
+            self.overflow = Some(Overflowing { block: block.into(), is_new }.into());
         }
     }
 

@@ -43,7 +43,7 @@ impl Room<'_> {
             let is_there = family.is_some_and(|family| family.find(&self.block).is_some());
             let is_pushed = || pushed.iter().any(|series| *self.push.block(series) == *self.block);
             let is_new = !is_there && !is_pushed();
-            step.placement.overflow = Some(Overflowing { block: self.block.clone(), is_new });
+            step.placement.overflow = Some(Overflowing { block: self.block.clone(), is_new }.into());
             self.folded += folded as u64;
         }
     }
