@@ -15,6 +15,8 @@ mod draft;
 pub mod effects;
 mod empty_labels;
 pub mod family;
+#[cfg(test)]
+mod fixture;
 mod fold;
 mod free_slots;
 pub mod group;

@@ -12,7 +12,7 @@ use crate::store::shareable::Shareable;
 use crate::store::structure::Structure;
 use crate::store::times::Times;
 use crate::store::transaction::{Part, Transaction};
-use crate::store::{GroupView, Store};
+use crate::store::{FamilyView, GroupView, Store};
 
 impl Store {
     /// Restores a group, which must not exist yet.
@@ -44,29 +44,21 @@ impl Store {
             self.restore_source(view, structure);
             return;
         }
-        let created = Moment::at(view.times.created_at);
-        let mut group = Group::new(view.labels, structure.slot(), view.epoch, created);
-        group.times = view.times;
-        group.set_ttl(view.ttl);
-        let mut families = view.families;
-        families.sort_by(|a, b| a.name.cmp(&b.name));
+        let (mut group, families) = without_families(view, structure.slot());
         let mut shareable = Shareable::default();
         for family in families {
             structure.definitions.expect_shape(&family.name, &group.labels.shape, |key, each| {
                 self.groups.read(key, |group| group.blocks_of(&family.name).for_each(each));
             });
             let lease = structure.definitions.lease(&family.name, family.kind, &group.labels);
-            let mut restored = Family::new(lease, structure.epoch(), family.number);
-            restored.set_metadata(structure.definitions.metadata(&family.name, family.metadata.texts()));
-            restored.rule = family.rule;
-            restored.pushed_at = family.pushed_at;
-            restored.restore_lasting(family.lasting);
-            let mut pieces = family.pieces;
-            pieces.share_labels(&mut shareable);
-            restored.restore(pieces);
+            let metadata = structure.definitions.metadata(&family.name, family.metadata.texts());
+            let (name, lasting) = (family.name.clone(), family.lasting);
+            let mut restored = restored(family, lease, structure.epoch(), &mut shareable);
+            restored.set_metadata(metadata);
+            restored.restore_lasting(lasting);
             // They are counted once all sources are there.
             restored.forget_holders();
-            structure.definitions.list(&family.name, &group.labels.key, restored.blocks_from(0));
+            structure.definitions.list(&name, &group.labels.key, restored.blocks_from(0));
             restored.share_layout(&mut structure.definitions);
             group.restore(restored);
         }
@@ -79,23 +71,12 @@ impl Store {
 
     /// The same for a source, whose target must come before it.
     fn restore_source(&self, view: GroupView, structure: &mut Structure) {
-        let created = Moment::at(view.times.created_at);
-        let mut group = Group::new(view.labels, NO_SLOT, view.epoch, created);
-        group.times = view.times;
-        group.set_ttl(view.ttl);
-        let mut families = view.families;
-        families.sort_by(|a, b| a.name.cmp(&b.name));
+        let (mut group, families) = without_families(view, NO_SLOT);
         let mut shareable = Shareable::default();
         for family in families {
             let definition = structure.definitions.shared(&family.name, family.kind);
             let lease = Lease { definition, slot: NO_SLOT };
-            let mut restored = Family::new(lease, structure.epoch(), family.number);
-            restored.rule = family.rule;
-            restored.pushed_at = family.pushed_at;
-            let mut pieces = family.pieces;
-            pieces.share_labels(&mut shareable);
-            restored.restore(pieces);
-            group.restore(restored);
+            group.restore(restored(family, lease, structure.epoch(), &mut shareable));
         }
         self.welcome(&group, structure);
         expect_ends(&group, structure);
@@ -109,6 +90,27 @@ impl Store {
             self.groups.amend(target, |target| target.count_holders_of(&source));
         }
     }
+}
+
+/// The group of a view, without its families, and these in the order in which it takes them.
+fn without_families(view: GroupView, slot: u32) -> (Group, Vec<FamilyView>) {
+    let mut group = Group::new(view.labels, slot, view.epoch, Moment::at(view.times.created_at));
+    group.times = view.times;
+    group.set_ttl(view.ttl);
+    let mut families = view.families;
+    families.sort_by(|a, b| a.name.cmp(&b.name));
+    (group, families)
+}
+
+/// The family of a view, with its series.
+fn restored(family: FamilyView, lease: Lease, epoch: u64, shareable: &mut Shareable) -> Family {
+    let mut restored = Family::new(lease, epoch, family.number);
+    restored.rule = family.rule;
+    restored.pushed_at = family.pushed_at;
+    let mut pieces = family.pieces;
+    pieces.share_labels(shareable);
+    restored.restore(pieces);
+    restored
 }
 
 /// Puts back when a group and its series may expire.

@@ -67,44 +67,18 @@ impl Shareable {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-    use std::time::Duration;
-
-    use bumpalo::Bump;
-
     use super::*;
-    use crate::exposition::text::{self, Names};
-    use crate::model::body::Family;
-    use crate::model::grouping::{Grouping, GroupingLabel};
     use crate::model::kind::Form;
-    use crate::model::limits::PushLimits;
     use crate::model::merge::{FamilyTerms, Fold, Merge};
-    use crate::model::push::Push;
-    use crate::model::time::Moment;
+    use crate::store::fixture::{self, grouping, store};
     use crate::store::piece::Piece;
-    use crate::store::semantics::Semantics;
-    use crate::store::terms::Terms;
-    use crate::store::{FamilyView, GroupView, Part, Store, Tracking, Transaction};
-
-    fn store() -> Store {
-        Store::new([], Tracking::Nothing, Duration::ZERO, 1)
-    }
-
-    fn grouping() -> Grouping<'static> {
-        Grouping::new(vec![GroupingLabel { name: "job".into(), value: "a".into() }])
-    }
+    use crate::store::{FamilyView, GroupView, Store};
 
     /// Pushes from a source, whose values are folded, or without one.
-    fn push(store: &Store, source: Option<&str>, body: &str) {
-        let (arena, grouping) = (Bump::new(), grouping());
-        let parsed = text::parse(body.as_bytes(), Names::Legacy, &arena).unwrap();
+    fn push(store: &Store, source: Option<&'static str>, body: &str) {
         let merge = source.map(|_| Merge::Fold(Fold::Sum));
-        let terms = |_: &Family<'_>| FamilyTerms { merge, ..FamilyTerms::default() };
-        let push = Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, Some(&terms)).unwrap();
-        let grouping = Cow::Owned(grouping);
-        let (semantics, source) = (Semantics::merging(), source.map(Cow::Borrowed));
-        let part = Part::Push { grouping, push, semantics, source, terms: Terms::default() };
-        store.submit(&Transaction::of(part), Moment::at(1)).unwrap();
+        let terms = FamilyTerms { merge, ..FamilyTerms::default() };
+        fixture::push(store, source, terms, body, 1).unwrap();
     }
 
     /// For each family, the first one that has the very same label text.
@@ -151,7 +125,7 @@ mod tests {
             }
         }
         // Nothing is shared in a file.
-        let restored = self::store();
+        let restored = fixture::store();
         restored.restore(rebuilt(store.group(grouping().key()).unwrap()));
         assert_eq!(sharing(&restored.group(grouping().key()).unwrap()), "ababe");
     }
@@ -163,7 +137,7 @@ mod tests {
         push(&store, Some("s"), "d 1\ne{x=\"1\"} 1\n");
         let source = |store: &Store| store.sources(grouping().key(), 0, 1).1.pop().unwrap();
         assert_eq!(sharing(&source(&store)), "abaab");
-        let restored = self::store();
+        let restored = fixture::store();
         restored.restore(rebuilt(store.group(grouping().key()).unwrap()));
         restored.restore(rebuilt(source(&store)));
         assert_eq!(sharing(&source(&restored)), "abaab");
