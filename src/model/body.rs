@@ -5,6 +5,7 @@
 //! per sample. The samples of a family and the buckets of a histogram may be scattered over the body, so both are
 //! linked lists within their vectors.
 
+mod clear_mode;
 mod rearrange;
 
 use crate::model::by_series::BySeries;
@@ -19,6 +20,8 @@ use crate::model::native_histogram::Encoded;
 #[cfg(test)]
 use crate::model::native_histogram::{EncodedBuckets, Span};
 use crate::model::summary::Quantile;
+
+pub use clear_mode::ClearMode;
 
 /// A parsed body.
 #[derive(Debug)]
@@ -55,6 +58,8 @@ pub struct Family<'a> {
     pub help: Option<&'a str>,
     /// The unit, if the body gives one.
     pub unit: Option<&'a str>,
+    /// How it is merged, if its series say so; see [`Body::take_clear_modes`].
+    pub clear_mode: Option<ClearMode>,
     /// Its series, in the order of the body.
     pub series: Chain,
 }
@@ -71,7 +76,15 @@ pub struct Label<'a> {
 impl<'a> Family<'a> {
     /// A family without series.
     pub fn new(name: &'a str) -> Family<'a> {
-        Family { name, pushed_name: name, kind: None, help: None, unit: None, series: Chain::default() }
+        Family {
+            name,
+            pushed_name: name,
+            kind: None,
+            help: None,
+            unit: None,
+            clear_mode: None,
+            series: Chain::default(),
+        }
     }
 }
 

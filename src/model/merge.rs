@@ -68,6 +68,8 @@ pub struct FamilyTerms {
     pub buckets: Buckets,
     /// Each series goes when no push has brought it for this long, in nanoseconds. `None`: series stay.
     pub series_ttl: Option<i64>,
+    /// Whether the pushed family takes the place of the one that is there, with all its series.
+    pub is_whole: bool,
 }
 
 impl FamilyTerms {

@@ -74,6 +74,8 @@ pub struct Family {
     pub temporality: Temporality,
     /// Each of its series goes when no push has brought it for this long, in nanoseconds. `None`: series stay.
     pub series_ttl: Option<i64>,
+    /// Whether it takes the place of the family that is there, with all its series, whatever the method says.
+    pub is_whole: bool,
     help: Option<Span>,
     unit: Option<Span>,
     series: Span,

@@ -215,6 +215,28 @@ pub enum Cause {
     )]
     RelabelledMerge { family: Excerpt, other: Excerpt },
     #[error(
+        "a series of metric family {family} has a label job, but the path of the push has none, so that push.default_job would take its place: push it to /metrics/job/NAME"
+    )]
+    OwnJob { family: Excerpt },
+    #[error(
+        "a series of metric family {family} has the label clearmode={mode:?}, which says nothing: expected aggregate, sum, replace, family or info"
+    )]
+    ClearModeUnknown { family: Excerpt, mode: Excerpt },
+    #[error(
+        "a series of metric family {family} has the label clearmode={mode:?}, but the gateway merges nothing over a time: let a rule observe the metric as a histogram, or push it with clearmode=\"aggregate\" and ask Prometheus for its increase over that time"
+    )]
+    ClearModeWindow { family: Excerpt, mode: Excerpt },
+    #[error(
+        "series of metric family {family} have the labels clearmode={:?} and clearmode={:?}: give all series of a metric the same",
+        .modes[0],
+        .modes[1]
+    )]
+    ClearModesDiffer { family: Excerpt, modes: Box<[Excerpt; 2]> },
+    #[error(
+        "a series of metric family {family} has the label clearmode=\"aggregate\", but values of its type can't be added: use replace or family"
+    )]
+    ClearModeOfKind { family: Excerpt },
+    #[error(
         "a series of metric family {family} has the value {}, but only numbers are observations of a histogram",
         format_f64(*.value)
     )]
@@ -250,7 +272,12 @@ impl Cause {
             Cause::DuplicateLabel { .. }
             | Cause::InvalidLabelName { .. }
             | Cause::CollidingLabelNames { .. }
-            | Cause::ExplicitLabel { .. } => "invalid_labels",
+            | Cause::ExplicitLabel { .. }
+            | Cause::OwnJob { .. }
+            | Cause::ClearModeUnknown { .. }
+            | Cause::ClearModeWindow { .. }
+            | Cause::ClearModesDiffer { .. }
+            | Cause::ClearModeOfKind { .. } => "invalid_labels",
             Cause::TooMuchText { .. } | Cause::LongLabels { .. } | Cause::TooManyParts { .. } => "too_large",
             Cause::LongName { .. } => Limit::NameLength.name(),
             Cause::LongValue { .. } => Limit::LabelValueLength.name(),

@@ -33,6 +33,12 @@ impl MetricDecision {
         !self.relabel.is_empty() || self.observe.is_some()
     }
 
+    /// Whether a rule says how values are merged. Then it does not matter what the push says.
+    #[must_use]
+    pub fn says_merge(&self) -> bool {
+        self.merge.is_some() || self.temporality.is_some() || self.observe.is_some()
+    }
+
     /// Whether values meet as in this other decision.
     pub(super) fn merges_like(&self, other: &MetricDecision) -> bool {
         let rules = |decision: &MetricDecision| {

@@ -18,7 +18,7 @@ use self::series::{Occurrences, Relabelled, Relabeller};
 use super::decision::GroupDecision;
 use super::metric::MetricDecision;
 use crate::message::Excerpt;
-use crate::model::body::{Body, Family};
+use crate::model::body::{Body, ClearMode, Family};
 use crate::model::grouping::Grouping;
 use crate::model::kind::Kind;
 use crate::model::labels::EmptyLabels;
@@ -88,6 +88,7 @@ struct Origin<'a> {
     kind: Option<Kind>,
     help: Option<&'a str>,
     unit: Option<&'a str>,
+    clear_mode: Option<ClearMode>,
     decision: Arc<MetricDecision>,
     is_observed: bool,
     is_changed: bool,
@@ -101,6 +102,7 @@ impl<'a> Origin<'a> {
             kind: if is_observed { Some(Kind::Histogram) } else { family.kind },
             help: family.help,
             unit: family.unit,
+            clear_mode: family.clear_mode,
             is_observed,
             is_changed: is_observed || !decision.relabel.is_empty(),
             decision,
@@ -109,6 +111,10 @@ impl<'a> Origin<'a> {
 
     fn kind(&self) -> Kind {
         self.kind.unwrap_or(Kind::Untyped)
+    }
+
+    fn mode_that_counts(&self) -> Option<ClearMode> {
+        self.clear_mode.filter(|_| !self.decision.says_merge())
     }
 }
 
@@ -165,8 +171,8 @@ impl<'o, 'a> Assignment<'o, 'a> {
         });
         let family = &mut body.families[at];
         if family.series.is_empty() {
-            let &Origin { name, kind, help, unit, .. } = from;
-            *family = Family { pushed_name: name, kind, help, unit, ..Family::new(series.name) };
+            let &Origin { name, kind, help, unit, clear_mode, .. } = from;
+            *family = Family { pushed_name: name, kind, help, unit, clear_mode, ..Family::new(series.name) };
             self.from[at] = origin;
             return Ok(at);
         }
@@ -181,7 +187,8 @@ impl<'o, 'a> Assignment<'o, 'a> {
                 return refused(Cause::RelabelledKind { family: name(), moved: from.kind(), kind });
             }
         }
-        if !other.decision.merges_like(&from.decision) {
+        if !other.decision.merges_like(&from.decision) || other.mode_that_counts() != from.mode_that_counts()
+        {
             let (family, other) = (Excerpt::of(from.name), Excerpt::of(other.name));
             return refused(Cause::RelabelledMerge { family, other });
         }
@@ -199,8 +206,9 @@ impl<'o, 'a> Assignment<'o, 'a> {
             }
             let further = &mut bodies[number];
             let at = *families.entry((number, family)).or_insert_with(|| {
-                let &Family { name, pushed_name, kind, help, unit, .. } = &body.families[family];
-                further.families.push(Family { pushed_name, kind, help, unit, ..Family::new(name) });
+                let &Family { name, pushed_name, kind, help, unit, clear_mode, .. } = &body.families[family];
+                let copy = Family { pushed_name, kind, help, unit, clear_mode, ..Family::new(name) };
+                further.families.push(copy);
                 further.families.len() - 1
             });
             body.copy_series(handle, further, at);

@@ -60,6 +60,7 @@ impl Semantics {
     /// How this pushed family is applied to the existing one.
     pub fn rule(&self, pushed: &push::Family) -> FamilyRule {
         match pushed.merge {
+            _ if pushed.is_whole => FamilyRule::Replace,
             Merge::Fold(_) if self.is_shared => FamilyRule::Merge,
             merge if merge.replaces() => self.replacing,
             _ => self.adding,

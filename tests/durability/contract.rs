@@ -117,7 +117,7 @@ fn terms(rules: u8, kind: MetricKind, name: &str) -> FamilyTerms {
     };
     let buckets = if rules == 3 { Buckets::Reject } else { Buckets::Union };
     let merge = fold.filter(|_| kind.form() == Form::Number);
-    FamilyTerms { merge, temporality, buckets, series_ttl: None }
+    FamilyTerms { merge, temporality, buckets, ..FamilyTerms::default() }
 }
 
 impl Request {

@@ -138,6 +138,7 @@ impl Push {
                 rule,
                 temporality: if is_count { terms.temporality } else { Temporality::Delta },
                 series_ttl: terms.series_ttl,
+                is_whole: terms.is_whole,
                 help: family.help.map(&mut text),
                 unit: family.unit.map(&mut text),
                 series: Span { start: first as u32, end: series.len() as u32 },
