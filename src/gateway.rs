@@ -101,6 +101,8 @@ struct PushSettings {
     put: PutMode,
     names: Names,
     require_final_newline: bool,
+    /// Whether the label `clearmode` says how values are merged.
+    clear_modes: bool,
 }
 
 /// The method of a push.
@@ -140,6 +142,8 @@ pub struct PushRequest<'a> {
     pub client: Client,
     /// What its headers say of the sender.
     pub sender: SenderHeaders<'a>,
+    /// Whether its path has no job, so that the group has the default one.
+    pub has_default_job: bool,
 }
 
 impl<'a> PushRequest<'a> {
@@ -159,6 +163,7 @@ impl<'a> PushRequest<'a> {
             key: None,
             client: Client::default(),
             sender: SenderHeaders::default(),
+            has_default_job: false,
         }
     }
 
@@ -291,7 +296,7 @@ impl Gateway {
         }
         let key = push.key(|key| self.is_known(key));
         // The parsed body is dropped in there, because the next steps need memory too.
-        let prepared = self.prepare(parsed, grouping, ruled.as_ref(), &arena);
+        let prepared = self.prepare(parsed, push, ruled.as_ref(), &arena);
         drop(arena);
         Ok(match prepared {
             Ok(pushes) => {

@@ -145,6 +145,7 @@ impl State {
                 prefix: config.web.route_prefix.clone(),
                 metrics_path: config.web.metrics_path(),
                 has_admin_api: config.web.enable_admin_api,
+                default_job: config.push.default_job.clone(),
             },
             external_prefix: config.web.external_prefix(),
             external_url: config.web.external_url.clone(),

@@ -22,12 +22,16 @@ pub fn path(input: &[u8]) {
     let Ok(path) = std::str::from_utf8(path) else { return };
     let method = METHODS[usize::from(choice) % METHODS.len()];
     let prefix = if choice & 0x40 == 0 { "" } else { "/prefix" };
-    let routes =
-        Routes { prefix: prefix.to_owned(), metrics_path: format!("{prefix}/metrics"), has_admin_api: true };
+    let routes = Routes {
+        prefix: prefix.to_owned(),
+        metrics_path: format!("{prefix}/metrics"),
+        has_admin_api: true,
+        default_job: if choice & 0x20 == 0 { String::new() } else { "default".to_owned() },
+    };
     let names = if choice & 0x80 == 0 { Names::Legacy } else { Names::Utf8 };
     follow(&routes, method, path);
     if let Route::Endpoint(endpoint @ Endpoint::Group { .. }) = routes.route(method, path)
-        && let Some(grouping) = grouping(endpoint, names)
+        && let Some(grouping) = grouping(&routes, endpoint, names)
     {
         check_grouping(&routes, &grouping, names);
     }
@@ -54,10 +58,10 @@ fn follow(routes: &Routes, method: &str, path: &str) {
     panic!("{path}: too many redirects");
 }
 
-fn grouping(endpoint: Endpoint<'_>, names: Names) -> Option<Grouping<'static>> {
+fn grouping(routes: &Routes, endpoint: Endpoint<'_>, names: Names) -> Option<Grouping<'static>> {
     let Endpoint::Group { encoding, job, labels } = endpoint else { return None };
-    match path::grouping(encoding, job, labels, names, EmptyLabels::Kept) {
-        Ok(grouping) => Some(grouping.to_static()),
+    match path::group(encoding, job, labels, &routes.default_job, names, EmptyLabels::Kept) {
+        Ok(named) => Some(named.grouping.to_static()),
         Err(error) => {
             assert!(!error.to_string().is_empty());
             None
@@ -85,5 +89,9 @@ fn check_grouping(routes: &Routes, grouping: &Grouping<'_>, names: Names) {
         write!(path, "@base64/{}", if value.is_empty() { "=" } else { &value }).unwrap();
     }
     let Route::Endpoint(endpoint) = routes.route("POST", &path) else { panic!("{path} is no group") };
-    assert_eq!(self::grouping(endpoint, names).as_ref().map(Grouping::key), Some(grouping.key()), "{path}");
+    assert_eq!(
+        self::grouping(routes, endpoint, names).as_ref().map(Grouping::key),
+        Some(grouping.key()),
+        "{path}"
+    );
 }

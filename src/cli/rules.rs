@@ -13,7 +13,7 @@ use crate::exposition::negotiation::{Format, Offers};
 use crate::gateway::{
     BodyFormat, Explanation, Gateway, Method, PushError, PushRequest, SenderHeaders, StartError,
 };
-use crate::http::path::{self, PathError};
+use crate::http::path::{self, NamedGroup, PathError};
 use crate::http::route::{Endpoint, Route, Routes};
 use crate::model::grouping::Grouping;
 use crate::model::labels::ShownLabels;
@@ -101,15 +101,17 @@ impl Arguments {
             prefix: config.web.route_prefix.clone(),
             metrics_path: config.web.metrics_path(),
             has_admin_api: false,
+            default_job: config.push.default_job.clone(),
         };
-        let grouping = grouping(&self.path, &routes, &gateway)?;
+        let NamedGroup { grouping, has_default_job } = group(&self.path, &routes, &gateway)?;
         let body = self.read_body()?;
         let offers = if config.has_stock_formats() { Offers::Stock } else { Offers::All };
         let format = BodyFormat::of(self.content_type.as_deref().unwrap_or_default(), offers);
         let method = if self.put { Method::Put } else { Method::Post };
         let sender =
             SenderHeaders { source: self.source.as_deref().map(str::as_bytes), ..Default::default() };
-        let push = PushRequest { sender, ..PushRequest::new(method, &grouping, format, &body) };
+        let push =
+            PushRequest { sender, has_default_job, ..PushRequest::new(method, &grouping, format, &body) };
         let explanation = gateway.explain(&push)?;
         let mut out = explained(&explanation, &grouping).into_bytes();
         if self.body.is_some() && !explanation.is_dropped {
@@ -139,11 +141,12 @@ impl Arguments {
     }
 }
 
-/// The grouping labels that a path names.
-fn grouping<'a>(path: &'a str, routes: &Routes, gateway: &Gateway) -> Result<Grouping<'a>, RulesError> {
+/// The group that a path names.
+fn group<'a>(path: &'a str, routes: &'a Routes, gateway: &Gateway) -> Result<NamedGroup<'a>, RulesError> {
     match routes.route("POST", path) {
         Route::Endpoint(Endpoint::Group { encoding, job, labels }) => {
-            Ok(path::grouping(encoding, job, labels, gateway.names(), gateway.empty_labels())?)
+            let (default_job, names) = (&routes.default_job, gateway.names());
+            Ok(path::group(encoding, job, labels, default_job, names, gateway.empty_labels())?)
         }
         _ => Err(RulesError::NoGroup(path.to_owned())),
     }
@@ -169,10 +172,17 @@ fn explained(explanation: &Explanation, pushed: &Grouping<'_>) -> String {
             format!("{} (pushed as {})", family.name, family.pushed_name)
         };
         let kind = family.kind.upper_name().to_lowercase();
-        let mut how = vec![merge(family.merge).to_owned()];
+        let merged =
+            if family.is_whole { "the latest push of all its series stays" } else { merge(family.merge) };
+        let mut how = vec![merged.to_owned()];
         how.extend(temporality(family.temporality).map(str::to_owned));
         how.extend(buckets(family.buckets).map(str::to_owned));
-        out += &format!("metric    {name}, {kind}: {}: {}\n", how.join(", "), rule(&family.rule));
+        let by_label = match family.clear_mode {
+            None => String::new(),
+            Some((mode, true)) => format!(" and clearmode={:?}", mode.name()),
+            Some((mode, false)) => format!(", in place of clearmode={:?}", mode.name()),
+        };
+        out += &format!("metric    {name}, {kind}: {}: {}{by_label}\n", how.join(", "), rule(&family.rule));
     }
     out
 }

@@ -196,6 +196,12 @@ settings! {
 
         /// Refuse text bodies whose last line has no line feed.
         require_final_newline: bool = false;
+
+        /// The job of pushes and deletions whose path has none, empty to refuse them.
+        default_job: String = String::new();
+
+        /// Take the label `clearmode` off pushed series, and merge them as it says.
+        clearmode: bool = false;
     }
 
     /// Whether pushes add up.

@@ -2,10 +2,11 @@
 
 use bumpalo::Bump;
 
-use super::ruled::{RulePlace, Ruled};
+use super::ruled::{RulePlace, Ruled, check_own_jobs};
 use super::{Gateway, PushError, PushRequest};
 use crate::config::PutMode;
 use crate::exposition::ending;
+use crate::model::body::ClearMode;
 use crate::model::grouping::Grouping;
 use crate::model::kind::Kind;
 use crate::model::merge::{Buckets, Merge, Temporality};
@@ -38,8 +39,12 @@ pub struct ExplainedFamily {
     pub kind: Kind,
     /// The metric rule that decides, if any matches.
     pub rule: Option<RulePlace>,
+    /// What the label `clearmode` says, and whether it counts: it does not where a rule says how values are merged.
+    pub clear_mode: Option<(ClearMode, bool)>,
     /// How its values are merged.
     pub merge: Merge,
+    /// Whether the pushed family takes the place of the one that is there, with all its series.
+    pub is_whole: bool,
     /// What its values count from.
     pub temporality: Temporality,
     /// What happens to bucket bounds that differ.
@@ -70,16 +75,19 @@ impl Gateway {
                     file: rules.path().to_owned(),
                     place: rules.metric_rule_place(rule),
                 }),
+                clear_mode: ruled.as_ref().and_then(|ruled| ruled.clear_mode(family)),
                 merge: terms.merge_of(kind, family.name),
+                is_whole: terms.is_whole,
                 temporality: terms.temporality,
                 buckets: terms.buckets,
             }
         };
+        let checked = if push.has_default_job { check_own_jobs(&body) } else { Ok(()) };
         let bodies = match &ruled {
             Some(ruled) => ruled.transform(body, push.grouping, &arena),
             None => Ok(vec![body]),
         };
-        let bodies = bodies.map_err(|refusal| PushError::Refused {
+        let bodies = checked.and(bodies).map_err(|refusal| PushError::Refused {
             place: refusal.offset.map(|offset| ending::position(push.body, offset as usize)),
             refusal: Box::new(refusal),
         })?;

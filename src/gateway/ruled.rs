@@ -13,14 +13,14 @@ use super::{Gateway, Method, PushError, PushRequest};
 use crate::config::rules::Place;
 use crate::config::{self, NumberMerge, SourceBy};
 use crate::message::Excerpt;
-use crate::model::body::{self, Body};
+use crate::model::body::{self, Body, ClearMode};
 use crate::model::escaping::colliding_label;
 use crate::model::grouping::{Grouping, OverLimit};
 use crate::model::labels::block_of;
 use crate::model::limits::PushLimits;
 use crate::model::merge::{Buckets, FamilyTerms, Fold, Merge, Temporality};
 use crate::model::push::{Family, Push};
-use crate::model::refusal::Refusal;
+use crate::model::refusal::{Cause, Refusal};
 use crate::rules::{self, GroupDecision, MetricDecision, RuleSet};
 use crate::store::{Overflow, Part, Terms, Transaction};
 
@@ -32,6 +32,8 @@ pub(super) type Pushes = SmallVec<[Push; 1]>;
 pub(super) struct Ruled {
     decision: Arc<GroupDecision>,
     sender: Sender,
+    /// Whether the label `clearmode` says how values are merged.
+    clear_modes: bool,
 }
 
 /// A rule because of which a push is not accepted.
@@ -90,7 +92,9 @@ impl std::fmt::Display for RulePlace {
 impl Gateway {
     /// Puts rules in force. Pushes that are being taken meanwhile obey the old ones or the new ones.
     pub fn set_rules(&self, rules: RuleSet) {
-        let rules = (!rules.is_empty()).then(|| Arc::new(rules));
+        // What the label clearmode says takes the place of rules.
+        let decides = !rules.is_empty() || self.settings.clear_modes;
+        let rules = decides.then(|| Arc::new(rules));
         let has_rules = rules.is_some();
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
         self.has_rules.store(has_rules, Ordering::Release);
@@ -130,27 +134,34 @@ impl Gateway {
             return Err(refused);
         }
         let sender = if decision.headers { push.sender.read()? } else { Sender::default() };
-        Ok(Some(Ruled { decision, sender }))
+        Ok(Some(Ruled { decision, sender, clear_modes: self.settings.clear_modes }))
     }
 
     /// The pushes that a parsed body becomes.
     pub(super) fn prepare<'a>(
         &self,
         body: Body<'a>,
-        pushed: &Grouping<'_>,
+        push: &PushRequest<'_>,
         ruled: Option<&Ruled>,
         arena: &'a Bump,
     ) -> Result<Pushes, Refusal> {
-        let (aggregate, limits) = (self.settings.aggregate, self.limits);
+        let (aggregate, limits, pushed) = (self.settings.aggregate, self.limits, push.grouping);
+        if push.has_default_job {
+            check_own_jobs(&body)?;
+        }
         let Some(ruled) = ruled else {
             return Ok(SmallVec::from([Push::prepare_within(&body, pushed, aggregate, limits)?]));
         };
         let bodies = ruled.transform(body, pushed, arena)?;
-        let prepare = |body: &Body<'_>| {
-            let terms = |family: &body::Family<'_>| ruled.terms(family);
+        let prepare = |(at, body): (usize, &Body<'_>)| {
+            let terms = |family: &body::Family<'_>| {
+                let terms = ruled.terms(family);
+                // A family that is in several bodies is whole only with all of them.
+                FamilyTerms { is_whole: terms.is_whole && at == 0, ..terms }
+            };
             Push::prepare_under(body, ruled.target(), aggregate, limits, Some(&terms))
         };
-        bodies.iter().map(prepare).collect()
+        bodies.iter().enumerate().map(prepare).collect()
     }
 
     /// What a DELETE with these labels deletes: the group, with all its sources. Where rules move pushes with these
@@ -164,7 +175,7 @@ impl Gateway {
         let Some(rules) = self.rules() else { return Ok(Transaction::of(group)) };
         let decision = rules.decide(pushed);
         let sender = if decision.headers { headers.read()? } else { Sender::default() };
-        let ruled = Ruled { decision, sender };
+        let ruled = Ruled { decision, sender, clear_modes: false };
         let source = Part::DeleteSource {
             grouping: Cow::Owned(ruled.target().to_static()),
             source: Cow::Owned(ruled.source(pushed)),
@@ -196,13 +207,16 @@ impl Ruled {
         self.decision.metric(family.pushed_name).rule
     }
 
-    /// The body as the rules change it; see [`rules::transform`].
+    /// The body as the rules change it; see [`rules::transform`]. Before, the label `clearmode` is taken off.
     pub(super) fn transform<'a>(
         &self,
-        body: Body<'a>,
+        mut body: Body<'a>,
         pushed: &Grouping<'_>,
         arena: &'a Bump,
     ) -> Result<Vec<Body<'a>>, Refusal> {
+        if self.clear_modes {
+            body.take_clear_modes()?;
+        }
         rules::transform(body, pushed, &self.decision, arena)
     }
 
@@ -258,18 +272,45 @@ impl Ruled {
     /// What holds for a family.
     pub(super) fn terms(&self, family: &body::Family<'_>) -> FamilyTerms {
         let decision: Arc<MetricDecision> = self.decision.metric(family.pushed_name);
-        let temporality = self.sender.temporality.or(decision.temporality);
+        let mode = clear_mode(&decision, family);
+        let temporality = self.sender.temporality.or(decision.temporality).map(temporality_of);
         FamilyTerms {
-            merge: decision.merge.map(merge_of),
-            temporality: temporality.map_or(Temporality::Delta, temporality_of),
+            merge: decision.merge.map(merge_of).or(mode.map(ClearMode::merge)),
+            temporality: temporality.or(mode.map(ClearMode::temporality)).unwrap_or_default(),
             buckets: match decision.buckets {
                 config::Buckets::Union => Buckets::Union,
                 config::Buckets::Intersection => Buckets::Intersection,
                 config::Buckets::Reject => Buckets::Reject,
             },
             series_ttl: decision.series_ttl.map(nanos),
+            is_whole: mode == Some(ClearMode::Family),
         }
     }
+
+    /// What the label `clearmode` says of a family, and whether it counts: it does not where a rule says the same.
+    pub(super) fn clear_mode(&self, family: &body::Family<'_>) -> Option<(ClearMode, bool)> {
+        let counts = clear_mode(&self.decision.metric(family.pushed_name), family).is_some();
+        family.clear_mode.map(|mode| (mode, counts))
+    }
+}
+
+/// What the label `clearmode` says of a family, if no rule says how it is merged.
+fn clear_mode(decision: &MetricDecision, family: &body::Family<'_>) -> Option<ClearMode> {
+    family.clear_mode.filter(|_| !decision.says_merge())
+}
+
+/// Checks that no series of a push without a job in its path has one of its own.
+#[cold]
+pub(super) fn check_own_jobs(body: &Body<'_>) -> Result<(), Refusal> {
+    for family in &body.families {
+        let has_job = |series: &&body::Series| {
+            body.labels_of(series).iter().any(|label| label.name == "job" && !label.escaped_value.is_empty())
+        };
+        if let Some(series) = body.series_of(family).find(has_job) {
+            return Err(Refusal::at(series.offset, Cause::OwnJob { family: Excerpt::of(family.name) }));
+        }
+    }
+    Ok(())
 }
 
 fn nanos(ttl: Duration) -> i64 {

@@ -122,6 +122,7 @@ impl Gateway {
                 put: config.push.put,
                 names: if config.push.enable_utf8_names { Names::Utf8 } else { Names::Legacy },
                 require_final_newline: config.push.require_final_newline,
+                clear_modes: config.push.clearmode,
             },
             limits: limits::of_push(&config.limits, config.web.max_body_bytes),
             durability,

@@ -15,8 +15,8 @@ pub(super) async fn delete(state: &State, request: &HttpRequest, group: GroupPat
 }
 
 async fn accept(state: &State, request: &HttpRequest, group: GroupPath<'_>) -> HttpResponse {
-    let grouping = match group.grouping(&state.gateway) {
-        Ok(grouping) => grouping,
+    let grouping = match group.parse(state) {
+        Ok(named) => named.grouping,
         Err(error) => return group.refuse(state, request, &error),
     };
     let key = match idempotency_key(request.headers()) {

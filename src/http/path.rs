@@ -37,10 +37,13 @@ pub enum PathError {
 
 /// The error with advice on how to write the path below the route prefix, if the path has empty components. The
 /// stock gateway redirects such paths, so it has no message for them.
-pub fn explained(error: &PathError, prefix: &str, job: &str, labels: &str) -> String {
+pub fn explained(error: &PathError, prefix: &str, encoding: JobEncoding, job: &str, labels: &str) -> String {
     const PAIRS: &str =
         "each label is /LABEL/VALUE, and only a value may be empty: /LABEL//, or /LABEL@base64/=";
     let advice = match error {
+        PathError::NoJob | PathError::OddComponents { .. } if encoding == JobEncoding::Missing => {
+            format!("write {prefix}/metrics/LABEL/VALUE, or {prefix}/metrics/job/NAME/LABEL/VALUE")
+        }
         PathError::NoJob if job.is_empty() => format!("write {prefix}/metrics/job/NAME"),
         PathError::OddComponents { .. } if job.is_empty() => {
             format!("the job is empty: write {prefix}/metrics/job/NAME/LABEL/VALUE")
@@ -119,6 +122,17 @@ pub enum JobEncoding {
     Plain,
     /// `/job@base64/BASE64`
     Base64,
+    /// The path does not begin with a job: `/metrics`, or `/metrics/LABEL/VALUE`.
+    Missing,
+}
+
+/// The group that a path names.
+#[derive(Debug)]
+pub struct NamedGroup<'a> {
+    /// Its labels.
+    pub grouping: Grouping<'a>,
+    /// Whether the path has no job, so that the group has the default one.
+    pub has_default_job: bool,
 }
 
 /// Parses the grouping labels of a push or delete: the job, and the rest of the path behind it, still
@@ -136,7 +150,7 @@ pub fn grouping<'a>(
 ) -> Result<Grouping<'a>, PathError> {
     let job = decode(job).unwrap_or_default();
     let job = match encoding {
-        JobEncoding::Plain => job,
+        JobEncoding::Plain | JobEncoding::Missing => job,
         JobEncoding::Base64 => Cow::Owned(
             decode_base64(&job)
                 .map_err(|fault| PathError::JobBase64 { decoded: quote(&fault.decoded), at: fault.at })?,
@@ -148,7 +162,55 @@ pub fn grouping<'a>(
     }
     grouping.retain(|label| label.name != "job");
     grouping.push(GroupingLabel { name: Cow::Borrowed("job"), value: text("job", job)? });
-    let grouping = Grouping::with(grouping, empty_labels);
+    without_collisions(Grouping::with(grouping, empty_labels))
+}
+
+/// Parses the grouping labels of a path that may have no job; see [`grouping`]. Its job is `default_job` then.
+///
+/// # Errors
+///
+/// As [`grouping`].
+pub fn group<'a>(
+    encoding: JobEncoding,
+    job: &'a str,
+    labels: &'a str,
+    default_job: &'a str,
+    names: Names,
+    empty_labels: EmptyLabels,
+) -> Result<NamedGroup<'a>, PathError> {
+    if encoding == JobEncoding::Missing {
+        return group_without_job(default_job, labels, names, empty_labels);
+    }
+    let grouping = grouping(encoding, job, labels, names, empty_labels)?;
+    Ok(NamedGroup { grouping, has_default_job: false })
+}
+
+/// Parses a path that does not begin with a job, but may have one among its labels.
+#[cold]
+fn group_without_job<'a>(
+    default_job: &'a str,
+    labels: &'a str,
+    names: Names,
+    empty_labels: EmptyLabels,
+) -> Result<NamedGroup<'a>, PathError> {
+    // As in prom-aggregation-gateway, a slash may stand behind the last value.
+    let is_odd = labels.split('/').count().is_multiple_of(2);
+    let labels = if is_odd { labels.strip_suffix('/').unwrap_or(labels) } else { labels };
+    let mut grouping = self::labels(labels, names)?;
+    // The last of several labels with this name counts.
+    let job = grouping.iter().rev().find(|label| label.name == "job");
+    if job.is_some_and(|job| job.value.is_empty()) {
+        return Err(PathError::NoJob);
+    }
+    let has_default_job = job.is_none();
+    if has_default_job {
+        grouping.push(GroupingLabel { name: Cow::Borrowed("job"), value: Cow::Borrowed(default_job) });
+    }
+    let grouping = without_collisions(Grouping::with(grouping, empty_labels))?;
+    Ok(NamedGroup { grouping, has_default_job })
+}
+
+fn without_collisions(grouping: Grouping<'_>) -> Result<Grouping<'_>, PathError> {
     match colliding_label(grouping.key()) {
         Some(name) => Err(PathError::CollidingNames { name: Excerpt::of(&name) }),
         None => Ok(grouping),
@@ -315,7 +377,7 @@ mod tests {
         let said = |job: &str, labels: &str| {
             let error =
                 grouping(JobEncoding::Plain, job, labels, Names::Legacy, EmptyLabels::Kept).unwrap_err();
-            explained(&error, "/p", job, labels)
+            explained(&error, "/p", JobEncoding::Plain, job, labels)
         };
         let components = "odd number of components in label string";
         let pairs = "each label is /LABEL/VALUE, and only a value may be empty: /LABEL//, or /LABEL@base64/=";
@@ -336,7 +398,34 @@ mod tests {
             assert_eq!(said(job, labels), words);
         }
         let error = grouping(JobEncoding::Base64, "=", "", Names::Legacy, EmptyLabels::Kept).unwrap_err();
-        assert_eq!(explained(&error, "", "=", ""), "job name is required");
+        assert_eq!(explained(&error, "", JobEncoding::Base64, "=", ""), "job name is required");
+    }
+
+    #[test]
+    fn paths_without_a_job_have_the_default_one() {
+        let group = |labels| {
+            group(JobEncoding::Missing, "", labels, "default", Names::Legacy, EmptyLabels::Absent)
+                .map(|group| (group.grouping.key().to_owned(), group.has_default_job))
+        };
+        for (labels, key, has_default_job) in [
+            ("", r#"{job="default"}"#, true),
+            ("/", r#"{job="default"}"#, true),
+            ("/domain/a", r#"{domain="a",job="default"}"#, true),
+            ("/domain/a/", r#"{domain="a",job="default"}"#, true),
+            ("/domain/", r#"{job="default"}"#, true),
+            ("/domain/a/job/b", r#"{domain="a",job="b"}"#, false),
+            ("/domain/a/job@base64/Yg", r#"{domain="a",job="b"}"#, false),
+        ] {
+            assert_eq!(group(labels), Ok((key.to_owned(), has_default_job)), "{labels}");
+        }
+        let said = |labels| explained(&group(labels).unwrap_err(), "/p", JobEncoding::Missing, "", labels);
+        let advice = "write /p/metrics/LABEL/VALUE, or /p/metrics/job/NAME/LABEL/VALUE";
+        let odd = "odd number of components in label string";
+        assert_eq!(said("/a"), format!("{odd} \"/a\": {advice}"));
+        for path in ["/domain/a/job/", "/job@base64/=/domain/a"] {
+            assert_eq!(said(path), format!("job name is required: {advice}"));
+        }
+        assert_eq!(said("/a-b/c"), "improper label name \"a-b\"");
     }
 
     #[test]

@@ -15,14 +15,13 @@ use super::answer;
 use super::body::{self, BodyError, Encoding};
 use super::connection::Watch;
 use super::hints::{self, Unread};
-use super::path::{self, JobEncoding, PathError};
+use super::path::{self, JobEncoding, NamedGroup, PathError};
 use super::{State, refuse_path};
 use crate::config::unlimited::longest;
 use crate::exposition::BodyFormat;
 use crate::gateway::idempotency::{self, BadKey};
-use crate::gateway::{Gateway, Method, Pending, PushError, PushRequest, SenderHeaders};
+use crate::gateway::{Method, Pending, PushError, PushRequest, SenderHeaders};
 use crate::message::Excerpt;
-use crate::model::grouping::Grouping;
 use crate::model::limits::Limit;
 use crate::store::Outcome;
 
@@ -52,13 +51,16 @@ pub(super) struct GroupPath<'a> {
 
 impl<'a> GroupPath<'a> {
     /// Parses the grouping labels.
-    pub(super) fn grouping(self, gateway: &Gateway) -> Result<Grouping<'a>, PathError> {
-        path::grouping(self.encoding, self.job, self.labels, gateway.names(), gateway.empty_labels())
+    pub(super) fn parse(self, state: &'a State) -> Result<NamedGroup<'a>, PathError> {
+        let GroupPath { encoding, job, labels } = self;
+        let (gateway, default_job) = (&state.gateway, &state.routes.default_job);
+        path::group(encoding, job, labels, default_job, gateway.names(), gateway.empty_labels())
     }
 
     /// The answer to a path that names no group.
     pub(super) fn refuse(self, state: &State, request: &HttpRequest, error: &PathError) -> HttpResponse {
-        refuse_path(state, request, &path::explained(error, &state.routes.prefix, self.job, self.labels))
+        let GroupPath { encoding, job, labels } = self;
+        refuse_path(state, request, &path::explained(error, &state.routes.prefix, encoding, job, labels))
     }
 }
 
@@ -85,8 +87,8 @@ async fn accept(
     payload: &mut Payload,
     group: GroupPath<'_>,
 ) -> HttpResponse {
-    let grouping = match group.grouping(&state.gateway) {
-        Ok(grouping) => grouping,
+    let NamedGroup { grouping, has_default_job } = match group.parse(state) {
+        Ok(named) => named,
         Err(error) => return group.refuse(state, request, &error),
     };
     if let Err(error) = grouping.check_limits(state.gateway.push_limits()) {
@@ -120,6 +122,7 @@ async fn accept(
         key,
         client,
         sender,
+        has_default_job,
         ..PushRequest::new(method, &grouping, format, &body)
     };
     let is_small = body.len() <= INLINE_BYTES && body.len() * grouping.key().len() <= INLINE_TEXT_BYTES;
@@ -201,7 +204,7 @@ async fn push_elsewhere(
     let theirs = state.clone();
     let headers = headers.clone();
     let grouping = push.grouping.to_static();
-    let (method, format, client) = (push.method, push.format, push.client);
+    let PushRequest { method, format, client, has_default_job, .. } = *push;
     let content_type = push.content_type.to_vec();
     let key = push.key.map(<[u8]>::to_vec);
     let mut share = share.or_else(|| state.bodies.take(0)).ok_or(BodyError::Busy)?;
@@ -220,6 +223,7 @@ async fn push_elsewhere(
             key: key.as_deref(),
             client,
             sender: sender(&headers),
+            has_default_job,
             ..PushRequest::new(method, &grouping, format, &body)
         };
         let pending = read(&theirs, &headers, &push, is_decoded);

@@ -103,6 +103,8 @@ pub struct Routes {
     pub metrics_path: String,
     /// Whether the admin API is enabled.
     pub has_admin_api: bool,
+    /// The job of groups whose path has none. If it is empty, there are no such paths.
+    pub default_job: String,
 }
 
 impl Endpoint<'_> {
@@ -137,6 +139,20 @@ impl Routes {
         }
     }
 
+    /// The group that a path without a job names, if there are such paths.
+    fn jobless<'a>(&self, path: &'a str) -> Option<Endpoint<'a>> {
+        if self.default_job.is_empty() {
+            return None;
+        }
+        let rest = below(path, &self.prefix)?.strip_prefix('/')?;
+        let (metrics, labels) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        (decode(metrics)?.as_ref() == b"metrics").then(|| Endpoint::Group {
+            encoding: JobEncoding::Missing,
+            job: "",
+            labels: one_slash(labels).unwrap_or_default(),
+        })
+    }
+
     fn find<'a>(&self, method: &str, path: &'a str) -> Route<'a> {
         if let Some(group) = self.plain_group(path)
             && group.answers(method)
@@ -159,7 +175,7 @@ impl Routes {
         }
         match self.better_path(method, path, &decoded) {
             Some(location) => Route::Redirect { code: if method == "GET" { 301 } else { 307 }, location },
-            None => Route::NotFound,
+            None => self.jobless(path).map_or(Route::NotFound, |group| self.answer(method, group)),
         }
     }
 
@@ -193,13 +209,16 @@ impl Routes {
                 },
             };
         }
-        match self.endpoint(&plain, &decoded) {
+        let endpoint = self.endpoint(&plain, &decoded);
+        let group =
+            if matches!(endpoint, None | Some(Endpoint::Metrics)) { self.jobless(path) } else { None };
+        match endpoint {
             Some(Endpoint::Quit) => self.answer(method, Endpoint::Quit),
             Some(Endpoint::Reload) => self.answer(method, Endpoint::Reload),
-            Some(endpoint) => Route::MethodNotAllowed(endpoint.methods()),
+            Some(endpoint) => group.map_or(Route::MethodNotAllowed(endpoint.methods()), Route::Endpoint),
             None => match self.better_path(method, &plain, &decoded) {
                 Some(right) => Route::Misspelt { right },
-                None => Route::NotFound,
+                None => group.map_or(Route::NotFound, Route::Endpoint),
             },
         }
     }
@@ -207,7 +226,13 @@ impl Routes {
     fn answer<'a>(&self, method: &str, endpoint: Endpoint<'a>) -> Route<'a> {
         // Without a prefix, the stock router has a handler for GET on this path, which refuses it.
         let has_get_quit = endpoint == Endpoint::Quit && self.prefix.is_empty();
-        let methods = if has_get_quit { "GET, OPTIONS, POST, PUT" } else { endpoint.methods() };
+        let methods = match endpoint {
+            Endpoint::Quit if has_get_quit => "GET, OPTIONS, POST, PUT",
+            Endpoint::Metrics if self.jobless(&self.metrics_path).is_some() => {
+                "DELETE, GET, HEAD, OPTIONS, POST, PUT"
+            }
+            _ => endpoint.methods(),
+        };
         match method {
             "GET" if has_get_quit => Route::QuitNeedsPost,
             "OPTIONS" => Route::Options(methods),
@@ -379,7 +404,12 @@ mod tests {
     use super::*;
 
     fn routes(prefix: &str) -> Routes {
-        Routes { prefix: prefix.into(), metrics_path: format!("{prefix}/metrics"), has_admin_api: true }
+        Routes {
+            prefix: prefix.into(),
+            metrics_path: format!("{prefix}/metrics"),
+            has_admin_api: true,
+            default_job: String::new(),
+        }
     }
 
     fn redirect(code: u16, location: &str) -> Route<'static> {
@@ -531,6 +561,52 @@ mod tests {
             ("PUT", "/api/v1//admin/wipe", Route::NotFound),
         ] {
             assert_eq!(routes("").route(method, path), route, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn paths_without_a_job() {
+        let with_job = |prefix| Routes { default_job: "default".into(), ..routes(prefix) };
+        let jobless =
+            |labels| Route::Endpoint(Endpoint::Group { encoding: JobEncoding::Missing, job: "", labels });
+        let group =
+            |labels| Route::Endpoint(Endpoint::Group { encoding: JobEncoding::Plain, job: "a", labels });
+        for (prefix, path, route) in [
+            ("", "/metrics", jobless("")),
+            ("", "/metrics/", jobless("/")),
+            ("", "//metrics//", jobless("/")),
+            ("", "/metrics/domain/a", jobless("/domain/a")),
+            ("", "/metrics//domain/a/b//", jobless("/domain/a/b//")),
+            ("", "/%6detrics/domain/a%2Fb", jobless("/domain/a%2Fb")),
+            ("", "/metrics/jobs/x", jobless("/jobs/x")),
+            ("", "/metrics/job", jobless("/job")),
+            ("", "/metrics/job/a/domain/b", group("/domain/b")),
+            // Rather a mistake than a label of that name.
+            ("", "/metrics/JOB/a", Route::Misspelt { right: "/metrics/job/a".into() }),
+            ("", "/metrics/domain/..", Route::Dots),
+            ("", "/metric", Route::NotFound),
+            ("/p", "/p/metrics", jobless("")),
+            ("/p", "/p/metrics/domain/a", jobless("/domain/a")),
+            ("/p", "/metrics", Route::NotFound),
+        ] {
+            for method in ["POST", "PUT", "DELETE"] {
+                assert_eq!(with_job(prefix).route(method, path), route, "{method} {path}");
+            }
+        }
+        let elsewhere = Routes { metrics_path: "/scrape".into(), ..with_job("") };
+        assert_eq!(elsewhere.route("POST", "/metrics"), jobless(""));
+        assert_eq!(elsewhere.route("POST", "/scrape"), Route::MethodNotAllowed("GET, HEAD, OPTIONS"));
+        for (request, route) in [
+            ("GET /metrics", Route::Endpoint(Endpoint::Metrics)),
+            ("HEAD /metrics", Route::Endpoint(Endpoint::Metrics)),
+            ("GET /metrics/", redirect(301, "/metrics")),
+            ("PATCH /metrics", Route::MethodNotAllowed("DELETE, GET, HEAD, OPTIONS, POST, PUT")),
+            ("OPTIONS /metrics", Route::Options("DELETE, GET, HEAD, OPTIONS, POST, PUT")),
+            ("GET /metrics/domain/a", Route::MethodNotAllowed("DELETE, OPTIONS, POST, PUT")),
+            ("OPTIONS /metrics/domain/a", Route::Options("DELETE, OPTIONS, POST, PUT")),
+        ] {
+            let (method, path) = request.split_once(' ').unwrap();
+            assert_eq!(with_job("").route(method, path), route, "{request}");
         }
     }
 
