@@ -76,6 +76,7 @@ mod push {
 }
 mod rules {
     mod command;
+    mod compatibility;
     mod expiry;
     mod fleet;
     mod groups;

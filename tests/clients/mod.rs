@@ -56,6 +56,20 @@ fn compressed_runs_add_up() {
 }
 
 #[test]
+fn prom_client_pushes_without_a_job() {
+    let Some(client) = Client::node() else { return };
+    let gateway = Gateway::start_with_config("[push]\ndefault_job = \"browser\"\n", &[]);
+    for (mode, amount) in [("add", 3), ("add-gzip", 2)] {
+        client.run(mode, &gateway, "", &[], amount);
+    }
+    assert_runs(&gateway, &[("job", "browser")], &[3, 2]);
+    client.run("replace", &gateway, "", &[], 4);
+    assert_runs(&gateway, &[("job", "browser")], &[4]);
+    client.run("delete", &gateway, "", &[], 0);
+    assert_eq!(gateway.pushed(), "");
+}
+
+#[test]
 fn clients_of_all_languages_add_to_the_same_series() {
     let gateway = Gateway::start(&[]);
     let mut amounts = Vec::new();

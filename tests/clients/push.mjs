@@ -38,7 +38,9 @@ seconds.observe(0.5);
 seconds.observe(2);
 size.observe(100 * amount);
 
-const options = mode === 'add-gzip' ? { headers: { 'Content-Encoding': 'gzip' } } : {};
+// An empty job is for gateways that need none in the path.
+const options = { requireJobName: jobName !== '' };
+if (mode === 'add-gzip') options.headers = { 'Content-Encoding': 'gzip' };
 const pushgateway = new client.Pushgateway(url, options, registry);
 const send = { add: 'pushAdd', 'add-gzip': 'pushAdd', replace: 'push', delete: 'delete' }[mode];
 await pushgateway[send]({ jobName, groupings });

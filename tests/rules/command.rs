@@ -73,6 +73,39 @@ runs_total{{instance="",job="worker"}} 1
 }
 
 #[test]
+fn shows_what_the_label_clearmode_says() {
+    let folder = Directory::new();
+    let file =
+        folder.write("rules.toml", format!("[push]\nclearmode = true\ndefault_job = \"faas\"\n{RULES}"));
+    let body = "# TYPE g gauge\ng{clearmode=\"sum\"} 3\n# TYPE depth gauge\ndepth{clearmode=\"replace\"} 1\n\
+        # TYPE c counter\nc{clearmode=\"replace\"} 2\nbuild{v=\"1\",clearmode=\"family\"} 1\n";
+    let (code, stdout, stderr) = test(&["--config", &file, "--path", "/metrics/zone/a", "-"], body);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let (explained, shown) = stdout.split_once("\n\n").unwrap();
+    assert_eq!(
+        explained,
+        format!(
+            r#"pushed to {{job="faas",zone="a"}}: no rule
+group     {{job="faas",zone="a"}}
+source    {{job="faas",zone="a"}}
+PUT       replace
+metric    g, gauge: added: no rule and clearmode="aggregate"
+metric    c, counter: added, pushed as running totals: no rule and clearmode="replace"
+metric    build, untyped: the latest push of all its series stays: no rule and clearmode="family"
+metric    max_depth (pushed as depth), gauge: the highest value stays: the rule in {file}, line 14, in place of clearmode="replace""#
+        )
+    );
+    assert!(shown.contains("g{instance=\"\",job=\"faas\",zone=\"a\"} 3\n"), "{shown}");
+    for (path, body, message) in [
+        ("/metrics/job/a", "g{clearmode=\"x\"} 1\n", "clearmode=\"x\", which says nothing"),
+        ("/metrics", "g{job=\"x\"} 1\n", "push.default_job would take its place"),
+    ] {
+        let (code, _, stderr) = test(&["--config", &file, "--path", path, "-"], body);
+        assert!(code == 1 && stderr.contains(message), "{stderr}");
+    }
+}
+
+#[test]
 fn says_what_is_wrong() {
     let folder = Directory::new();
     let file = folder.write("rules.toml", RULES);
