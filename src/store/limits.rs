@@ -98,11 +98,12 @@ fn check_max_series(
     let check = |have: u64, more| check(Limit::MaxSeries, have as i64, more, most);
     let checked = space.read(grouping.key(), |group| {
         let (more, _) = group.growth(push, plan, semantics, definitions, false);
-        // Overflow series are only looked for where they make a difference.
-        check(group.series(), more).or_else(|_| {
-            let (have, more) = (group.series_without_overflow(), more - plan.new_overflows());
-            check(have, more)
-        })
+        // Overflow series are only looked for where they make a difference. One that goes makes no room.
+        if group.series().saturating_add_signed(more) <= most {
+            return Ok(());
+        }
+        let lost = group.lost_overflows(push, semantics);
+        check(group.series_without_overflow(), more - plan.new_overflows() + lost)
     });
     checked.unwrap_or_else(|| {
         let (series, _) = growth_of_new_group(push, plan, grouping.key(), definitions);

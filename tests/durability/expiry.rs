@@ -567,6 +567,23 @@ fn folded_series_add_up_as_pushes_of_the_overflow_series_would() {
 }
 
 #[test]
+fn an_overflow_series_that_goes_makes_no_room() {
+    let pushed = |is_put, folds, labels: std::ops::Range<u8>| {
+        let families = vec![(0, None, labels.map(|label| (label, 1)).collect())];
+        Pushed { group: 1, is_put, ttl: None, most: Some(2), folds, families }
+    };
+    let store = empty(Tracking::Nothing);
+    let submit = |push: Pushed, at| store.submit(&push.transaction(), Moment::at(at));
+    submit(pushed(false, true, 0..4), 10).unwrap();
+    assert_eq!(store.series_count(), 3);
+    // Three in the place of two and their overflow series.
+    let refused = submit(pushed(true, false, 5..8), 11);
+    assert!(matches!(refused, Err(Rejection::Full(full)) if full.limit == Limit::MaxSeries), "{refused:?}");
+    submit(pushed(true, false, 5..7), 12).unwrap();
+    assert_eq!(store.series_count(), 2);
+}
+
+#[test]
 fn a_group_has_no_more_series_than_its_rule_says() {
     let terms = |most, overflow| Terms { max_series: Some(most), overflow, ..Terms::default() };
     let store = empty(Tracking::Nothing);

@@ -98,6 +98,20 @@ impl Group {
         self.families.iter().map(|family| without_overflow(family, &block)).sum()
     }
 
+    /// How many overflow series a push takes away or replaces.
+    pub fn lost_overflows(&self, push: &Push, semantics: &Semantics) -> i64 {
+        let block = overflow_block(&self.labels.series_block);
+        let is_lost = |family: &Family| match push.family(family.definition.name()) {
+            None => semantics.drops(family),
+            Some(pushed) => {
+                let is_pushed = || push.series(pushed).iter().any(|series| *push.block(series) == *block);
+                semantics.rule(pushed) == FamilyRule::Replace && !is_pushed()
+            }
+        };
+        let lost = self.families.iter().filter(|family| family.find(&block).is_some() && is_lost(family));
+        lost.count() as i64
+    }
+
     /// How many series of a family a push leaves there, without the overflow series, which has this block.
     fn staying(
         &self,
