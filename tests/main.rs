@@ -50,6 +50,7 @@ mod exposition {
 mod invariants {
     mod fuzz;
     mod properties;
+    mod rules;
     mod sources;
     mod tidy;
 }

@@ -1,5 +1,4 @@
-//! What groups with sources show, against a slow and obvious reference: it keeps what every source pushed last, and adds
-//! up what totals have grown by, in plain maps.
+//! What groups with sources show, against a [slow and obvious reference](crate::support::reference).
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,28 +24,19 @@ use tallygate::store::semantics::{Absent, FamilyRule, Semantics};
 use tallygate::store::{Part, RowValue, Store, Terms, Tracking, Transaction};
 
 use crate::support::disk::SimulatedDisk;
+use crate::support::reference::{self, Method, Pushed};
 
 const GAUGES: [&str; 2] = ["g0", "g1"];
 const LABELS: [&str; 3] = ["a", "b", "c"];
 const BOUNDS: [f64; 2] = [1.0, 5.0];
 
-/// How a push changes its group.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Method {
-    Post,
-    PutReplace,
-    PutAggregate,
-}
-
-impl Method {
-    fn semantics(self) -> Semantics {
-        let replace = Semantics::replacing(true);
-        match self {
-            Method::Post => Semantics::merging(),
-            Method::PutReplace => Semantics { absent: Absent::Drop, ..replace },
-            Method::PutAggregate => {
-                Semantics { adding: FamilyRule::Merge, absent: Absent::DropReplaced, ..replace }
-            }
+fn semantics(method: Method) -> Semantics {
+    let replace = Semantics::replacing(true);
+    match method {
+        Method::Post => Semantics::merging(),
+        Method::PutReplace => Semantics { absent: Absent::Drop, ..replace },
+        Method::PutAggregate => {
+            Semantics { adding: FamilyRule::Merge, absent: Absent::DropReplaced, ..replace }
         }
     }
 }
@@ -86,212 +76,23 @@ enum Step {
 
 // The reference.
 
-#[derive(Clone, Debug, Default)]
-struct Gauge {
-    latest: f64,
-    by_source: BTreeMap<u8, f64>,
+type Group = reference::Group<u8, usize>;
+
+fn pushed(sent: &Sent) -> Vec<Pushed<usize>> {
+    let gauges = GAUGES.into_iter().zip(&sent.gauges).zip(sent.rules.gauges);
+    let gauges =
+        gauges.map(|((name, values), rule)| (name, values, rule.unwrap_or(Merge::Last), Temporality::Delta));
+    let counts = [("c_total", &sent.counter), ("h", &sent.histogram), ("s", &sent.summary)];
+    let counts = counts.map(|(name, values)| (name, values, Merge::Add, sent.rules.temporality));
+    let pushed = gauges.chain(counts).filter_map(|(name, values, merge, temporality)| {
+        let series = values.as_ref()?.iter().map(|(label, value)| (*label, f64::from(*value))).collect();
+        Some(Pushed { name: name.into(), merge, temporality, start: sent.start, series })
+    });
+    pushed.collect()
 }
 
-#[derive(Clone, Debug, Default)]
-struct Group {
-    rules: BTreeMap<&'static str, Option<Merge>>,
-    gauges: BTreeMap<(&'static str, usize), Gauge>,
-    counts: BTreeMap<(&'static str, usize), i64>,
-    totals: BTreeMap<(u8, &'static str, usize), (Option<i64>, i64)>,
-}
-
-fn extreme(a: f64, b: f64, merge: Merge) -> f64 {
-    if merge == Merge::Greatest { a.max(b) } else { a.min(b) }
-}
-
-impl Group {
-    fn push(&mut self, sent: &Sent) {
-        let semantics = sent.method.semantics();
-        for (name, values) in GAUGES.into_iter().zip(&sent.gauges) {
-            let rule = sent.rules.gauges[GAUGES.iter().position(|gauge| *gauge == name).unwrap()];
-            self.gauge(name, values.as_ref(), rule, sent, &semantics);
-        }
-        for (name, values) in [("c_total", &sent.counter), ("h", &sent.histogram), ("s", &sent.summary)] {
-            match values {
-                Some(values) => self.count(name, values, sent, &semantics),
-                None if semantics.absent == Absent::Drop => self.drop_family(name),
-                None => {}
-            }
-        }
-    }
-
-    fn drop_family(&mut self, name: &'static str) {
-        self.rules.remove(name);
-        self.gauges.retain(|(family, _), _| *family != name);
-        self.counts.retain(|(family, _), _| *family != name);
-    }
-
-    fn is_folded(&self, name: &str) -> bool {
-        matches!(self.rules.get(name), Some(Some(Merge::Fold(_))))
-    }
-
-    /// A source has only these series of a folded family any more.
-    fn keep_of_source(&mut self, name: &'static str, source: u8, kept: &Values) {
-        self.gauges.retain(|(family, label), gauge| {
-            let loses =
-                *family == name && !kept.contains_key(label) && gauge.by_source.remove(&source).is_some();
-            !(loses && gauge.by_source.is_empty())
-        });
-        if self.gauges.keys().all(|(family, _)| *family != name) {
-            self.drop_family(name);
-        }
-    }
-
-    fn gauge(
-        &mut self,
-        name: &'static str,
-        values: Option<&Values>,
-        rule: Option<Merge>,
-        sent: &Sent,
-        semantics: &Semantics,
-    ) {
-        let Some(values) = values else {
-            let stays = match semantics.absent {
-                Absent::Keep => true,
-                Absent::DropReplaced => {
-                    matches!(self.rules.get(name), Some(Some(Merge::Add | Merge::Least | Merge::Greatest)))
-                }
-                Absent::Drop => false,
-            };
-            match sent.source.filter(|_| self.is_folded(name)) {
-                _ if stays => {}
-                Some(source) => self.keep_of_source(name, source, &Values::new()),
-                None => self.drop_family(name),
-            }
-            return;
-        };
-        let is_fold = matches!(rule, Some(Merge::Fold(_)));
-        let folds = is_fold && sent.source.is_some();
-        let replaces = match rule {
-            Some(Merge::Add | Merge::Least | Merge::Greatest) => semantics.adding == FamilyRule::Replace,
-            _ => semantics.replacing == FamilyRule::Replace,
-        };
-        // What is folded no more, or replaced by who is nobody, is nobody's.
-        if self.is_folded(name) && !folds && (!is_fold || replaces) {
-            self.gauges
-                .iter_mut()
-                .filter(|((family, _), _)| *family == name)
-                .for_each(|(_, gauge)| gauge.by_source.clear());
-        }
-        self.rules.insert(name, rule);
-        if replaces && !folds {
-            self.gauges.retain(|(family, _), _| *family != name);
-        }
-        for (label, value) in values {
-            let value = f64::from(*value);
-            let is_new = !self.gauges.contains_key(&(name, *label));
-            let gauge = self.gauges.entry((name, *label)).or_default();
-            gauge.latest = match rule {
-                Some(Merge::Add) if !is_new => gauge.latest + value,
-                Some(merge @ (Merge::Least | Merge::Greatest)) if !is_new => {
-                    extreme(gauge.latest, value, merge)
-                }
-                _ => value,
-            };
-            if let Some(source) = sent.source.filter(|_| folds) {
-                gauge.by_source.insert(source, value);
-            }
-        }
-        if let Some(source) = sent.source.filter(|_| folds && replaces) {
-            self.keep_of_source(name, source, values);
-        }
-    }
-
-    fn count(&mut self, name: &'static str, values: &Values, sent: &Sent, semantics: &Semantics) {
-        let replaces = semantics.adding == FamilyRule::Replace;
-        let is_total = match sent.rules.temporality {
-            Temporality::Delta => false,
-            Temporality::Cumulative => true,
-            Temporality::Auto => sent.start.is_some(),
-        };
-        if replaces {
-            self.counts.retain(|(family, _), _| *family != name);
-        }
-        let source = sent.source.filter(|_| sent.rules.temporality != Temporality::Delta);
-        if let (Some(source), None) = (sent.source, source) {
-            self.totals.retain(|(of, family, _), _| (*of, *family) != (source, name));
-        }
-        for (label, value) in values {
-            let value = i64::from(*value);
-            let mut increase = value;
-            if let Some(source) = source.filter(|_| is_total) {
-                let key = (source, name, *label);
-                if let Some((start, before)) = self.totals.get(&key).filter(|_| !replaces) {
-                    let grown = value - before;
-                    match sent.start.zip(*start) {
-                        Some((now, then)) if now < then => continue,
-                        Some((now, then)) if now == then && grown < 0 => continue,
-                        Some((now, then)) if now > then => {}
-                        _ if grown < 0 => {}
-                        _ => increase = grown,
-                    }
-                }
-                self.totals.insert(key, (sent.start, value));
-            }
-            *self.counts.entry((name, *label)).or_default() += increase;
-        }
-    }
-
-    fn delete_source(&mut self, source: u8, keeps_totals: bool) {
-        for name in GAUGES {
-            if self.is_folded(name) {
-                self.keep_of_source(name, source, &Values::new());
-            }
-        }
-        if !keeps_totals {
-            self.totals.retain(|(of, _, _), _| *of != source);
-        }
-    }
-
-    fn drop_label(&mut self, label: usize) {
-        self.gauges.retain(|(_, of), _| *of != label);
-        self.counts.retain(|(_, of), _| *of != label);
-        // A family without series is none.
-        for name in GAUGES {
-            if self.gauges.keys().all(|(family, _)| *family != name) {
-                self.drop_family(name);
-            }
-        }
-    }
-
-    fn shown(&self) -> BTreeSet<String> {
-        let mut lines = BTreeSet::new();
-        for ((name, label), gauge) in &self.gauges {
-            let fold = match self.rules.get(name) {
-                Some(Some(Merge::Fold(fold))) => Some(*fold),
-                _ => None,
-            };
-            let mut values: Vec<f64> = gauge.by_source.values().copied().collect();
-            if values.is_empty() {
-                values.push(gauge.latest);
-            }
-            let sum: f64 = values.iter().sum();
-            let value = match fold {
-                None => gauge.latest,
-                Some(Fold::Sum) => sum,
-                Some(Fold::Min) => values.iter().copied().fold(f64::INFINITY, f64::min),
-                Some(Fold::Max) => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-                Some(Fold::Mean) => sum / values.len() as f64,
-                Some(Fold::Count) => values.len() as f64,
-            };
-            lines.insert(format!("{name} {} {value}", LABELS[*label]));
-        }
-        for ((name, label), count) in &self.counts {
-            lines.insert(format!("{name} {} {count}", LABELS[*label]));
-        }
-        lines
-    }
-
-    /// How many series there are, with what sources remember.
-    fn series(&self) -> usize {
-        let folded: usize = self.gauges.values().map(|gauge| gauge.by_source.len()).sum();
-        self.gauges.len() + self.counts.len() + folded + self.totals.len()
-    }
+fn lines(group: &Group) -> BTreeSet<String> {
+    group.shown().map(|(name, label, value)| format!("{name} {} {value}", LABELS[*label])).collect()
 }
 
 // The gateway's store.
@@ -360,7 +161,7 @@ fn part(step: &Step) -> Option<Part<'static>> {
             Part::Push {
                 grouping: Cow::Owned(grouping),
                 push,
-                semantics: sent.method.semantics(),
+                semantics: semantics(sent.method),
                 source,
                 terms: Terms::default(),
             }
@@ -493,17 +294,19 @@ fn check(steps: &[Step], mut kept: impl Kept, mut store: Store) {
             kept.reopen(&store);
         }
         match step {
-            Step::Push(group, sent) => groups[*group].push(sent),
-            Step::DeleteSource(group, source, keeps) => groups[*group].delete_source(*source, *keeps),
+            Step::Push(group, sent) => {
+                groups[*group].push(pushed(sent), sent.source.as_ref(), sent.method, None);
+            }
+            Step::DeleteSource(group, source, keeps) => groups[*group].delete_source(source, *keeps),
             Step::Delete(group) => groups[*group] = Group::default(),
-            Step::Drop(group, label) => groups[*group].drop_label(*label),
+            Step::Drop(group, label) => groups[*group].drop_label(label),
             Step::Wipe => groups = Default::default(),
             Step::Reopen => {}
         }
         for (number, group) in groups.iter().enumerate() {
             let [viewed, scraped] = shown(&store, number);
-            assert_eq!(viewed, group.shown(), "after {step:?}");
-            assert_eq!(scraped, group.shown(), "scraped after {step:?}");
+            assert_eq!(viewed, lines(group), "after {step:?}");
+            assert_eq!(scraped, lines(group), "scraped after {step:?}");
         }
         assert_eq!(
             store.series_count() as usize,

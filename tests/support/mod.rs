@@ -13,6 +13,7 @@ pub(crate) mod odd;
 pub(crate) mod protobuf;
 pub(crate) mod pushes;
 pub(crate) mod random;
+pub(crate) mod reference;
 pub(crate) mod samples;
 
 use std::ffi::OsString;
