@@ -30,7 +30,7 @@ use tallygate::store::selection::{Selection, SeriesName};
 use tallygate::store::semantics::{Absent, FamilyRule, Semantics};
 use tallygate::store::sight::Sight;
 use tallygate::store::times::Times;
-use tallygate::store::{Outcome, Part, Rejection, Store, Terms, Tracking, Transaction};
+use tallygate::store::{Outcome, Overflow, Part, Rejection, Store, Terms, Tracking, Transaction};
 
 use crate::support::disk::{Done, Kind, Operation, SimulatedDisk};
 
@@ -49,6 +49,8 @@ enum Step {
         rules: u8,
         /// How long the group stays, and its series and sources.
         ttls: (Option<i64>, Option<i64>),
+        /// How many series the group may have, and what becomes of others.
+        room: (Option<u64>, Overflow),
     },
     DeleteSource {
         group: usize,
@@ -123,7 +125,7 @@ fn terms(rules: u8, kind: MetricKind, name: &str) -> FamilyTerms {
 impl Request {
     fn transaction(&self) -> Transaction<'static> {
         let part = |step: &Step| match step {
-            Step::Push { group, is_put, body, source, rules, ttls: (ttl, series_ttl) } => {
+            Step::Push { group, is_put, body, source, rules, ttls: (ttl, series_ttl), room } => {
                 let grouping = grouping(*group);
                 let arena = Bump::new();
                 let parsed = parse(body.as_bytes(), Names::Legacy, &arena).unwrap();
@@ -135,7 +137,8 @@ impl Request {
                 let push =
                     Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, Some(&family_terms))
                         .unwrap();
-                let terms = Terms { ttl: *ttl, source_ttl: *series_ttl, ..Terms::default() };
+                let (max_series, overflow) = *room;
+                let terms = Terms { ttl: *ttl, source_ttl: *series_ttl, max_series, overflow };
                 let replacing = Semantics { absent: Absent::Drop, ..Semantics::replacing(true) };
                 let semantics = if *is_put { replacing } else { Semantics::merging() };
                 assert_eq!(Semantics::merging().adding, FamilyRule::Merge);
@@ -327,11 +330,20 @@ fn ttl() -> impl Strategy<Value = Option<i64>> {
     prop::option::weighted(0.4, 1..100i64)
 }
 
+fn room() -> impl Strategy<Value = (Option<u64>, Overflow)> {
+    let most = prop_oneof![2 => 1..6u64, 1 => 6..60u64];
+    let overflow = prop_oneof![2 => Just(Overflow::Fold), 1 => Just(Overflow::Refuse)];
+    (prop::option::weighted(0.5, most), overflow)
+}
+
 fn requests() -> impl Strategy<Value = Request> {
     let step = prop_oneof![
-        12 => (0..4usize, prop::bool::weighted(0.2), body(), prop::option::weighted(0.6, 0..3u8), 0..4u8, (ttl(), ttl()))
-            .prop_map(|(group, is_put, body, source, rules, ttls)| {
-                Step::Push { group, is_put, body, source, rules, ttls }
+        12 => (
+            (0..4usize, prop::bool::weighted(0.2), body(), prop::option::weighted(0.6, 0..3u8)),
+            (0..4u8, (ttl(), ttl()), room()),
+        )
+            .prop_map(|((group, is_put, body, source), (rules, ttls, room))| {
+                Step::Push { group, is_put, body, source, rules, ttls, room }
             }),
         2 => (0..4usize, 1000..1300i64).prop_map(|(group, now)| Step::ExpireSeries(group, now)),
         2 => (0..4usize, 0..3u8, any::<bool>())
@@ -706,7 +718,15 @@ fn what_others_have_established_is_checked_against() {
 }
 
 fn push_of(group: usize, body: &str) -> Step {
-    Step::Push { group, is_put: false, body: body.to_owned(), source: None, rules: 0, ttls: (None, None) }
+    Step::Push {
+        group,
+        is_put: false,
+        body: body.to_owned(),
+        source: None,
+        rules: 0,
+        ttls: (None, None),
+        room: (None, Overflow::Refuse),
+    }
 }
 
 fn one(group: usize, body: &str) -> Request {
