@@ -1,5 +1,5 @@
 //! `kill -9` at any moment loses nothing that was acknowledged and repeats nothing, whatever clients were doing.
-//! After a restart, clean or not, the gateway goes on where it stopped.
+//! After a restart, clean or not, the gateway goes on where it stopped. So it does under rules.
 //!
 //! `TALLYGATE_TEST_CRASHES` says how often the gateway is killed, `TALLYGATE_TEST_SEED` decides when and
 //! what clients send.
@@ -11,6 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::support::random::Random;
+use crate::support::ruled::{self, RULES};
 use crate::support::{
     Connection, Directory, Gateway, PATIENCE, Response, encode_request, pushed_lines, sample,
 };
@@ -160,6 +161,8 @@ fn body(prefix: &str, wide: bool) -> String {
 
 struct Client<'a> {
     number: usize,
+    /// Whether the gateway has rules.
+    is_ruled: bool,
     line: Line<'a>,
     random: Random,
     next_key: u64,
@@ -175,8 +178,11 @@ impl Client<'_> {
             match self.random.below(10) {
                 0..4 => {
                     let group = self.random.below(SHARED_GROUPS);
-                    let body = body("shared", self.random.flip());
-                    self.keyed("POST", &format!("/metrics/job/shared/group/{group}"), &body);
+                    let mut body = body("shared", self.random.flip());
+                    if self.is_ruled {
+                        body += &ruled::body(self.sent.shared[group as usize] + 1, self.random.below(20));
+                    }
+                    self.keyed("POST", &self.path(&format!("/metrics/job/shared/group/{group}")), &body);
                     self.sent.shared[group as usize] += 1;
                 }
                 4..6 => {
@@ -190,6 +196,11 @@ impl Client<'_> {
             }
         }
         self.sent
+    }
+
+    /// The path of this client in a group that all have, where rules take its own label away.
+    fn path(&self, group: &str) -> String {
+        if self.is_ruled { format!("{group}/pod/{}", self.number) } else { group.to_owned() }
     }
 
     /// Sends a request with a new key until it is acknowledged.
@@ -210,7 +221,11 @@ impl Client<'_> {
 
     /// Changes the group that holds only the result of the last request.
     fn replace(&mut self) {
-        let path = format!("/metrics/job/replaced/client/{}", self.number);
+        let path = self.path(&format!("/metrics/job/replaced/client/{}", self.number));
+        let before = self.sent.replaced.unwrap_or(0);
+        // With rules a gauge that is folded, so that DELETE and PUT are about the source.
+        let (kind, more) = if self.is_ruled { ("gauge", before + 1) } else { ("counter", 1) };
+        let body = |value: u64| format!("# TYPE replaced_total {kind}\nreplaced_total {value}\n");
         match self.random.below(3) {
             0 => {
                 self.keyed("DELETE", &path, "");
@@ -218,12 +233,12 @@ impl Client<'_> {
             }
             1 => {
                 let value = self.random.below(1000);
-                self.keyed("PUT", &path, &format!("# TYPE replaced_total counter\nreplaced_total {value}\n"));
+                self.keyed("PUT", &path, &body(value));
                 self.sent.replaced = Some(value);
             }
             _ => {
-                self.keyed("POST", &path, "# TYPE replaced_total counter\nreplaced_total 1\n");
-                self.sent.replaced = Some(self.sent.replaced.unwrap_or(0) + 1);
+                self.keyed("POST", &path, &body(more));
+                self.sent.replaced = Some(before + 1);
             }
         }
         let scrape = self.line.until_answered(&encode_request("GET", "/metrics", &[], b""), "GET").text();
@@ -253,9 +268,11 @@ impl Client<'_> {
 // A scraper that checks that nothing ever steps back.
 
 fn never_steps_back(scrape: &str, highest: &mut HashMap<String, f64>) {
+    const GROWING: [&str; 9] =
+        ["shared_", "own_", "keyless_", "depth{", "peak{", "ticks_", "runs_", "duration_", "noisy_"];
     let mut now = HashMap::new();
     for line in pushed_lines(scrape) {
-        if line.starts_with("shared_") || line.starts_with("own_") || line.starts_with("keyless_") {
+        if GROWING.iter().any(|name| line.starts_with(name)) {
             let (series, value) = line.rsplit_once(' ').unwrap();
             now.insert(series.to_owned(), value.parse().unwrap());
         }
@@ -279,6 +296,15 @@ fn scrape_until_the_end(shared: &Shared) {
 
 #[test]
 fn nothing_acknowledged_is_lost_or_repeated_however_often_the_gateway_is_killed() {
+    kill_often(false);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_or_repeated_under_rules() {
+    kill_often(true);
+}
+
+fn kill_often(is_ruled: bool) {
     let crashes = setting("TALLYGATE_TEST_CRASHES", 15);
     let seed = setting("TALLYGATE_TEST_SEED", 1);
     let directory = Directory::new();
@@ -286,6 +312,7 @@ fn nothing_acknowledged_is_lost_or_repeated_however_often_the_gateway_is_killed(
     let (gateway, sent) = thread::scope(|scope| {
         let client = |number| Client {
             number,
+            is_ruled,
             line: Line::new(&shared),
             random: Random::new(seed.wrapping_mul(1000) + number as u64),
             next_key: 0,
@@ -296,14 +323,14 @@ fn nothing_acknowledged_is_lost_or_repeated_however_often_the_gateway_is_killed(
         let scraper = scope.spawn(|| scrape_until_the_end(&shared));
         let end = End(&shared);
         let mut random = Random::new(seed);
-        let mut gateway = start(&directory);
+        let mut gateway = start(&directory, is_ruled);
         shared.started(&gateway);
         for _ in 0..crashes {
             // Sometimes before any push, mostly with pushes in flight.
             let target = shared.lock().acknowledged + random.below(4) * random.below(60);
             shared.wait("acknowledged pushes", |state| (state.acknowledged >= target).then_some(()));
             drop(gateway);
-            gateway = start(&directory);
+            gateway = start(&directory, is_ruled);
             shared.started(&gateway);
         }
         let target = shared.lock().acknowledged + 100;
@@ -314,11 +341,14 @@ fn nothing_acknowledged_is_lost_or_repeated_however_often_the_gateway_is_killed(
         (gateway, sent)
     });
     check(&gateway.scrape(), &sent);
+    if is_ruled {
+        check_ruled(&gateway.scrape(), &sent);
+    }
     check_pushes(&gateway, &sent);
     // A last kill without requests in flight.
     let before = pushed_lines(&gateway.scrape());
     drop(gateway);
-    assert_eq!(pushed_lines(&start(&directory).scrape()), before);
+    assert_eq!(pushed_lines(&start(&directory, is_ruled).scrape()), before);
 }
 
 fn check(scrape: &str, sent: &[Sent]) {
@@ -338,6 +368,31 @@ fn check(scrape: &str, sent: &[Sent]) {
         let (acknowledged, all) = sent.without_key;
         assert!((acknowledged..=all).contains(&count), "{count} of {acknowledged} to {all}");
     }
+}
+
+/// What rules make of the pushes to the shared groups; see [`ruled::body`].
+fn check_ruled(scrape: &str, sent: &[Sent]) {
+    let mut has_overflow = false;
+    for group in 0..SHARED_GROUPS as usize {
+        let labels = format!("group=\"{group}\",instance=\"\",job=\"shared\"");
+        let value = |name: &str| sample(scrape, &format!("{name}{{{labels}}}")).unwrap_or(0.0) as u64;
+        let counts = || sent.iter().map(|sent| sent.shared[group]);
+        let all: u64 = counts().sum();
+        for name in ["depth", "ticks_total", "runs_total", "duration_seconds_count"] {
+            assert_eq!(value(name), all, "{name} of group {group}");
+        }
+        assert_eq!(value("duration_seconds_sum"), 2 * all);
+        assert_eq!(value("peak"), counts().max().unwrap());
+        let noisy =
+            scrape.lines().filter(|line| line.starts_with(&format!("noisy_total{{group=\"{group}\"")));
+        let (series, values): (Vec<_>, Vec<_>) = noisy.map(|line| line.rsplit_once(' ').unwrap()).unzip();
+        assert_eq!(values.iter().map(|value| value.parse::<u64>().unwrap()).sum::<u64>(), all);
+        let own = series.iter().filter(|series| !series.contains("overflow=\"true\"")).count();
+        // Seven of the twelve series are of other families.
+        assert!(own <= 5, "{series:?}");
+        has_overflow |= own < series.len();
+    }
+    assert!(has_overflow, "the pushes are too few");
 }
 
 /// Each group knows how often it was pushed to.
@@ -361,18 +416,16 @@ fn check_pushes(gateway: &Gateway, sent: &[Sent]) {
 
 // Restarts.
 
-fn flags(directory: &Directory) -> Vec<String> {
-    let file = directory.path().join("store");
-    vec![
-        format!("--persistence.file={}", file.display()),
-        "--push.enable-utf8-names".to_owned(),
-        "--web.enable-admin-api".to_owned(),
-    ]
+fn start(directory: &Directory, is_ruled: bool) -> Gateway {
+    let file = format!("--persistence.file={}", directory.path_of("store"));
+    Gateway::start_with_config(
+        rules(is_ruled),
+        &[&file, "--push.enable-utf8-names", "--web.enable-admin-api"],
+    )
 }
 
-fn start(directory: &Directory) -> Gateway {
-    let flags = flags(directory);
-    Gateway::start(&flags.iter().map(String::as_str).collect::<Vec<_>>())
+fn rules(is_ruled: bool) -> &'static str {
+    if is_ruled { RULES } else { "" }
 }
 
 fn stop(gateway: Gateway) {
@@ -404,6 +457,14 @@ fn push_everything(gateway: &Gateway) {
     gateway.push("/metrics/job/many", &many);
     gateway.refused("/metrics/job/a", "# TYPE c_total gauge\nc_total 1\n");
     gateway.refused("/metrics/job/refused", "m 1 1000\n");
+    // These are sources where there are rules.
+    for (pod, count) in [("a", 3), ("b", 2), ("a", 5), ("b", 1)] {
+        gateway.push(&format!("/metrics/job/pods/pod/{pod}"), &ruled::body(count, count));
+    }
+    gateway.push("/metrics/job/pods/pod/b", &many);
+    assert_eq!(gateway.put("/metrics/job/pods/pod/c", "# TYPE depth gauge\ndepth 7\n").status, 200);
+    gateway.push("/metrics/job/pods/pod/a", &ruled::body(6, 1));
+    assert_eq!(gateway.delete("/metrics/job/pods/pod/c").status, 202);
 }
 
 /// All pushed data that a gateway shows.
@@ -415,36 +476,40 @@ fn everything(gateway: &Gateway) -> (Vec<String>, Vec<String>, serde_json::Value
 
 #[test]
 fn a_restart_brings_back_everything_as_it_was() {
-    let directory = Directory::new();
-    let mut gateway = start(&directory);
-    push_everything(&gateway);
-    let before = everything(&gateway);
-    assert!(before.1.iter().any(|line| line.contains("ü.total")), "{:?}", before.1);
-    for is_graceful in [true, false, true] {
-        if is_graceful {
-            stop(gateway);
-        } else {
-            drop(gateway);
+    for is_ruled in [false, true] {
+        let directory = Directory::new();
+        let mut gateway = start(&directory, is_ruled);
+        push_everything(&gateway);
+        let before = everything(&gateway);
+        assert!(before.1.iter().any(|line| line.contains("ü.total")), "{:?}", before.1);
+        for is_graceful in [true, false, true] {
+            if is_graceful {
+                stop(gateway);
+            } else {
+                drop(gateway);
+            }
+            gateway = start(&directory, is_ruled);
+            assert_eq!(everything(&gateway), before, "graceful: {is_graceful}, rules: {is_ruled}");
         }
-        gateway = start(&directory);
-        assert_eq!(everything(&gateway), before, "graceful: {is_graceful}");
     }
 }
 
 #[test]
 fn what_adds_goes_on_exactly_after_a_restart() {
-    let directory = Directory::new();
-    let gateway = start(&directory);
-    push_everything(&gateway);
-    stop(gateway);
-    let restarted = start(&directory);
-    let steady = Gateway::start(&["--push.enable-utf8-names"]);
-    push_everything(&steady);
-    for gateway in [&restarted, &steady] {
-        push_everything(gateway);
+    for is_ruled in [false, true] {
+        let directory = Directory::new();
+        let gateway = start(&directory, is_ruled);
+        push_everything(&gateway);
+        stop(gateway);
+        let restarted = start(&directory, is_ruled);
+        let steady = Gateway::start_with_config(rules(is_ruled), &["--push.enable-utf8-names"]);
+        push_everything(&steady);
+        for gateway in [&restarted, &steady] {
+            push_everything(gateway);
+        }
+        assert_eq!(restarted.pushed(), steady.pushed(), "rules: {is_ruled}");
+        assert_eq!(restarted.sample(C), Some(20_000_000_000_000_004.0));
     }
-    assert_eq!(restarted.pushed(), steady.pushed());
-    assert_eq!(restarted.sample(C), Some(20_000_000_000_000_004.0));
 }
 
 #[test]
@@ -479,23 +544,23 @@ fn keyed(gateway: &Gateway, method: &str, path: &str, key: &str, body: &str) -> 
 #[test]
 fn replacing_and_deleting_survive_a_kill() {
     let directory = Directory::new();
-    let gateway = start(&directory);
+    let gateway = start(&directory, false);
     push_everything(&gateway);
     gateway.push("/metrics/job/replaced", "# TYPE r counter\nr 1\n# TYPE gone counter\ngone 1\n");
     assert_eq!(gateway.put("/metrics/job/replaced", "# TYPE r gauge\nr{l=\"x\"} 5\n").status, 200);
     assert_eq!(gateway.delete("/metrics/job/a").status, 202);
     let before = everything(&gateway);
     drop(gateway);
-    let gateway = start(&directory);
+    let gateway = start(&directory, false);
     assert_eq!(everything(&gateway), before);
     assert_eq!(gateway.put("/api/v1/admin/wipe", "").status, 202);
     drop(gateway);
-    let gateway = start(&directory);
+    let gateway = start(&directory, false);
     assert_eq!(gateway.pushed(), "");
     // Deleted data does not get in the way.
     gateway.push("/metrics/job/a", "# TYPE c_total gauge\nc_total 3\n");
     drop(gateway);
-    assert_eq!(start(&directory).sample(C), Some(3.0));
+    assert_eq!(start(&directory, false).sample(C), Some(3.0));
 }
 
 #[test]
@@ -506,7 +571,7 @@ fn keys_survive_a_kill() {
         ("PUT", "/metrics/job/b", "# TYPE b_total counter\nb_total 1\n"),
         ("DELETE", "/metrics/job/c", ""),
     ];
-    let gateway = start(&directory);
+    let gateway = start(&directory, false);
     for (method, path, body) in requests {
         assert!(!keyed(&gateway, method, path, "k", body));
     }
@@ -514,7 +579,7 @@ fn keys_survive_a_kill() {
     gateway.push("/metrics/job/c", "# TYPE c_total counter\nc_total 1\n");
     let before = gateway.pushed();
     drop(gateway);
-    let gateway = start(&directory);
+    let gateway = start(&directory, false);
     for (method, path, body) in requests {
         assert!(keyed(&gateway, method, path, "k", body), "{method}");
     }

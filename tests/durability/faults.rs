@@ -3,7 +3,8 @@
 //! does.
 //!
 //! The disk is simulated, see `support/disk.rs`. The same requests run many times, each time with a fault at
-//! another operation. A gateway without a file that gets the acknowledged requests shows the expected state.
+//! another operation. A gateway without a file that gets the acknowledged requests shows the expected state. All of it
+//! is done without rules and with.
 //!
 //! `TALLYGATE_TEST_FAULTS=all` places faults at each operation; without it, at some.
 
@@ -16,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tallygate::config::rules::RuleFile;
 use tallygate::config::{Config, Sync};
 use tallygate::exposition::negotiation::{Format, Offers};
 use tallygate::gateway::{
@@ -27,6 +29,7 @@ use tallygate::store::{Outcome, Rejection};
 
 use crate::support::disk::{Done, Fault, Kind, Operation, SimulatedDisk};
 use crate::support::random::Random;
+use crate::support::ruled::{self, RULES};
 
 // Requests, and what becomes of them.
 
@@ -41,6 +44,8 @@ enum What {
 struct Request {
     what: What,
     job: &'static str,
+    /// What rules take away from the labels; empty for none.
+    pod: &'static str,
     key: Option<String>,
 }
 
@@ -58,23 +63,27 @@ enum Answer {
 
 impl Request {
     fn post(job: &'static str, body: impl Into<String>) -> Request {
-        Request { what: What::Push(Method::Post, body.into()), job, key: None }
+        Request { what: What::Push(Method::Post, body.into()), job, pod: "", key: None }
     }
 
     fn put(job: &'static str, body: impl Into<String>) -> Request {
-        Request { what: What::Push(Method::Put, body.into()), job, key: None }
+        Request { what: What::Push(Method::Put, body.into()), job, pod: "", key: None }
     }
 
     fn delete(job: &'static str) -> Request {
-        Request { what: What::Delete, job, key: None }
+        Request { what: What::Delete, job, pod: "", key: None }
     }
 
     fn wipe() -> Request {
-        Request { what: What::Wipe, job: "", key: None }
+        Request { what: What::Wipe, job: "", pod: "", key: None }
     }
 
     fn key(self, key: impl Into<String>) -> Request {
         Request { key: Some(key.into()), ..self }
+    }
+
+    fn pod(self, pod: &'static str) -> Request {
+        Request { pod, ..self }
     }
 
     /// What identifies a remembered key, and what must be the same when it is repeated.
@@ -85,7 +94,7 @@ impl Request {
             What::Delete => ("DELETE", ""),
             What::Wipe => return None,
         };
-        self.key.as_ref().map(|key| (format!("{method} {} {key}", self.job), body))
+        self.key.as_ref().map(|key| (format!("{method} {} {} {key}", self.job, self.pod), body))
     }
 
     fn send(&self, gateway: &Gateway) -> Answer {
@@ -93,8 +102,13 @@ impl Request {
     }
 
     fn send_with(&self, gateway: &Gateway, key: Option<&[u8]>) -> Answer {
-        let label = GroupingLabel { name: "job".into(), value: self.job.into() };
-        let grouping = Grouping::new(vec![label]);
+        let label = |(name, value): (&'static str, &'static str)| GroupingLabel {
+            name: name.into(),
+            value: value.into(),
+        };
+        let labels = [("job", self.job), ("pod", self.pod)];
+        let grouping =
+            Grouping::new(labels.into_iter().filter(|(_, value)| !value.is_empty()).map(label).collect());
         let result = match &self.what {
             What::Push(method, body) => {
                 let body = body.as_bytes();
@@ -123,7 +137,7 @@ impl Request {
 
 // What a gateway shows.
 
-/// The pushed lines of a scrape, and how often each group was pushed to.
+/// The pushed lines of a scrape, how often each group was pushed to, and how many series there are.
 fn shown(gateway: &Gateway) -> Vec<String> {
     const OWN: [&str; 3] = ["pushgateway_", "process_", "tallygate_"];
     let mut text = Vec::new();
@@ -140,7 +154,9 @@ fn shown(gateway: &Gateway) -> Vec<String> {
     let labels = gateway.group_labels();
     let pushes = labels.iter().filter_map(|labels| gateway.group(&labels.key));
     let pushes = pushes.map(|group| format!("{}: {} pushes", group.labels.key, group.times.pushes));
-    text.lines().filter(|line| !is_own(line)).map(str::to_owned).chain(pushes).collect()
+    // With those that sources remember.
+    let series = format!("{} series", gateway.counts().1);
+    text.lines().filter(|line| !is_own(line)).map(str::to_owned).chain(pushes).chain([series]).collect()
 }
 
 /// The same without the times of the groups.
@@ -150,6 +166,12 @@ fn values(shown: &[String]) -> Vec<&str> {
 
 // The expected state.
 
+/// The settings without a file.
+fn config(is_ruled: bool) -> Config {
+    let rules = if is_ruled { RuleFile::parse(RULES).unwrap() } else { RuleFile::default() };
+    Config { rules, ..Config::default() }
+}
+
 /// A gateway without a file and without keys, and the keys that count.
 struct Model {
     gateway: Gateway,
@@ -157,8 +179,8 @@ struct Model {
 }
 
 impl Model {
-    fn new() -> Model {
-        Model { gateway: Gateway::new(&Config::default()).unwrap(), keys: HashMap::new() }
+    fn new(is_ruled: bool) -> Model {
+        Model { gateway: Gateway::new(&config(is_ruled)).unwrap(), keys: HashMap::new() }
     }
 
     fn apply(&mut self, request: &Request) -> Answer {
@@ -193,6 +215,7 @@ enum OnFailure {
 
 #[derive(Clone, Debug)]
 struct Case {
+    is_ruled: bool,
     seed: u64,
     faults: Vec<Fault>,
     on_failure: OnFailure,
@@ -204,6 +227,7 @@ struct Run {
     model: Model,
     /// What was shown after the latest answer.
     shown: Vec<String>,
+    is_ruled: bool,
     on_failure: OnFailure,
     random: Random,
     /// The disk operations before the last restart.
@@ -213,14 +237,15 @@ struct Run {
 impl Run {
     fn new(case: &Case) -> Run {
         let mut disk = SimulatedDisk::new(case.seed, case.faults.clone());
-        let gateway = open(&mut disk);
+        let gateway = open(&mut disk, case.is_ruled);
         let shown = shown(&gateway);
         let random = Random::new(case.seed);
         Run {
             disk,
             gateway,
-            model: Model::new(),
+            model: Model::new(case.is_ruled),
             shown,
+            is_ruled: case.is_ruled,
             on_failure: case.on_failure,
             random,
             operations: Vec::new(),
@@ -289,7 +314,7 @@ impl Run {
             // A start may also be interrupted.
             disk.add_fault(self.random.below(12), Kind::Crash);
         }
-        self.gateway = open(&mut disk);
+        self.gateway = open(&mut disk, self.is_ruled);
         self.disk = disk;
         let now = shown(&self.gateway);
         if now != self.shown {
@@ -309,14 +334,14 @@ impl Run {
         if self.disk.has_crashed() || self.disk.has_lost() {
             return self.crash(None);
         }
-        self.gateway = open(&mut self.disk);
+        self.gateway = open(&mut self.disk, self.is_ruled);
         assert_eq!(shown(&self.gateway), self.shown, "after a restart");
     }
 }
 
 /// Starts a gateway, and tries again if a crash or a fault interrupts the start.
-fn open(disk: &mut SimulatedDisk) -> Gateway {
-    let mut config = Config::default();
+fn open(disk: &mut SimulatedDisk, is_ruled: bool) -> Gateway {
+    let mut config = config(is_ruled);
     config.persistence.file = "simulated".to_owned();
     for _ in 0..10 {
         match Gateway::with_disk(&config, Box::new(disk.clone())) {
@@ -370,10 +395,43 @@ fn script() -> Vec<Request> {
     ]
 }
 
-fn run(case: &Case, script: &[Request]) -> Run {
+/// The same under rules: what sources push, replace and delete.
+fn ruled_script() -> Vec<Request> {
+    let pushed = |pod, count, noise| Request::post("a", ruled::body(count, noise)).pod(pod);
+    let depths = |count, value| series("depth", "gauge", count, value);
+    vec![
+        pushed("1", 1, 1).key("1"),
+        pushed("2", 4, 2).key("2"),
+        pushed("1", 3, 3).key("3"),
+        pushed("1", 3, 3).key("3"),
+        pushed("1", 9, 9).key("3"),
+        // Running totals that have begun anew, and some that come late.
+        pushed("2", 2, 4),
+        Request::post("b", series("many_total", "counter", 40, 1)).pod("1").key("4"),
+        Request::post("b", depths(15, 1)).pod("2"),
+        Request::post("b", depths(3, 9)).pod("1").key("5"),
+        Request::put("b", depths(2, 2)).pod("2").key("6"),
+        Request::delete("a").pod("1").key("7"),
+        pushed("1", 5, 1).key("8"),
+        Request::post("a", "# TYPE ticks_total gauge\nticks_total 1\n").pod("2"),
+        Request::put("a", "# TYPE depth gauge\ndepth 8\n# TYPE ticks_total counter\nticks_total 3\n")
+            .pod("2"),
+        Request::delete("b").pod("2"),
+        Request::post("b", depths(4, 5)).pod("3").key("9"),
+        // The group itself, with its sources.
+        Request::delete("a").key("10"),
+        pushed("1", 6, 2),
+        Request::wipe(),
+        pushed("1", 7, 3).key("8"),
+        pushed("2", 7, 3).key("11"),
+        pushed("2", 9, 4).key("12"),
+    ]
+}
+
+fn run(case: &Case) -> Run {
     let mut run = Run::new(case);
-    for request in script {
-        run.send(request);
+    for request in if case.is_ruled { ruled_script() } else { script() } {
+        run.send(&request);
     }
     run.operations = run.disk.operations();
     run.restart();
@@ -387,12 +445,11 @@ fn run_all(cases: &[Case]) {
     assert!(!cases.is_empty());
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(None);
-    let script = script();
     thread::scope(|scope| {
         for _ in 0..THREADS.min(cases.len()) {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if catch_unwind(AssertUnwindSafe(|| run(case, &script))).is_err() {
+                    if catch_unwind(AssertUnwindSafe(|| run(case))).is_err() {
                         failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(case);
                         next.store(cases.len(), Ordering::Relaxed);
                     }
@@ -406,10 +463,12 @@ fn run_all(cases: &[Case]) {
 }
 
 /// The operations of the script, with their numbers: all, or one of so many.
-fn places(one_of: u64) -> Vec<(u64, Operation)> {
+fn places(one_of: u64, is_ruled: bool) -> Vec<(u64, Operation)> {
     let one_of = if std::env::var_os("TALLYGATE_TEST_FAULTS").is_some() { 1 } else { one_of };
-    let case = Case { seed: 0, faults: Vec::new(), on_failure: OnFailure::Retry };
-    let operations = run(&case, &script()).operations;
+    // The operations are much the same with rules.
+    let one_of = if is_ruled && one_of > 1 { 3 * one_of } else { one_of };
+    let case = Case { is_ruled, seed: 0, faults: Vec::new(), on_failure: OnFailure::Retry };
+    let operations = run(&case).operations;
     let is_chosen = |&(at, _): &(u64, Operation)| Random::new(at).below(one_of) == 0;
     (0..).zip(operations).filter(is_chosen).collect()
 }
@@ -429,19 +488,34 @@ fn errors(operation: Operation) -> Vec<Kind> {
     }
 }
 
+/// Cases with a fault each, without rules and with.
 fn cases(one_of: u64, lasts: bool, on_failure: OnFailure) -> Vec<Case> {
-    let case = |at, kind| Case { seed: at, faults: vec![Fault { at, kind, lasts }], on_failure };
-    places(one_of)
-        .into_iter()
-        .flat_map(|(at, operation)| errors(operation).into_iter().map(move |kind| case(at, kind)))
-        .collect()
+    both(|is_ruled| {
+        let case = move |at, kind| {
+            let faults = vec![Fault { at, kind, lasts }];
+            Case { is_ruled, seed: at, faults, on_failure }
+        };
+        places(one_of, is_ruled)
+            .into_iter()
+            .flat_map(|(at, operation)| errors(operation).into_iter().map(move |kind| case(at, kind)))
+            .collect()
+    })
+}
+
+fn both(cases: impl Fn(bool) -> Vec<Case>) -> Vec<Case> {
+    [false, true].into_iter().flat_map(cases).collect()
 }
 
 #[test]
 fn a_crash_at_any_operation_loses_nothing_and_repeats_nothing() {
     let crash = |at| Fault { at, kind: Kind::Crash, lasts: false };
-    let case = |(at, _)| Case { seed: at, faults: vec![crash(at)], on_failure: OnFailure::Retry };
-    run_all(&places(8).into_iter().map(case).collect::<Vec<_>>());
+    run_all(&both(|is_ruled| {
+        let case = |(at, _)| {
+            let on_failure = OnFailure::Retry;
+            Case { is_ruled, seed: at, faults: vec![crash(at)], on_failure }
+        };
+        places(8, is_ruled).into_iter().map(case).collect()
+    }));
 }
 
 #[test]
@@ -472,16 +546,23 @@ fn the_gateway_recovers_when_the_disk_does() {
 #[test]
 fn the_gateway_recovers_when_the_new_file_can_be_put_in_place() {
     let sync = Kind::Error(Operation::Sync, ErrorKind::Other, Done::Nothing);
-    let syncs = places(1).into_iter().filter(|(_, operation)| *operation == Operation::Sync).step_by(4);
-    let mut cases = Vec::new();
-    for (at, _) in syncs {
-        for operation in [Operation::Create, Operation::Install] {
-            let error = Kind::Error(operation, ErrorKind::Other, Done::All);
-            let faults = vec![Fault { at, kind: sync, lasts: false }, Fault { at, kind: error, lasts: true }];
-            cases.push(Case { seed: at, faults, on_failure: OnFailure::Retry });
-        }
-    }
-    run_all(&cases);
+    run_all(&both(|is_ruled| {
+        let places = places(1, is_ruled).into_iter();
+        let syncs = places.filter(|(_, operation)| *operation == Operation::Sync).step_by(if is_ruled {
+            12
+        } else {
+            4
+        });
+        let cases = |(at, _)| {
+            [Operation::Create, Operation::Install].map(|operation| {
+                let error = Kind::Error(operation, ErrorKind::Other, Done::All);
+                let faults =
+                    vec![Fault { at, kind: sync, lasts: false }, Fault { at, kind: error, lasts: true }];
+                Case { is_ruled, seed: at, faults, on_failure: OnFailure::Retry }
+            })
+        };
+        syncs.flat_map(cases).collect()
+    }));
 }
 
 #[test]
@@ -493,34 +574,55 @@ fn what_a_client_gave_up_is_gone_for_good() {
 /// anything of it.
 #[test]
 fn a_commit_that_is_reported_as_failed_leaves_nothing_behind() {
-    let places = places(1);
     let is_last = |pair: &&[(u64, Operation)]| (pair[0].1, pair[1].1) == (Operation::Write, Operation::Sync);
-    let case = |pair: &[(u64, Operation)]| {
-        let kind = Kind::Error(Operation::Write, ErrorKind::Other, Done::All);
-        let fault = Fault { at: pair[0].0, kind, lasts: false };
-        Case { seed: fault.at, faults: vec![fault], on_failure: OnFailure::GiveUp }
-    };
-    run_all(&places.windows(2).filter(is_last).map(case).collect::<Vec<_>>());
+    run_all(&both(|is_ruled| {
+        let case = |pair: &[(u64, Operation)]| {
+            let kind = Kind::Error(Operation::Write, ErrorKind::Other, Done::All);
+            let fault = Fault { at: pair[0].0, kind, lasts: false };
+            Case { is_ruled, seed: fault.at, faults: vec![fault], on_failure: OnFailure::GiveUp }
+        };
+        let places = places(1, is_ruled);
+        let cases = places.windows(2).filter(is_last).map(case);
+        cases.step_by(if is_ruled { 3 } else { 1 }).collect()
+    }));
 }
 
 // Several clients.
 
 const CLIENTS: usize = 4;
 
-/// The value of a counter without labels of its own.
+/// The value of a counter, or of its overflow series.
 fn counter(shown: &[String], name: &str) -> u64 {
-    let series = format!("{name}{{instance=\"\",job=\"a\"}} ");
-    let value = shown.iter().find_map(|line| line.strip_prefix(&series));
+    let series = format!("{name}{{instance=\"\",job=\"a\"");
+    let rest = shown.iter().find_map(|line| line.strip_prefix(&series));
+    let value =
+        rest.and_then(|rest| ["} ", ",overflow=\"true\"} "].iter().find_map(|end| rest.strip_prefix(end)));
     value.map_or(0, |value| value.parse().unwrap())
+}
+
+/// Push `number` of a client, counted from 0. Each has a key of its own. With rules, a client is a source, and each push
+/// counts in a running total, too.
+fn push_of(client: usize, number: u64, own: &str, is_ruled: bool) -> Request {
+    let mut body = format!("# TYPE {own} counter\n{own} 1\n# TYPE all_total counter\nall_total 1\n");
+    if is_ruled {
+        body += &format!("# TYPE ticks_total counter\nticks_total {}\n", number + 1);
+    }
+    let pod = if is_ruled { ["0", "1", "2", "3"][client] } else { "" };
+    Request::post("a", body).pod(pod).key(format!("{client}-{number}"))
 }
 
 /// Pushes until the disk fails, or `most` times. Each push has its own key, and the first one may be one that was
 /// committed before. Returns how many were acknowledged.
-fn push_many(gateway: &Gateway, client: usize, before: u64, most: u64, highest: &AtomicU64) -> u64 {
+fn push_many(
+    gateway: &Gateway,
+    (client, is_ruled): (usize, bool),
+    before: u64,
+    most: u64,
+    highest: &AtomicU64,
+) -> u64 {
     let own = format!("own{client}_total");
-    let body = format!("# TYPE {own} counter\n{own} 1\n# TYPE all_total counter\nall_total 1\n");
     for done in before..before + most {
-        match Request::post("a", body.as_str()).key(format!("{client}-{done}")).send(gateway) {
+        match push_of(client, done, &own, is_ruled).send(gateway) {
             Answer::NotKept => return done,
             Answer::Replayed if done == before => {}
             answer => assert_eq!(answer, Answer::Applied),
@@ -534,13 +636,17 @@ fn push_many(gateway: &Gateway, client: usize, before: u64, most: u64, highest: 
 
 #[test]
 fn several_clients_lose_nothing_and_repeat_nothing() {
+    [false, true].into_iter().for_each(check_several_clients);
+}
+
+fn check_several_clients(is_ruled: bool) {
     const ROUNDS: u64 = 20;
     let mut random = Random::new(1);
     let mut disk = SimulatedDisk::new(1, Vec::new());
     let mut acknowledged = [0; CLIENTS];
     let highest = AtomicU64::new(0);
     for round in 0..=ROUNDS {
-        let gateway = open(&mut disk);
+        let gateway = open(&mut disk, is_ruled);
         let now = shown(&gateway);
         let mut all = 0;
         for (client, acknowledged) in acknowledged.iter().enumerate() {
@@ -549,6 +655,7 @@ fn several_clients_lose_nothing_and_repeat_nothing() {
             all += own;
         }
         assert_eq!(counter(&now, "all_total"), all, "half a push");
+        assert_eq!(counter(&now, "ticks_total"), if is_ruled { all } else { 0 });
         assert!(all >= highest.load(Ordering::Relaxed), "a scrape has shown more");
         let most = if round == ROUNDS { 3 } else { u64::MAX >> 1 };
         if round < ROUNDS {
@@ -560,7 +667,7 @@ fn several_clients_lose_nothing_and_repeat_nothing() {
             let clients = acknowledged.iter_mut().enumerate().map(|(client, acknowledged)| {
                 let (gateway, highest) = (&gateway, &highest);
                 scope.spawn(move || {
-                    *acknowledged = push_many(gateway, client, *acknowledged, most, highest);
+                    *acknowledged = push_many(gateway, (client, is_ruled), *acknowledged, most, highest);
                 })
             });
             clients.collect::<Vec<_>>().into_iter().for_each(|client| client.join().unwrap());
@@ -581,7 +688,7 @@ fn several_clients_lose_nothing_and_repeat_nothing() {
 fn what_waits_for_a_disk_that_hangs_is_bounded_and_kept_when_it_goes_on() {
     const MORE_THAN_MAY_WAIT: usize = 20_000;
     let mut disk = SimulatedDisk::new(1, Vec::new());
-    let gateway = open(&mut disk);
+    let gateway = open(&mut disk, false);
     let label = GroupingLabel { name: "job".into(), value: "a".into() };
     let grouping = Grouping::new(vec![label]);
     let push = PushRequest::new(Method::Post, &grouping, BodyFormat::Text, b"c_total 1\n");
@@ -606,8 +713,8 @@ fn what_waits_for_a_disk_that_hangs_is_bounded_and_kept_when_it_goes_on() {
 // Writing from time to time.
 
 /// A gateway that answers at once and writes later.
-fn open_interval(disk: &SimulatedDisk) -> Gateway {
-    let mut config = Config::default();
+fn open_interval(disk: &SimulatedDisk, is_ruled: bool) -> Gateway {
+    let mut config = config(is_ruled);
     config.persistence.file = "simulated".to_owned();
     config.persistence.sync = Sync::Interval;
     config.persistence.interval = Duration::from_millis(1);
@@ -621,15 +728,12 @@ fn with_an_interval_pushes_and_their_keys_are_kept_or_lost_together() {
     const CASES: u64 = 8;
     // Some pushes are the first with their name; the others change values only.
     let name = |client: usize, number: u64| format!("own{client}_{}_total", number / 8);
-    let request = |client: usize, number: u64| {
-        let own = name(client, number);
-        let body = format!("# TYPE {own} counter\n{own} 1\n# TYPE all_total counter\nall_total 1\n");
-        Request::post("a", body).key(format!("{client}-{number}"))
-    };
     let case = |seed: u64| {
+        let is_ruled = seed % 2 == 1;
+        let request = |client: usize, number: u64| push_of(client, number, &name(client, number), is_ruled);
         let mut random = Random::new(seed);
         let disk = SimulatedDisk::new(seed, Vec::new());
-        let gateway = open_interval(&disk);
+        let gateway = open_interval(&disk, is_ruled);
         let kinds = errors([Operation::Write, Operation::Sync][random.below(2) as usize]);
         let is_over = AtomicBool::new(false);
         let (crashed, sent) = thread::scope(|scope| {
@@ -655,7 +759,7 @@ fn with_an_interval_pushes_and_their_keys_are_kept_or_lost_together() {
             (crashed, clients.into_iter().map(|client| client.join().unwrap()).collect::<Vec<_>>())
         });
         gateway.close();
-        let gateway = open_interval(&crashed);
+        let gateway = open_interval(&crashed, is_ruled);
         for (client, sent) in sent.iter().enumerate() {
             for number in 0..*sent {
                 let answer = request(client, number).send(&gateway);
@@ -663,7 +767,9 @@ fn with_an_interval_pushes_and_their_keys_are_kept_or_lost_together() {
             }
         }
         let shown = shown(&gateway);
-        assert_eq!(counter(&shown, "all_total"), sent.iter().sum::<u64>(), "case {seed}");
+        let all = sent.iter().sum();
+        assert_eq!(counter(&shown, "all_total"), all, "case {seed}");
+        assert_eq!(counter(&shown, "ticks_total"), if is_ruled { all } else { 0 }, "case {seed}");
         for (client, sent) in sent.iter().enumerate() {
             for first in (0..*sent).step_by(8) {
                 let name = name(client, first);
@@ -696,11 +802,14 @@ fn family() -> impl Strategy<Value = String> {
     let histogram =
         prop::sample::select(vec![vec!["1", "5"], vec!["2"], vec![]]).prop_map(|bounds| histogram(&bounds));
     let summary = Just("# TYPE s summary\ns{quantile=\"0.5\"} NaN\ns_sum 0.1\ns_count 2\n".to_owned());
-    prop_oneof![4 => numbers, 2 => histogram, 1 => summary]
+    // Most of it is what the rules are about.
+    let ruled = (0..9u64, 0..20u64).prop_map(|(count, noise)| ruled::body(count, noise));
+    prop_oneof![4 => numbers, 2 => histogram, 1 => summary, 3 => ruled]
 }
 
 fn request() -> impl Strategy<Value = Request> {
     let body = || prop::collection::vec(family(), 0..3).prop_map(|families| families.concat());
+    let pod = prop::sample::select(vec!["", "1", "2"]);
     let what = prop_oneof![
         6 => body().prop_map(|body| What::Push(Method::Post, body)),
         3 => body().prop_map(|body| What::Push(Method::Put, body)),
@@ -709,7 +818,7 @@ fn request() -> impl Strategy<Value = Request> {
     ];
     let key = prop::option::of(prop::sample::select(vec!["1", "2", "3"]).prop_map(str::to_owned));
     let job = prop::sample::select(vec!["a", "b", "c"]);
-    (what, job, key).prop_map(|(what, job, key)| Request { what, job, key })
+    (what, job, pod, key).prop_map(|(what, job, pod, key)| Request { what, job, pod, key })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -732,9 +841,9 @@ proptest! {
 
     #[test]
     fn whatever_happens_what_was_acknowledged_is_there_once(
-        steps in prop::collection::vec(step(), 1..30), seed in any::<u64>()
+        steps in prop::collection::vec(step(), 1..30), seed in any::<u64>(), is_ruled in any::<bool>()
     ) {
-        let mut run = Run::new(&Case { seed, faults: Vec::new(), on_failure: OnFailure::Crash });
+        let mut run = Run::new(&Case { is_ruled, seed, faults: Vec::new(), on_failure: OnFailure::Crash });
         for step in &steps {
             match step {
                 Step::Send(request) => run.send(request),

@@ -14,6 +14,7 @@ pub(crate) mod protobuf;
 pub(crate) mod pushes;
 pub(crate) mod random;
 pub(crate) mod reference;
+pub(crate) mod ruled;
 pub(crate) mod samples;
 
 use std::ffi::OsString;
