@@ -58,12 +58,23 @@ struct Source {
 
 impl Source {
     fn of(text: &str) -> Source {
-        let tests = ["#[cfg(test)]\nmod ", "#[cfg(test)]\npub mod ", "#[cfg(test)]\npub(crate) mod "];
-        let end = tests.iter().filter_map(|start| text.find(start)).min().unwrap_or(text.len());
-        let text = &text[..end];
-        let code =
-            text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
-        Source { has_doc_line: text.starts_with("//! "), lines: text.lines().count(), code }
+        let mut lines = Vec::new();
+        let mut rest = text.lines().peekable();
+        while let Some(line) = rest.next() {
+            let module = rest.peek().filter(|next| {
+                line == "#[cfg(test)]"
+                    && ["mod ", "pub mod ", "pub(crate) mod "].iter().any(|word| next.starts_with(word))
+            });
+            match module {
+                // It has a file of its own.
+                Some(module) if module.ends_with(';') => {
+                    rest.next();
+                }
+                Some(_) => break,
+                None => lines.push(line.split("//").next().unwrap_or("")),
+            }
+        }
+        Source { has_doc_line: text.starts_with("//! "), lines: lines.len(), code: lines.join("\n") }
     }
 
     /// The modules that this one uses. `own` is its path.
@@ -138,6 +149,8 @@ fn imports_are_read_as_they_are_meant() {
     let mut paths = Vec::new();
     expand("", "crate::a::{b::{C, d}, self as x, e}", &mut paths);
     assert_eq!(paths, ["crate::a::b::C", "crate::a::b::d", "crate::a::self", "crate::a::e"]);
+    let source = Source::of("mod a; // no\n#[cfg(test)]\nmod b;\nmod c;\n#[cfg(test)]\nmod tests {\n}\n");
+    assert_eq!((source.lines, &*source.code), (2, "mod a; \nmod c;"));
     let modules = ["a", "a::b", "a::b::c", "d"].map(|name| (name.to_owned(), Source::of(""))).into();
     let module = |own, path| module_of(own, path, &modules);
     assert_eq!(module("d", "crate::a::b::Item").as_deref(), Some("a::b"));
