@@ -49,9 +49,10 @@ use crate::store::{GroupView, Outcome, Part, Rejection, Store, Terms, Transactio
 use crate::telemetry::Telemetry;
 use clock::Clock;
 use commit::Health;
+use idempotency::Keyed;
 use interval::Interval;
 use jobs::Worker;
-use ruled::{Pushes, Ruled};
+use ruled::{Pushes, Ruled, deletion};
 use writer::Writer;
 
 pub use crate::exposition::BodyFormat;
@@ -167,12 +168,17 @@ impl<'a> PushRequest<'a> {
         }
     }
 
-    fn key(&self, is_known: impl Fn(&Key) -> bool) -> Option<Key> {
-        let identify = |key| {
-            let (method, grouping) = (self.method.name(), self.grouping);
-            idempotency::identify(key, method, grouping, self.content_type, self.body, is_known)
+    fn key(&self, ruled: Option<&Ruled>, is_known: impl Fn(&Key) -> bool) -> Option<Key> {
+        let (source, temporality) = ruled.map_or((None, None), Ruled::sender_names);
+        let request = Keyed {
+            method: self.method.name(),
+            grouping: self.grouping,
+            content_type: self.content_type,
+            body: self.body,
+            source,
+            temporality,
         };
-        self.key.map(identify)
+        self.key.map(|key| idempotency::identify(key, &request, is_known))
     }
 }
 
@@ -294,7 +300,7 @@ impl Gateway {
         if ruled.as_ref().is_some_and(Ruled::is_dropped) {
             return Ok(Pending::Done(Ok(Outcome::Dropped)));
         }
-        let key = push.key(|key| self.is_known(key));
+        let key = push.key(ruled.as_ref(), |key| self.is_known(key));
         // The parsed body is dropped in there, because the next steps need memory too.
         let prepared = self.prepare(parsed, push, ruled.as_ref(), &arena);
         drop(arena);
@@ -325,7 +331,8 @@ impl Gateway {
         let semantics = self.settings.semantics(method, ruled.and_then(Ruled::put));
         let target = ruled.map_or(pushed, |ruled| ruled.target());
         let terms = ruled.map_or_else(Terms::default, Ruled::group_terms);
-        let has_sources = |ruled: &&Ruled| ruled.has_sources(method, &pushes);
+        let target_has_sources = || self.store.has_sources(target.key());
+        let has_sources = |ruled: &&Ruled| ruled.has_sources(method, &pushes, target_has_sources);
         let source = ruled.filter(has_sources).map(|ruled| ruled.source(pushed));
         let part = |(at, push): (usize, Push)| Part::Push {
             grouping: Cow::Borrowed(target),
@@ -370,10 +377,12 @@ impl Gateway {
         key: Option<&[u8]>,
         sender: SenderHeaders<'_>,
     ) -> Result<Pending, BadHeader> {
-        let is_known = |key: &Key| self.is_known(key);
-        let key = key.map(|key| idempotency::identify(key, "DELETE", grouping, b"", b"", is_known));
-        let transaction = self.deletion(grouping, sender)?;
-        Ok(self.submit(transaction.with_key(key), 0))
+        let ruled = self.ruled_deletion(grouping, sender)?;
+        let source = ruled.as_ref().and_then(|ruled| ruled.sender_names().0);
+        let (method, content_type, body) = ("DELETE", &b""[..], &b""[..]);
+        let request = Keyed { method, grouping, content_type, body, source, temporality: None };
+        let key = key.map(|key| idempotency::identify(key, &request, |key| self.is_known(key)));
+        Ok(self.submit(deletion(grouping, ruled.as_ref()).with_key(key), 0))
     }
 
     /// Deletes all groups.

@@ -62,6 +62,7 @@ impl Gateway {
         let rules = self.rules();
         let arena = Bump::new();
         let body = push.format.parse(push.body, &self.reading(), &arena)?;
+        let aggregate = self.settings.aggregate;
         let mut families: Vec<_> = Vec::new();
         let explained = |family: &crate::model::body::Family<'_>| {
             let terms = ruled.as_ref().map(|ruled| ruled.terms(family)).unwrap_or_default();
@@ -76,7 +77,7 @@ impl Gateway {
                     place: rules.metric_rule_place(rule),
                 }),
                 clear_mode: ruled.as_ref().and_then(|ruled| ruled.clear_mode(family)),
-                merge: terms.merge_of(kind, family.name),
+                merge: if aggregate { terms.merge_of(kind, family.name) } else { Merge::Last },
                 is_whole: terms.is_whole,
                 temporality: terms.temporality,
                 buckets: terms.buckets,

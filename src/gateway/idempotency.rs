@@ -1,5 +1,7 @@
 //! Idempotency keys of requests.
 
+use std::borrow::Cow;
+
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::model::grouping::Grouping;
@@ -31,19 +33,32 @@ pub fn parse(header: &[u8]) -> Result<&[u8], BadKey> {
     if is_key { Ok(bare) } else { Err(BadKey) }
 }
 
+/// A request as its key identifies it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keyed<'a> {
+    pub(super) method: &'static str,
+    pub(super) grouping: &'a Grouping<'a>,
+    pub(super) content_type: &'a [u8],
+    pub(super) body: &'a [u8],
+    /// The source that a header names, where it counts. The keys of different sources have nothing to do with each
+    /// other.
+    pub(super) source: Option<&'a str>,
+    /// What a header says that values count from, where it counts.
+    pub(super) temporality: Option<&'a str>,
+}
+
 /// Computes what identifies a request with this key. The hashes are kept on disk, so they must not change.
 /// `is_known` says whether the gateway remembers a hash.
-pub(super) fn identify(
-    key: &[u8],
-    method: &str,
-    grouping: &Grouping<'_>,
-    content_type: &[u8],
-    body: &[u8],
-    is_known: impl Fn(&Key) -> bool,
-) -> Key {
-    let fingerprint =
-        xxh3_128(&[&xxh3_128(content_type).to_le_bytes(), &xxh3_128(body).to_le_bytes()[..]].concat());
-    let key_in = |group: &str| Key { id: identity(key, method, group), fingerprint };
+pub(super) fn identify(key: &[u8], request: &Keyed<'_>, is_known: impl Fn(&Key) -> bool) -> Key {
+    let Keyed { method, grouping, content_type, body, source, temporality } = *request;
+    let mut parts = [xxh3_128(content_type).to_le_bytes(), xxh3_128(body).to_le_bytes()].concat();
+    parts.extend_from_slice(temporality.unwrap_or_default().as_bytes());
+    let fingerprint = xxh3_128(&parts);
+    let key_in = |group: &str| {
+        // A label block has no line feed.
+        let scope = source.map_or(Cow::Borrowed(group), |source| format!("{group}\n{source}").into());
+        Key { id: identity(key, method, &scope), fingerprint }
+    };
     // The key may have come while the gateway kept labels with empty values, under which the group had another key.
     let former = grouping.key_with_empty_labels().map(|group| key_in(&group)).filter(is_known);
     former.unwrap_or_else(|| key_in(grouping.key()))
@@ -86,8 +101,13 @@ mod tests {
             let label = crate::model::grouping::GroupingLabel { name: "job".into(), value: job.into() };
             Grouping::new(vec![label])
         };
+        let sent = |method, job, key: &[u8], content_type: &[u8], body: &[u8], source, temporality| {
+            let grouping = grouping(job);
+            let request = Keyed { method, grouping: &grouping, content_type, body, source, temporality };
+            identify(key, &request, |_| false)
+        };
         let key = |method, job, key: &[u8], content_type: &[u8], body: &[u8]| {
-            identify(key, method, &grouping(job), content_type, body, |_| false)
+            sent(method, job, key, content_type, body, None, None)
         };
         let first = key("POST", "a", b"k", b"", b"a 1\n");
         assert_eq!(first, key("POST", "a", b"k", b"", b"a 1\n"));
@@ -105,8 +125,14 @@ mod tests {
             assert_ne!(first, other);
         }
         let first = key("POST", "a", b"k", b"", b"a 1\n");
-        for other in [key("POST", "a", b"k", b"", b"a 2\n"), key("POST", "a", b"k", b"text/plain", b"a 1\n")]
-        {
+        let of_source = |source| sent("POST", "a", b"k", b"", b"a 1\n", Some(source), None);
+        assert_eq!(of_source("x"), of_source("x"));
+        assert!(of_source("x").id != first.id && of_source("x").id != of_source("y").id);
+        for other in [
+            key("POST", "a", b"k", b"", b"a 2\n"),
+            key("POST", "a", b"k", b"text/plain", b"a 1\n"),
+            sent("POST", "a", b"k", b"", b"a 1\n", None, Some("cumulative")),
+        ] {
             assert_eq!(first.id, other.id);
             assert_ne!(first.fingerprint, other.fingerprint);
         }

@@ -16,6 +16,7 @@ use crate::message::Excerpt;
 use crate::model::body::{self, Body, ClearMode};
 use crate::model::escaping::colliding_label;
 use crate::model::grouping::{Grouping, OverLimit};
+use crate::model::kind::Kind;
 use crate::model::labels::block_of;
 use crate::model::limits::PushLimits;
 use crate::model::merge::{Buckets, FamilyTerms, Fold, Merge, Temporality};
@@ -34,6 +35,8 @@ pub(super) struct Ruled {
     sender: Sender,
     /// Whether the label `clearmode` says how values are merged.
     clear_modes: bool,
+    /// Whether pushes add up. If not, no rule says how values are merged.
+    aggregate: bool,
 }
 
 /// A rule because of which a push is not accepted.
@@ -52,6 +55,8 @@ pub enum TargetFault {
     NoJob,
     /// Its labels exceed a limit.
     OverLimit(OverLimit),
+    /// Its labels are more than relabelling makes.
+    TooLarge,
     /// Two of its label names are the same once they are escaped.
     CollidingNames(Excerpt),
 }
@@ -60,6 +65,9 @@ impl TargetFault {
     fn of(decision: &GroupDecision, limits: PushLimits) -> Option<TargetFault> {
         if decision.lacks_job {
             return Some(TargetFault::NoJob);
+        }
+        if decision.is_too_large {
+            return Some(TargetFault::TooLarge);
         }
         let target = &decision.target;
         match target.check_limits(limits) {
@@ -75,6 +83,9 @@ impl std::fmt::Display for TargetFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             TargetFault::NoJob => f.write_str("leaves this group without a job label"),
+            TargetFault::TooLarge => {
+                f.write_str("makes more than 512 labels of this group, or more than 1 MiB of them")
+            }
             TargetFault::OverLimit(over) => write!(f, "makes too much of this group: {over}"),
             TargetFault::CollidingNames(name) => {
                 write!(f, "gives this group two label names that are the same once they are escaped: {name}")
@@ -123,7 +134,11 @@ impl Gateway {
             file: rules.path().to_owned(),
             place: decision.rule.map_or_else(Place::default, |rule| rules.group_rule_place(rule)),
         };
-        let fault = if decision.is_moved { TargetFault::of(&decision, self.limits) } else { None };
+        let fault = if decision.is_moved || decision.is_too_large {
+            TargetFault::of(&decision, self.limits)
+        } else {
+            None
+        };
         let refused = match fault {
             _ if !decision.accept => Some(PushError::Forbidden(place())),
             Some(fault) => Some(PushError::Target { rule: place(), fault }),
@@ -134,7 +149,8 @@ impl Gateway {
             return Err(refused);
         }
         let sender = if decision.headers { push.sender.read()? } else { Sender::default() };
-        Ok(Some(Ruled { decision, sender, clear_modes: self.settings.clear_modes }))
+        let (clear_modes, aggregate) = (self.settings.clear_modes, self.settings.aggregate);
+        Ok(Some(Ruled { decision, sender, clear_modes, aggregate }))
     }
 
     /// The pushes that a parsed body becomes.
@@ -164,30 +180,35 @@ impl Gateway {
         bodies.iter().enumerate().map(prepare).collect()
     }
 
-    /// What a DELETE with these labels deletes: the group, with all its sources. Where rules move pushes with these
-    /// labels to another group, or the request names a source, also what that source pushed.
-    pub(super) fn deletion<'a>(
+    /// What the rules say of a DELETE with these labels; none where there are no rules.
+    pub(super) fn ruled_deletion(
         &self,
-        pushed: &'a Grouping<'a>,
+        pushed: &Grouping<'_>,
         headers: SenderHeaders<'_>,
-    ) -> Result<Transaction<'a>, BadHeader> {
-        let group = Part::Delete { grouping: Cow::Borrowed(pushed) };
-        let Some(rules) = self.rules() else { return Ok(Transaction::of(group)) };
+    ) -> Result<Option<Ruled>, BadHeader> {
+        let Some(rules) = self.rules() else { return Ok(None) };
         let decision = rules.decide(pushed);
         let sender = if decision.headers { headers.read()? } else { Sender::default() };
-        let ruled = Ruled { decision, sender, clear_modes: false };
-        let source = Part::DeleteSource {
-            grouping: Cow::Owned(ruled.target().to_static()),
-            source: Cow::Owned(ruled.source(pushed)),
-            seen: None,
-            // It says that the sender is over. Whatever comes next under its name begins anew.
-            keeps_totals: false,
-        };
-        Ok(if ruled.decision.is_moved && !ruled.decision.lacks_job {
-            Transaction { parts: smallvec![group, source], key: None }
-        } else {
-            Transaction::of(if ruled.names_source() { source } else { group })
-        })
+        Ok(Some(Ruled { decision, sender, clear_modes: false, aggregate: self.settings.aggregate }))
+    }
+}
+
+/// What a DELETE with these labels deletes: the group, with all its sources. Where rules move pushes with these labels
+/// to another group, or the request names a source, also what that source pushed.
+pub(super) fn deletion<'a>(pushed: &'a Grouping<'a>, ruled: Option<&Ruled>) -> Transaction<'a> {
+    let group = Part::Delete { grouping: Cow::Borrowed(pushed) };
+    let Some(ruled) = ruled else { return Transaction::of(group) };
+    let source = Part::DeleteSource {
+        grouping: Cow::Owned(ruled.target().to_static()),
+        source: Cow::Owned(ruled.source(pushed)),
+        seen: None,
+        // It says that the sender is over. Whatever comes next under its name begins anew.
+        keeps_totals: false,
+    };
+    if ruled.decision.is_moved && !ruled.decision.lacks_job {
+        Transaction { parts: smallvec![group, source], key: None }
+    } else {
+        Transaction::of(if ruled.names_source() { source } else { group })
     }
 }
 
@@ -217,7 +238,25 @@ impl Ruled {
         if self.clear_modes {
             body.take_clear_modes()?;
         }
+        if self.clear_modes || self.sender.temporality.is_some() {
+            body.families.iter().try_for_each(|family| self.check_totals(family))?;
+        }
         rules::transform(body, pushed, &self.decision, arena)
+    }
+
+    /// Checks that running totals are not relabelled. Where a rule says that values are such, that is checked when the
+    /// rules are read.
+    fn check_totals(&self, family: &body::Family<'_>) -> Result<(), Refusal> {
+        let kind = family.kind.unwrap_or(Kind::Untyped);
+        let is_total = |terms: FamilyTerms| {
+            terms.temporality != Temporality::Delta && terms.merge_of(kind, family.name) == Merge::Add
+        };
+        let counts = Merge::of(kind, family.name) == Merge::Add;
+        let is_relabelled = || self.decision.metric(family.pushed_name).changes_labels();
+        if counts && is_relabelled() && is_total(self.terms(family)) {
+            return Err(Refusal::of(Cause::RelabelledTotals { family: Excerpt::of(family.name) }));
+        }
+        Ok(())
     }
 
     /// Whether relabelling dropped the whole push.
@@ -231,13 +270,24 @@ impl Ruled {
     }
 
     /// Whether it matters who pushes: some values are folded over sources or are running totals, or a PUT may replace
-    /// what its sender pushed before.
-    pub(super) fn has_sources(&self, method: Method, pushes: &[Push]) -> bool {
+    /// what its sender pushed before. `target_has_sources` is asked about PUTs only.
+    pub(super) fn has_sources(
+        &self,
+        method: Method,
+        pushes: &[Push],
+        target_has_sources: impl FnOnce() -> bool,
+    ) -> bool {
         let needs = |family: &Family| {
             matches!(family.merge, Merge::Fold(_)) || family.temporality != Temporality::Delta
         };
-        (method == Method::Put && self.decision.is_moved)
-            || pushes.iter().any(|push| push.families().iter().any(needs))
+        let is_of_many = || self.decision.is_moved || self.names_source() || target_has_sources();
+        (method == Method::Put && is_of_many()) || pushes.iter().any(|push| push.families().iter().any(needs))
+    }
+
+    /// The source that a header names, and what a header says that values count from, where they count.
+    pub(super) fn sender_names(&self) -> (Option<&str>, Option<&str>) {
+        let source = self.sender.source.as_deref().filter(|_| self.names_source());
+        (source, self.sender.temporality.map(config::Temporality::name))
     }
 
     /// Whether a header names the source.
@@ -271,6 +321,9 @@ impl Ruled {
 
     /// What holds for a family.
     pub(super) fn terms(&self, family: &body::Family<'_>) -> FamilyTerms {
+        if !self.aggregate {
+            return FamilyTerms::default();
+        }
         let decision: Arc<MetricDecision> = self.decision.metric(family.pushed_name);
         let mode = clear_mode(&decision, family);
         let temporality = self.sender.temporality.or(decision.temporality).map(temporality_of);

@@ -6,6 +6,7 @@
 //! linked lists within their vectors.
 
 mod clear_mode;
+mod limits;
 mod rearrange;
 
 use crate::model::by_series::BySeries;
@@ -228,11 +229,6 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Sets limits on what the body may hold.
-    pub fn within(self, limits: PushLimits) -> Body<'a> {
-        Body { limits, ..self }
-    }
-
     /// Sets how labels with empty values are treated.
     pub fn with_empty_labels(self, empty_labels: EmptyLabels) -> Body<'a> {
         Body { empty_labels, ..self }
@@ -328,27 +324,6 @@ impl<'a> Body<'a> {
     /// The quantiles of a summary.
     pub fn quantiles_of(&self, composite: &Composite) -> impl Iterator<Item = Quantile> + '_ {
         follow(&self.quantiles, composite.quantiles).map(|(_, quantile)| *quantile)
-    }
-
-    /// Counts a sample. Called before the sample is added.
-    ///
-    /// # Errors
-    ///
-    /// If there are too many.
-    #[inline]
-    pub fn count_sample(&mut self) -> Result<(), TooMuch> {
-        self.samples += 1;
-        if self.samples > self.limits.samples { Err(TooMuch(Limit::SamplesPerPush)) } else { Ok(()) }
-    }
-
-    /// Checks the number of families, because a family may have no samples.
-    ///
-    /// # Errors
-    ///
-    /// If there are too many.
-    pub fn check_families(&self) -> Result<(), TooMuch> {
-        let is_too_much = self.families.len() > self.limits.samples;
-        if is_too_much { Err(TooMuch(Limit::SamplesPerPush)) } else { Ok(()) }
     }
 
     /// Adds a label. All labels added since [`Body::label_mark`] belong to one series.

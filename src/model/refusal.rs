@@ -215,6 +215,18 @@ pub enum Cause {
     )]
     RelabelledMerge { family: Excerpt, other: Excerpt },
     #[error(
+        "relabelling makes more than 512 labels, or more than 1 MiB of them, of a series of metric family {family}"
+    )]
+    RelabelledTooMuch { family: Excerpt },
+    #[error(
+        "relabelling lets series of metric family {family} fall together, whose running totals can't be told apart then: push the metric without relabelling it, or as what was counted since the last push"
+    )]
+    RelabelledTotals { family: Excerpt },
+    #[error(
+        "the observations of metric family {family} come to more than {most} samples with their buckets (limits.samples_per_push): push less at a time, or let the rule have fewer buckets"
+    )]
+    ObservedTooMuch { family: Excerpt, most: usize },
+    #[error(
         "a series of metric family {family} has a label job, but the path of the push has none, so that push.default_job would take its place: push it to /metrics/job/NAME"
     )]
     OwnJob { family: Excerpt },
@@ -278,14 +290,19 @@ impl Cause {
             | Cause::ClearModeWindow { .. }
             | Cause::ClearModesDiffer { .. }
             | Cause::ClearModeOfKind { .. } => "invalid_labels",
-            Cause::TooMuchText { .. } | Cause::LongLabels { .. } | Cause::TooManyParts { .. } => "too_large",
+            Cause::TooMuchText { .. }
+            | Cause::LongLabels { .. }
+            | Cause::TooManyParts { .. }
+            | Cause::RelabelledTooMuch { .. }
+            | Cause::ObservedTooMuch { .. } => "too_large",
             Cause::LongName { .. } => Limit::NameLength.name(),
             Cause::LongValue { .. } => Limit::LabelValueLength.name(),
             Cause::DuplicateSeries { .. } | Cause::DuplicateQuantile { .. } => "duplicate_series",
             Cause::KindConflict { .. }
             | Cause::OwnKindConflict { .. }
             | Cause::RelabelledKind { .. }
-            | Cause::RelabelledMerge { .. } => "type_conflict",
+            | Cause::RelabelledMerge { .. }
+            | Cause::RelabelledTotals { .. } => "type_conflict",
             Cause::InvalidName { .. } | Cause::NoName { .. } => "invalid_name",
             Cause::Reserved { .. } => "reserved_name",
             Cause::SuffixOfComposite { .. }

@@ -9,7 +9,7 @@ use super::pattern::{ANYTHING, Pattern};
 use super::relabel::{Action, Relabel, Template};
 use super::selector::{METRIC_NAME, Selector};
 use crate::config::rules::{GroupRule, MetricRule, Observation, Place, Placed, Relabelling, RuleFile};
-use crate::config::{Overflow, PutMode, RelabelAction, SourceBy};
+use crate::config::{Overflow, PutMode, RelabelAction, SourceBy, Temporality};
 use crate::message::Excerpt;
 
 /// What stands between joined values.
@@ -74,6 +74,9 @@ fn group_rule(rule: &GroupRule) -> Result<CompiledGroupRule, Fault> {
             "it asks for a metric name, but groups have none: expected labels of the path, such as {job=\"a\"}",
         );
     }
+    if rule.source == SourceBy::Header && !rule.headers {
+        return fault(place, "source", "\"header\" has no effect without headers = true: expected both");
+    }
     Ok(CompiledGroupRule {
         selector,
         relabel: steps(&rule.relabel)?,
@@ -97,9 +100,20 @@ fn metric_rule(at: usize, rule: &MetricRule) -> Result<CompiledMetricRule, Fault
             "it contradicts observe, which makes histograms of the values: expected one of the two",
         );
     }
+    let relabel = steps(&rule.relabel)?;
+    if let Some(temporality) = rule.temporality.as_ref().filter(|of| of.value != Temporality::Delta)
+        && relabel.iter().any(Relabel::changes_labels)
+    {
+        return fault(
+            temporality.place,
+            "temporality",
+            "it contradicts relabel, which lets series fall together whose totals can't be told apart then: expected \
+             \"delta\", or no step but keep and drop",
+        );
+    }
     let decision = MetricDecision {
         rule: Some(at),
-        relabel: steps(&rule.relabel)?.into(),
+        relabel: relabel.into(),
         merge: rule.merge.as_ref().map(|merge| merge.value),
         temporality: rule.temporality.as_ref().map(|temporality| temporality.value),
         buckets: rule.buckets,

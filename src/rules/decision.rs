@@ -39,6 +39,8 @@ pub struct GroupDecision {
     pub dropped: bool,
     /// Whether relabelling left no `job`: the push is refused with 400.
     pub lacks_job: bool,
+    /// Whether relabelling made too much of the labels: the push is refused with 400.
+    pub is_too_large: bool,
     pub(super) metrics: Arc<NameDecisions>,
 }
 

@@ -33,6 +33,12 @@ impl MetricDecision {
         !self.relabel.is_empty() || self.observe.is_some()
     }
 
+    /// Whether it may give series other names or labels, so that some fall together.
+    #[must_use]
+    pub fn changes_labels(&self) -> bool {
+        self.relabel.iter().any(Relabel::changes_labels)
+    }
+
     /// Whether a rule says how values are merged. Then it does not matter what the push says.
     #[must_use]
     pub fn says_merge(&self) -> bool {

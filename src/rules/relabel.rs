@@ -13,6 +13,13 @@ use self::letters::{to_lower, to_upper};
 pub(super) use self::template::Template;
 use super::pattern::Pattern;
 
+/// More labels than this are not relabelled, because each step looks at all of them.
+pub const MOST_LABELS: usize = 512;
+
+/// Steps may not make names and values of more bytes than this, one by one and together. Steps that double a value
+/// would otherwise take all memory.
+pub const MOST_BYTES: usize = 1024 * 1024;
+
 /// One step of relabelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relabel {
@@ -64,6 +71,8 @@ pub struct Labels<'a> {
     began: usize,
     /// Labels that can be read, but neither set nor removed.
     fixed: &'a [(&'a str, &'a str)],
+    /// How many bytes have been set.
+    set_bytes: usize,
 }
 
 impl<'a> Labels<'a> {
@@ -80,7 +89,7 @@ impl<'a> Labels<'a> {
             |(name, value): &Pair<'_>| !value.is_empty() && fixed.iter().all(|(other, _)| other != name);
         let mut labels: Vec<Pair<'a>> = labels.into_iter().filter(is_own).collect();
         labels.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Labels { began: labels.len(), labels, fixed }
+        Labels { began: labels.len(), labels, fixed, set_bytes: 0 }
     }
 
     /// The value of a label, empty if there is none.
@@ -96,6 +105,7 @@ impl<'a> Labels<'a> {
         if self.is_fixed(&name) {
             return;
         }
+        self.set_bytes += name.len() + value.len();
         let at = self.labels.iter().position(|(own, _)| *own == name);
         match at {
             Some(at) if at >= self.began && !value.is_empty() => {
@@ -108,6 +118,12 @@ impl<'a> Labels<'a> {
         if !value.is_empty() {
             self.labels.push((name, value));
         }
+    }
+
+    /// Whether there are more than [`MOST_LABELS`], or more than [`MOST_BYTES`] were set.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.labels.len() > MOST_LABELS || self.set_bytes > MOST_BYTES
     }
 
     /// The labels that are not fixed, in no particular order.
@@ -148,13 +164,22 @@ impl<'a> Labels<'a> {
     }
 }
 
-/// Applies the steps, one after the other. `None` if one of them drops the labels.
+/// Applies the steps, one after the other. `None` if one of them drops the labels. Stops where these become [too
+/// large](Labels::is_too_large).
 #[must_use]
 pub fn relabel<'a>(steps: &[Relabel], mut labels: Labels<'a>) -> Option<Labels<'a>> {
-    steps.iter().all(|step| step.apply(&mut labels)).then_some(labels)
+    steps.iter().all(|step| labels.is_too_large() || step.apply(&mut labels)).then_some(labels)
 }
 
 impl Relabel {
+    /// Whether it may give labels other names or values, or take some away.
+    pub(super) fn changes_labels(&self) -> bool {
+        !matches!(
+            self.action,
+            Action::Keep(_) | Action::Drop(_) | Action::KeepEqual(_) | Action::DropEqual(_)
+        )
+    }
+
     /// The values of the source labels, joined.
     fn value<'l>(&self, labels: &'l Labels<'_>) -> Cow<'l, str> {
         match &*self.source_labels {
@@ -193,6 +218,9 @@ impl Relabel {
                 };
                 let mapped: Vec<(String, String)> = labels.iter().filter_map(mapped).collect();
                 for (name, value) in mapped {
+                    if labels.is_too_large() {
+                        break;
+                    }
                     labels.set(name.into(), value.into());
                 }
                 return true;

@@ -132,6 +132,7 @@ impl RuleSet {
             headers: false,
             dropped: false,
             lacks_job: false,
+            is_too_large: false,
             metrics: self.names_for(self.metrics.candidates(value_of)),
         };
         let Some(rule) = matching.map(|at| &self.groups[at]) else { return decision };
@@ -149,6 +150,7 @@ impl RuleSet {
         let labels = pushed.labels().iter().map(|label| (Cow::from(&*label.name), Cow::from(&*label.value)));
         match relabel(&rule.relabel, Labels::new(labels)) {
             None => decision.dropped = true,
+            Some(labels) if labels.is_too_large() => decision.is_too_large = true,
             Some(labels) => {
                 let target = target(pushed, labels);
                 decision.lacks_job = target.labels().iter().all(|label| label.name != JOB);

@@ -341,7 +341,7 @@ impl<'a> Applying<'a, '_> {
                 }
                 let unfolded = self.unfolded_by(grouping.key(), push, pushing.semantics);
                 let outcome = self.restructure(pushing, &plan, structure);
-                self.unfold(grouping.key(), &unfolded);
+                self.unfold(grouping.key(), &unfolded, structure);
                 self.store.count_names(structure);
                 self.remember(grouping.key(), structure);
                 Ok(outcome)

@@ -93,15 +93,23 @@ impl<'a> Folding<'a> {
     }
 }
 
+/// By this a sum is made smaller that may be too large for a number.
+const SCALE: f64 = 1.0 / 18_446_744_073_709_551_616.0;
+
 /// What some values come to.
 #[derive(Clone, Copy, Default)]
 struct Folder {
     sum: Sum,
+    /// The same as a number, which shows where a value, or the sum, is not finite.
+    plain: f64,
+    scaled: f64,
     count: u64,
 }
 
 impl Folder {
     fn add(&mut self, value: f64, fold: Fold) {
+        self.plain += value;
+        self.scaled += value * SCALE;
         match fold {
             _ if self.count == 0 => self.sum = Sum::new(value),
             Fold::Sum | Fold::Mean => self.sum.add(value),
@@ -116,6 +124,10 @@ impl Folder {
     fn value(self, fold: Fold) -> f64 {
         let count = self.count as f64;
         match fold {
+            Fold::Sum if !self.plain.is_finite() => self.plain,
+            // No value is infinite, only the sum.
+            Fold::Mean if self.plain.is_infinite() && self.scaled.is_finite() => self.scaled / count / SCALE,
+            Fold::Mean if !self.plain.is_finite() => self.plain,
             Fold::Sum | Fold::Min | Fold::Max => self.sum.value(),
             Fold::Mean => {
                 let (high, low) = self.sum.parts();
@@ -179,6 +191,10 @@ mod tests {
             assert_eq!(come_to(fold, &values[..count]), expected, "{fold:?}");
         }
         assert!(come_to(Fold::Sum, &values).is_nan() && come_to(Fold::Min, &values[5..]).is_nan());
+        let (inf, huge) = (f64::INFINITY, 1.7e308);
+        assert!(come_to(Fold::Sum, &[inf, -inf]).is_nan() && come_to(Fold::Mean, &[inf, -inf]).is_nan());
+        assert_eq!([Fold::Sum, Fold::Mean, Fold::Max].map(|fold| come_to(fold, &[1.0, inf])), [inf; 3]);
+        assert_eq!((come_to(Fold::Sum, &[huge; 2]), come_to(Fold::Mean, &[huge; 2])), (inf, huge));
         let integers = [9_007_199_254_740_993.0_f64, 1.0, 1.0];
         assert_eq!(come_to(Fold::Mean, &integers), 9_007_199_254_740_994.0 / 3.0);
     }

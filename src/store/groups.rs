@@ -133,6 +133,13 @@ impl Groups {
         of_target.cloned().collect()
     }
 
+    /// Whether a group has sources.
+    pub(super) fn has_sources(&self, target: &str) -> bool {
+        let first = source_key(target, "");
+        let from = (Bound::Included(&*first), Bound::Unbounded);
+        self.sources().range::<str, _>(from).next().is_some_and(|key| key.starts_with(&first))
+    }
+
     /// The keys of all sources, in order.
     pub(super) fn all_sources(&self) -> Vec<Arc<str>> {
         self.sources().iter().cloned().collect()

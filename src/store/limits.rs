@@ -90,12 +90,17 @@ impl Store {
 /// Checks that a push brings its group no more series than a rule says.
 fn check_max_series(
     space: &Space<'_>,
-    Pushing { grouping, push, semantics, .. }: Pushing<'_>,
+    Pushing { grouping, push, semantics, terms }: Pushing<'_>,
     plan: &Plan,
     definitions: &Definitions,
     most: u64,
 ) -> Result<(), StoreFull> {
     let check = |have: u64, more| check(Limit::MaxSeries, have as i64, more, most);
+    // Overflow series do not count, whoever makes them.
+    let new_overflows = |series_block: &str| {
+        let pushed = if terms.room().is_some() { plan.pushed_overflows(push, series_block) } else { 0 };
+        plan.new_overflows() + pushed
+    };
     let checked = space.read(grouping.key(), |group| {
         let (more, _) = group.growth(push, plan, semantics, definitions, false);
         // Overflow series are only looked for where they make a difference. One that goes makes no room.
@@ -103,11 +108,11 @@ fn check_max_series(
             return Ok(());
         }
         let lost = group.lost_overflows(push, semantics);
-        check(group.series_without_overflow(), more - plan.new_overflows() + lost)
+        check(group.series_without_overflow(), more - new_overflows(&group.labels.series_block) + lost)
     });
     checked.unwrap_or_else(|| {
         let (series, _) = growth_of_new_group(push, plan, grouping.key(), definitions);
-        check(0, series - plan.new_overflows())
+        check(0, series - new_overflows(&grouping.series_block()))
     })
 }
 

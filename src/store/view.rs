@@ -271,6 +271,11 @@ impl Store {
         (sources.len(), shown.filter_map(|source| self.raw_group(source)).collect())
     }
 
+    /// Whether the published group with this key has sources.
+    pub fn has_sources(&self, key: &str) -> bool {
+        self.groups.has_sources(key)
+    }
+
     /// What `view` makes of a group with folded families, if it is there.
     fn folded<T>(&self, key: &str, view: impl FnOnce(&Group, &mut Folding<'_>) -> T) -> Option<T> {
         // No push of a source comes in between.

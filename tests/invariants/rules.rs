@@ -57,6 +57,12 @@ struct MetricRule {
     temporality: Option<&'static str>,
 }
 
+impl MetricRule {
+    fn changes_labels(&self) -> bool {
+        self.steps.iter().any(|step| !matches!(step.action, "keep" | "drop" | "keepequal" | "dropequal"))
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 struct Rules {
     groups: Vec<GroupRule>,
@@ -324,8 +330,13 @@ impl World {
         let needs_source = |pushed: &Pushed<Labels>| {
             matches!(pushed.merge, Merge::Fold(_)) || pushed.temporality != Temporality::Delta
         };
+        let is_of_many = || {
+            target != path
+                || self.named(&path, sent.source).is_some()
+                || self.groups.get(&target).is_some_and(Group::has_sources)
+        };
         let has_source =
-            (method != Method::Post && target != path) || bodies.iter().flatten().any(needs_source);
+            (method != Method::Post && is_of_many()) || bodies.iter().flatten().any(needs_source);
         let source = self.named(&path, sent.source).unwrap_or_else(|| format!("{path:?}"));
         let source = has_source.then_some(&source);
         let most = rule.and_then(|rule| rule.most);
@@ -361,6 +372,17 @@ impl World {
     /// one stands twice. None if they can't be merged.
     fn bodies(&self, sent: &Sent, path: &Labels, target: &Labels) -> Option<(Vec<Body>, Option<usize>)> {
         let rule_of = |origin: usize| self.metric_rule(path, sent.families[origin].0);
+        // Running totals are not relabelled.
+        let of_header = self.header(path, sent.temporality).is_some_and(|temporality| temporality != "delta");
+        let is_relabelled = |origin: usize| rule_of(origin).is_some_and(MetricRule::changes_labels);
+        let counts = |origin: usize| {
+            let name = sent.families[origin].0;
+            let merge = rule_of(origin).and_then(|rule| rule.merge).filter(|_| !name.starts_with('c'));
+            name.ends_with("_total") && merge.is_none_or(|merge| merge == "add")
+        };
+        if of_header && (0..sent.families.len()).any(|origin| counts(origin) && is_relabelled(origin)) {
+            return None;
+        }
         let mut rows: Vec<Row> = Vec::new();
         for (origin, (name, series)) in sent.families.iter().enumerate() {
             let steps = rule_of(origin).map_or(&[][..], |rule| &rule.steps);
@@ -705,7 +727,7 @@ fn rules() -> impl Strategy<Value = Rules> {
         selector,
         steps,
         by_header,
-        headers,
+        headers: headers || by_header,
         put,
         most,
         accept,
@@ -714,11 +736,10 @@ fn rules() -> impl Strategy<Value = Rules> {
     let others = prop::sample::select(&["last", "add", "least", "greatest"][..]);
     let merge = prop_oneof![3 => folds.prop_map(Some), 1 => others.prop_map(Some), 1 => Just(None)];
     let metric = (matchers(METRIC_MATCHERS), relabelling(METRIC_STEPS), merge, temporality());
-    let metric = metric.prop_map(|(selector, steps, merge, temporality)| MetricRule {
-        selector,
-        steps,
-        merge,
-        temporality,
+    let metric = metric.prop_map(|(selector, steps, merge, temporality)| {
+        let rule = MetricRule { selector, steps, merge, temporality };
+        let temporality = temporality.filter(|of| *of == "delta" || !rule.changes_labels());
+        MetricRule { temporality, ..rule }
     });
     let lists = (prop::collection::vec(group, 0..4), prop::collection::vec(metric, 0..4));
     lists.prop_map(|(groups, metrics)| Rules { groups, metrics })

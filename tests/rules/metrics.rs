@@ -172,3 +172,63 @@ buckets = "intersection"
     assert_eq!(buckets("common"), expected(&[("2", 12.0), ("4", 33.0), ("+Inf", 44.0)]));
     assert_eq!(buckets("both").len(), 5);
 }
+
+#[test]
+fn running_totals_are_not_relabelled() {
+    let gateway = gateway(
+        r#"
+[[groups]]
+match = '{job="a"}'
+headers = true
+[[metrics]]
+match = '{__name__=~"c.*"}'
+relabel = [{ action = "labeldrop", regex = "pid" }]
+"#,
+    );
+    let push = |headers: &[(&str, &str)], body: &str| {
+        gateway.request("POST", "/metrics/job/a", headers, body.as_bytes())
+    };
+    let body = "# TYPE c counter\nc{pid=\"1\"} 100\nc{pid=\"2\"} 50\n";
+    assert_eq!(push(&[], body).status, 200);
+    let refused = push(&[("X-Push-Temporality", "cumulative")], body);
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("whose running totals can't be told apart"), "{}", refused.text());
+    // Gauges have no totals.
+    assert_eq!(push(&[("X-Push-Temporality", "auto")], "# TYPE cg gauge\ncg{pid=\"1\"} 1\n").status, 200);
+    assert_eq!(gateway.sample("c{instance=\"\",job=\"a\"}"), Some(150.0));
+}
+
+#[test]
+fn buckets_of_observations_count_as_samples() {
+    let rules =
+        "[limits]\nsamples_per_push = 20\n[[metrics]]\nmatch = 'd'\nobserve = { buckets = [1, 2, 3] }\n";
+    let gateway = gateway(rules);
+    let body = |series: u32| (0..series).map(|at| format!("d{{a=\"{at}\"}} 1\n")).collect::<String>();
+    // Each is a line and four buckets.
+    gateway.push("/metrics/job/a", &body(4));
+    let refused = gateway.request("POST", "/metrics/job/a", &[], body(5).as_bytes());
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("come to more than 20 samples"), "{}", refused.text());
+    assert_eq!(gateway.sample("d_count{a=\"4\",instance=\"\",job=\"a\"}"), None);
+}
+
+#[test]
+fn steps_that_double_a_text_are_stopped() {
+    let double = "{ source_labels = [\"a\"], target_label = \"a\", replacement = \"$1$1\" },".repeat(36);
+    let map = |at| format!("{{ action = \"labelmap\", regex = \"(.+)\", replacement = \"${{1}}_{at}\" }},");
+    let more: String = (0..24).map(map).collect();
+    let rules = format!(
+        "[[groups]]\nmatch = '{{job=\"b\"}}'\nrelabel = [{double}]\n[[metrics]]\nmatch = 'd'\nrelabel = [{double}]\n[[metrics]]\nmatch = 'm'\nrelabel = [{more}]\n"
+    );
+    let gateway = gateway(&rules);
+    for (path, body, message) in [
+        ("/metrics/job/a", "d{a=\"zz\"} 1\n", "relabelling makes more than 512 labels, or more than 1 MiB"),
+        ("/metrics/job/a", "m{a=\"zz\"} 1\n", "relabelling makes more than 512 labels, or more than 1 MiB"),
+        ("/metrics/job/b/a/zz", "other 1\n", "makes more than 512 labels of this group, or more than 1 MiB"),
+    ] {
+        let refused = gateway.request("POST", path, &[], body.as_bytes());
+        assert_eq!(refused.status, 400, "{body}");
+        assert!(refused.text().contains(message), "{}", refused.text());
+    }
+    gateway.push("/metrics/job/a", "other{a=\"zz\"} 1\n");
+}

@@ -54,6 +54,15 @@ fn wrong_rules_leave_the_old_ones_in_force() {
         ("[[metrics]]\nmatch = 'm'\nmerge = \"product\"\n", "line 3, column"),
         ("[[metrics]]\nmatch = 'm'\nrelabel = [{ regex = \"(\" }]\n", "line 3, column"),
         ("[web]\nenable_lifecycle = 3\n", "line 2, column"),
+        (
+            "[[groups]]\nmatch = '{job=\"a\"}'\nmax_series = 9223372036854775808\n",
+            "line 3, column 14, key groups.max_series: the number is too large",
+        ),
+        ("[[groups]]\nmatch = '{job=\"a\"}'\nsource = \"header\"\n", "has no effect without headers = true"),
+        (
+            "[[metrics]]\nmatch = 'm'\ntemporality = \"auto\"\nrelabel = [{ action = \"labeldrop\", regex = \"pid\" }]\n",
+            "line 3, column 15, key metrics.temporality: it contradicts relabel",
+        ),
     ] {
         let file = folder.write("tallygate.toml", text);
         let answer = gateway.request("POST", "/-/reload", &[], b"");
@@ -72,7 +81,7 @@ fn wrong_rules_leave_the_old_ones_in_force() {
             assert!(ended.stderr.contains(message), "{}", ended.stderr);
         }
     }
-    assert_eq!(gateway.sample("tallygate_rules_reloads_total{result=\"failure\"}"), Some(6.0));
+    assert_eq!(gateway.sample("tallygate_rules_reloads_total{result=\"failure\"}"), Some(9.0));
     gateway.wait_for_log("the rules can't be read; the old ones stay in force");
 }
 

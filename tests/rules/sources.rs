@@ -172,3 +172,128 @@ fn sources_survive_kill_9() {
     // Without rules the last fold stays until the next push.
     assert_eq!(gateway.sample("tallygate_groups"), Some(1.0));
 }
+
+/// The sources of the only group, as the API lists them.
+fn sources(gateway: &Gateway) -> Vec<serde_json::Value> {
+    let ask = |path: &str| -> serde_json::Value { serde_json::from_str(&gateway.get(path).text()).unwrap() };
+    let groups = ask("/api/v1/groups");
+    let id = groups["data"]["groups"][0]["id"].as_str().unwrap();
+    ask(&format!("/api/v1/groups/{id}/sources"))["data"]["sources"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_put_takes_away_only_what_its_sender_contributes() {
+    let depth = |value: u32| format!("# TYPE depth gauge\ndepth {value}\n");
+    // By header, and by the path of the group itself beside those that are relabelled.
+    let gateway = Gateway::start_with_config(RULES, &[]);
+    let send = |method: &str, source: &str, body: &str| {
+        let headers = [("X-Push-Source", source)];
+        assert_eq!(gateway.request(method, "/metrics/job/named", &headers, body.as_bytes()).status, 200);
+    };
+    send("POST", "a", &depth(5));
+    send("POST", "b", &depth(7));
+    let shown = || gateway.sample("depth{instance=\"\",job=\"named\"}");
+    assert_eq!(shown(), Some(12.0));
+    send("PUT", "b", "x 1\n");
+    assert_eq!(shown(), Some(5.0));
+    // Of b nothing is left to remember.
+    assert_eq!(sources(&gateway).len(), 1);
+    let gateway = Gateway::start_with_config(RULES, &[]);
+    gateway.push("/metrics/job/worker/pod/a", &depth(10));
+    gateway.push("/metrics/job/worker", &depth(3));
+    let shown = || gateway.sample(&format!("depth{{{WORKER}}}"));
+    assert_eq!(shown(), Some(13.0));
+    for (body, expected) in [("x 1\n".to_owned(), 10.0), (depth(1), 11.0), ("x 2\n".to_owned(), 10.0)] {
+        assert_eq!(gateway.put("/metrics/job/worker", &body).status, 200);
+        assert_eq!(shown(), Some(expected), "{body}");
+    }
+}
+
+#[test]
+fn sources_have_keys_of_their_own() {
+    let gateway = Gateway::start_with_config(RULES, &[]);
+    let send = |method: &str, source: &str, more: &[(&str, &str)], body: &str| {
+        let headers = [&[("X-Push-Source", source), ("Idempotency-Key", "run-7")], more].concat();
+        gateway.request(method, "/metrics/job/named", &headers, body.as_bytes())
+    };
+    let body = "# TYPE runs counter\nruns 5\n# TYPE depth gauge\ndepth 5\n";
+    for source in ["a", "b", "a"] {
+        assert_eq!(send("POST", source, &[], body).status, 200, "{source}");
+    }
+    let shown =
+        || ["runs", "depth"].map(|name| gateway.sample(&format!("{name}{{instance=\"\",job=\"named\"}}")));
+    assert_eq!(shown(), [Some(10.0), Some(10.0)]);
+    // The same key for pushes that mean different things is a mistake.
+    assert_eq!(send("POST", "a", &[("X-Push-Temporality", "delta")], body).status, 422);
+    for source in ["a", "b"] {
+        assert_eq!(send("DELETE", source, &[], "").status, 202);
+    }
+    assert_eq!(shown(), [Some(10.0), None]);
+    assert_eq!(send("DELETE", "b", &[], "").status, 202);
+}
+
+#[test]
+fn a_dry_run_of_a_deletion_does_not_count_sources() {
+    let gateway = Gateway::start_with_config(RULES, &["--web.enable-admin-api"]);
+    for pod in ["a", "b"] {
+        let body = "# TYPE depth gauge\ndepth{n=\"1\"} 1\ndepth{n=\"2\"} 1\n# TYPE runs counter\nruns 1\n";
+        gateway.push(&format!("/metrics/job/worker/pod/{pod}"), body);
+    }
+    for (selector, groups, series) in [
+        ("match[]=depth%7Bn%3D%221%22%7D", 0, 1),
+        ("match[]=%7Bjob%3D%22worker%22%7D", 0, 2),
+        ("group[]=%7Bjob%3D%22worker%22%7D", 1, 2),
+    ] {
+        let told = |more: &str| {
+            let path = format!("/api/v1/admin/delete?{selector}{more}");
+            let answer = gateway.request("PUT", &path, &[], b"").text();
+            let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+            ["groups", "series"].map(|what| answer["data"][what].as_u64().unwrap())
+        };
+        let dry = told("&dry_run=true");
+        let expected = if selector.contains("job") && groups == 0 { [groups, 2] } else { [groups, series] };
+        assert_eq!(dry, told(""), "{selector}");
+        assert_eq!(dry[0], expected[0], "{selector}: {dry:?}");
+        gateway.push(
+            "/metrics/job/worker/pod/a",
+            "# TYPE depth gauge\ndepth{n=\"2\"} 1\n# TYPE runs counter\nruns 1\n",
+        );
+    }
+}
+
+#[test]
+fn the_overflow_series_has_what_a_sender_pushed_beyond_the_room() {
+    let rules = r#"
+[[groups]]
+match = '{job="worker"}'
+relabel = [{ action = "labeldrop", regex = "pod" }]
+max_series = 3
+overflow = "fold"
+[[metrics]]
+match = 'depth'
+merge = "sum"
+"#;
+    let gateway = Gateway::start_with_config(rules, &[]);
+    let body = |name: &str, first: u32| {
+        let series = (first..first + 5).map(|at| format!("{name}{{a=\"{at}\"}} 2\n"));
+        format!("# TYPE {name} gauge\n{}", series.collect::<String>())
+    };
+    for pod in ["a", "b"] {
+        gateway.push(&format!("/metrics/job/worker/pod/{pod}"), &body("depth", 1));
+    }
+    let overflow = || gateway.sample("depth{instance=\"\",job=\"worker\",overflow=\"true\"}");
+    let all = || {
+        let of =
+            |at| gateway.sample(&format!("depth{{a=\"{at}\",instance=\"\",job=\"worker\"}}")).unwrap_or(0.0);
+        (1..=5).map(of).sum::<f64>() + overflow().unwrap_or(0.0)
+    };
+    assert_eq!((overflow(), all()), (Some(8.0), 20.0));
+    // What a client calls so itself does not count either.
+    let gateway = Gateway::start_with_config(rules, &[]);
+    let own = "# TYPE p counter\np{overflow=\"true\"} 1\np{a=\"1\"} 1\np{a=\"2\"} 1\np{a=\"3\"} 1\n";
+    gateway.push("/metrics/job/worker", own);
+    gateway.push("/metrics/job/worker", "# TYPE q counter\nq{overflow=\"true\"} 4\nq{a=\"1\"} 1\n");
+    let sample =
+        |name: &str| gateway.sample(&format!("{name}{{instance=\"\",job=\"worker\",overflow=\"true\"}}"));
+    assert_eq!((sample("p"), sample("q")), (Some(1.0), Some(5.0)));
+}

@@ -198,12 +198,21 @@ impl<S: Clone + Ord, L: Clone + Ord> Group<S, L> {
         if replaces && source.is_none() {
             self.values.retain(|(family, _), _| family != name);
         }
+        let mut of_push: BTreeMap<&L, f64> = BTreeMap::new();
         for (label, new) in series {
+            // Only in the overflow series several of a push come together.
+            let new = match (of_push.get(label), merge) {
+                (Some(other), Merge::Fold(Fold::Sum)) => other + new,
+                (Some(other), Merge::Fold(Fold::Min)) => other.min(*new),
+                (Some(other), Merge::Fold(Fold::Max)) => other.max(*new),
+                _ => *new,
+            };
+            of_push.insert(label, new);
             let key = (name.clone(), label.clone());
-            let latest = self.values.get(&key).map_or(*new, |old| merged(old.latest, *new, *merge));
+            let latest = self.values.get(&key).map_or(new, |old| merged(old.latest, new, *merge));
             let value = self.values.entry(key).or_insert(Value { latest, by_source: BTreeMap::new() });
             value.latest = latest;
-            value.by_source.extend(source.map(|source| (source.clone(), *new)));
+            value.by_source.extend(source.map(|source| (source.clone(), new)));
         }
         source.filter(|_| replaces).map(|_| series.iter().map(|(label, _)| label.clone()).collect())
     }
@@ -261,6 +270,11 @@ impl<S: Clone + Ord, L: Clone + Ord> Group<S, L> {
             };
             (name.as_str(), label, shown)
         })
+    }
+
+    /// Whether it remembers anything of any source.
+    pub(crate) fn has_sources(&self) -> bool {
+        !self.totals.is_empty() || self.values.values().any(|value| !value.by_source.is_empty())
     }
 
     /// How many series there are, with what sources remember.

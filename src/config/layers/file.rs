@@ -21,8 +21,35 @@ pub(super) fn read_strictly(path: &str) -> Result<(String, RuleFile), ConfigErro
     let text = regular::read_any_text(Path::new(path))
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     match parse(&text) {
-        Ok((_, rules)) => Ok((text, RuleFile { path: path.to_owned(), ..rules })),
+        Ok((_, rules)) => {
+            let table = DeTable::parse(&text).ok();
+            if let Some((key, position)) = table.and_then(|table| too_large(table.get_ref())) {
+                let message = format!("the number is too large, expected at most {}", i64::MAX);
+                return Err(file_error(path, &text, position, key, message));
+            }
+            Ok((text, RuleFile { path: path.to_owned(), ..rules }))
+        }
         Err(error) => Err(located(path, &text, &error)),
+    }
+}
+
+/// The key and the place of a number that TOML allows to be refused, which readers then refuse without a place.
+fn too_large(table: &DeTable<'_>) -> Option<(String, usize)> {
+    table.iter().find_map(|(key, value)| {
+        let (rest, position) = too_large_in(value)?;
+        let name = key.get_ref();
+        Some((if rest.is_empty() { name.to_string() } else { format!("{name}.{rest}") }, position))
+    })
+}
+
+fn too_large_in(value: &Spanned<DeValue<'_>>) -> Option<(String, usize)> {
+    match value.get_ref() {
+        DeValue::Integer(number) if i64::from_str_radix(number.as_str(), number.radix()).is_err() => {
+            Some((String::new(), value.span().start))
+        }
+        DeValue::Array(items) => items.iter().find_map(too_large_in),
+        DeValue::Table(table) => too_large(table),
+        _ => None,
     }
 }
 

@@ -219,7 +219,18 @@ fn wrong_rules_are_named_with_their_place() {
         (
             "[[groups]]\n[push]\nputt = 1\n",
             "line 3, column 1, key push.putt: unknown field `putt`, expected one of `disable_consistency_check`, \
-             `enable_utf8_names`, `put`, `idempotency_window`, `idempotency_keys`, `require_final_newline`",
+             `enable_utf8_names`, `put`, `idempotency_window`, `idempotency_keys`, `require_final_newline`, \
+             `default_job`, `clearmode`",
+        ),
+        // Readers can't hold it.
+        (
+            "[limits]\nseries = 9223372036854775808\n",
+            "line 2, column 10, key limits.series: the number is too large, expected at most 9223372036854775807",
+        ),
+        (
+            "[[metrics]]\nmatch = 'x'\nobserve = { buckets = [1, 0xFFFFFFFFFFFFFFFF] }\n",
+            "line 3, column 27, key metrics.observe.buckets: the number is too large, expected at most \
+             9223372036854775807",
         ),
     ] {
         assert_eq!(file_error("wrong-rules", text), message, "{text}");

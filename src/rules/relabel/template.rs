@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::MOST_BYTES;
 use crate::rules::pattern::Pattern;
 
 /// A text with the groups of a pattern: `$1`, `${1}`, `$name`, `${name}`; `$$` is a dollar sign.
@@ -70,6 +71,10 @@ impl Template {
     fn filled<'t>(&self, group: impl Fn(usize) -> Option<&'t str>) -> String {
         let mut filled = String::new();
         for part in &self.parts {
+            // Whoever sets more than this goes no further.
+            if filled.len() > MOST_BYTES {
+                break;
+            }
             match part {
                 Part::Text(text) => filled.push_str(text),
                 Part::Groups(numbers) => {

@@ -22,6 +22,17 @@ pub(super) fn observe(body: &mut Body<'_>, handle: u32, name: &str, to: &Observe
         let cause = Cause::Observation { family: Excerpt::of(name), value };
         return Err(Refusal::at(series.offset, cause));
     }
+    let (offset, parts) = (
+        series.offset,
+        match to {
+            Observe::Classic(bounds) => bounds.len() + 1,
+            Observe::Native => 1,
+        },
+    );
+    body.count_parts(parts).map_err(|_| {
+        let most = body.limits().samples;
+        Refusal::at(offset, Cause::ObservedTooMuch { family: Excerpt::of(name), most })
+    })?;
     body.make_composite(handle);
     if let Some(composite) = body.composite_mut(handle) {
         composite.sum = Some(value);

@@ -1,6 +1,7 @@
 //! Series with new labels, and which of them are the same.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 
 use bumpalo::Bump;
@@ -34,6 +35,8 @@ pub(super) struct Relabeller<'a> {
     labels: Vec<Label<'a>>,
     /// The name of the last series that got another.
     last_name: &'a str,
+    /// How many bytes the labels of all series have that were relabelled.
+    bytes: usize,
 }
 
 impl<'a> Relabeller<'a> {
@@ -42,7 +45,13 @@ impl<'a> Relabeller<'a> {
         let absent = pushed.absent().iter().map(|name| label(name, ""));
         let given = pushed.labels().iter().map(|given| label(&given.name, &given.value));
         let fixed: Vec<(&str, &str)> = given.chain(absent).collect();
-        Relabeller { fixed: arena.alloc_slice_copy(&fixed), arena, labels: Vec::new(), last_name: "" }
+        Relabeller {
+            fixed: arena.alloc_slice_copy(&fixed),
+            arena,
+            labels: Vec::new(),
+            last_name: "",
+            bytes: 0,
+        }
     }
 
     /// A series that keeps its name and labels.
@@ -66,6 +75,9 @@ impl<'a> Relabeller<'a> {
         let Some(labels) = relabel(steps, Labels::beside(self.fixed, named.into_iter().chain(own))) else {
             return Ok(None);
         };
+        if labels.is_too_large() {
+            return Err(Refusal::at(before.offset, Cause::RelabelledTooMuch { family: Excerpt::of(name) }));
+        }
         self.labels.clear();
         let mut new_name = None;
         for (name, value) in labels.into_pairs() {
@@ -78,8 +90,13 @@ impl<'a> Relabeller<'a> {
                     Cow::Borrowed(value) => value,
                     Cow::Owned(value) => self.arena.alloc_str(&escape(&value)),
                 };
+                self.bytes += name.len() + escaped_value.len();
                 self.labels.push(Label { name, escaped_value });
             }
+        }
+        let limit = body.limits().text;
+        if self.bytes > limit {
+            return Err(Refusal::at(before.offset, Cause::TooMuchText { limit }));
         }
         let Some(new_name) = new_name else {
             return Err(Refusal::at(before.offset, Cause::NoName { family: Excerpt::of(name) }));
@@ -115,7 +132,7 @@ pub(super) struct Occurrences<'o> {
     /// Those of each family that have come, by labels, and how often.
     known: HashTable<(usize, u32, usize)>,
     /// The families that had series which no rule changed, once these are among the known ones.
-    indexed: Vec<usize>,
+    indexed: HashSet<usize, RandomState>,
 }
 
 impl<'o> Occurrences<'o> {
@@ -126,7 +143,7 @@ impl<'o> Occurrences<'o> {
             after: Hidden::by(target),
             pushed: HashTable::new(),
             known: HashTable::new(),
-            indexed: Vec::new(),
+            indexed: HashSet::default(),
         }
     }
 
@@ -177,10 +194,9 @@ impl<'o> Occurrences<'o> {
 
     /// Makes the series known that a family has before any is put into it.
     fn index(&mut self, body: &Body<'_>, family: usize) {
-        if self.indexed.contains(&family) {
+        if !self.indexed.insert(family) {
             return;
         }
-        self.indexed.push(family);
         let (hasher, after, empty) = (&self.hasher, &self.after, body.empty_labels());
         let hash = |handle: u32| after.hash(hasher, family, body.labels_of(body.series(handle)), empty);
         for (handle, _) in body.handles_of(&body.families[family]) {
@@ -223,6 +239,14 @@ impl<'g> Hidden<'g> {
 
     fn are_same(&self, a: &[Label<'_>], b: &[Label<'_>], empty: EmptyLabels) -> bool {
         let (a, b) = (self.telling(a, empty), self.telling(b, empty));
-        a.clone().count() == b.clone().count() && a.clone().all(|label| b.clone().any(|other| other == label))
+        if a.clone().count() != b.clone().count() {
+            return false;
+        }
+        // Most have the same order.
+        if a.clone().eq(b.clone()) {
+            return true;
+        }
+        let known: HashSet<&Label<'_>, RandomState> = b.collect();
+        a.clone().all(|label| known.contains(label))
     }
 }

@@ -125,6 +125,15 @@ impl Applying<'_, '_> {
         drop(target);
         self.settle(key, ends, Tally::default(), structure);
         self.count_holders(grouping.key(), &held, structure);
+        // A PUT may have taken the last that it had.
+        self.remove_if_empty(key, structure);
+    }
+
+    /// Takes out a source that remembers nothing.
+    fn remove_if_empty(&mut self, key: &str, structure: &mut Structure) {
+        if self.space.read(key, |group| group.families().is_empty()).unwrap_or(false) {
+            self.structural(|this| this.remove_if(key, |_| true, structure));
+        }
     }
 
     /// Takes out a source: what is folded of it, and unless it `keeps_totals` what it counted last. What it has added to
@@ -193,12 +202,13 @@ impl Applying<'_, '_> {
     }
 
     /// These families of a group are folded no more: its sources forget them.
-    pub(super) fn unfold(&mut self, target: &str, names: &[Arc<str>]) {
+    pub(super) fn unfold(&mut self, target: &str, names: &[Arc<str>], structure: &mut Structure) {
         if names.is_empty() {
             return;
         }
         for key in self.space.sources_of(target) {
             self.forget_folds(&key, |name| names.iter().any(|unfolded| **unfolded == *name));
+            self.remove_if_empty(&key, structure);
         }
         self.space.hold(target, |mut handle| handle.edit().forget_holders(names));
     }
@@ -227,6 +237,7 @@ impl Applying<'_, '_> {
             self.space.hold(&key, |mut handle| {
                 store.recount(handle.edit(), |group| group.remove_series(&of_source, &mut with));
             });
+            self.remove_if_empty(&key, structure);
         }
     }
 

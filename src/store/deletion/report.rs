@@ -90,7 +90,7 @@ impl Store {
     pub fn would_delete(&self, filter: &DeletionFilter) -> Deleted {
         let mut keys = Vec::new();
         self.groups.each(|group| {
-            if filter.may_take(group) {
+            if !group.is_source() && filter.may_take(group) {
                 keys.push(group.labels.key.clone());
             }
         });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::labels::{pairs, write_block};
-use crate::model::merge::Merge;
+use crate::model::merge::{Fold, Merge};
 use crate::model::push::{self, Push};
 use crate::model::time::Moment;
 use crate::store::family::{FOLDED, Family, NEW, Placement};
@@ -87,7 +87,7 @@ impl Placement {
 
 impl Family {
     /// Adds the folded series of a push to the overflow series, one after the other. The first one makes it as any new
-    /// series that meets nothing, by `first`.
+    /// series that meets nothing, by `first`. What is folded over sources comes from this one together.
     pub(super) fn add_overflow(
         &mut self,
         push: &Push,
@@ -98,7 +98,17 @@ impl Family {
         known: &mut Shareable,
     ) {
         let Some(overflow) = &placement.overflow else { return };
-        for one in placement.folded(push.series(pushed)) {
+        let series = push.series(pushed);
+        // Whether the overflow series has something of this push.
+        let mut has_some = series.iter().any(|one| *push.block(one) == *overflow.block);
+        for one in placement.folded(series) {
+            let merge = match pushed.merge {
+                Merge::Fold(Fold::Sum) if has_some => Merge::Add,
+                Merge::Fold(Fold::Min) if has_some => Merge::Least,
+                Merge::Fold(Fold::Max) if has_some => Merge::Greatest,
+                merge => merge,
+            };
+            has_some = true;
             let Some(position) = self.find(&overflow.block) else {
                 let fresh = Fresh { block: &overflow.block, series: one };
                 self.append(push, pushed, &[fresh], first, now, known);
@@ -107,7 +117,7 @@ impl Family {
             let (number, row) = (position as usize / PIECE_ROWS, position as usize % PIECE_ROWS);
             let since = self.lasting().map(|lasting| lasting.since);
             if let Some(piece) = self.pieces.get_mut(number) {
-                let grown = piece.update(push, [(row, one)].into_iter(), pushed.merge, now, since);
+                let grown = piece.update(push, [(row, one)].into_iter(), merge, now, since);
                 self.bytes = self.bytes.saturating_add_signed(grown);
             }
         }

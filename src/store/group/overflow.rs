@@ -63,6 +63,16 @@ impl Plan {
         let is_new = |step: &&Step| step.placement.overflow.as_ref().is_some_and(|overflow| overflow.is_new);
         self.steps.iter().filter(is_new).count() as i64
     }
+
+    /// How many new series of the push are overflow series themselves, in a group whose own series have this block.
+    pub fn pushed_overflows(&self, push: &Push, series_block: &str) -> i64 {
+        let block = overflow_block(series_block);
+        let of_step = |(pushed, step): (&push::Family, &Step)| {
+            let placed = push.series(pushed).iter().zip(&step.placement.positions);
+            placed.filter(|(one, position)| **position == NEW && *push.block(one) == *block).count()
+        };
+        push.families().iter().zip(&self.steps).map(of_step).sum::<usize>() as i64
+    }
 }
 
 impl Group {

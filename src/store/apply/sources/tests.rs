@@ -215,9 +215,9 @@ fn what_finds_no_room_is_folded_over_sources_too() {
     let mut at = 10;
     for (source, semantics, values, expected, series) in [
         ("{p=\"1\"}", Semantics::merging(), "1=1 2=2", &["g 1", "g 2"][..], 4),
-        // Of several values of one source the latest stays.
-        ("{p=\"2\"}", Semantics::merging(), "2=5 3=7", &["g 1", "g 9"], 5),
-        ("{p=\"1\"}", Semantics::merging(), "2=3", &["g 1", "g 10"], 5),
+        // Several values of one source are added, as those of several sources are.
+        ("{p=\"2\"}", Semantics::merging(), "2=5 3=7", &["g 1", "g 14"], 5),
+        ("{p=\"1\"}", Semantics::merging(), "2=3", &["g 1", "g 15"], 5),
         ("{p=\"2\"}", replacing, "1=4", &["g 5", "g 3"], 5),
         ("{p=\"2\"}", replacing, "2=6", &["g 1", "g 9"], 5),
     ] {
