@@ -126,6 +126,17 @@ pub struct GroupPage {
     pub groups: Vec<GroupSummary>,
 }
 
+/// A group with its families.
+#[derive(Debug)]
+pub struct GroupDetail {
+    /// The entry of the group in a list.
+    pub summary: GroupSummary,
+    /// Its families, sorted by name.
+    pub families: Vec<FamilySummary>,
+    /// How many sources it has.
+    pub sources: usize,
+}
+
 /// Some sources of a group.
 #[derive(Debug)]
 pub struct SourcePage {
@@ -240,8 +251,9 @@ impl Gateway {
         Ok(page)
     }
 
-    /// The group with this key and its families, sorted by name. `None` if it does not exist.
-    pub fn browse_group(&self, key: &str) -> Option<(GroupSummary, Vec<FamilySummary>)> {
+    /// The group with this key and its families. `None` if it does not exist.
+    pub fn browse_group(&self, key: &str) -> Option<GroupDetail> {
+        let sources = self.store.source_count(key);
         self.store.visit_group(key, |group| {
             let families = group.summaries();
             let summary = GroupSummary {
@@ -251,7 +263,7 @@ impl Gateway {
                 families: families.len() as u64,
                 series: families.iter().map(|family| u64::from(family.series)).sum(),
             };
-            (summary, families)
+            GroupDetail { summary, families, sources }
         })
     }
 

@@ -27,7 +27,7 @@ macro_rules! script {
     };
 }
 
-static ASSETS: [Asset; 16] = [
+static ASSETS: [Asset; 18] = [
     Asset {
         name: "page.css",
         content_type: "text/css; charset=utf-8",
@@ -44,7 +44,9 @@ static ASSETS: [Asset; 16] = [
     script!("histogram.js"),
     script!("keyboard.js"),
     script!("page.js"),
+    script!("row.js"),
     script!("series.js"),
+    script!("sources.js"),
     script!("storage.js"),
     script!("theme-switch.js"),
     script!("theme.js"),

@@ -126,18 +126,28 @@ impl Groups {
 
     /// The keys of the sources of a group, in order.
     pub(super) fn sources_of(&self, target: &str) -> Vec<Arc<str>> {
-        let first = source_key(target, "");
-        let from = (Bound::Included(&*first), Bound::Unbounded);
-        let sources = self.sources();
-        let of_target = sources.range::<str, _>(from).take_while(|key| key.starts_with(&first));
-        of_target.cloned().collect()
+        self.with_sources_of(target, |keys| keys.cloned().collect())
     }
 
     /// Whether a group has sources.
     pub(super) fn has_sources(&self, target: &str) -> bool {
+        self.with_sources_of(target, |keys| keys.next().is_some())
+    }
+
+    /// How many sources a group has.
+    pub(super) fn source_count(&self, target: &str) -> usize {
+        self.with_sources_of(target, |keys| keys.count())
+    }
+
+    fn with_sources_of<T>(
+        &self,
+        target: &str,
+        read: impl FnOnce(&mut dyn Iterator<Item = &Arc<str>>) -> T,
+    ) -> T {
         let first = source_key(target, "");
         let from = (Bound::Included(&*first), Bound::Unbounded);
-        self.sources().range::<str, _>(from).next().is_some_and(|key| key.starts_with(&first))
+        let sources = self.sources();
+        read(&mut sources.range::<str, _>(from).take_while(|key| key.starts_with(&first)))
     }
 
     /// The keys of all sources, in order.

@@ -262,6 +262,11 @@ impl Store {
         })
     }
 
+    /// How many sources the published group with this key has.
+    pub fn source_count(&self, key: &str) -> usize {
+        self.groups.source_count(key)
+    }
+
     /// How many sources the published group with this key has, and those from `offset` on, `limit` at most, in order, with
     /// what they remember. What tells them apart is in their labels.
     pub fn sources(&self, key: &str, offset: usize, limit: usize) -> (usize, Vec<GroupView>) {

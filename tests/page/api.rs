@@ -117,6 +117,7 @@ fn a_group_has_all_fields() {
     let mut whole = data(&gateway, "/api/v1/groups/e2luc3RhbmNlPSJ4Iixqb2I9ImEifQ");
     let families = whole.as_object_mut().unwrap().remove("families_list").unwrap();
     assert!(is_time(&whole["pushed_at"].take()));
+    assert_eq!(whole.as_object_mut().unwrap().remove("sources"), Some(json!(0)));
     assert_eq!(whole, expected);
     let names: Vec<&Value> = families.as_array().unwrap().iter().map(|family| &family["name"]).collect();
     assert_eq!(names, ["m", "n"]);

@@ -15,6 +15,7 @@ mod proxy;
 mod reading;
 mod screens;
 mod sites;
+mod sources;
 
 use crate::support::Gateway;
 

@@ -81,6 +81,7 @@ fn the_api_tells_what_each_source_contributes() {
     let ask = |path: &str| -> serde_json::Value { serde_json::from_str(&gateway.get(path).text()).unwrap() };
     let group = &ask("/api/v1/groups")["data"]["groups"][0];
     let id = group["id"].as_str().unwrap();
+    assert_eq!(ask(&format!("/api/v1/groups/{id}"))["data"]["sources"], 2);
     let answer = ask(&format!("/api/v1/groups/{id}/sources"));
     assert_eq!(answer["data"]["total"], 2);
     for (at, (pod, value)) in [("a", "1"), ("b", "7")].into_iter().enumerate() {

@@ -15,7 +15,7 @@ use super::json::{Each, Success, error_json, send_json, to_short_json};
 use super::query::{self, BadParameter, SeriesQuery};
 use super::{count_text, json, timestamp, with_cors};
 use crate::exposition::Names;
-use crate::gateway::browse::{Asker, GroupPage, GroupSummary, Missing, SeriesPage};
+use crate::gateway::browse::{Asker, GroupDetail, GroupPage, GroupSummary, Missing, SeriesPage};
 use crate::http::connection::Watch;
 use crate::http::path::decode;
 use crate::http::{State, stream};
@@ -81,8 +81,8 @@ pub(in crate::http) async fn groups(state: &Arc<State>, request: &HttpRequest) -
 pub(in crate::http) async fn group(state: &Arc<State>, request: &HttpRequest, id: &str) -> HttpResponse {
     let key = key_of(id);
     answer(state, request, "api/v1/groups/id", move |state, _, _| {
-        let (group, families) = key.and_then(|key| state.gateway.browse_group(&key)).ok_or(Missing::Group)?;
-        Ok(FoundGroup { group, families, names: state.gateway.names() })
+        let detail = key.and_then(|key| state.gateway.browse_group(&key)).ok_or(Missing::Group)?;
+        Ok(FoundGroup { detail, names: state.gateway.names() })
     })
     .await
 }
@@ -169,16 +169,17 @@ impl Serialize for FoundGroups {
 
 /// One group and its families.
 struct FoundGroup {
-    group: GroupSummary,
-    families: Vec<FamilySummary>,
+    detail: GroupDetail,
     names: Names,
 }
 
 impl Serialize for FoundGroup {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let GroupDetail { summary, families, sources } = &self.detail;
         let shown = WholeGroup {
-            group: Group::of(&self.group, self.names),
-            families_list: Each(|| self.families.iter().map(Family::of)),
+            group: Group::of(summary, self.names),
+            sources: *sources,
+            families_list: Each(|| families.iter().map(Family::of)),
         };
         shown.serialize(serializer)
     }
@@ -226,6 +227,7 @@ struct Group<'a> {
 struct WholeGroup<'a, L> {
     #[serde(flatten)]
     group: Group<'a>,
+    sources: usize,
     families_list: L,
 }
 

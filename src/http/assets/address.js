@@ -7,6 +7,9 @@ const SORTS = ["name", "pushed", "pushes", "size"];
 const ID = /^[\w-]{1,32768}$/;
 const MOST_OPEN = 100;
 
+/** What stands for the sources of a group among the names of its open families; no family is named so. */
+export const SOURCES = "";
+
 /** The page as it opens. */
 export const start = () => ({ view: "groups", q: "", sort: "name", order: "asc", open: new Map() });
 
@@ -19,7 +22,7 @@ export function read(hash = location.hash) {
   state.q = words.get("q") || "";
   if (SORTS.includes(words.get("sort"))) state.sort = words.get("sort");
   if (words.get("order") === "desc") state.order = "desc";
-  // The families of a group follow it.
+  // The families of a group follow it, and whether its sources are open.
   let families = null;
   let left = MOST_OPEN;
   for (const [name, value] of words) {
@@ -27,7 +30,9 @@ export function read(hash = location.hash) {
       families = ID.test(value) && left-- > 0 ? new Set() : null;
       if (families) state.open.set(value, families);
     } else if (name === "family" && left-- > 0) {
-      families?.add(value);
+      if (value) families?.add(value);
+    } else if (name === "sources" && left-- > 0) {
+      families?.add(SOURCES);
     }
   }
   return state;
@@ -42,7 +47,7 @@ export function write(state) {
   if (state.order !== "asc") words.set("order", state.order);
   for (const [id, families] of state.open) {
     words.append("open", id);
-    for (const family of families) words.append("family", family);
+    for (const family of families) words.append(family === SOURCES ? "sources" : "family", family || "open");
   }
   return `#${words}`;
 }

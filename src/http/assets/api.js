@@ -5,13 +5,15 @@ const { base, mayDelete: deletes } = document.documentElement.dataset;
 /** Whether the visitor may delete groups. That is only what is shown: the gateway decides. */
 export const mayDelete = deletes !== "no";
 
-/** How many groups and series come at once. */
+/** How many groups, series and sources come at once. */
 export const GROUPS = 50;
 export const SERIES = 100;
+export const SOURCES = 100;
 
 /** The most that the gateway gives at once. */
 const MOST_GROUPS = 500;
 const MOST_SERIES = 1000;
+const MOST_SOURCES = 1000;
 
 /** The most groups that it deletes at once. */
 export const MOST_DELETED = 10000;
@@ -112,6 +114,10 @@ export const series = (id, family, q, offset, limit, signal) =>
     { family, q, offset, limit: Math.min(limit, MOST_SERIES) },
     signal,
   );
+
+/** Some of the sources of a group. */
+export const sources = (id, offset, limit, signal) =>
+  get(`groups/${encodeURIComponent(id)}/sources`, { offset, limit: Math.min(limit, MOST_SOURCES) }, signal);
 
 /** Deletes the group of this path. */
 export const deleteGroup = (path) => request("DELETE", `metrics/${path}`);

@@ -1,55 +1,12 @@
 // One group of the list: its row, and when it is open its families.
 
+import { SOURCES } from "./address.js";
 import * as api from "./api.js";
 import { arrange, element, newId, say, setAttribute, setText } from "./dom.js";
-import { ago, count, counted, moment, selector } from "./format.js";
+import { count, counted, moment, selector } from "./format.js";
+import { clock, onRowClick, setClock, toggle } from "./row.js";
 import { SeriesList, labelList } from "./series.js";
-
-/** A time that stays "12 s ago". */
-function clock(name) {
-  return element("time", { class: name });
-}
-
-function setClock(node, time) {
-  setAttribute(node, "datetime", time);
-  setAttribute(node, "title", time ? moment(time) : null);
-  tell(node);
-}
-
-function tell(node) {
-  setText(node, ago(node.getAttribute("datetime"), api.now()));
-}
-
-/** Brings every "12 s ago" up to date. */
-export function tellTimes(within) {
-  for (const node of within.querySelectorAll("time")) tell(node);
-}
-
-/** A button that opens and closes something. */
-function toggle(labelledBy, controls, act) {
-  const arrow = element("span", { class: "arrow", "aria-hidden": "true" });
-  return element(
-    "button",
-    {
-      type: "button",
-      class: "toggle",
-      "aria-expanded": "false",
-      "aria-labelledby": labelledBy,
-      "aria-controls": controls,
-      onclick: act,
-    },
-    arrow,
-  );
-}
-
-/** Runs `act` for a click anywhere in a row, but not for one that ends a selection or is for a control. */
-function onRowClick(act) {
-  return (event) => {
-    const selection = document.getSelection();
-    const selects = selection && !selection.isCollapsed && event.currentTarget.contains(selection.anchorNode);
-    if (!selects && !event.target.closest("button, a, input, summary")) act();
-  };
-}
+import { SourcesRow } from "./sources.js";
 
 export class GroupRow {
   isOpen = false;
@@ -106,7 +63,15 @@ export class GroupRow {
     this.facts = element("p", { class: "muted note" });
     this.state = element("p", { class: "quietly", role: "status" }, "Loading the families");
     this.list = element("ul", { class: "families", "aria-label": `Families of ${selector(group.labels)}` });
-    this.body = element("div", { id: body, class: "group-body", hidden: true }, this.facts, this.state, this.list);
+    this.sources = new SourcesRow(group.id, this);
+    this.body = element(
+      "div",
+      { id: body, class: "group-body", hidden: true },
+      this.facts,
+      this.state,
+      this.list,
+      this.sources.element,
+    );
     this.element = element("li", { class: "group", "data-id": group.id }, row, this.body);
     this.update(group);
   }
@@ -135,7 +100,8 @@ export class GroupRow {
     setAttribute(this.failed, "title", group.failed_at ? `A push was refused at ${moment(group.failed_at)}` : null);
     const refused = group.failed_at ? ` · Last refused push ${moment(group.failed_at)}` : "";
     setText(this.facts, `Last push ${moment(group.pushed_at)}${refused} · ${this.countText}`);
-    return changed;
+    // A source that goes leaves no trace in the counts of its group.
+    return changed || this.sources.isOpen;
   }
 
   toggle() {
@@ -182,9 +148,10 @@ export class GroupRow {
     }
     this.#families = families;
     arrange(this.list, [...families.values()].map((row) => row.element));
-    await Promise.all(
-      detail.families_list.map((family) => families.get(family.name).update(family, this.openFamilies)),
-    );
+    await Promise.all([
+      ...detail.families_list.map((family) => families.get(family.name).update(family, this.openFamilies)),
+      this.sources.update(detail.sources, this.openFamilies),
+    ]);
   }
 
   #fail(error) {
@@ -208,6 +175,7 @@ export class GroupRow {
     this.state.textContent = "This group is gone: it was deleted.";
     this.list.replaceChildren();
     this.#families.clear();
+    this.sources.element.hidden = true;
     this.#detail = null;
   }
 
@@ -215,7 +183,7 @@ export class GroupRow {
     return this.element.classList.contains("gone");
   }
 
-  /** A family was opened or closed. */
+  /** A family was opened or closed, or the sources. */
   familyToggled(name, isOpen) {
     if (isOpen) this.openFamilies.add(name);
     else this.openFamilies.delete(name);
@@ -226,6 +194,7 @@ export class GroupRow {
   setFamilies(names) {
     this.openFamilies = new Set(names);
     for (const [name, row] of this.#families) row.setOpen(names.has(name));
+    if (this.#detail?.sources > 0) this.sources.setOpen(names.has(SOURCES));
   }
 }
 

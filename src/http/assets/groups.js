@@ -4,7 +4,8 @@ import * as api from "./api.js";
 import { confirm } from "./confirm.js";
 import { arrange, byId, element, say, setText } from "./dom.js";
 import { count, counted, selector } from "./format.js";
-import { GroupRow, tellTimes } from "./group.js";
+import { GroupRow } from "./group.js";
+import { tellTimes } from "./row.js";
 
 /** The most rows that one refresh asks for; of a longer list those around the place that is seen. */
 const REFRESHED = 500;

@@ -12,7 +12,7 @@ const filter = byId("filter");
 const stops = () => [...list.querySelectorAll(".toggle")].filter((button) => !button.closest("[hidden]"));
 
 function stopOf(node) {
-  const row = node?.closest?.(".family, .group");
+  const row = node?.closest?.(".family, .sources, .group");
   return row && list.contains(row) ? row.querySelector(".toggle") : null;
 }
 
@@ -33,7 +33,7 @@ const isOpen = (stop) => stop.getAttribute("aria-expanded") === "true";
 
 function closeOrLeave(stop) {
   if (isOpen(stop)) stop.click();
-  else go(stop.closest(".families")?.closest(".group").querySelector(".toggle"));
+  else go(stop.closest(".family, .sources")?.closest(".group").querySelector(".toggle"));
 }
 
 /** `actions`: `remove(node)` asks to delete the group of a row, `refresh()`, `clear()` the filter. */
