@@ -18,6 +18,7 @@ mod interval;
 pub mod jobs;
 mod limits;
 mod pending;
+pub mod refusals;
 mod ruled;
 pub mod scrape;
 mod sender;
@@ -25,12 +26,13 @@ pub mod source;
 mod start;
 mod stock;
 mod thread;
+pub mod troubles;
 mod writer;
 
 use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bumpalo::Bump;
 
@@ -80,6 +82,7 @@ pub struct Gateway {
     deep_lists: browse::OneByOne,
     durability: Durability,
     health: Arc<Health>,
+    refusals: refusals::Refusals,
     /// Unset if there are no jobs.
     worker: Arc<OnceLock<Worker>>,
 }
@@ -403,6 +406,11 @@ impl Gateway {
     /// Why pushes can't be kept at the moment. `None` if they can.
     pub fn failure(&self) -> Option<String> {
         self.health.failure()
+    }
+
+    /// Since when pushes can't be kept. `None` if they can.
+    pub fn failing_since(&self) -> Option<SystemTime> {
+        self.health.failing_since()
     }
 
     /// Answers waiting requests, writes everything to disk and closes the file. False if the last write failed and

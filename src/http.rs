@@ -13,6 +13,7 @@ pub mod auth;
 mod body;
 pub mod client;
 mod closing;
+mod compress;
 mod connection;
 mod delete;
 mod descriptors;
@@ -27,6 +28,7 @@ mod page;
 pub mod path;
 mod push;
 mod refusal;
+mod refused;
 mod reload;
 pub mod route;
 mod scrape;
@@ -320,6 +322,7 @@ const BAD_ESCAPE: &str = "400 Bad Request: a percent sign in the path is not fol
 /// Refuses a path that the client can't mean.
 fn refuse_path(state: &State, request: &HttpRequest, reason: &str) -> HttpResponse {
     log_bad_path(state, request, reason);
+    refused::unread(state, request, reason);
     answer::error(StatusCode::BAD_REQUEST, reason)
 }
 
@@ -340,6 +343,7 @@ async fn answer_to(
     match route {
         Route::Endpoint(endpoint) => answer_of(endpoint, state, request, payload).await,
         Route::MethodNotAllowed(methods) => {
+            refused::unread(state, request, format_args!("this path takes only {methods}"));
             let mut answer = answer::error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
             answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(methods));
             answer
@@ -367,6 +371,7 @@ async fn answer_to(
         }
         Route::NotFound if method == "POST" => {
             let hint = hints::of_path(request.uri().path(), request.headers());
+            refused::unread(state, request, format_args!("404 page not found{hint}"));
             answer::error(StatusCode::NOT_FOUND, format!("404 page not found{hint}"))
         }
         Route::NotFound => answer::error(StatusCode::NOT_FOUND, "404 page not found"),
@@ -399,6 +404,8 @@ async fn answer_of(
         Endpoint::Reload => lifecycle::reload(state).await,
         Endpoint::ApiStatus => api::status(state, method),
         Endpoint::ApiMetrics => api::metrics(state, method),
+        Endpoint::ApiHealth => api::health(state, request).await,
+        Endpoint::ApiRefusals => api::refusals(state, method),
         Endpoint::ApiWipe => admin::wipe(state).await,
         Endpoint::ApiDelete => admin::delete(state, request, payload).await,
         Endpoint::ApiGroups => api::groups(state, request).await,

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering as Memory};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::gateway::Gateway;
+use crate::gateway::refusals::Refused;
 use crate::model::labels::Pair;
 use crate::store::group_labels::GroupLabels;
 use crate::store::order::{Entry, Slot, sorted};
@@ -17,8 +18,8 @@ use crate::store::piece::{PIECE_ROWS, Piece};
 use crate::store::times::Times;
 use crate::store::{FamilySeries, FamilySummary, GroupView, SeriesView};
 
-use filter::own_labels;
-pub use filter::{GroupFilter, MAX_WORDS, SeriesFilter, TooManyWords};
+pub use filter::{GroupFilter, MAX_WORDS, STALE_AFTER, SeriesFilter, TooManyWords};
+use filter::{GroupState, own_labels};
 
 /// A page of at most this many matching series is sorted on its own. For more, the order is kept as it is for
 /// scrapes.
@@ -86,7 +87,7 @@ pub enum Missing {
 /// What groups are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupSort {
-    /// Their key.
+    /// Their job, then their other labels.
     Name,
     /// The latest accepted push.
     Pushed,
@@ -103,12 +104,26 @@ pub struct GroupSummary {
     pub labels: Arc<GroupLabels>,
     /// When it was pushed to, and how often.
     pub times: Times,
+    /// The last push that was refused, if that is known.
+    pub refused: Option<Arc<Refused>>,
     /// Whether a process seems to push running totals to it, which would count twice.
     pub has_running_totals: bool,
     /// How many families it has.
     pub families: u64,
     /// How many series it has, not counting the two that the gateway adds.
     pub series: u64,
+}
+
+impl GroupSummary {
+    /// Whether its last push was refused, even if that could not be read.
+    pub fn has_failed(&self) -> bool {
+        has_failed(self.times, self.refused.as_deref())
+    }
+}
+
+/// Whether the last push to a group with these times, and this last refusal, was refused.
+pub(super) fn has_failed(times: Times, refused: Option<&Refused>) -> bool {
+    !times.last_push_successful() || refused.is_some_and(|refused| refused.at > times.pushed_at)
 }
 
 /// A page of a list of groups.
@@ -203,7 +218,7 @@ impl GroupQuery {
     fn compare(&self, a: &GroupSummary, b: &GroupSummary) -> Ordering {
         let by_key = || a.labels.key.cmp(&b.labels.key);
         let order = match self.sort {
-            GroupSort::Name => by_key(),
+            GroupSort::Name => a.labels.job().cmp(b.labels.job()).then_with(by_key),
             GroupSort::Pushed => a.times.pushed_at.cmp(&b.times.pushed_at),
             GroupSort::Size => a.series.cmp(&b.series),
             GroupSort::Pushes => a.times.pushes.cmp(&b.times.pushes),
@@ -224,6 +239,7 @@ impl Gateway {
         // Makes one large list at a time, so that concurrent lists together hold all groups at most once.
         let _deep = (end > GROUPS_AT_ONCE).then(|| self.deep_lists.enter());
         let mut matcher = query.words.matcher();
+        let (refusals, now) = (self.last_refusals(), self.clock.now().nanos);
         asker.still_waits()?;
         self.store.visit_groups(|group| {
             if asker.has_left() {
@@ -233,12 +249,26 @@ impl Gateway {
             let (families, series) = group.families().fold((0u64, 0u64), count);
             page.total += 1;
             page.total_series += series;
-            if matcher.matches(group.labels(), group.families().map(|(name, _)| &**name)) {
+            let (labels, times) = (group.labels(), group.times);
+            let has_running_totals = group.has_running_totals();
+            let refused = if refusals.is_empty() { None } else { refusals.get(&labels.key) };
+            let state = GroupState {
+                has_failed: has_failed(times, refused.map(|refused| &**refused)),
+                is_suspicious: has_running_totals,
+                quiet_nanos: now.saturating_sub(times.quiet_since()),
+            };
+            if matcher.matches(labels, state, group.families().map(|(name, _)| &**name)) {
                 page.matching += 1;
                 page.series += series;
-                let (labels, times) = (group.labels().clone(), group.times);
-                let has_running_totals = group.has_running_totals();
-                page.groups.push(GroupSummary { labels, times, has_running_totals, families, series });
+                let (labels, refused) = (labels.clone(), refused.cloned());
+                page.groups.push(GroupSummary {
+                    labels,
+                    times,
+                    refused,
+                    has_running_totals,
+                    families,
+                    series,
+                });
                 if page.groups.len() >= end.saturating_mul(2).saturating_add(GROUPS_AT_ONCE) {
                     // Drops the groups behind the page.
                     page.groups.select_nth_unstable_by(end, |a, b| query.compare(a, b));
@@ -259,6 +289,7 @@ impl Gateway {
             let summary = GroupSummary {
                 labels: group.labels().clone(),
                 times: group.times,
+                refused: self.last_refusal(key),
                 has_running_totals: group.has_running_totals(),
                 families: families.len() as u64,
                 series: families.iter().map(|family| u64::from(family.series)).sum(),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::gateway::clock::Clock;
 use crate::persistence::engine::{CommitError, Committed, Engine, Written};
@@ -21,6 +21,8 @@ const STALLED_AFTER: Duration = Duration::from_secs(10);
 pub(super) struct Health {
     is_failing: AtomicBool,
     reason: Mutex<String>,
+    /// When the first of the failures in a row was.
+    failing_since: Mutex<Option<SystemTime>>,
     /// When the current write began. `None` if there is none.
     writing_since: Mutex<Option<Instant>>,
 }
@@ -36,6 +38,15 @@ impl Health {
         Some(format!("a write to the persistence file has not ended for {} s", stalled.as_secs()))
     }
 
+    /// Since when pushes can't be kept. `None` if they can.
+    pub(super) fn failing_since(&self) -> Option<SystemTime> {
+        if self.is_failing.load(Ordering::Acquire) {
+            return *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        }
+        let since = *self.writing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        SystemTime::now().checked_sub(since?.elapsed())
+    }
+
     /// Runs `write` and notes that the disk is being written meanwhile.
     fn writing<T>(&self, write: impl FnOnce() -> T) -> T {
         let set = |since| *self.writing_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
@@ -47,6 +58,9 @@ impl Health {
 
     pub(super) fn fail(&self, reason: String) {
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+        if !self.is_failing.load(Ordering::Acquire) {
+            *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner) = Some(SystemTime::now());
+        }
         self.is_failing.store(true, Ordering::Release);
     }
 

@@ -114,6 +114,7 @@ impl Gateway {
                 shown_until,
             },
             prepared: scrape::Prepared::default(),
+            refusals: super::refusals::Refusals::default(),
             deep_lists: super::browse::OneByOne::default(),
             rules: RwLock::default(),
             has_rules: AtomicBool::new(false),

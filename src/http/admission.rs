@@ -37,6 +37,11 @@ impl Quota {
         share.grow_to(amount).then_some(share)
     }
 
+    /// The most that may be taken.
+    pub(super) fn most(&self) -> u64 {
+        self.0.most
+    }
+
     /// The limit that it enforces.
     pub(super) fn limit(&self) -> Limit {
         self.0.limit

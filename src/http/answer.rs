@@ -37,10 +37,23 @@ pub(super) fn mark_replayed(answer: &mut HttpResponseBuilder, outcome: &Outcome)
     }
 }
 
-/// The answer to a request with this result: `code` if it was applied.
+/// Why a deletion was not applied.
+pub(super) fn of_deletion(failure: &Failure) -> String {
+    match failure {
+        Failure::NotKept => {
+            "the deletion could not be kept because the persistence file can't be written: try again later"
+                .to_owned()
+        }
+        Failure::QueueFull => "too many requests wait for the disk: try again later".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The answer to a deletion with this result: `code` if it was applied.
 pub(super) fn concluded(code: StatusCode, result: Result<Outcome, Failure>) -> HttpResponse {
     match result {
         Ok(outcome) => applied(code, &outcome),
+        Err(failed @ (Failure::NotKept | Failure::QueueFull)) => unavailable(of_deletion(&failed)),
         Err(failed) => failure(&failed),
     }
 }

@@ -1,8 +1,10 @@
 //! `/api/v1/`: build, settings and content of the gateway as JSON, in the stock gateway's form.
 
 mod groups;
+mod health;
 mod json;
 mod query;
+mod refusals;
 mod sources;
 
 use std::borrow::Cow;
@@ -30,7 +32,9 @@ use crate::model::summary::Summary;
 use crate::store::group_labels::GroupLabels;
 use crate::store::{FamilyView, GroupView, RowValue, SeriesView};
 pub(super) use groups::{group, groups, key_of, series};
+pub(super) use health::health;
 pub(super) use json::{error_json, success_json};
+pub(super) use refusals::refusals;
 pub(super) use sources::sources;
 
 /// Adds the headers that let a page of another origin read the answer.

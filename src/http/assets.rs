@@ -8,9 +8,11 @@ use std::fmt::Write;
 use std::sync::LazyLock;
 
 use actix_web::http::{StatusCode, header};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use super::compress::{self, Body};
 use super::{State, answer};
 
 struct Asset {
@@ -27,7 +29,7 @@ macro_rules! script {
     };
 }
 
-static ASSETS: [Asset; 18] = [
+static ASSETS: [Asset; 21] = [
     Asset {
         name: "page.css",
         content_type: "text/css; charset=utf-8",
@@ -37,13 +39,16 @@ static ASSETS: [Asset; 18] = [
     script!("address.js"),
     script!("api.js"),
     script!("confirm.js"),
+    script!("copy.js"),
     script!("dom.js"),
     script!("format.js"),
     script!("group.js"),
     script!("groups.js"),
+    script!("health.js"),
     script!("histogram.js"),
     script!("keyboard.js"),
     script!("page.js"),
+    script!("refusals.js"),
     script!("row.js"),
     script!("series.js"),
     script!("sources.js"),
@@ -61,6 +66,21 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     format!("{:016x}", hash.digest())
 });
 
+/// The files, compressed; in the same order.
+static COMPRESSED: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
+    let gzip = |asset: &Asset| compress::gzip(asset.content.as_bytes(), flate2::Compression::best());
+    ASSETS.iter().map(|asset| gzip(asset).into()).collect()
+});
+
+/// Links that let a browser load all modules at once, and not one after the other as it finds their imports.
+pub(super) fn preloads(folder: &str) -> String {
+    let modules = ASSETS.iter().filter(|asset| asset.content_type == SCRIPT && asset.name != "theme.js");
+    modules.fold(String::new(), |mut html, asset| {
+        let _ = writeln!(html, "<link rel=\"modulepreload\" href=\"{folder}/{}\">", asset.name);
+        html
+    })
+}
+
 /// The part of a path that names this version of all files.
 pub(super) fn version() -> &'static str {
     &VERSION
@@ -68,7 +88,7 @@ pub(super) fn version() -> &'static str {
 
 /// Answers a request for the file at `path`, which is what follows `static/`.
 pub(super) fn file(state: &State, request: &HttpRequest, path: &str) -> HttpResponse {
-    let answer = answer_to(path, if_none_match(request));
+    let answer = answer_to(path, if_none_match(request), compress::takes_gzip(request));
     state.gateway.telemetry().request("static", request.method().as_str(), answer.status().as_u16());
     answer
 }
@@ -77,12 +97,12 @@ fn if_none_match(request: &HttpRequest) -> Option<&str> {
     request.headers().get(header::IF_NONE_MATCH)?.to_str().ok()
 }
 
-fn answer_to(path: &str, known: Option<&str>) -> HttpResponse {
+fn answer_to(path: &str, known: Option<&str>, takes_gzip: bool) -> HttpResponse {
     let (version, name) = path.split_once('/').unwrap_or(("", path));
-    let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
+    let Some((at, asset)) = ASSETS.iter().enumerate().find(|(_, asset)| asset.name == name) else {
         return answer::error(StatusCode::NOT_FOUND, "404 page not found");
     };
-    let tag = etag(asset);
+    let tag = etag(asset, takes_gzip);
     let is_known =
         known.is_some_and(|tags| tags.split(',').map(str::trim).any(|one| one == "*" || one.ends_with(&tag)));
     let mut answer = HttpResponse::build(if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
@@ -91,13 +111,14 @@ fn answer_to(path: &str, known: Option<&str>) -> HttpResponse {
     if is_known {
         return answer.finish();
     }
-    answer.content_type(asset.content_type).body(asset.content)
+    answer.content_type(asset.content_type);
+    let plain = || Bytes::from_static(asset.content.as_bytes());
+    Body::ready(if takes_gzip { COMPRESSED[at].clone() } else { plain() }, takes_gzip).send(answer)
 }
 
-fn etag(asset: &Asset) -> String {
-    let mut tag = String::with_capacity(34);
-    let _ = write!(tag, "\"{:032x}\"", xxh3_128(asset.content.as_bytes()));
-    tag
+fn etag(asset: &Asset, is_gzip: bool) -> String {
+    let encoding = if is_gzip { "-gzip" } else { "" };
+    format!("\"{:032x}{encoding}\"", xxh3_128(asset.content.as_bytes()))
 }
 
 #[cfg(test)]
@@ -110,12 +131,12 @@ mod tests {
 
     #[test]
     fn a_versioned_file_is_kept_and_a_plain_one_is_asked_for_again() {
-        let versioned = answer_to(&format!("{}/page.js", version()), None);
+        let versioned = answer_to(&format!("{}/page.js", version()), None, false);
         assert_eq!(versioned.status(), 200);
         assert!(header_of(&versioned, header::CACHE_CONTROL).contains("immutable"));
         assert_eq!(header_of(&versioned, header::CONTENT_TYPE), SCRIPT);
         for path in ["page.js", "0000000000000000/page.js"] {
-            let plain = answer_to(path, None);
+            let plain = answer_to(path, None, false);
             assert_eq!(plain.status(), 200, "{path}");
             assert_eq!(header_of(&plain, header::CACHE_CONTROL), "no-cache", "{path}");
         }
@@ -123,17 +144,18 @@ mod tests {
 
     #[test]
     fn a_known_file_is_not_sent_again() {
-        let tag = header_of(&answer_to("page.css", None), header::ETAG).to_owned();
+        let tag = header_of(&answer_to("page.css", None, true), header::ETAG).to_owned();
+        assert_ne!(tag, header_of(&answer_to("page.css", None, false), header::ETAG));
         for known in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
-            assert_eq!(answer_to("page.css", Some(&known)).status(), 304, "{known}");
+            assert_eq!(answer_to("page.css", Some(&known), true).status(), 304, "{known}");
         }
-        assert_eq!(answer_to("page.css", Some("\"other\"")).status(), 200);
+        assert_eq!(answer_to("page.css", Some("\"other\""), false).status(), 200);
     }
 
     #[test]
     fn there_is_nothing_but_the_files() {
         for path in ["", "/", "page", "page.html", "a/b/page.js", "../page.rs", "page.js/"] {
-            assert_eq!(answer_to(path, None).status(), 404, "{path}");
+            assert_eq!(answer_to(path, None, false).status(), 404, "{path}");
         }
     }
 

@@ -8,7 +8,7 @@ use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
 use super::auth::{self, Visitor};
-use super::{State, assets};
+use super::{State, assets, compress};
 use crate::config::access::Permission;
 use crate::config::build_info;
 
@@ -20,9 +20,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
     img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// What the admin API deletes: all groups, or those that a filter shows.
-const ADMIN: &str = "<button id=\"delete-shown\" class=\"danger\" type=\"button\" hidden>Delete these groups</button>\n\
-    <button id=\"wipe\" class=\"danger\" type=\"button\" disabled>Delete All Groups</button>";
+/// Deletes the groups that a filter shows, through the admin API.
+const SHOWN: &str =
+    "<button id=\"delete-shown\" class=\"danger\" type=\"button\" hidden>Delete these groups</button>";
+
+/// Deletes all groups, through the admin API. Far from the filter, so that nobody takes one for the other.
+const WIPE: &str = "<div class=\"scripted\">\n<h2>Deletion</h2>\n\
+    <button id=\"wipe\" class=\"danger\" type=\"button\" disabled>Delete All Groups</button>\n</div>";
 
 /// Answers with the page. It offers only what the visitor may do. The endpoints enforce that.
 pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
@@ -37,21 +41,24 @@ pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
         ("base", escape(base)),
         ("path", path.to_owned()),
         ("assets", escape(&format!("{base}/static/{}", assets::version()))),
+        ("preloads", assets::preloads(&escape(&format!("{base}/static/{}", assets::version())))),
         ("metrics", escape(&format!("{base}/{}", state.telemetry_path.trim_start_matches('/')))),
         ("groups", if groups == 1 { "1 group".to_owned() } else { format!("{groups} groups") }),
         ("series", series.to_string()),
         ("delete", if visitor.may.include(Permission::Delete) { "yes" } else { "no" }.to_owned()),
-        ("wipe", if may_wipe { ADMIN.to_owned() } else { String::new() }),
+        ("shown", if may_wipe { SHOWN } else { "" }.to_owned()),
+        ("wipe", if may_wipe { WIPE } else { "" }.to_owned()),
         ("login", if visitor.can_log_in { login(base) } else { String::new() }),
         ("status", status(state)),
     ];
-    HttpResponse::Ok()
+    let mut answer = HttpResponse::Ok();
+    answer
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
         .insert_header((header::X_FRAME_OPTIONS, "DENY"))
-        .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        .body(filled(SHELL, &values))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"));
+    compress::Body::of(filled(SHELL, &values), compress::takes_gzip(request)).send(answer)
 }
 
 /// A link to log in, for visitors who are admitted without a login.
@@ -143,8 +150,10 @@ mod tests {
 
     #[test]
     fn every_name_in_the_page_has_a_value() {
-        let known =
-            ["base", "path", "assets", "metrics", "groups", "series", "delete", "wipe", "login", "status"];
+        let known = [
+            "base", "path", "assets", "preloads", "metrics", "groups", "series", "delete", "shown", "wipe",
+            "login", "status",
+        ];
         let names: Vec<_> =
             SHELL.split("{{").skip(1).map(|after| after.split_once("}}").unwrap().0).collect();
         assert!(names.iter().all(|name| known.contains(name)), "{names:?}");

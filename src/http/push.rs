@@ -16,7 +16,7 @@ use super::body::{self, BodyError, Encoding};
 use super::connection::Watch;
 use super::hints::{self, Unread};
 use super::path::{self, JobEncoding, NamedGroup, PathError};
-use super::{State, refuse_path};
+use super::{State, refuse_path, refused};
 use crate::config::unlimited::longest;
 use crate::exposition::BodyFormat;
 use crate::gateway::idempotency::{self, BadKey};
@@ -97,7 +97,10 @@ async fn accept(
     }
     let key = match idempotency_key(request.headers()) {
         Ok(key) => key,
-        Err(error) => return answer::error(StatusCode::BAD_REQUEST, error),
+        Err(error) => {
+            refused::unread(state, request, &error);
+            return answer::error(StatusCode::BAD_REQUEST, error);
+        }
     };
     let (limit, time) = (state.max_body_bytes, longest(state.limits.body_timeout));
     // Taken for a large body, and held until it is answered.
@@ -137,15 +140,18 @@ async fn accept(
             let code = if state.answers_unchecked { StatusCode::ACCEPTED } else { StatusCode::OK };
             answer::applied(code, &outcome)
         }
-        Ok(Err(Unaccepted { error, hint })) => match error {
-            // Without the consistency check, the stock gateway has answered before it finds the error.
-            PushError::Refused { refusal, .. }
-                if state.answers_unchecked && refusal.cause.limit().is_none() =>
-            {
-                HttpResponse::Accepted().finish()
+        Ok(Err(Unaccepted { error, hint })) => {
+            refused::unaccepted(state, request, &push, &error, &hint);
+            match error {
+                // Without the consistency check, the stock gateway has answered before it finds the error.
+                PushError::Refused { refusal, .. }
+                    if state.answers_unchecked && refusal.cause.limit().is_none() =>
+                {
+                    HttpResponse::Accepted().finish()
+                }
+                error => answer::unaccepted(&error, &hint),
             }
-            error => answer::unaccepted(&error, &hint),
-        },
+        }
         Err(error @ BodyError::Encoding(_)) => {
             refuse_body(state, request, &error, &hints::of_encoding(request.headers(), &body))
         }
@@ -258,7 +264,10 @@ fn refuse_body(state: &State, request: &HttpRequest, error: &BodyError, hint: &s
     let code = body_code(state, error);
     match error {
         BodyError::Busy => answer::busy(state.bodies.limit()),
-        _ => answer::error(code, format_args!("{error}{hint}")),
+        _ => {
+            refused::unread(state, request, format_args!("{error}{hint}"));
+            answer::error(code, format_args!("{error}{hint}"))
+        }
     }
 }
 

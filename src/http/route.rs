@@ -41,6 +41,10 @@ pub enum Endpoint<'a> {
     ApiWipe,
     /// Deletes the groups and series that match selectors.
     ApiDelete,
+    /// What is wrong as JSON.
+    ApiHealth,
+    /// The latest pushes that could not be read as JSON.
+    ApiRefusals,
     /// A page of groups as JSON.
     ApiGroups,
     /// One group as JSON.
@@ -248,9 +252,11 @@ impl Routes {
             b"/metrics" => Endpoint::ApiMetrics,
             b"/admin/wipe" if self.has_admin_api => Endpoint::ApiWipe,
             b"/admin/delete" if self.has_admin_api => Endpoint::ApiDelete,
+            b"/health" => Endpoint::ApiHealth,
+            b"/refusals" => Endpoint::ApiRefusals,
             b"/groups" => Endpoint::ApiGroups,
             _ if method == "OPTIONS" => return Route::ApiOptions,
-            b"/status/" | b"/metrics/" | b"/groups/" if method == "GET" => {
+            b"/status/" | b"/metrics/" | b"/health/" | b"/refusals/" | b"/groups/" if method == "GET" => {
                 return Route::Redirect { code: 301, location: path.trim_end_matches('/').to_owned() };
             }
             _ => match (group_of_api(path, rest), path.strip_suffix('/')) {
@@ -451,6 +457,9 @@ mod tests {
             ("DELETE /api/v1/admin/delete", Route::MethodNotAllowed("OPTIONS, PUT")),
             ("OPTIONS /api/v1/nope", Route::ApiOptions),
             ("GET /api/v1/nope", Route::NotFound),
+            ("HEAD /api/v1/health", Route::Endpoint(Endpoint::ApiHealth)),
+            ("GET /api/v1/refusals", Route::Endpoint(Endpoint::ApiRefusals)),
+            ("POST /api/v1/refusals", Route::MethodNotAllowed("GET, HEAD, OPTIONS")),
             ("GET /api/v1/groups", Route::Endpoint(Endpoint::ApiGroups)),
             ("HEAD /api/v1/groups/e30", Route::Endpoint(Endpoint::ApiGroup { id: "e30" })),
             ("GET /api/v1/groups/e3%30", Route::Endpoint(Endpoint::ApiGroup { id: "e3%30" })),

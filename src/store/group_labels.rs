@@ -48,6 +48,11 @@ impl GroupLabels {
         }
     }
 
+    /// The job; empty for a group without one.
+    pub fn job(&self) -> &str {
+        self.labels.iter().find(|(name, _)| &**name == "job").map_or("", |(_, value)| value)
+    }
+
     /// The labels of a source of this group.
     pub fn of_source(grouping: &Grouping<'_>, source: &str) -> GroupLabels {
         let key = source_key(grouping.key(), source).into();

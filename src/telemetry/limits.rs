@@ -32,6 +32,9 @@ metrics! {
 /// A limit that is hit repeatedly is logged once in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
+/// A limit was hit lately if it was within this time.
+const LATELY: Duration = Duration::from_secs(15 * 60);
+
 /// Metrics of limits.
 #[derive(Clone, Debug)]
 pub struct LimitMetrics {
@@ -39,6 +42,8 @@ pub struct LimitMetrics {
     hits: Arc<[IntCounter]>,
     /// When each limit was logged last, in seconds since `started` plus 1; 0 for never.
     logged: Arc<[AtomicU64]>,
+    /// When each limit was hit last, in the same way.
+    hit_at: Arc<[AtomicU64]>,
     started: Instant,
     /// How much of each of [`IN_FLIGHT`] is in use.
     used: [Arc<AtomicU64>; IN_FLIGHT.len()],
@@ -58,6 +63,7 @@ impl LimitMetrics {
             metrics,
             hits: hits.into(),
             logged: Limit::ALL.map(|_| AtomicU64::new(0)).into(),
+            hit_at: Limit::ALL.map(|_| AtomicU64::new(0)).into(),
             started: Instant::now(),
             used: Default::default(),
         })
@@ -67,6 +73,7 @@ impl LimitMetrics {
     pub fn hit(&self, limit: Limit) {
         self.hits[limit as usize].inc();
         let (now, every) = (self.started.elapsed().as_secs() + 1, LOG_INTERVAL.as_secs());
+        self.hit_at[limit as usize].store(now, Ordering::Relaxed);
         let is_due = |last: u64| (last == 0 || now >= last + every).then_some(now);
         let logged = &self.logged[limit as usize];
         if logged.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_due).is_ok() {
@@ -81,6 +88,12 @@ impl LimitMetrics {
     /// How often a limit was hit.
     pub fn hits(&self, limit: Limit) -> u64 {
         self.hits[limit as usize].get()
+    }
+
+    /// Whether a limit was hit within the last 15 minutes.
+    pub fn was_hit_lately(&self, limit: Limit) -> bool {
+        let at = self.hit_at[limit as usize].load(Ordering::Relaxed);
+        at > 0 && self.started.elapsed().as_secs() + 1 - at <= LATELY.as_secs()
     }
 
     /// How much of something is in use at the moment. `limit` must be one of `IN_FLIGHT`.

@@ -53,6 +53,11 @@ impl RuleMetrics {
         }
     }
 
+    /// Whether the rules, as they were when they were last read, are in force.
+    pub fn are_current(&self) -> bool {
+        self.is_current.get() == 1
+    }
+
     fn in_force(&self) {
         self.is_current.set(1);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -81,6 +81,11 @@ impl WebMetrics {
         self.is_current.set(0);
     }
 
+    /// Whether the web configuration is in force as it is now.
+    pub fn is_current(&self) -> bool {
+        self.is_current.get() == 1
+    }
+
     /// Counts a request that was turned away.
     pub fn denied(&self, denial: Denial) {
         self.denied.with_label_values(&[denial.reason()]).inc();

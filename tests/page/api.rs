@@ -103,15 +103,16 @@ fn a_group_has_all_fields() {
     let expected = json!({
         "id": "e2luc3RhbmNlPSJ4Iixqb2I9ImEifQ", "labels": [["job", "a"], ["instance", "x"]],
         "path": "job@base64/YQ=/instance@base64/eA=", "pushed_at": null, "failed_at": null,
-        "last_push_successful": true, "suspected_running_totals": false, "pushes": 1, "families": 2, "series": 3
+        "last_push_successful": true, "failed": false, "last_refusal": null, "suspected_running_totals": false,
+        "pushes": 1, "families": 2, "series": 3
     });
     assert_eq!(good, expected);
     let mut failed = group_with(&gateway, "failed");
     assert!(is_time(&failed["failed_at"].take()));
     assert_eq!(failed["pushed_at"], Value::Null);
     assert_eq!(
-        ["last_push_successful", "pushes", "families", "series"].map(|name| failed[name].clone()),
-        [json!(false), json!(0), json!(0), json!(0)]
+        ["last_push_successful", "failed", "pushes", "families", "series"].map(|name| failed[name].clone()),
+        [json!(false), json!(true), json!(0), json!(0), json!(0)]
     );
 
     let mut whole = data(&gateway, "/api/v1/groups/e2luc3RhbmNlPSJ4Iixqb2I9ImEifQ");
@@ -124,7 +125,8 @@ fn a_group_has_all_fields() {
 
     gateway.refused("/metrics/job/a/instance/x", "m -\n");
     // A body that can't be parsed does not count as a push of the group.
-    assert_eq!(group_with(&gateway, "a")["last_push_successful"], true);
+    let unread = group_with(&gateway, "a");
+    assert_eq!([&unread["last_push_successful"], &unread["failed"]], [true, true]);
     gateway.refused("/metrics/job/a/instance/x", "# TYPE m counter\nm{l=\"1\"} -1\n");
     assert_eq!(group_with(&gateway, "a")["last_push_successful"], false);
     assert_eq!(pushes(&gateway, "a"), 1);

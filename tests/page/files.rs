@@ -1,5 +1,7 @@
 //! The page and its files over plain HTTP.
 
+use std::io::Read as _;
+
 use crate::support::Gateway;
 
 /// The URL of a file in the page.
@@ -31,6 +33,19 @@ fn the_page_allows_its_own_files_only() {
     assert!(gateway.get("/").text().contains("id=\"wipe\""));
 }
 
+/// A browser that finds modules only in other modules waits for one answer after the other.
+#[test]
+fn the_page_names_all_its_modules() {
+    let gateway = Gateway::start(&[]);
+    let page = gateway.get("/").text();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/assets");
+    let names =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    for name in names.filter(|name| name.ends_with(".js")) {
+        assert!(page.contains(&format!("/{name}\"")), "the page does not name {name}");
+    }
+}
+
 #[test]
 fn the_files_are_kept_by_browsers_and_counted() {
     let gateway = Gateway::start(&["--web.route-prefix=/p"]);
@@ -49,11 +64,20 @@ fn the_files_are_kept_by_browsers_and_counted() {
         let head = gateway.request("HEAD", &path, &[], b"");
         assert_eq!((head.status, head.header("content-length")), (200, Some(&*file.body.len().to_string())));
     }
+    let link = linked(&page, "page.js").replacen('.', "/p", 1);
+    let compressed = gateway.request("GET", &link, &[("Accept-Encoding", "gzip, br")], b"");
+    assert_eq!(
+        (compressed.header("content-encoding"), compressed.header("vary")),
+        (Some("gzip"), Some("Accept-Encoding"))
+    );
+    let mut plain = String::new();
+    flate2::read::GzDecoder::new(&compressed.body[..]).read_to_string(&mut plain).unwrap();
+    assert_eq!(plain, gateway.get(&link).text());
     assert_eq!(gateway.get("/p/static/nothing").status, 404);
     assert_eq!(gateway.get("/static/page.js").status, 404);
     assert_eq!(gateway.post("/p/static/page.js", "").status, 405);
     let metrics = gateway.get("/p/metrics").text();
-    for (code, method, count) in [(200, "get", 3), (304, "get", 3), (200, "head", 3), (404, "get", 1)] {
+    for (code, method, count) in [(200, "get", 5), (304, "get", 3), (200, "head", 3), (404, "get", 1)] {
         let line = format!(
             "pushgateway_http_requests_total{{code=\"{code}\",handler=\"static\",method=\"{method}\"}} {count}\n"
         );

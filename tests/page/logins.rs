@@ -83,6 +83,7 @@ fn a_page_with_a_login_works_as_one_without() {
         browser.click("#confirm-delete");
         browser.wait_for_count(".group", left - 1);
     }
+    browser.click("#to-status");
     browser.click("#wipe");
     browser.click("#confirm-delete");
     browser.wait_for_text("#state code", &gateway.url("/metrics/job/my_job"));

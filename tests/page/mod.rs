@@ -3,16 +3,20 @@
 //! A test needs `chromium` and `chromedriver`, and is skipped if they are missing. Problems that the browser
 //! reports (script errors, violations of the content security policy) fail a test.
 
+mod accessibility;
 mod api;
 mod browser;
+mod copying;
 mod deleting;
 mod files;
+mod health;
 mod keyboard;
 mod logins;
 mod oddities;
 mod place;
 mod proxy;
 mod reading;
+mod refusals;
 mod screens;
 mod sites;
 mod sources;

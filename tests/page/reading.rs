@@ -12,7 +12,7 @@ fn an_empty_gateway_says_how_to_push() {
     let gateway = Gateway::start(&[]);
     let Some(browser) = Browser::start(DESKTOP) else { return };
     browser.open(&gateway.url("/"));
-    assert_eq!(browser.value("document.title"), "Tallygate");
+    assert_eq!(browser.value("document.title === `${location.host} – Tallygate`"), true);
     assert_eq!(browser.text("#totals"), "0 groups, 0 series");
     let said = browser.text("#state");
     assert!(said.contains("Nothing has been pushed yet") && said.contains("/metrics/job/"), "{said}");
@@ -49,7 +49,7 @@ fn a_group_shows_its_families_and_their_values() {
     }
     browser.wait_for_text(&family("backup_files_total"), r#"volume="srv""#);
     let values = browser.texts(&format!("{} tbody tr", family("backup_files_total")));
-    assert_eq!(values, ["volume=\"home\"\t2500", "volume=\"srv\"\t87634"]);
+    assert_eq!(values, ["volume=\"home\"\t2500\tCopy", "volume=\"srv\"\t87634\tCopy"]);
     browser.wait_for_text(&family("backup_lag_seconds"), "0.00000015");
     let summary = family("backup_chunk_bytes");
     browser.wait_for_text(&summary, "1048576");
@@ -119,7 +119,7 @@ fn text_of_a_push_never_becomes_markup() {
     assert_eq!(browser.text(".family .help"), format!("<b>bold</b> {markup}"));
     assert!(browser.text(".group .labels").contains(&format!("job=\"{markup}\"")));
     assert!(browser.text(".group .labels").contains("instance=\"<script>alert(2)</script>\""));
-    assert!(browser.text(".family td").contains(&format!("x=\"{markup}\\\"'&amp;\"")));
+    assert!(browser.text(".family [scope=row]").contains(&format!("x=\"{markup}\\\"'&amp;\"")));
     browser.click(".remove");
     assert!(browser.text("#confirm-question").contains(markup));
     assert_eq!(browser.count("main img, dialog img, main script, main b"), 0);
@@ -238,6 +238,26 @@ fn an_address_opens_what_it_was_copied_from() {
     browser.wait_for_text("#gone", "gone");
     let gone = browser.messages();
     assert!(gone.iter().all(|message| message.contains("404")), "{gone:?}");
+    browser.finish();
+}
+
+#[test]
+fn what_a_series_grew_by_is_told() {
+    let gateway = Gateway::start(&[]);
+    gateway.push(BACKUP_PATH, BACKUP);
+    let Some(browser) = Browser::start(DESKTOP) else { return };
+    browser.open(&gateway.url("/"));
+    browser.click(&toggle(".group"));
+    browser.wait_for_count(".family", 4);
+    for name in ["backup_files_total", "backup_duration_seconds"] {
+        browser.click(&toggle(&family(name)));
+    }
+    browser.wait_for_text(".values", "43817");
+    browser.wait_for_text(".card", "2841.5");
+    assert!(!browser.text(".values").contains("since"));
+    gateway.push(BACKUP_PATH, BACKUP);
+    browser.wait_for_text(".values", "+43817 since you opened it");
+    browser.wait_for_text(".card", "+150 observations since you opened it");
     browser.finish();
 }
 

@@ -12,7 +12,7 @@ relabel = [{ action = "labeldrop", regex = "pod" }]
 match = 'queue_depth'
 merge = "max"
 [[metrics]]
-match = 'runs_total|seconds'
+match = '{__name__=~"runs_total|seconds"}'
 temporality = "cumulative"
 "#;
 
@@ -77,11 +77,11 @@ fn the_worker_with_the_largest_queue_is_found() {
 #[test]
 fn a_group_without_sources_shows_none() {
     let gateway = Gateway::start_with_config(RULES, &[]);
-    gateway.push("/metrics/job/alone", "queue_depth{queue=\"mail\"} 1\n");
+    gateway.push("/metrics/job/alone", "load 1\n");
     let Some(browser) = Browser::start(DESKTOP) else { return };
     browser.open(&gateway.url("/"));
     browser.click(&toggle(".group"));
-    browser.wait_for_count(&family("queue_depth"), 1);
+    browser.wait_for_count(&family("load"), 1);
     assert_eq!(browser.value("document.querySelector('.sources').offsetParent"), serde_json::Value::Null);
     browser.finish();
 }

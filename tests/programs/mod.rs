@@ -7,7 +7,7 @@
 //! | variable | names |
 //! |---|---|
 //! | `TALLYGATE_TEST_PYTHON` | a Python with the package `prometheus_client` (default: `python3`) |
-//! | `TALLYGATE_TEST_NODE_MODULES` | the folder that holds `prom-client` (default: where Node finds it) |
+//! | `TALLYGATE_TEST_NODE_MODULES` | the folder that holds `prom-client` and `axe-core` (default: where Node finds them) |
 //! | `TALLYGATE_TEST_GOPATH` | a GOPATH with `client_golang` (default: where Debian installs it) |
 //! | `PROMETHEUS`, `PROMTOOL` | the programs (default: those on the PATH) |
 //! | `CHROMEDRIVER` | the program that drives Chromium (default: `chromedriver` on the PATH) |
@@ -37,6 +37,24 @@ pub(crate) fn node_modules() -> Option<PathBuf> {
     let found = available("Node with prom-client", check)?;
     let package = PathBuf::from(found.trim());
     Some(package.parent()?.parent()?.to_owned())
+}
+
+/// The script of axe-core, which finds what keeps people from using a page.
+pub(crate) fn axe() -> Option<String> {
+    let script = match std::env::var_os("TALLYGATE_TEST_NODE_MODULES") {
+        Some(folder) => PathBuf::from(folder).join("axe-core/axe.min.js"),
+        None => {
+            let find = "require.resolve('axe-core/axe.min.js')";
+            PathBuf::from(available("axe-core", command("node").args(["-p", find]).output())?.trim())
+        }
+    };
+    match std::fs::read_to_string(&script) {
+        Ok(script) => Some(script),
+        Err(error) => {
+            missing("axe-core", &format!("{}: {error}", script.display()));
+            None
+        }
+    }
 }
 
 /// Compiles a Go program and returns the path of the result. Only one is compiled at a time, so that the first

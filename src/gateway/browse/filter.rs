@@ -1,16 +1,21 @@
 //! Search words for names and label values. Case does not matter.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use memchr::memmem::Finder;
 
+use crate::config::duration;
 use crate::model::labels::{INSTANCE, Pair, pairs};
 use crate::store::group_labels::GroupLabels;
 use crate::store::piece::Piece;
 
 /// A query has at most this many words.
 pub const MAX_WORDS: usize = 32;
+
+/// A group is stale if nothing was pushed to it for this long.
+pub const STALE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// The query has more than [`MAX_WORDS`] words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,8 +74,29 @@ enum GroupWord {
     Label { name: String, start: String },
     /// `family:text`: the name of a family contains the text.
     Family(Finder<'static>),
+    /// `is:failed`: the last push was refused.
+    Failed,
+    /// `is:suspicious`: a process seems to push running totals.
+    Suspicious,
+    /// `older:2h`, or `is:stale`: no push was accepted for this many nanoseconds.
+    Older(i64),
     /// The name or value of a grouping label, or the name of a family, contains this text.
     Any(Finder<'static>),
+}
+
+/// What a filter may ask of a group beside its labels and families.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GroupState {
+    /// Whether the last push was refused.
+    pub(super) has_failed: bool,
+    /// Whether a process seems to push running totals.
+    pub(super) is_suspicious: bool,
+    /// How long no push was accepted.
+    pub(super) quiet_nanos: i64,
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 impl GroupFilter {
@@ -80,13 +106,14 @@ impl GroupFilter {
     ///
     /// If there are too many.
     pub fn parse(query: &str) -> Result<GroupFilter, TooManyWords> {
-        let word = |word: &str| match (word.strip_prefix("family:"), word.split_once('=')) {
+        let plain = |word: &str| match (word.strip_prefix("family:"), word.split_once('=')) {
             (Some(text), _) => GroupWord::Family(finder(text)),
             (None, Some((name, start))) if !name.is_empty() => {
                 GroupWord::Label { name: folded(name), start: folded(start) }
             }
             _ => GroupWord::Any(finder(word)),
         };
+        let word = |word: &str| GroupWord::of_state(word).unwrap_or_else(|| plain(word));
         Ok(GroupFilter(words(query)?.into_iter().map(word).collect()))
     }
 
@@ -108,10 +135,19 @@ pub struct GroupMatcher<'a> {
 impl GroupMatcher<'_> {
     /// Whether a group with these labels and family names matches. The names must keep their addresses while the
     /// matcher is used.
-    pub fn matches<'n>(&mut self, labels: &GroupLabels, families: impl Iterator<Item = &'n str>) -> bool {
+    pub(super) fn matches<'n>(
+        &mut self,
+        labels: &GroupLabels,
+        state: GroupState,
+        families: impl Iterator<Item = &'n str>,
+    ) -> bool {
         let mut missing = 0u32;
         for (at, word) in self.words.iter().enumerate() {
-            if !word.is_in_labels(labels, &mut self.folded) {
+            if let Some(holds) = word.holds(state) {
+                if !holds {
+                    return false;
+                }
+            } else if !word.is_in_labels(labels, &mut self.folded) {
                 if matches!(word, GroupWord::Label { .. }) {
                     return false;
                 }
@@ -135,20 +171,40 @@ impl GroupMatcher<'_> {
 }
 
 impl GroupWord {
+    /// A word about the state of a group. A word that is none is looked for as a text.
+    fn of_state(word: &str) -> Option<GroupWord> {
+        Some(match word {
+            "is:failed" => GroupWord::Failed,
+            "is:suspicious" => GroupWord::Suspicious,
+            "is:stale" => GroupWord::Older(nanos(STALE_AFTER)),
+            _ => GroupWord::Older(nanos(duration::parse_with_days(word.strip_prefix("older:")?).ok()?)),
+        })
+    }
+
+    /// Whether a word about the state of a group holds. None for other words.
+    fn holds(&self, state: GroupState) -> Option<bool> {
+        match self {
+            GroupWord::Failed => Some(state.has_failed),
+            GroupWord::Suspicious => Some(state.is_suspicious),
+            GroupWord::Older(nanos) => Some(state.quiet_nanos >= *nanos),
+            GroupWord::Label { .. } | GroupWord::Family(_) | GroupWord::Any(_) => None,
+        }
+    }
+
     fn is_in_labels(&self, labels: &GroupLabels, folded: &mut Folded) -> bool {
         labels.labels.iter().any(|(name, value)| match self {
             GroupWord::Label { name: wanted, start } => {
                 folded.of(name) == wanted && folded.of(value).starts_with(&**start)
             }
-            GroupWord::Family(_) => false,
             GroupWord::Any(finder) => is_in(finder, folded.of(name)) || is_in(finder, folded.of(value)),
+            _ => false,
         })
     }
 
     fn is_in_family(&self, folded_name: &str) -> bool {
         match self {
-            GroupWord::Label { .. } => false,
             GroupWord::Family(finder) | GroupWord::Any(finder) => is_in(finder, folded_name),
+            _ => false,
         }
     }
 }
@@ -392,10 +448,43 @@ mod tests {
             let words = GroupFilter::parse(query).unwrap();
             let mut matcher = words.matcher();
             for _ in 0..2 {
-                assert_eq!(matcher.matches(&labels, families.into_iter()), expected, "{query}");
+                let matches = matcher.matches(&labels, GroupState::default(), families.into_iter());
+                assert_eq!(matches, expected, "{query}");
             }
         }
-        assert!(!GroupFilter::parse("family:").unwrap().matcher().matches(&labels, [].into_iter()));
+        let none = GroupFilter::parse("family:").unwrap();
+        assert!(!none.matcher().matches(&labels, GroupState::default(), [].into_iter()));
+    }
+
+    #[test]
+    fn words_about_the_state_of_groups() {
+        let (labels, second) = (group(&[("job", "is:odd")]), 1_000_000_000);
+        let state = |has_failed, is_suspicious, hours: i64| GroupState {
+            has_failed,
+            is_suspicious,
+            quiet_nanos: hours * 3600 * second,
+        };
+        for (query, state, expected) in [
+            ("is:failed", state(true, false, 0), true),
+            ("is:failed", state(false, true, 99), false),
+            ("is:suspicious", state(false, true, 0), true),
+            ("is:suspicious", state(true, false, 99), false),
+            ("is:stale", state(false, false, 24), true),
+            ("is:stale", state(true, true, 23), false),
+            ("older:2h", state(false, false, 2), true),
+            ("older:2h30m", state(false, false, 2), false),
+            ("older:1d", state(false, false, 24), true),
+            ("is:failed older:1h job=is", state(true, false, 1), true),
+            ("is:failed older:1h job=x", state(true, false, 1), false),
+            // Anything else is a text.
+            ("is:o", state(false, false, 0), true),
+            ("is:other", state(true, true, 99), false),
+            ("older:soon", state(true, true, 99), false),
+        ] {
+            let words = GroupFilter::parse(query).unwrap();
+            let none = std::iter::empty::<&str>();
+            assert_eq!(words.matcher().matches(&labels, state, none), expected, "{query} {state:?}");
+        }
     }
 
     /// A piece of these blocks.
@@ -461,8 +550,8 @@ mod tests {
     fn there_are_not_too_many_words() {
         let most = "a ".repeat(MAX_WORDS);
         let words = GroupFilter::parse(&most).unwrap();
-        assert!(words.matcher().matches(&group(&[("job", "a")]), [].into_iter()));
-        assert!(!words.matcher().matches(&group(&[("job", "b")]), ["b"].into_iter()));
+        assert!(words.matcher().matches(&group(&[("job", "a")]), GroupState::default(), [].into_iter()));
+        assert!(!words.matcher().matches(&group(&[("job", "b")]), GroupState::default(), ["b"].into_iter()));
         assert!(SeriesFilter::parse(&most).is_ok());
         assert_eq!(GroupFilter::parse(&format!("{most}b")).err(), Some(TooManyWords));
         assert_eq!(SeriesFilter::parse(&format!("{most}b")).err(), Some(TooManyWords));

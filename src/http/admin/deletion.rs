@@ -34,7 +34,7 @@ enum Error {
     Body(#[from] BodyError),
     #[error(transparent)]
     Key(#[from] BadKey),
-    #[error("nothing was deleted: {0}")]
+    #[error("nothing was deleted: {}", answer::of_deletion(.0))]
     Failed(#[from] Failure),
 }
 

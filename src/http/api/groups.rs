@@ -13,12 +13,13 @@ use serde::{Serialize, Serializer};
 
 use super::json::{Each, Success, error_json, send_json, to_short_json};
 use super::query::{self, BadParameter, SeriesQuery};
+use super::refusals::Refusal;
 use super::{count_text, json, timestamp, with_cors};
 use crate::exposition::Names;
 use crate::gateway::browse::{Asker, GroupDetail, GroupPage, GroupSummary, Missing, SeriesPage};
 use crate::http::connection::Watch;
 use crate::http::path::decode;
-use crate::http::{State, stream};
+use crate::http::{State, compress, stream};
 use crate::model::escaping::escape_values;
 use crate::model::histogram::Histogram;
 use crate::model::labels::Pair;
@@ -121,6 +122,7 @@ pub(super) async fn answer<F: Serialize + Send + 'static>(
         }
     };
     let query = request.uri().query().unwrap_or_default().to_owned();
+    let takes_gzip = compress::takes_gzip(request);
     let found = {
         let state = state.clone();
         // The thread holds the share, because it goes on if the client has gone.
@@ -129,14 +131,14 @@ pub(super) async fn answer<F: Serialize + Send + 'static>(
             let _turn = turn;
             let found = find(&state, &query, &asker)?;
             let short = to_short_json(&Success { status: "success", data: &found }, SMALL);
-            Ok((found, short, share))
+            Ok((found, short.map(|body| compress::Body::of(body, takes_gzip)), share))
         })
         .await
         .unwrap_or(Err(Error::Stopped))
     };
     count(found.as_ref().map_or_else(Error::code, |_| StatusCode::OK));
     match found {
-        Ok((_, Some(body), _)) => json().body(body),
+        Ok((_, Some(body), _)) => body.send(json()),
         Ok((found, None, share)) => stream::answer(state, share, json(), move |send| {
             send_json(&Success { status: "success", data: found }, send).map(|()| None)
         }),
@@ -217,6 +219,8 @@ struct Group<'a> {
     pushed_at: Option<String>,
     failed_at: Option<String>,
     last_push_successful: bool,
+    failed: bool,
+    last_refusal: Option<Refusal<'a>>,
     suspected_running_totals: bool,
     pushes: u64,
     families: u64,
@@ -322,6 +326,8 @@ impl<'a> Group<'a> {
             pushed_at: time(group.times.pushed_at),
             failed_at: time(group.times.failed_at),
             last_push_successful: group.times.last_push_successful(),
+            failed: group.has_failed(),
+            last_refusal: group.refused.as_deref().map(Refusal::of),
             suspected_running_totals: group.has_running_totals,
             pushes: group.times.pushes,
             families: group.families,

@@ -119,6 +119,12 @@ export const series = (id, family, q, offset, limit, signal) =>
 export const sources = (id, offset, limit, signal) =>
   get(`groups/${encodeURIComponent(id)}/sources`, { offset, limit: Math.min(limit, MOST_SOURCES) }, signal);
 
+/** What is wrong. */
+export const health = (signal) => get("health", null, signal);
+
+/** The latest pushes that could not be read. */
+export const refusals = (signal) => get("refusals", null, signal);
+
 /** Deletes the group of this path. */
 export const deleteGroup = (path) => request("DELETE", `metrics/${path}`);
 

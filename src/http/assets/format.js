@@ -42,6 +42,13 @@ export function plain(text) {
   return (sign === "-" ? "-" : "") + padded.slice(0, at) + (rest ? `.${rest}` : "");
 }
 
+/** What a value grew by; empty where it did not. */
+export function growth(before, now) {
+  const by = number(now) - number(before);
+  // What is left of two near numbers has fewer digits that mean something.
+  return by > 0 && Number.isFinite(by) ? `+${plain(String(Number(by.toPrecision(9))))}` : "";
+}
+
 /** The number that a text of the gateway stands for. */
 export function number(text) {
   if (text === "+Inf" || text === "Inf") return Infinity;

@@ -2,11 +2,15 @@
 
 import { SOURCES } from "./address.js";
 import * as api from "./api.js";
+import { familyButtons, groupButtons } from "./copy.js";
 import { arrange, element, newId, say, setAttribute, setText } from "./dom.js";
 import { count, counted, moment, selector } from "./format.js";
 import { clock, onRowClick, setClock, toggle } from "./row.js";
 import { SeriesList, labelList } from "./series.js";
 import { SourcesRow } from "./sources.js";
+
+/** What the heads of the columns say to who sees them. */
+const unseen = (text) => element("span", { class: "unseen" }, text);
 
 export class GroupRow {
   isOpen = false;
@@ -36,6 +40,7 @@ export class GroupRow {
       },
       "Running totals?",
     );
+    this.reason = element("p", { class: "reason", hidden: true });
     this.pushed = clock("pushed");
     this.pushes = element("span", { class: "pushes" });
     this.series = element("span", { class: "size" });
@@ -55,12 +60,17 @@ export class GroupRow {
       { class: "row", onclick: onRowClick(() => this.toggle()) },
       this.button,
       element("h2", {}, this.labels, this.failed, this.totals),
+      unseen("Last push:"),
       this.pushed,
+      unseen("Pushes:"),
       this.pushes,
+      unseen("Series:"),
       this.series,
       ...(api.mayDelete ? [this.remove] : []),
+      this.reason,
     );
     this.facts = element("p", { class: "muted note" });
+    this.refusal = element("p", { class: "refusal", hidden: true });
     this.state = element("p", { class: "quietly", role: "status" }, "Loading the families");
     this.list = element("ul", { class: "families", "aria-label": `Families of ${selector(group.labels)}` });
     this.sources = new SourcesRow(group.id, this);
@@ -68,6 +78,8 @@ export class GroupRow {
       "div",
       { id: body, class: "group-body", hidden: true },
       this.facts,
+      this.refusal,
+      groupButtons(() => this.group),
       this.state,
       this.list,
       this.sources.element,
@@ -95,13 +107,26 @@ export class GroupRow {
     setText(this.pushes, count(group.pushes));
     setAttribute(this.pushes, "data-unit", group.pushes === 1 ? "push" : "pushes");
     setText(this.series, count(group.series));
-    this.failed.hidden = group.last_push_successful;
+    this.failed.hidden = !group.failed;
     this.totals.hidden = !group.suspected_running_totals;
-    setAttribute(this.failed, "title", group.failed_at ? `A push was refused at ${moment(group.failed_at)}` : null);
-    const refused = group.failed_at ? ` · Last refused push ${moment(group.failed_at)}` : "";
-    setText(this.facts, `Last push ${moment(group.pushed_at)}${refused} · ${this.countText}`);
+    this.#tellRefusal(group);
     // A source that goes leaves no trace in the counts of its group.
     return changed || this.sources.isOpen;
+  }
+
+  #tellRefusal({ failed, failed_at: failedAt, last_refusal: refusal, pushed_at: pushedAt }) {
+    const at = refusal?.at || failedAt;
+    setAttribute(this.failed, "title", at ? `A push was refused at ${moment(at)}` : null);
+    const refused = at ? ` · Last refused push ${moment(at)}` : "";
+    setText(this.facts, `Last push ${moment(pushedAt)}${refused} · ${this.countText}`);
+    // The reasons are in memory, and the gateway may have been restarted.
+    const reason = refusal?.reason || "The reason is not known any more: the log has it.";
+    this.reason.hidden = !failed;
+    setText(this.reason, reason);
+    this.refusal.hidden = !at;
+    this.refusal.classList.toggle("past", !failed);
+    const who = refusal ? `The last refused push was a ${refusal.method} from ${refusal.from}: ` : "";
+    setText(this.refusal, `${who}${reason}`);
   }
 
   toggle() {
@@ -143,7 +168,7 @@ export class GroupRow {
     this.#detail = detail;
     const families = new Map();
     for (const family of detail.families_list) {
-      const row = this.#families.get(family.name) || new FamilyRow(this.id, family, this);
+      const row = this.#families.get(family.name) || new FamilyRow(family, this);
       families.set(family.name, row);
     }
     this.#families = families;
@@ -202,8 +227,7 @@ class FamilyRow {
   #series = null;
   #group;
 
-  constructor(id, family, group) {
-    this.id = id;
+  constructor(family, group) {
     this.#group = group;
     this.family = family;
     const [name, body] = [newId(), newId()];
@@ -252,8 +276,9 @@ class FamilyRow {
     this.button.setAttribute("aria-expanded", String(isOpen));
     this.body.hidden = !isOpen;
     this.element.classList.toggle("open", isOpen);
-    this.#series = isOpen ? new SeriesList(this.id, this.family) : null;
-    this.body.replaceChildren(...(isOpen ? [this.#series.element] : []));
+    const { group } = this.#group;
+    this.#series = isOpen ? new SeriesList(group, this.family) : null;
+    this.body.replaceChildren(...(isOpen ? [familyButtons(group, () => this.family), this.#series.element] : []));
     if (isOpen) await this.#series.refresh();
   }
 }

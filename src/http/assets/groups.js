@@ -273,10 +273,9 @@ export class Groups {
     if (this.#deleteShown) this.#offerDeletion(matching, isFiltered);
   }
 
-  /** While there is a filter, what it shows can be deleted and not everything. */
+  /** While there is a filter, what it shows can be deleted. To delete everything is in the status view. */
   #offerDeletion(matching, isFiltered) {
     const button = this.#deleteShown;
-    this.#wipe.hidden = isFiltered;
     button.hidden = !isFiltered;
     button.disabled = matching === 0 || matching > api.MOST_DELETED;
     const most = `At most ${count(api.MOST_DELETED)} groups are deleted at once: narrow the filter`;
@@ -355,7 +354,7 @@ export class Groups {
       this.#settle([]);
       this.#summary();
       this.#changed();
-      byId("filter").focus();
+      byId("to-groups").focus();
       say("All groups were deleted.");
       this.refresh();
     });

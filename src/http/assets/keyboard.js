@@ -1,6 +1,10 @@
 // The shortcuts. Everything can be reached with Tab and Enter too.
 
 import { byId } from "./dom.js";
+import { recall, remember } from "./storage.js";
+
+/** Whoever speaks to the computer, or hits keys by accident, can switch the single characters off. */
+const CHARACTERS = "tallygate-keys";
 
 const list = byId("groups");
 const filter = byId("filter");
@@ -54,6 +58,10 @@ export function listen(actions) {
     "?": () => byId("keys").showModal(),
   };
 
+  const on = byId("keys-on");
+  on.checked = recall(CHARACTERS) !== "off";
+  on.addEventListener("change", () => remember(CHARACTERS, on.checked ? null : "off"));
+
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (event.target === filter) {
@@ -69,7 +77,7 @@ export function listen(actions) {
     }
     const stop = stopOf(event.target);
     const arrow = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    const act = anywhere[event.key] || (stop && (arrow ? () => step(arrow) : onStop[event.key]));
+    const act = (on.checked && anywhere[event.key]) || (stop && (arrow ? () => step(arrow) : onStop[event.key]));
     if (!act || document.documentElement.dataset.view !== "groups") return;
     event.preventDefault();
     act(stop);

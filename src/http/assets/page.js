@@ -5,7 +5,10 @@ import * as api from "./api.js";
 import { byId, element } from "./dom.js";
 import { ago, moment } from "./format.js";
 import { Groups } from "./groups.js";
+import * as health from "./health.js";
 import * as keyboard from "./keyboard.js";
+import * as refusals from "./refusals.js";
+import { tellTimes } from "./row.js";
 import { recall, remember } from "./storage.js";
 import "./theme-switch.js";
 
@@ -65,6 +68,7 @@ async function follow() {
   places[before.view] = scrollY;
   showAll();
   if (before.view !== state.view) scrollTo({ top: places[state.view], behavior: "instant" });
+  if (state.view === "status") refusals.refresh();
   const isSameList = ["q", "sort", "order"].every((name) => state[name] === before[name]);
   if (!isSameList || !groups.setOpen(state)) await groups.show(state, true);
 }
@@ -99,6 +103,13 @@ function filtered() {
     address.show(state, isStep);
     change();
   }, TYPING);
+}
+
+/** Shows the groups that match this word and nothing else. */
+function find(word) {
+  filter.value = word;
+  filtered();
+  filter.focus();
 }
 
 function clear() {
@@ -137,6 +148,11 @@ async function refresh() {
     groups.tellTimes();
     wait = isDone ? INTERVAL : Math.min(2 * wait, SLOWEST);
     live.classList.toggle("failing", !isDone);
+    // Each refused login may open a dialog of the browser.
+    if (isDone) await health.refresh(find);
+  } else {
+    await refusals.refresh();
+    tellTimes(byId("refusals"));
   }
   tellStart();
   schedule();
@@ -192,7 +208,9 @@ async function open() {
   filter.value = state.q;
   showAll();
   tellStart();
-  await groups.show(state, true);
+  if (state.view === "status") refusals.refresh();
+  const isShown = await groups.show(state, true);
+  if (isShown) health.refresh(find);
   if (state.open.size > 0) groups.reveal();
   root.dataset.ready = "true";
   schedule();

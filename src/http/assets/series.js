@@ -1,8 +1,9 @@
 // The series of an opened family: a table of values, or a card for each histogram or summary.
 
 import * as api from "./api.js";
+import { seriesButton } from "./copy.js";
 import { arrange, element, newId, setText } from "./dom.js";
-import { count, counted, labelName, labelValue, moment, number, plain } from "./format.js";
+import { count, counted, growth, labelName, labelValue, moment, number, plain } from "./format.js";
 import { bucketTable, picture } from "./histogram.js";
 
 /** A family with more series than this gets a filter of its own. */
@@ -84,7 +85,7 @@ export class SeriesList {
     try {
       do {
         const limit = wanted - rows.length;
-        answer = await api.series(this.#group, this.#family.name, this.#words, offset + rows.length, limit);
+        answer = await api.series(this.#group.id, this.#family.name, this.#words, offset + rows.length, limit);
         rows.push(...answer.series);
       } while (answer.series.length > 0 && rows.length < Math.min(wanted, answer.matching - offset));
     } catch (error) {
@@ -135,12 +136,14 @@ export class SeriesList {
 
   #table(body) {
     const head = ["Labels", "Value"].map((text) => element("th", { scope: "col" }, text));
+    head.push(element("td"));
     const caption = element("caption", { class: "unseen" }, `Series of ${this.#family.name}`);
     return element("table", { class: "values" }, caption, element("thead", {}, element("tr", {}, ...head)), body);
   }
 
   #row(kind, key, series) {
-    return kind === "value" ? new ValueRow(key, series, this.#family) : new Card(key, series);
+    const copy = seriesButton(this.#group, this.#family, series);
+    return kind === "value" ? new ValueRow(key, series, this.#family, copy) : new Card(key, series, copy);
   }
 }
 
@@ -152,16 +155,18 @@ const labelsOf = (series) => (series.labels.length > 0 ? labelList(series.labels
 class ValueRow {
   kind = "value";
 
-  constructor(key, series, family) {
+  constructor(key, series, family, copy) {
     this.key = key;
     this.isTime = TIMES.test(family.name);
+    this.first = family.type === "counter" ? series.value : null;
     this.value = element("span");
     this.note = element("span", { class: "muted note" });
     this.element = element(
       "tr",
       {},
-      element("td", {}, labelsOf(series)),
+      element("th", { scope: "row" }, labelsOf(series)),
       element("td", {}, this.value, this.note),
+      element("td", {}, copy),
     );
   }
 
@@ -169,7 +174,12 @@ class ValueRow {
     setText(this.value, plain(series.value));
     const value = number(series.value);
     const isTime = this.isTime && value > 1e8 && value < 1e11;
-    setText(this.note, isTime ? moment(new Date(value * 1000).toISOString()) : "");
+    setText(this.note, isTime ? moment(new Date(value * 1000).toISOString()) : this.#growth(series.value));
+  }
+
+  #growth(value) {
+    const grown = this.first === null ? "" : growth(this.first, value);
+    return grown && `${grown} since you opened it`;
   }
 }
 
@@ -178,18 +188,22 @@ class Card {
   kind = "card";
   #shown = "";
 
-  constructor(key, series) {
+  constructor(key, series, copy) {
     this.key = key;
     this.facts = ["Count", "Sum", "Mean"].map((name) => {
       const value = element("dd");
       return { value, element: element("div", {}, element("dt", {}, name), value) };
     });
+    this.first = series.count;
+    this.grown = element("p", { class: "muted note" });
     this.content = element("div");
     this.element = element(
       "section",
       { class: "card" },
       element("h4", {}, labelsOf(series)),
+      copy,
       element("dl", { class: "facts" }, ...this.facts.map((fact) => fact.element)),
+      this.grown,
       this.content,
     );
   }
@@ -199,6 +213,8 @@ class Card {
     const meanText = Number.isFinite(mean) ? plain(String(Number(mean.toPrecision(6)))) : "–";
     const texts = [plain(series.count), plain(series.sum), meanText];
     texts.forEach((text, at) => setText(this.facts[at].value, text));
+    const grown = growth(this.first, series.count);
+    setText(this.grown, grown && `${grown} observations since you opened it`);
     // Drawn anew only where something has changed: a selection in it stays otherwise.
     const now = JSON.stringify(series);
     if (now === this.#shown) return;

@@ -11,8 +11,9 @@ const button = byId("theme");
 const current = () => root.dataset.theme || "system";
 
 function show() {
-  button.textContent = { system: "Auto", light: "Light", dark: "Dark" }[current()];
-  button.setAttribute("aria-label", `Colours: ${current()}. Switch to ${NEXT[current()]}`);
+  const name = { system: "Auto", light: "Light", dark: "Dark" }[current()];
+  button.textContent = name;
+  button.setAttribute("aria-label", `${name} colours. Switch to ${NEXT[current()]}`);
 }
 
 button.addEventListener("click", () => {

@@ -15,6 +15,8 @@ pub(in crate::http) fn needed(route: &Route<'_>, method: &str) -> Option<Permiss
         | Endpoint::ApiStatus
         | Endpoint::ApiMetrics
         | Endpoint::ApiGroups
+        | Endpoint::ApiHealth
+        | Endpoint::ApiRefusals
         | Endpoint::ApiGroup { .. }
         | Endpoint::ApiSeries { .. }
         | Endpoint::ApiSources { .. } => Some(Permission::Scrape),

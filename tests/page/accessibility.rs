@@ -1,0 +1,108 @@
+//! axe-core finds no violation of the WCAG, levels A and AA, nor of its best practices.
+
+use super::browser::{Browser, DESKTOP, DESKTOP_DARK, ESCAPE, PHONE, PHONE_DARK, Screen};
+use super::{BACKUP, BACKUP_PATH, push_jobs, toggle};
+use crate::programs;
+use crate::support::Gateway;
+
+const RULES: &str = "[[groups]]\nmatch = '{job=\"worker\"}'\n\
+    relabel = [{ action = \"labeldrop\", regex = \"pod\" }]\n[[metrics]]\nmatch = 'queue_depth'\nmerge = \"sum\"\n";
+
+/// Fails if axe finds something in what is shown.
+#[track_caller]
+fn check(browser: &Browser, axe: &str, what: &str) {
+    if browser.value("!window.axe") == true {
+        browser.run(axe);
+    }
+    let found = browser.run(
+        "const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+         const told = (rule, node) => `${rule.id}: ${node.target.join(' ')}: ${node.failureSummary}`;
+         return axe.run(document, {resultTypes: ['violations'], runOnly: {type: 'tag', values: tags}})
+            .then(found => found.violations.flatMap(rule => rule.nodes.map(node => told(rule, node))))",
+    );
+    let found: Vec<&str> = found.as_array().unwrap().iter().filter_map(|one| one.as_str()).collect();
+    assert!(found.is_empty(), "{what}:\n{}", found.join("\n"));
+}
+
+fn filled() -> Gateway {
+    let gateway = Gateway::start_with_config(RULES, &["--web.enable-admin-api"]);
+    gateway.push(BACKUP_PATH, BACKUP);
+    push_jobs(&gateway, &["a", "b"]);
+    for pod in ["1", "2"] {
+        let body = "# TYPE queue_depth gauge\nqueue_depth{queue=\"mail\"} 3\n";
+        gateway.push(&format!("/metrics/job/worker/pod/{pod}"), body);
+    }
+    gateway.refused("/metrics/job/b", "# TYPE runs_total counter\nruns_total -1\n");
+    gateway.refused("/metrics/job/new", "m\n");
+    gateway
+}
+
+fn check_all(gateway: &Gateway, screen: Screen, axe: &str) -> Option<()> {
+    let browser = Browser::start(screen)?;
+    let check = |what: &str| check(&browser, axe, &format!("{what} on a {}", screen.name));
+    browser.open(&gateway.url("/"));
+    browser.wait_for("document.querySelectorAll('#health li').length === 2");
+    check("list");
+    browser.click("#filter");
+    browser.press("nightly");
+    browser.wait_for_count(".group", 1);
+    browser.click(&toggle(".group"));
+    browser.wait_for_count(".family", 4);
+    browser.run("document.querySelectorAll('.family .toggle').forEach(toggle => toggle.click())");
+    browser
+        .wait_for("document.querySelector('.picture') && document.querySelectorAll('.values').length === 2");
+    check("open group");
+    browser.click(".group .remove");
+    browser.wait_for("document.querySelector('#confirm').open");
+    check("dialog");
+    browser.press(&ESCAPE.to_string());
+    browser.run("document.querySelector('#show-keys').click()");
+    check("keys");
+    browser.press(&ESCAPE.to_string());
+    browser.click("#filter");
+    browser.run("document.querySelector('#filter').select()");
+    browser.press("worker");
+    browser.wait_for("document.querySelectorAll('.group').length === 1");
+    browser.wait_for_text(".group .labels", "worker");
+    browser.click(&toggle(".group"));
+    browser.wait_for_text(".sources h3", "2 sources");
+    browser.click(&toggle(".sources"));
+    browser.wait_for_count(".sources tbody", 2);
+    check("sources");
+    browser.run("document.querySelector('#filter').select()");
+    browser.press("nothing");
+    browser.wait_for_text("#state", "None of");
+    check("nothing found");
+    browser.click("#to-status");
+    browser.wait_for_count("#refusals li", 1);
+    check("status");
+    browser.finish();
+    Some(())
+}
+
+#[test]
+fn axe_finds_nothing() {
+    let Some(axe) = programs::axe() else { return };
+    let gateway = filled();
+    for screen in [DESKTOP, DESKTOP_DARK, PHONE, PHONE_DARK] {
+        if check_all(&gateway, screen, &axe).is_none() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn axe_finds_nothing_on_an_empty_page_and_one_that_failed() {
+    let Some(axe) = programs::axe() else { return };
+    let mut gateway = Gateway::start(&[]);
+    let Some(browser) = Browser::start(DESKTOP) else { return };
+    browser.open(&gateway.url("/"));
+    browser.wait_for_text("#state", "Nothing has been pushed yet");
+    check(&browser, &axe, "empty");
+    gateway.kill();
+    browser.click("#filter");
+    browser.press("x");
+    browser.wait_for_text("#problem", "The gateway does not answer.");
+    check(&browser, &axe, "failed");
+    browser.finish_with_failed_requests();
+}
