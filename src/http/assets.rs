@@ -4,7 +4,8 @@
 //! good, and never mix the files of two versions of the program. `static/NAME`, or another version, gives the same
 //! file, but browsers must ask for it again each time.
 
-use std::fmt::Write;
+mod bundle;
+
 use std::sync::LazyLock;
 
 use actix_web::http::{StatusCode, header};
@@ -15,71 +16,62 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use super::compress::{self, Body};
 use super::{State, answer};
 
+/// A file as it is sent, plain and compressed.
 struct Asset {
     name: &'static str,
     content_type: &'static str,
-    content: &'static str,
+    plain: Bytes,
+    gzip: Bytes,
+    hash: u128,
 }
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-macro_rules! script {
-    ($name:literal) => {
-        Asset { name: $name, content_type: SCRIPT, content: include_str!(concat!("assets/", $name)) }
+macro_rules! modules {
+    ($($name:literal)*) => {
+        [$(($name, include_str!(concat!("assets/", $name)))),*]
     };
 }
 
-static ASSETS: [Asset; 21] = [
-    Asset {
-        name: "page.css",
-        content_type: "text/css; charset=utf-8",
-        content: include_str!("assets/page.css"),
-    },
-    Asset { name: "favicon.svg", content_type: "image/svg+xml", content: include_str!("assets/favicon.svg") },
-    script!("address.js"),
-    script!("api.js"),
-    script!("confirm.js"),
-    script!("copy.js"),
-    script!("dom.js"),
-    script!("format.js"),
-    script!("group.js"),
-    script!("groups.js"),
-    script!("health.js"),
-    script!("histogram.js"),
-    script!("keyboard.js"),
-    script!("page.js"),
-    script!("refusals.js"),
-    script!("row.js"),
-    script!("series.js"),
-    script!("sources.js"),
-    script!("storage.js"),
-    script!("theme-switch.js"),
-    script!("theme.js"),
+/// The modules that make up `page.js`.
+static MODULES: [bundle::Module; 18] = modules![
+    "address.js" "api.js" "confirm.js" "copy.js" "dom.js" "format.js" "group.js" "groups.js" "health.js"
+    "histogram.js" "keyboard.js" "page.js" "refusals.js" "row.js" "series.js" "sources.js" "storage.js"
+    "theme-switch.js"
 ];
+
+static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
+    let style = include_str!("assets/page.css");
+    let theme = include_str!("assets/theme.js");
+    let icon = include_str!("assets/favicon.svg");
+    [
+        Asset::of("page.css", "text/css; charset=utf-8", style.into()),
+        Asset::of("favicon.svg", "image/svg+xml", icon.into()),
+        Asset::of("theme.js", SCRIPT, theme.into()),
+        Asset::of("page.js", SCRIPT, bundle::bundle(&MODULES)),
+    ]
+});
+
+impl Asset {
+    fn of(name: &'static str, content_type: &'static str, content: String) -> Asset {
+        let gzip = compress::gzip(content.as_bytes(), flate2::Compression::best()).into();
+        Asset { name, content_type, gzip, hash: xxh3_128(content.as_bytes()), plain: content.into() }
+    }
+
+    fn tag(&self, is_gzip: bool) -> String {
+        let encoding = if is_gzip { "-gzip" } else { "" };
+        format!("\"{:032x}{encoding}\"", self.hash)
+    }
+}
 
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let mut hash = Xxh3::new();
-    for asset in &ASSETS {
+    for asset in ASSETS.iter() {
         hash.update(asset.name.as_bytes());
-        hash.update(asset.content.as_bytes());
+        hash.update(&asset.plain);
     }
     format!("{:016x}", hash.digest())
 });
-
-/// The files, compressed; in the same order.
-static COMPRESSED: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
-    let gzip = |asset: &Asset| compress::gzip(asset.content.as_bytes(), flate2::Compression::best());
-    ASSETS.iter().map(|asset| gzip(asset).into()).collect()
-});
-
-/// Links that let a browser load all modules at once, and not one after the other as it finds their imports.
-pub(super) fn preloads(folder: &str) -> String {
-    let modules = ASSETS.iter().filter(|asset| asset.content_type == SCRIPT && asset.name != "theme.js");
-    modules.fold(String::new(), |mut html, asset| {
-        let _ = writeln!(html, "<link rel=\"modulepreload\" href=\"{folder}/{}\">", asset.name);
-        html
-    })
-}
 
 /// The part of a path that names this version of all files.
 pub(super) fn version() -> &'static str {
@@ -99,10 +91,10 @@ fn if_none_match(request: &HttpRequest) -> Option<&str> {
 
 fn answer_to(path: &str, known: Option<&str>, takes_gzip: bool) -> HttpResponse {
     let (version, name) = path.split_once('/').unwrap_or(("", path));
-    let Some((at, asset)) = ASSETS.iter().enumerate().find(|(_, asset)| asset.name == name) else {
+    let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
         return answer::error(StatusCode::NOT_FOUND, "404 page not found");
     };
-    let tag = etag(asset, takes_gzip);
+    let tag = asset.tag(takes_gzip);
     let is_known =
         known.is_some_and(|tags| tags.split(',').map(str::trim).any(|one| one == "*" || one.ends_with(&tag)));
     let mut answer = HttpResponse::build(if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK });
@@ -112,13 +104,8 @@ fn answer_to(path: &str, known: Option<&str>, takes_gzip: bool) -> HttpResponse 
         return answer.finish();
     }
     answer.content_type(asset.content_type);
-    let plain = || Bytes::from_static(asset.content.as_bytes());
-    Body::ready(if takes_gzip { COMPRESSED[at].clone() } else { plain() }, takes_gzip).send(answer)
-}
-
-fn etag(asset: &Asset, is_gzip: bool) -> String {
-    let encoding = if is_gzip { "-gzip" } else { "" };
-    format!("\"{:032x}{encoding}\"", xxh3_128(asset.content.as_bytes()))
+    let body = if takes_gzip { &asset.gzip } else { &asset.plain };
+    Body::ready(body.clone(), takes_gzip).send(answer)
 }
 
 #[cfg(test)]
@@ -154,20 +141,22 @@ mod tests {
 
     #[test]
     fn there_is_nothing_but_the_files() {
-        for path in ["", "/", "page", "page.html", "a/b/page.js", "../page.rs", "page.js/"] {
+        for path in ["", "/", "page", "dom.js", "page.html", "a/b/page.js", "../page.rs", "page.js/"] {
             assert_eq!(answer_to(path, None, false).status(), 404, "{path}");
         }
     }
 
-    /// Finds a module that can't be fetched before a user's browser does.
+    /// Finds a module that is missing, or in a circle, before a user's browser does.
     #[test]
-    fn every_import_is_a_file() {
-        for asset in &ASSETS {
-            for line in asset.content.lines().filter(|line| line.starts_with("import ")) {
-                let name = line.rsplit('"').nth(1).unwrap();
-                let name = name.strip_prefix("./").unwrap();
-                assert!(ASSETS.iter().any(|other| other.name == name), "{}: {name}", asset.name);
+    fn every_module_and_its_imports_are_in_the_script() {
+        let script = bundle::bundle(&MODULES);
+        for (name, text) in MODULES {
+            assert!(script.contains(&format!("\nmodules[\"{name}\"] = (() => {{\n")), "{name} is left out");
+            for import in bundle::imports(text) {
+                assert!(MODULES.iter().any(|(other, _)| *other == import), "{name}: {import}");
             }
         }
+        let is_left = |line: &&str| line.starts_with("import ") || line.starts_with("export ");
+        assert_eq!(script.lines().find(is_left), None);
     }
 }

@@ -41,7 +41,6 @@ pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
         ("base", escape(base)),
         ("path", path.to_owned()),
         ("assets", escape(&format!("{base}/static/{}", assets::version()))),
-        ("preloads", assets::preloads(&escape(&format!("{base}/static/{}", assets::version())))),
         ("metrics", escape(&format!("{base}/{}", state.telemetry_path.trim_start_matches('/')))),
         ("groups", if groups == 1 { "1 group".to_owned() } else { format!("{groups} groups") }),
         ("series", series.to_string()),
@@ -151,8 +150,8 @@ mod tests {
     #[test]
     fn every_name_in_the_page_has_a_value() {
         let known = [
-            "base", "path", "assets", "preloads", "metrics", "groups", "series", "delete", "shown", "wipe",
-            "login", "status",
+            "base", "path", "assets", "metrics", "groups", "series", "delete", "shown", "wipe", "login",
+            "status",
         ];
         let names: Vec<_> =
             SHELL.split("{{").skip(1).map(|after| after.split_once("}}").unwrap().0).collect();

@@ -35,15 +35,18 @@ fn the_page_allows_its_own_files_only() {
 
 /// A browser that finds modules only in other modules waits for one answer after the other.
 #[test]
-fn the_page_names_all_its_modules() {
+fn the_page_has_one_script_beside_its_colours() {
     let gateway = Gateway::start(&[]);
     let page = gateway.get("/").text();
+    assert_eq!(page.matches("<script").count(), 2, "{page}");
+    let script = gateway.get(&linked(&page, "page.js").replacen('.', "", 1)).text();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/assets");
     let names =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    for name in names.filter(|name| name.ends_with(".js")) {
-        assert!(page.contains(&format!("/{name}\"")), "the page does not name {name}");
+    for name in names.filter(|name| name.ends_with(".js") && name != "theme.js") {
+        assert!(script.contains(&format!("\nmodules[\"{name}\"]")), "{name} is not in the script");
     }
+    assert!(!script.contains("\nimport ") && !script.contains("\nexport "));
 }
 
 #[test]

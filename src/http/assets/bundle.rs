@@ -1,0 +1,106 @@
+//! Joins the modules of the page into one script, so that a browser neither asks for each nor finds them one after the
+//! other.
+//!
+//! Each becomes a function that is called once and returns what the module exports. Only the forms that the modules
+//! use are known: an `import` or `export` begins a line, an import ends on it, and what is exported is declared there
+//! and never set again. Comments stand on lines of their own.
+
+use std::fmt::Write;
+
+/// A module: its file name and its text.
+pub(super) type Module = (&'static str, &'static str);
+
+/// The script that does what the modules do. Modules that import each other in a circle are left out.
+pub(super) fn bundle(modules: &[Module]) -> String {
+    let mut script = String::from("const modules = {};\n");
+    let mut left: Vec<Module> = modules.to_vec();
+    loop {
+        let is_left = |import: &str| left.iter().any(|(name, _)| *name == import);
+        let is_ready = |(_, text): &Module| !imports(text).any(is_left);
+        let (ready, later): (Vec<_>, Vec<_>) = left.iter().copied().partition(is_ready);
+        if ready.is_empty() {
+            return script;
+        }
+        for (name, text) in ready {
+            push(&mut script, name, text);
+        }
+        left = later;
+    }
+}
+
+/// The file names that a module imports.
+pub(super) fn imports(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| import_of(line).map(|(_, file)| file))
+}
+
+/// What an import names, and the file. It names nothing if the module is only to run.
+fn import_of(line: &str) -> Option<(&str, &str)> {
+    let (names, file) = line.strip_prefix("import ")?.rsplit_once("\"./")?;
+    Some((names.trim_end().trim_end_matches("from").trim_end(), file.strip_suffix("\";")?))
+}
+
+/// The lines of a module without its comments, which take time on a slow network.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_comment = false;
+    text.lines().filter(move |line| {
+        let line = line.trim();
+        let was_comment = is_comment;
+        is_comment = (was_comment || line.starts_with("/*")) && !line.ends_with("*/");
+        !was_comment && !line.starts_with("/*") && !line.starts_with("//")
+    })
+}
+
+/// The name that an exported declaration gives, and the declaration.
+fn export_of(line: &str) -> Option<(&str, &str)> {
+    let declaration = line.strip_prefix("export ")?;
+    let rest = declaration.strip_prefix("async ").unwrap_or(declaration);
+    let (_, rest) = rest.split_once(' ')?;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$';
+    Some((rest.split(|c: char| !is_part(c)).next()?, declaration))
+}
+
+fn push(script: &mut String, name: &str, text: &str) {
+    let _ = writeln!(script, "modules[\"{name}\"] = (() => {{");
+    let mut exports = Vec::new();
+    for line in code(text) {
+        if let Some((names, file)) = import_of(line) {
+            let names =
+                names.strip_prefix("* as ").map_or_else(|| names.replace(" as ", ": "), str::to_owned);
+            if !names.is_empty() {
+                let _ = writeln!(script, "const {names} = modules[\"{file}\"];");
+            }
+        } else if let Some((exported, declaration)) = export_of(line) {
+            exports.push(exported);
+            let _ = writeln!(script, "{declaration}");
+        } else {
+            let _ = writeln!(script, "{line}");
+        }
+    }
+    let _ = writeln!(script, "return {{ {} }};\n}})();", exports.join(", "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_become_functions_in_the_order_of_their_imports() {
+        let modules = [
+            (
+                "page.js",
+                "import * as b from \"./b.js\";\nimport { x as y, z } from \"./a.js\";\nb.f(y, z);\n",
+            ),
+            ("b.js", "import \"./a.js\";\nexport async function f(n) {}\nexport class C {}\n"),
+            (
+                "a.js",
+                "// One.\nexport const x = 1;\n/** Two\n  lines. */\n  /** One. */\nexport const z = `export `;\n",
+            ),
+        ];
+        let expected = "const modules = {};\n\
+            modules[\"a.js\"] = (() => {\nconst x = 1;\nconst z = `export `;\nreturn { x, z };\n})();\n\
+            modules[\"b.js\"] = (() => {\nasync function f(n) {}\nclass C {}\nreturn { f, C };\n})();\n\
+            modules[\"page.js\"] = (() => {\nconst b = modules[\"b.js\"];\nconst { x: y, z } = modules[\"a.js\"];\n\
+            b.f(y, z);\nreturn {  };\n})();\n";
+        assert_eq!(bundle(&modules), expected);
+    }
+}
