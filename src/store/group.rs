@@ -174,9 +174,7 @@ impl Group {
         black_box(families().fold(0, |sum, family| sum + family.series_count()));
         let pieces = || families().filter_map(|family| family.pieces().first());
         black_box(pieces().fold(0, |sum, piece| sum + piece.len()));
-        black_box(
-            pieces().filter_map(|piece| piece.shared_blocks().bytes().next()).fold(0, |sum, byte| sum ^ byte),
-        );
+        black_box(pieces().fold(0, |sum, piece| sum ^ piece.glance()));
     }
 
     /// Finds out where everything of a push belongs.

@@ -257,6 +257,13 @@ impl Piece {
         &self.labels
     }
 
+    /// Something of the first row and of the labels, for who wants both in the caches.
+    #[inline]
+    pub fn glance(&self) -> u32 {
+        let end = with_rows!(&self.rows, rows => rows.first().map_or(0, |row| row.label_end));
+        end ^ u32::from(self.labels.as_bytes().first().copied().unwrap_or_default())
+    }
+
     /// The label block of a row.
     pub fn block(&self, at: usize) -> &str {
         with_rows!(&self.rows, rows => block_in(&self.labels, rows, at))
