@@ -170,42 +170,65 @@ fn a_push_without_start_time_is_a_delta_under_auto() {
 }
 
 /// A real Prometheus that scrapes all the while computes the truth from what it saw, through a reload of the rules, a
-/// restart of the gateway and a deletion of a sender.
+/// deletion and a restart of a sender, an overflow, a group that expires, and a kill of the gateway.
 #[test]
 fn prometheus_sees_no_false_reset() {
     let Some(program) = programs::prometheus() else { return };
     let folder = Directory::new();
-    let config = format!("--config.file={}", folder.write("tallygate.toml", rules("auto")));
-    let gateway = Gateway::start(&[&config, "--web.enable-lifecycle"]);
-    let push_of = |worker: u32, total: u32, start: &str| {
+    let more = "max_series = 4\noverflow = \"fold\"\n[[groups]]\nmatch = '{job=\"nightly\"}'\nttl = \"1s\"\n[[metrics]]";
+    let rules = rules("auto").replacen("[[metrics]]", more, 1);
+    let config = format!("--config.file={}", folder.write("tallygate.toml", &rules));
+    let file = format!("--persistence.file={}", folder.path_of("state"));
+    let mut gateway = Gateway::start(&[&config, &file, "--web.enable-lifecycle"]);
+    let push_to = |gateway: &Gateway, worker: u32, total: u32, start: &str| {
         let body = format!(
             "# TYPE jobs_total counter\njobs_total {total}\n# TYPE jobs_created gauge\njobs_created {start}\n"
         );
         gateway.push(&format!("/metrics/job/worker/instance/w{worker}"), &body);
     };
-    let push = |worker, total| push_of(worker, total, "1.6e9");
+    let push = |worker, total| push_to(&gateway, worker, total, "1.6e9");
     (0..3).for_each(|worker| push(worker, 0));
     let prometheus = Prometheus::start(&program, &gateway);
-    let latest = |value: f64| {
-        let query = "jobs_total{job=\"worker\"}";
-        ask_until("the total", || match prometheus.value(query)? {
+    let sees = |query: &str, value: f64| {
+        ask_until(query, || match prometheus.value(query)? {
             seen if seen == value => Ok(()),
             seen => Err(format!("{seen}")),
         });
     };
+    let latest = |value: f64| sees("jobs_total{job=\"worker\"}", value);
     latest(0.0);
     (0..3).for_each(|worker| push(worker, 10));
     latest(30.0);
     // Rules that say the same in other words.
-    folder.write("tallygate.toml", format!("# The same.\n{}", rules("auto")));
+    folder.write("tallygate.toml", format!("# The same.\n{rules}"));
     assert_eq!(gateway.request("POST", "/-/reload", &[], b"").status, 200);
     (0..3).for_each(|worker| push(worker, 14));
     latest(42.0);
     assert_eq!(gateway.delete("/metrics/job/worker/instance/w1").status, 202);
     // Another process under the same name.
-    push_of(1, 5, "1.7e9");
+    push_to(&gateway, 1, 5, "1.7e9");
     [0, 2].into_iter().for_each(|worker| push(worker, 20));
     latest(59.0);
-    let resets = prometheus.value("resets(jobs_total{job=\"worker\"}[10m])").unwrap();
-    assert_eq!(resets, 0.0);
+    // There is room for three of six tasks.
+    for round in 1..4 {
+        let tasks: String = (0..6).map(|task| format!("work_total{{task=\"{task}\"}} 1\n")).collect();
+        gateway.push("/metrics/job/worker/instance/w0", &format!("# TYPE work_total counter\n{tasks}"));
+        sees("sum(work_total)", f64::from(6 * round));
+    }
+    sees("count(work_total)", 4.0);
+    gateway.push("/metrics/job/nightly", "# TYPE runs_total counter\nruns_total 7\n");
+    sees("runs_total", 7.0);
+    ask_until("the group to expire", || match gateway.sample("runs_total{instance=\"\",job=\"nightly\"}") {
+        None => Ok(()),
+        some => Err(format!("{some:?}")),
+    });
+    let address = format!("--web.listen-address=127.0.0.1:{}", gateway.port());
+    gateway.kill();
+    let gateway = Gateway::start_exactly(&[&address, &config, &file], &[]);
+    [0, 2].into_iter().for_each(|worker| push_to(&gateway, worker, 25, "1.6e9"));
+    latest(69.0);
+    sees("sum(work_total)", 18.0);
+    for of in ["jobs_total{job=\"worker\"}", "work_total"] {
+        assert_eq!(prometheus.value(&format!("sum(resets({of}[10m]))")).unwrap(), 0.0, "{of}");
+    }
 }
