@@ -38,6 +38,7 @@ use bumpalo::Bump;
 
 use crate::config::PutMode;
 use crate::exposition::{Names, ParseError, Reading};
+use crate::model::body::Body;
 use crate::model::grouping::Grouping;
 use crate::model::labels::{EmptyLabels, ShownLabels};
 use crate::model::limits::{Limit, PushLimits};
@@ -54,7 +55,7 @@ use commit::Health;
 use idempotency::Keyed;
 use interval::Interval;
 use jobs::Worker;
-use ruled::{Pushes, Ruled, deletion};
+use ruled::{Pushes, Ruled, check_own_jobs, deletion};
 use writer::Writer;
 
 pub use crate::exposition::BodyFormat;
@@ -169,6 +170,11 @@ impl<'a> PushRequest<'a> {
             sender: SenderHeaders::default(),
             has_default_job: false,
         }
+    }
+
+    /// Checks that no series has a job of its own where the path has none.
+    fn check_jobs(&self, body: &Body<'_>) -> Result<(), Refusal> {
+        if self.has_default_job { check_own_jobs(body) } else { Ok(()) }
     }
 
     fn key(&self, ruled: Option<&Ruled>, is_known: impl Fn(&Key) -> bool) -> Option<Key> {

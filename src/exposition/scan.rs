@@ -228,6 +228,12 @@ impl<'a> Cursor<'a> {
         Fault { offset, message: format!("too much for one push ({})", limit.setting()), limit: Some(limit) }
     }
 
+    /// Whether the name at this offset is written without quotes.
+    #[inline]
+    pub(super) fn is_bare(&self, at: usize) -> bool {
+        self.input.get(at) != Some(&b'"')
+    }
+
     /// A metric name, bare or quoted. Empty if none follows.
     #[inline]
     pub(super) fn metric_name(&mut self) -> Result<&'a str, Fault> {
@@ -412,12 +418,13 @@ impl<'a> Cursor<'a> {
     pub(super) fn help(&mut self) -> Result<&'a str, Fault> {
         let start = self.at;
         let raw = self.rest();
-        let has_escapes = memchr::memchr(b'\\', raw).is_some();
-        if has_escapes {
-            self.check_escapes(raw, start)?;
+        if memchr::memchr(b'\\', raw).is_none()
+            && let Some(text) = self.text(start, self.at)
+        {
+            return Ok(text);
         }
+        self.check_escapes(raw, start)?;
         Ok(match self.text(start, self.at) {
-            Some(text) if !has_escapes => text,
             Some(text) => self.keep(unescape(text)),
             None => self.arena.alloc_str(&unescape(&String::from_utf8_lossy(raw))),
         })

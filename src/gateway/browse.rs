@@ -4,6 +4,7 @@
 //! the client has gone.
 
 mod filter;
+mod state;
 
 use std::cmp::Ordering;
 use std::sync::atomic::{AtomicBool, Ordering as Memory};
@@ -18,8 +19,10 @@ use crate::store::piece::{PIECE_ROWS, Piece};
 use crate::store::times::Times;
 use crate::store::{FamilySeries, FamilySummary, GroupView, SeriesView};
 
-pub use filter::{GroupFilter, MAX_WORDS, STALE_AFTER, SeriesFilter, TooManyWords};
-use filter::{GroupState, own_labels};
+use filter::own_labels;
+pub use filter::{GroupFilter, MAX_WORDS, SeriesFilter, TooManyWords};
+use state::has_failed;
+pub(super) use state::{GroupState, STALE_AFTER};
 
 /// A page of at most this many matching series is sorted on its own. For more, the order is kept as it is for
 /// scrapes.
@@ -119,11 +122,6 @@ impl GroupSummary {
     pub fn has_failed(&self) -> bool {
         has_failed(self.times, self.refused.as_deref())
     }
-}
-
-/// Whether the last push to a group with these times, and this last refusal, was refused.
-pub(super) fn has_failed(times: Times, refused: Option<&Refused>) -> bool {
-    !times.last_push_successful() || refused.is_some_and(|refused| refused.at > times.pushed_at)
 }
 
 /// A page of a list of groups.
@@ -250,13 +248,8 @@ impl Gateway {
             page.total += 1;
             page.total_series += series;
             let (labels, times) = (group.labels(), group.times);
-            let has_running_totals = group.has_running_totals();
-            let refused = if refusals.is_empty() { None } else { refusals.get(&labels.key) };
-            let state = GroupState {
-                has_failed: has_failed(times, refused.map(|refused| &**refused)),
-                is_suspicious: has_running_totals,
-                quiet_nanos: now.saturating_sub(times.quiet_since()),
-            };
+            let refused = refusals.get(&labels.key);
+            let state = GroupState::of(&group, refused.map(|refused| &**refused), now);
             if matcher.matches(labels, state, group.families().map(|(name, _)| &**name)) {
                 page.matching += 1;
                 page.series += series;
@@ -265,7 +258,7 @@ impl Gateway {
                     labels,
                     times,
                     refused,
-                    has_running_totals,
+                    has_running_totals: state.is_suspicious,
                     families,
                     series,
                 });

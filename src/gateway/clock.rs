@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::model::time::Moment;
+use crate::model::time::{Moment, nanos_of};
 
 /// If the clock is further behind, the gateway logs a warning.
 const WORTH_A_WARNING: Duration = Duration::from_secs(60);
@@ -65,7 +65,7 @@ impl Clock {
 
     /// The current time.
     pub(super) fn now(&self) -> Moment {
-        let steady = nanos(self.started.elapsed());
+        let steady = nanos_of(self.started.elapsed());
         Moment { nanos: self.time_at(system_nanos(), steady), steady }
     }
 
@@ -103,11 +103,7 @@ fn is_mistake(latest: i64, system: i64) -> bool {
 }
 
 fn system_nanos() -> i64 {
-    nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
-}
-
-fn nanos(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+    nanos_of(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use bumpalo::Bump;
 
-use super::ruled::{RulePlace, Ruled, check_own_jobs};
+use super::ruled::{RulePlace, Ruled};
 use super::{Gateway, PushError, PushRequest};
 use crate::config::PutMode;
 use crate::exposition::ending;
@@ -83,12 +83,11 @@ impl Gateway {
                 buckets: terms.buckets,
             }
         };
-        let checked = if push.has_default_job { check_own_jobs(&body) } else { Ok(()) };
-        let bodies = match &ruled {
+        let bodies = push.check_jobs(&body).and_then(|()| match &ruled {
             Some(ruled) => ruled.transform(body, push.grouping, &arena),
             None => Ok(vec![body]),
-        };
-        let bodies = checked.and(bodies).map_err(|refusal| PushError::Refused {
+        });
+        let bodies = bodies.map_err(|refusal| PushError::Refused {
             place: refusal.offset.map(|offset| ending::position(push.body, offset as usize)),
             refusal: Box::new(refusal),
         })?;

@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use bumpalo::Bump;
 use smallvec::{SmallVec, smallvec};
 
 use super::sender::{BadHeader, Sender, SenderHeaders};
-use super::{Gateway, Method, PushError, PushRequest};
+use super::{Gateway, Method, PushError, PushRequest, PushSettings};
 use crate::config::rules::Place;
 use crate::config::{self, NumberMerge, SourceBy};
 use crate::message::Excerpt;
@@ -18,10 +17,11 @@ use crate::model::escaping::colliding_label;
 use crate::model::grouping::{Grouping, OverLimit};
 use crate::model::kind::Kind;
 use crate::model::labels::block_of;
-use crate::model::limits::PushLimits;
+use crate::model::limits::{MAX_RELABELLED_BYTES, MAX_RELABELLED_LABELS, PushLimits};
 use crate::model::merge::{Buckets, FamilyTerms, Fold, Merge, Temporality};
 use crate::model::push::{Family, Push};
 use crate::model::refusal::{Cause, Refusal};
+use crate::model::time::nanos_of;
 use crate::rules::{self, GroupDecision, MetricDecision, RuleSet};
 use crate::store::{Overflow, Part, Terms, Transaction};
 
@@ -33,10 +33,7 @@ pub(super) type Pushes = SmallVec<[Push; 1]>;
 pub(super) struct Ruled {
     decision: Arc<GroupDecision>,
     sender: Sender,
-    /// Whether the label `clearmode` says how values are merged.
-    clear_modes: bool,
-    /// Whether pushes add up. If not, no rule says how values are merged.
-    aggregate: bool,
+    settings: PushSettings,
 }
 
 /// A rule because of which a push is not accepted.
@@ -69,6 +66,10 @@ impl TargetFault {
         if decision.is_too_large {
             return Some(TargetFault::TooLarge);
         }
+        // What the path names was checked before.
+        if !decision.is_moved {
+            return None;
+        }
         let target = &decision.target;
         match target.check_limits(limits) {
             Err(over) => Some(TargetFault::OverLimit(over)),
@@ -84,7 +85,11 @@ impl std::fmt::Display for TargetFault {
         match self {
             TargetFault::NoJob => f.write_str("leaves this group without a job label"),
             TargetFault::TooLarge => {
-                f.write_str("makes more than 512 labels of this group, or more than 1 MiB of them")
+                let mib = MAX_RELABELLED_BYTES >> 20;
+                write!(
+                    f,
+                    "makes more than {MAX_RELABELLED_LABELS} labels of this group, or more than {mib} MiB of them"
+                )
             }
             TargetFault::OverLimit(over) => write!(f, "makes too much of this group: {over}"),
             TargetFault::CollidingNames(name) => {
@@ -134,12 +139,7 @@ impl Gateway {
             file: rules.path().to_owned(),
             place: decision.rule.map_or_else(Place::default, |rule| rules.group_rule_place(rule)),
         };
-        let fault = if decision.is_moved || decision.is_too_large {
-            TargetFault::of(&decision, self.limits)
-        } else {
-            None
-        };
-        let refused = match fault {
+        let refused = match TargetFault::of(&decision, self.limits) {
             _ if !decision.accept => Some(PushError::Forbidden(place())),
             Some(fault) => Some(PushError::Target { rule: place(), fault }),
             None => None,
@@ -148,9 +148,12 @@ impl Gateway {
             self.telemetry.push_refused("rule");
             return Err(refused);
         }
-        let sender = if decision.headers { push.sender.read()? } else { Sender::default() };
-        let (clear_modes, aggregate) = (self.settings.clear_modes, self.settings.aggregate);
-        Ok(Some(Ruled { decision, sender, clear_modes, aggregate }))
+        Ok(Some(self.ruled_by(decision, push.sender)?))
+    }
+
+    fn ruled_by(&self, decision: Arc<GroupDecision>, headers: SenderHeaders<'_>) -> Result<Ruled, BadHeader> {
+        let sender = if decision.headers { headers.read()? } else { Sender::default() };
+        Ok(Ruled { decision, sender, settings: self.settings })
     }
 
     /// The pushes that a parsed body becomes.
@@ -162,9 +165,7 @@ impl Gateway {
         arena: &'a Bump,
     ) -> Result<Pushes, Refusal> {
         let (aggregate, limits, pushed) = (self.settings.aggregate, self.limits, push.grouping);
-        if push.has_default_job {
-            check_own_jobs(&body)?;
-        }
+        push.check_jobs(&body)?;
         let Some(ruled) = ruled else {
             return Ok(SmallVec::from([Push::prepare_within(&body, pushed, aggregate, limits)?]));
         };
@@ -186,10 +187,7 @@ impl Gateway {
         pushed: &Grouping<'_>,
         headers: SenderHeaders<'_>,
     ) -> Result<Option<Ruled>, BadHeader> {
-        let Some(rules) = self.rules() else { return Ok(None) };
-        let decision = rules.decide(pushed);
-        let sender = if decision.headers { headers.read()? } else { Sender::default() };
-        Ok(Some(Ruled { decision, sender, clear_modes: false, aggregate: self.settings.aggregate }))
+        self.rules().map(|rules| self.ruled_by(rules.decide(pushed), headers)).transpose()
     }
 }
 
@@ -235,10 +233,10 @@ impl Ruled {
         pushed: &Grouping<'_>,
         arena: &'a Bump,
     ) -> Result<Vec<Body<'a>>, Refusal> {
-        if self.clear_modes {
+        if self.settings.clear_modes {
             body.take_clear_modes()?;
         }
-        if self.clear_modes || self.sender.temporality.is_some() {
+        if self.settings.clear_modes || self.sender.temporality.is_some() {
             body.families.iter().try_for_each(|family| self.check_totals(family))?;
         }
         rules::transform(body, pushed, &self.decision, arena)
@@ -309,8 +307,8 @@ impl Ruled {
         let GroupDecision { ttl, source_ttl, max_series, overflow, .. } = *self.decision;
         let ttl = ttl.into_iter().chain(self.sender.ttl).min();
         Terms {
-            ttl: ttl.map(nanos),
-            source_ttl: source_ttl.map(nanos),
+            ttl: ttl.map(nanos_of),
+            source_ttl: source_ttl.map(nanos_of),
             max_series,
             overflow: match overflow {
                 config::Overflow::Refuse => Overflow::Refuse,
@@ -321,11 +319,12 @@ impl Ruled {
 
     /// What holds for a family.
     pub(super) fn terms(&self, family: &body::Family<'_>) -> FamilyTerms {
-        if !self.aggregate {
+        // Then no rule says how values are merged.
+        if !self.settings.aggregate {
             return FamilyTerms::default();
         }
         let decision: Arc<MetricDecision> = self.decision.metric(family.pushed_name);
-        let mode = clear_mode(&decision, family);
+        let mode = decision.mode_that_counts(family.clear_mode);
         let temporality = self.sender.temporality.or(decision.temporality).map(temporality_of);
         FamilyTerms {
             merge: decision.merge.map(merge_of).or(mode.map(ClearMode::merge)),
@@ -335,21 +334,16 @@ impl Ruled {
                 config::Buckets::Intersection => Buckets::Intersection,
                 config::Buckets::Reject => Buckets::Reject,
             },
-            series_ttl: decision.series_ttl.map(nanos),
+            series_ttl: decision.series_ttl.map(nanos_of),
             is_whole: mode == Some(ClearMode::Family),
         }
     }
 
     /// What the label `clearmode` says of a family, and whether it counts: it does not where a rule says the same.
     pub(super) fn clear_mode(&self, family: &body::Family<'_>) -> Option<(ClearMode, bool)> {
-        let counts = clear_mode(&self.decision.metric(family.pushed_name), family).is_some();
-        family.clear_mode.map(|mode| (mode, counts))
+        let decision = self.decision.metric(family.pushed_name);
+        family.clear_mode.map(|mode| (mode, decision.mode_that_counts(Some(mode)).is_some()))
     }
-}
-
-/// What the label `clearmode` says of a family, if no rule says how it is merged.
-fn clear_mode(decision: &MetricDecision, family: &body::Family<'_>) -> Option<ClearMode> {
-    family.clear_mode.filter(|_| !decision.says_merge())
 }
 
 /// Checks that no series of a push without a job in its path has one of its own.
@@ -364,10 +358,6 @@ pub(super) fn check_own_jobs(body: &Body<'_>) -> Result<(), Refusal> {
         }
     }
     Ok(())
-}
-
-fn nanos(ttl: Duration) -> i64 {
-    i64::try_from(ttl.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn merge_of(merge: NumberMerge) -> Merge {

@@ -1,9 +1,10 @@
 //! What is wrong with the groups and with what the gateway keeps, for whoever looks.
 
 use super::Gateway;
-use super::browse::{STALE_AFTER, has_failed};
+use super::browse::{GroupState, STALE_AFTER};
 use super::refusals::Unread;
 use crate::model::limits::Limit;
+use crate::model::time::nanos_of;
 
 /// Pushes that could not be read count as a trouble for this long, in nanoseconds.
 const RECENT_NANOS: i64 = 3600 * 1_000_000_000;
@@ -23,14 +24,14 @@ impl Gateway {
     /// Counts the groups that need a look.
     pub fn troubled_groups(&self) -> TroubledGroups {
         let (refusals, now) = (self.last_refusals(), self.clock.now().nanos);
-        let stale_after = i64::try_from(STALE_AFTER.as_nanos()).unwrap_or(i64::MAX);
+        let stale_after = nanos_of(STALE_AFTER);
         let mut counts = TroubledGroups::default();
         self.store.visit_groups(|group| {
-            let refused = if refusals.is_empty() { None } else { refusals.get(&group.labels().key) };
-            counts.failed += u64::from(has_failed(group.times, refused.map(|refused| &**refused)));
-            counts.suspicious += u64::from(group.has_running_totals());
-            let quiet = now.saturating_sub(group.times.quiet_since());
-            counts.stale += u64::from(quiet >= stale_after);
+            let refused = refusals.get(&group.labels().key);
+            let state = GroupState::of(&group, refused.map(|refused| &**refused), now);
+            counts.failed += u64::from(state.has_failed);
+            counts.suspicious += u64::from(state.is_suspicious);
+            counts.stale += u64::from(state.quiet_nanos >= stale_after);
         });
         counts
     }

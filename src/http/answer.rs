@@ -53,8 +53,7 @@ pub(super) fn of_deletion(failure: &Failure) -> String {
 pub(super) fn concluded(code: StatusCode, result: Result<Outcome, Failure>) -> HttpResponse {
     match result {
         Ok(outcome) => applied(code, &outcome),
-        Err(failed @ (Failure::NotKept | Failure::QueueFull)) => unavailable(of_deletion(&failed)),
-        Err(failed) => failure(&failed),
+        Err(failed) => failure(&failed, of_deletion(&failed)),
     }
 }
 
@@ -67,16 +66,16 @@ pub(super) fn unaccepted(error: &PushError, hint: &str) -> HttpResponse {
         | PushError::Header(_) => StatusCode::BAD_REQUEST,
         PushError::Forbidden(_) => StatusCode::FORBIDDEN,
         PushError::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        PushError::Failed(failed) => return failure(failed),
+        PushError::Failed(failed) => return failure(failed, failed),
     };
     self::error(code, format_args!("{error}{hint}"))
 }
 
-/// The answer to a request that was not applied.
-fn failure(failure: &Failure) -> HttpResponse {
+/// The answer to a request that was not applied, with this message.
+fn failure(failure: &Failure, message: impl Display) -> HttpResponse {
     match failure_code(failure) {
-        StatusCode::SERVICE_UNAVAILABLE => unavailable(failure),
-        code => error(code, failure),
+        StatusCode::SERVICE_UNAVAILABLE => unavailable(message),
+        code => error(code, message),
     }
 }
 

@@ -87,6 +87,12 @@ impl<'a> Family<'a> {
             series: Chain::default(),
         }
     }
+
+    /// The same without its series.
+    #[must_use]
+    pub fn without_series(&self) -> Family<'a> {
+        Family { series: Chain::default(), ..*self }
+    }
 }
 
 /// An exemplar of a series.

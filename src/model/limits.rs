@@ -96,6 +96,13 @@ pub const MAX_TEXT_BYTES: usize = 512 * 1024 * 1024;
 /// enough to be copied, and positions in it fit 32 bits.
 pub const MAX_BLOCK_BYTES: u32 = 16 * 1024 * 1024;
 
+/// The most labels of a series or a group that relabelling makes or takes, because each step looks at all of them.
+pub const MAX_RELABELLED_LABELS: usize = 512;
+
+/// The most bytes of names and values that the steps of relabelling make of one series or group. Steps that double a
+/// value would otherwise take all memory.
+pub const MAX_RELABELLED_BYTES: usize = 1024 * 1024;
+
 /// The most buckets or quantiles that one series may have, for the same reason.
 pub const MAX_SERIES_PARTS: usize = 65_536;
 

@@ -9,7 +9,9 @@ use crate::model::count::Count;
 use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::kind::Kind;
 use crate::model::labels::{MoreLabels, Pair, SHOWN_LABELS_BYTES, ShownLabels, pairs, quote_value};
-use crate::model::limits::{Limit, MAX_BLOCK_BYTES, MAX_SERIES_PARTS};
+use crate::model::limits::{
+    Limit, MAX_BLOCK_BYTES, MAX_RELABELLED_BYTES, MAX_RELABELLED_LABELS, MAX_SERIES_PARTS,
+};
 use crate::model::native_histogram::Fault;
 use crate::model::number::format_f64;
 use crate::model::push::value::Value;
@@ -215,7 +217,8 @@ pub enum Cause {
     )]
     RelabelledMerge { family: Excerpt, other: Excerpt },
     #[error(
-        "relabelling makes more than 512 labels, or more than 1 MiB of them, of a series of metric family {family}"
+        "relabelling makes more than {MAX_RELABELLED_LABELS} labels, or more than {} MiB of them, of a series of metric family {family}",
+        MAX_RELABELLED_BYTES >> 20
     )]
     RelabelledTooMuch { family: Excerpt },
     #[error(

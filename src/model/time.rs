@@ -1,4 +1,11 @@
-//! Moments, and the start times of series.
+//! Moments, durations, and the start times of series.
+
+use std::time::Duration;
+
+/// A duration in nanoseconds, as times are kept; the longest for what is longer.
+pub fn nanos_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
 
 /// The moment of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -100,9 +100,17 @@ fn metric_rule(at: usize, rule: &MetricRule) -> Result<CompiledMetricRule, Fault
             "it contradicts observe, which makes histograms of the values: expected one of the two",
         );
     }
-    let relabel = steps(&rule.relabel)?;
+    let decision = MetricDecision {
+        rule: Some(at),
+        relabel: steps(&rule.relabel)?.into(),
+        merge: rule.merge.as_ref().map(|merge| merge.value),
+        temporality: rule.temporality.as_ref().map(|temporality| temporality.value),
+        buckets: rule.buckets,
+        series_ttl: unless_zero(rule.series_ttl),
+        observe: rule.observe.as_ref().map(observe).transpose()?,
+    };
     if let Some(temporality) = rule.temporality.as_ref().filter(|of| of.value != Temporality::Delta)
-        && relabel.iter().any(Relabel::changes_labels)
+        && decision.changes_labels()
     {
         return fault(
             temporality.place,
@@ -111,15 +119,6 @@ fn metric_rule(at: usize, rule: &MetricRule) -> Result<CompiledMetricRule, Fault
              \"delta\", or no step but keep and drop",
         );
     }
-    let decision = MetricDecision {
-        rule: Some(at),
-        relabel: relabel.into(),
-        merge: rule.merge.as_ref().map(|merge| merge.value),
-        temporality: rule.temporality.as_ref().map(|temporality| temporality.value),
-        buckets: rule.buckets,
-        series_ttl: unless_zero(rule.series_ttl),
-        observe: rule.observe.as_ref().map(observe).transpose()?,
-    };
     Ok((selector, Arc::new(decision)))
 }
 

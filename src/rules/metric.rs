@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::relabel::Relabel;
 use crate::config::{Buckets, NumberMerge, Temporality};
+use crate::model::body::ClearMode;
 
 /// What the rules say about a metric in pushes to one group.
 #[derive(Debug, Default)]
@@ -39,10 +40,11 @@ impl MetricDecision {
         self.relabel.iter().any(Relabel::changes_labels)
     }
 
-    /// Whether a rule says how values are merged. Then it does not matter what the push says.
+    /// What a push says of how its values are merged, unless a rule says that: then this does not matter.
     #[must_use]
-    pub fn says_merge(&self) -> bool {
-        self.merge.is_some() || self.temporality.is_some() || self.observe.is_some()
+    pub fn mode_that_counts(&self, pushed: Option<ClearMode>) -> Option<ClearMode> {
+        let is_ruled = self.merge.is_some() || self.temporality.is_some() || self.observe.is_some();
+        pushed.filter(|_| !is_ruled)
     }
 
     /// Whether values meet as in this other decision.

@@ -12,13 +12,7 @@ use md5::{Digest, Md5};
 use self::letters::{to_lower, to_upper};
 pub(super) use self::template::Template;
 use super::pattern::Pattern;
-
-/// More labels than this are not relabelled, because each step looks at all of them.
-pub const MOST_LABELS: usize = 512;
-
-/// Steps may not make names and values of more bytes than this, one by one and together. Steps that double a value
-/// would otherwise take all memory.
-pub const MOST_BYTES: usize = 1024 * 1024;
+use crate::model::limits::{MAX_RELABELLED_BYTES, MAX_RELABELLED_LABELS};
 
 /// One step of relabelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,10 +114,10 @@ impl<'a> Labels<'a> {
         }
     }
 
-    /// Whether there are more than [`MOST_LABELS`], or more than [`MOST_BYTES`] were set.
+    /// Whether there are more than [`MAX_RELABELLED_LABELS`], or more than [`MAX_RELABELLED_BYTES`] were set.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
-        self.labels.len() > MOST_LABELS || self.set_bytes > MOST_BYTES
+        self.labels.len() > MAX_RELABELLED_LABELS || self.set_bytes > MAX_RELABELLED_BYTES
     }
 
     /// The labels that are not fixed, in no particular order.

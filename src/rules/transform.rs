@@ -18,7 +18,7 @@ use self::series::{Occurrences, Relabelled, Relabeller};
 use super::decision::GroupDecision;
 use super::metric::MetricDecision;
 use crate::message::Excerpt;
-use crate::model::body::{Body, ClearMode, Family};
+use crate::model::body::{Body, Family};
 use crate::model::grouping::Grouping;
 use crate::model::kind::Kind;
 use crate::model::labels::EmptyLabels;
@@ -55,18 +55,18 @@ pub fn transform<'a>(
     for (at, origin) in origins.iter().enumerate().filter(|(_, origin)| origin.is_changed) {
         for handle in body.take_series(at) {
             if let Some(observation) = origin.decision.observe.as_ref().filter(|_| origin.is_observed) {
-                observe(&mut body, handle, origin.name, observation)?;
+                observe(&mut body, handle, origin.family.name, observation)?;
             }
             let name = match &*origin.decision.relabel {
-                [] => Some(relabeller.unchanged(&body, handle, origin.name)),
-                steps => relabeller.relabel(&mut body, handle, origin.name, steps)?,
+                [] => Some(relabeller.unchanged(&body, handle, origin.family.name)),
+                steps => relabeller.relabel(&mut body, handle, origin.family.name, steps)?,
             };
             relabelled.extend(name.map(|series| (at, series)));
         }
     }
     // A family first gets back what stays in it, so that it keeps its type and help where others come to it.
     let (staying, moving): (Vec<_>, Vec<_>) =
-        relabelled.into_iter().partition(|(origin, series)| series.name == origins[*origin].name);
+        relabelled.into_iter().partition(|(origin, series)| series.name == origins[*origin].family.name);
     let mut assignment = Assignment::new(&body, &origins, pushed, &decision.target);
     for (origin, series) in staying.into_iter().chain(moving) {
         assignment.assign(&mut body, origin, series)?;
@@ -82,13 +82,10 @@ fn changes_any(body: &Body<'_>, decision: &GroupDecision) -> bool {
     })
 }
 
-/// A family as it was pushed, but for the type: that is the one that its series have now.
+/// A family as it was pushed.
 struct Origin<'a> {
-    name: &'a str,
-    kind: Option<Kind>,
-    help: Option<&'a str>,
-    unit: Option<&'a str>,
-    clear_mode: Option<ClearMode>,
+    /// Without its series, and with the type that these have now.
+    family: Family<'a>,
     decision: Arc<MetricDecision>,
     is_observed: bool,
     is_changed: bool,
@@ -97,12 +94,9 @@ struct Origin<'a> {
 impl<'a> Origin<'a> {
     fn of(family: &Family<'a>, decision: Arc<MetricDecision>) -> Origin<'a> {
         let is_observed = decision.observe.is_some() && is_observable(family.kind);
+        let kind = if is_observed { Some(Kind::Histogram) } else { family.kind };
         Origin {
-            name: family.name,
-            kind: if is_observed { Some(Kind::Histogram) } else { family.kind },
-            help: family.help,
-            unit: family.unit,
-            clear_mode: family.clear_mode,
+            family: Family { kind, ..family.without_series() },
             is_observed,
             is_changed: is_observed || !decision.relabel.is_empty(),
             decision,
@@ -110,11 +104,13 @@ impl<'a> Origin<'a> {
     }
 
     fn kind(&self) -> Kind {
-        self.kind.unwrap_or(Kind::Untyped)
+        self.family.kind.unwrap_or(Kind::Untyped)
     }
 
-    fn mode_that_counts(&self) -> Option<ClearMode> {
-        self.clear_mode.filter(|_| !self.decision.says_merge())
+    /// Whether values meet as those of the other family do.
+    fn merges_like(&self, other: &Origin<'_>) -> bool {
+        let mode = |origin: &Origin<'_>| origin.decision.mode_that_counts(origin.family.clear_mode);
+        self.decision.merges_like(&other.decision) && mode(self) == mode(other)
     }
 }
 
@@ -171,8 +167,7 @@ impl<'o, 'a> Assignment<'o, 'a> {
         });
         let family = &mut body.families[at];
         if family.series.is_empty() {
-            let &Origin { name, kind, help, unit, clear_mode, .. } = from;
-            *family = Family { pushed_name: name, kind, help, unit, clear_mode, ..Family::new(series.name) };
+            *family = Family { name: series.name, ..from.family.without_series() };
             self.from[at] = origin;
             return Ok(at);
         }
@@ -187,9 +182,8 @@ impl<'o, 'a> Assignment<'o, 'a> {
                 return refused(Cause::RelabelledKind { family: name(), moved: from.kind(), kind });
             }
         }
-        if !other.decision.merges_like(&from.decision) || other.mode_that_counts() != from.mode_that_counts()
-        {
-            let (family, other) = (Excerpt::of(from.name), Excerpt::of(other.name));
+        if !other.merges_like(from) {
+            let (family, other) = (Excerpt::of(from.family.name), Excerpt::of(other.family.name));
             return refused(Cause::RelabelledMerge { family, other });
         }
         Ok(at)
@@ -206,9 +200,7 @@ impl<'o, 'a> Assignment<'o, 'a> {
             }
             let further = &mut bodies[number];
             let at = *families.entry((number, family)).or_insert_with(|| {
-                let &Family { name, pushed_name, kind, help, unit, clear_mode, .. } = &body.families[family];
-                let copy = Family { pushed_name, kind, help, unit, clear_mode, ..Family::new(name) };
-                further.families.push(copy);
+                further.families.push(body.families[family].without_series());
                 further.families.len() - 1
             });
             body.copy_series(handle, further, at);

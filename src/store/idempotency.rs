@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use crate::model::time::Moment;
+use crate::model::time::{Moment, nanos_of};
 
 /// Requests whose keys fall on the same stripe wait for each other. A retry must wait for the first try. That
 /// unrelated requests sometimes wait too costs little.
@@ -87,7 +87,7 @@ impl Keys {
     pub fn new(window: Duration, most: usize) -> Keys {
         Keys {
             most,
-            window: i64::try_from(window.as_nanos()).unwrap_or(i64::MAX),
+            window: nanos_of(window),
             remembered: Mutex::default(),
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
             evicted: AtomicU64::new(0),

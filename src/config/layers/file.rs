@@ -20,32 +20,25 @@ const RULES: [&str; 2] = ["groups", "metrics"];
 pub(super) fn read_strictly(path: &str) -> Result<(String, RuleFile), ConfigError> {
     let text = regular::read_any_text(Path::new(path))
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    match parse(&text) {
-        Ok((_, rules)) => {
-            let table = DeTable::parse(&text).ok();
-            if let Some((key, position)) = table.and_then(|table| too_large(table.get_ref())) {
-                let message = format!("the number is too large, expected at most {}", i64::MAX);
-                return Err(file_error(path, &text, position, key, message));
-            }
-            Ok((text, RuleFile { path: path.to_owned(), ..rules }))
-        }
-        Err(error) => Err(located(path, &text, &error)),
+    let (_, rules) = parse(&text).map_err(|error| {
+        located(path, &text, &error.span().unwrap_or_default(), &error.message().replace('\n', ", "))
+    })?;
+    if let Some(span) = DeTable::parse(&text).ok().and_then(|table| too_large(table.get_ref())) {
+        let message = format!("the number is too large, expected at most {}", i64::MAX);
+        return Err(located(path, &text, &span, &message));
     }
+    Ok((text, RuleFile { path: path.to_owned(), ..rules }))
 }
 
-/// The key and the place of a number that TOML allows to be refused, which readers then refuse without a place.
-fn too_large(table: &DeTable<'_>) -> Option<(String, usize)> {
-    table.iter().find_map(|(key, value)| {
-        let (rest, position) = too_large_in(value)?;
-        let name = key.get_ref();
-        Some((if rest.is_empty() { name.to_string() } else { format!("{name}.{rest}") }, position))
-    })
+/// Where a number is that TOML allows to be refused, which readers then refuse without a place.
+fn too_large(table: &DeTable<'_>) -> Option<Range<usize>> {
+    table.iter().find_map(|(_, value)| too_large_in(value))
 }
 
-fn too_large_in(value: &Spanned<DeValue<'_>>) -> Option<(String, usize)> {
+fn too_large_in(value: &Spanned<DeValue<'_>>) -> Option<Range<usize>> {
     match value.get_ref() {
-        DeValue::Integer(number) if i64::from_str_radix(number.as_str(), number.radix()).is_err() => {
-            Some((String::new(), value.span().start))
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).is_err().then(|| value.span())
         }
         DeValue::Array(items) => items.iter().find_map(too_large_in),
         DeValue::Table(table) => too_large(table),
@@ -86,16 +79,15 @@ impl Source for Settings {
     }
 }
 
-fn located(path: &str, text: &str, error: &toml::de::Error) -> ConfigError {
-    let span = error.span().unwrap_or_default();
+/// The error for what is at `span`, with line, column and key.
+fn located(path: &str, text: &str, span: &Range<usize>, message: &str) -> ConfigError {
     let table = DeTable::parse(text).ok();
-    let key = table.and_then(|table| key_at(table.get_ref(), &span)).unwrap_or_default();
-    let message = error.message().replace('\n', ", ");
+    let key = table.and_then(|table| key_at(table.get_ref(), span)).unwrap_or_default();
     if hidden::is_hidden(&key) {
         let key = hidden::known_part(&key).to_owned();
-        return file_error(path, text, span.start, key, hidden::without_value(&message));
+        return file_error(path, text, span.start, key, hidden::without_value(message));
     }
-    file_error(path, text, span.start, key, message)
+    file_error(path, text, span.start, key, message.to_owned())
 }
 
 /// The error for a problem: with line and column if the file has the setting.

@@ -267,7 +267,7 @@ impl<'a> Parser<'a> {
         line.at += 1;
         let name_at = line.at;
         let name = self.metric_name(line)?;
-        if self.input.get(name_at) != Some(&b'"') || !matches!(line.peek(), b',' | b'}') {
+        if line.is_bare(name_at) || !matches!(line.peek(), b',' | b'}') {
             return Err(line.fault(name_at, "invalid metric name"));
         }
         let target = self.target(line, name_at, name)?;
@@ -304,8 +304,8 @@ impl<'a> Parser<'a> {
                     format!("another metric has samples that are called {}", quote(name.as_bytes())),
                 )
             })?;
-        // A name that needs quotes is not remembered, so that a line without quotes does not match it.
-        self.last = is_legacy_metric_name(name).then_some((name, family, sample));
+        // A name in quotes is not remembered: it may need them, and then no line without quotes matches it.
+        self.last = line.is_bare(at).then_some((name, family, sample));
         Ok((family, sample))
     }
 
@@ -367,8 +367,7 @@ impl<'a> Parser<'a> {
             let found = quote_byte(line.peek());
             return Err(line.fault(name_at, format!("expected a label name, found {found}")));
         }
-        let is_bare = self.input.get(name_at) != Some(&b'"');
-        if !is_bare && self.names == Names::Legacy && !is_legacy_label_name(name) {
+        if !line.is_bare(name_at) && self.names == Names::Legacy && !is_legacy_label_name(name) {
             return Err(line.fault(name_at, format!("invalid label name {}", quote(name.as_bytes()))));
         }
         if name == "__name__" {
@@ -446,11 +445,10 @@ impl<'a> Parser<'a> {
     fn metric_name(&self, line: &mut Cursor<'a>) -> Result<&'a str, Fault> {
         let at = line.at;
         let name = line.metric_name()?;
-        let is_bare = self.input.get(at) != Some(&b'"');
         if name.is_empty() {
             return Err(line.fault(at, "invalid metric name"));
         }
-        if !is_bare && self.names == Names::Legacy && !is_legacy_metric_name(name) {
+        if !line.is_bare(at) && self.names == Names::Legacy && !is_legacy_metric_name(name) {
             return Err(line.fault(at, format!("invalid metric name {}", quote(name.as_bytes()))));
         }
         Ok(name)

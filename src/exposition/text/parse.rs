@@ -147,7 +147,7 @@ impl<'a> Parser<'a> {
                     return Err(line.fault(line.at, "invalid metric name in comment"));
                 }
                 self.check_metric_name(line, name_at, name)?;
-                let is_bare = self.is_bare(name_at);
+                let is_bare = line.is_bare(name_at);
                 let target = self.targets.target(&mut self.assembly.body, name, is_bare);
                 self.assembly.body.check_families().map_err(|much| line.too_much(name_at, much))?;
                 target
@@ -210,8 +210,7 @@ impl<'a> Parser<'a> {
                     return Err(line.fault(start, "invalid metric name"));
                 }
                 self.check_metric_name(line, start, name)?;
-                let is_bare = self.is_bare(start);
-                self.targets.target(&mut self.assembly.body, name, is_bare)
+                self.targets.target(&mut self.assembly.body, name, line.is_bare(start))
             }
         };
         line.skip_blanks();
@@ -417,16 +416,10 @@ impl<'a> Parser<'a> {
         self.assembly.body.families[target.family].name
     }
 
-    /// Whether the name at this offset is written without quotes.
-    #[inline]
-    fn is_bare(&self, at: usize) -> bool {
-        self.input.get(at) != Some(&b'"')
-    }
-
     /// A bare name is valid once it was scanned. Whether a quoted name is valid depends on the configuration.
     #[inline]
     fn check_metric_name(&self, line: &Cursor<'a>, at: usize, name: &str) -> Result<(), Fault> {
-        if self.is_bare(at) || is_legacy_metric_name(name) || (self.names == Names::Utf8 && !name.is_empty())
+        if line.is_bare(at) || is_legacy_metric_name(name) || (self.names == Names::Utf8 && !name.is_empty())
         {
             return Ok(());
         }
@@ -448,7 +441,7 @@ impl<'a> Parser<'a> {
         if name == "__name__" {
             return Err(line.fault(at, "label name \"__name__\" is reserved"));
         }
-        if self.is_bare(at) || is_legacy_label_name(name) || self.names == Names::Utf8 {
+        if line.is_bare(at) || is_legacy_label_name(name) || self.names == Names::Utf8 {
             return Ok(());
         }
         Err(line.fault(at, format!("invalid label name {}", quote(name.as_bytes()))))

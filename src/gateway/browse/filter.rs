@@ -1,21 +1,19 @@
 //! Search words for names and label values. Case does not matter.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use memchr::memmem::Finder;
 
+use super::state::{GroupState, STALE_AFTER};
 use crate::config::duration;
 use crate::model::labels::{INSTANCE, Pair, pairs};
+use crate::model::time::nanos_of;
 use crate::store::group_labels::GroupLabels;
 use crate::store::piece::Piece;
 
 /// A query has at most this many words.
 pub const MAX_WORDS: usize = 32;
-
-/// A group is stale if nothing was pushed to it for this long.
-pub const STALE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// The query has more than [`MAX_WORDS`] words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,21 +80,6 @@ enum GroupWord {
     Older(i64),
     /// The name or value of a grouping label, or the name of a family, contains this text.
     Any(Finder<'static>),
-}
-
-/// What a filter may ask of a group beside its labels and families.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct GroupState {
-    /// Whether the last push was refused.
-    pub(super) has_failed: bool,
-    /// Whether a process seems to push running totals.
-    pub(super) is_suspicious: bool,
-    /// How long no push was accepted.
-    pub(super) quiet_nanos: i64,
-}
-
-fn nanos(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 impl GroupFilter {
@@ -176,8 +159,8 @@ impl GroupWord {
         Some(match word {
             "is:failed" => GroupWord::Failed,
             "is:suspicious" => GroupWord::Suspicious,
-            "is:stale" => GroupWord::Older(nanos(STALE_AFTER)),
-            _ => GroupWord::Older(nanos(duration::parse_with_days(word.strip_prefix("older:")?).ok()?)),
+            "is:stale" => GroupWord::Older(nanos_of(STALE_AFTER)),
+            _ => GroupWord::Older(nanos_of(duration::parse_with_days(word.strip_prefix("older:")?).ok()?)),
         })
     }
 

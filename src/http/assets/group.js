@@ -3,9 +3,9 @@
 import { SOURCES } from "./address.js";
 import * as api from "./api.js";
 import { familyButtons, groupButtons } from "./copy.js";
-import { arrange, element, newId, say, setAttribute, setText } from "./dom.js";
+import { arrange, element, newId, setAttribute, setText } from "./dom.js";
 import { count, counted, moment, selector } from "./format.js";
-import { clock, onRowClick, setClock, toggle } from "./row.js";
+import { OpeningRow, clock, onRowClick, setClock, tellFailure, toggle } from "./row.js";
 import { SeriesList, labelList } from "./series.js";
 import { SourcesRow } from "./sources.js";
 
@@ -73,7 +73,7 @@ export class GroupRow {
     this.refusal = element("p", { class: "refusal", hidden: true });
     this.state = element("p", { class: "quietly", role: "status" }, "Loading the families");
     this.list = element("ul", { class: "families", "aria-label": `Families of ${selector(group.labels)}` });
-    this.sources = new SourcesRow(group.id, this);
+    this.sources = new SourcesRow(this);
     this.body = element(
       "div",
       { id: body, class: "group-body", hidden: true },
@@ -185,10 +185,7 @@ export class GroupRow {
       return;
     }
     // What was loaded before stays.
-    if (this.#detail) return;
-    this.state.hidden = false;
-    const retry = element("button", { type: "button", onclick: () => this.refresh() }, "Try again");
-    this.state.replaceChildren(`The families could not be loaded. ${error.message} `, retry);
+    if (!this.#detail) tellFailure(this.state, "families", error, () => this.refresh());
   }
 
   /** Marks a group that somebody has deleted while it is open here. */
@@ -223,34 +220,33 @@ export class GroupRow {
   }
 }
 
-class FamilyRow {
-  #series = null;
-  #group;
-
+class FamilyRow extends OpeningRow {
   constructor(family, group) {
-    this.#group = group;
+    super(family.name, group);
     this.family = family;
-    const [name, body] = [newId(), newId()];
-    this.button = toggle(name, body, () => this.#toggle());
     this.help = element("span", { class: "help" });
     this.type = element("span", { class: "type" });
     this.size = element("span", { class: "size" });
     this.pushed = clock("pushed");
-    const row = element(
-      "div",
-      { class: "row", onclick: onRowClick(() => this.#toggle()) },
-      this.button,
-      element("h3", {}, element("span", { id: name }, family.name), " ", this.type),
+    const row = this.row(
+      element("h3", {}, element("span", { id: this.nameId }, family.name), " ", this.type),
       this.pushed,
       this.size,
       this.help,
     );
-    this.body = element("div", { id: body, hidden: true });
     this.element = element("li", { class: "family", "data-name": family.name }, row, this.body);
   }
 
-  get isOpen() {
-    return this.#series !== null;
+  get opened() {
+    return `${this.family.name}: ${counted(this.family.series, "series", "series")}`;
+  }
+
+  above() {
+    return [familyButtons(this.group.group, () => this.family)];
+  }
+
+  makeList() {
+    return new SeriesList(this.group.group, this.family);
   }
 
   async update(family, open) {
@@ -262,23 +258,6 @@ class FamilyRow {
     setText(this.size, counted(family.series, "series", "series"));
     setClock(this.pushed, family.pushed_at);
     if (open.has(family.name) && !this.isOpen) await this.setOpen(true);
-    else if (this.isOpen && changed) await this.#series.refresh();
-  }
-
-  #toggle() {
-    this.setOpen(!this.isOpen);
-    this.#group.familyToggled(this.family.name, this.isOpen);
-    say(this.isOpen ? `${this.family.name}: ${counted(this.family.series, "series", "series")}` : "");
-  }
-
-  async setOpen(isOpen) {
-    if (isOpen === this.isOpen) return;
-    this.button.setAttribute("aria-expanded", String(isOpen));
-    this.body.hidden = !isOpen;
-    this.element.classList.toggle("open", isOpen);
-    const { group } = this.#group;
-    this.#series = isOpen ? new SeriesList(group, this.family) : null;
-    this.body.replaceChildren(...(isOpen ? [familyButtons(group, () => this.family), this.#series.element] : []));
-    if (isOpen) await this.#series.refresh();
+    else if (this.isOpen && changed) await this.list.refresh();
   }
 }

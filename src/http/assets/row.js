@@ -1,7 +1,7 @@
-// What the rows of groups, families and sources have in common: the button that opens them, and their times.
+// What the rows of groups, families and sources have in common: how they open, their times, and what failed.
 
 import * as api from "./api.js";
-import { element, setAttribute, setText } from "./dom.js";
+import { element, newId, say, setAttribute, setText } from "./dom.js";
 import { ago, moment } from "./format.js";
 
 /** A time that stays "12 s ago". */
@@ -48,4 +48,61 @@ export function onRowClick(act) {
     const selects = selection && !selection.isCollapsed && event.currentTarget.contains(selection.anchorNode);
     if (!selects && !event.target.closest("button, a, input, summary")) act();
   };
+}
+
+/** Tells in `state` why something was not loaded; `again` tries it once more. */
+export function tellFailure(state, what, error, again) {
+  state.hidden = false;
+  if (error.isGone) {
+    state.replaceChildren(`These ${what} are gone.`);
+    return;
+  }
+  const retry = element("button", { type: "button", onclick: again }, "Try again");
+  state.replaceChildren(`The ${what} could not be loaded. ${error.message} `, retry);
+}
+
+/**
+ * A row of a group that opens a list below it, which is loaded then. A subclass says with `makeList()` what the list is
+ * (its `element`, and `refresh()`), with `above()` what stands over it, and with `opened` what is said then.
+ */
+export class OpeningRow {
+  list = null;
+
+  /** `group` is told when the row, whose name in it is `key`, is opened or closed. */
+  constructor(key, group) {
+    this.key = key;
+    this.group = group;
+    [this.nameId, this.bodyId] = [newId(), newId()];
+    this.button = toggle(this.nameId, this.bodyId, () => this.toggle());
+    this.body = element("div", { id: this.bodyId, hidden: true });
+  }
+
+  /** The row: the button, and these parts. */
+  row(...parts) {
+    return element("div", { class: "row", onclick: onRowClick(() => this.toggle()) }, this.button, ...parts);
+  }
+
+  get isOpen() {
+    return this.list !== null;
+  }
+
+  above() {
+    return [];
+  }
+
+  toggle() {
+    this.setOpen(!this.isOpen);
+    this.group.familyToggled(this.key, this.isOpen);
+    say(this.isOpen ? this.opened : "");
+  }
+
+  async setOpen(isOpen) {
+    if (isOpen === this.isOpen) return;
+    this.button.setAttribute("aria-expanded", String(isOpen));
+    this.body.hidden = !isOpen;
+    this.element.classList.toggle("open", isOpen);
+    this.list = isOpen ? this.makeList() : null;
+    this.body.replaceChildren(...(isOpen ? [...this.above(), this.list.element] : []));
+    if (isOpen) await this.list.refresh();
+  }
 }

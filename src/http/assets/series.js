@@ -5,6 +5,7 @@ import { seriesButton } from "./copy.js";
 import { arrange, element, newId, setText } from "./dom.js";
 import { count, counted, growth, labelName, labelValue, moment, number, plain } from "./format.js";
 import { bucketTable, picture } from "./histogram.js";
+import { tellFailure } from "./row.js";
 
 /** A family with more series than this gets a filter of its own. */
 const FEW = 20;
@@ -89,18 +90,11 @@ export class SeriesList {
         rows.push(...answer.series);
       } while (answer.series.length > 0 && rows.length < Math.min(wanted, answer.matching - offset));
     } catch (error) {
-      if (turn === this.#turn) this.#fail(error);
+      if (turn === this.#turn) tellFailure(this.state, "series", error, () => this.refresh());
       return;
     }
     if (turn !== this.#turn) return;
     this.#show(offset, rows, answer);
-  }
-
-  #fail(error) {
-    this.state.hidden = false;
-    const text = error.isGone ? "These series are gone." : `The series could not be loaded. ${error.message} `;
-    const retry = element("button", { type: "button", onclick: () => this.refresh() }, "Try again");
-    this.state.replaceChildren(text, ...(error.isGone ? [] : [retry]));
   }
 
   #show(offset, rows, { matching, family }) {

@@ -2,9 +2,9 @@
 
 import { SOURCES } from "./address.js";
 import * as api from "./api.js";
-import { arrange, element, newId, say, setText } from "./dom.js";
+import { arrange, element, setText } from "./dom.js";
 import { count, counted, plain } from "./format.js";
-import { clock, onRowClick, setClock, toggle } from "./row.js";
+import { OpeningRow, clock, setClock, tellFailure } from "./row.js";
 import { labelList } from "./series.js";
 
 const EXPLAINED =
@@ -12,55 +12,31 @@ const EXPLAINED =
   "the growth was added to the group.";
 
 /** The row that opens the sources. */
-export class SourcesRow {
-  #group;
-  #list = null;
+export class SourcesRow extends OpeningRow {
   #total = 0;
 
-  /** `group` is told when the row is opened or closed. */
-  constructor(id, group) {
-    this.id = id;
-    this.#group = group;
-    const [name, body] = [newId(), newId()];
-    this.name = element("span", { id: name });
-    const row = element(
-      "div",
-      { class: "row", onclick: onRowClick(() => this.#toggle()) },
-      toggle(name, body, () => this.#toggle()),
-      element("h3", {}, this.name),
-    );
-    this.button = row.firstChild;
-    this.body = element("div", { id: body, hidden: true });
+  constructor(group) {
+    super(SOURCES, group);
+    this.name = element("span", { id: this.nameId });
+    const row = this.row(element("h3", {}, this.name));
     this.element = element("div", { class: "sources", hidden: true }, row, this.body);
   }
 
-  get isOpen() {
-    return this.#list !== null;
+  get opened() {
+    return counted(this.#total, "source");
+  }
+
+  makeList() {
+    return new SourceList(this.group.id);
   }
 
   /** Shows how many sources there are, and the sources again where they are open or are to be. */
   async update(total, open) {
     this.#total = total;
     this.element.hidden = total === 0;
-    setText(this.name, counted(total, "source"));
-    if (this.isOpen) await this.#list.refresh();
+    setText(this.name, this.opened);
+    if (this.isOpen) await this.list.refresh();
     else if (total > 0 && open.has(SOURCES)) await this.setOpen(true);
-  }
-
-  #toggle() {
-    this.setOpen(!this.isOpen);
-    this.#group.familyToggled(SOURCES, this.isOpen);
-    say(this.isOpen ? counted(this.#total, "source") : "");
-  }
-
-  async setOpen(isOpen) {
-    if (isOpen === this.isOpen) return;
-    this.button.setAttribute("aria-expanded", String(isOpen));
-    this.body.hidden = !isOpen;
-    this.element.classList.toggle("open", isOpen);
-    this.#list = isOpen ? new SourceList(this.id) : null;
-    this.body.replaceChildren(...(isOpen ? [this.#list.element] : []));
-    if (isOpen) await this.#list.refresh();
   }
 }
 
@@ -106,17 +82,10 @@ class SourceList {
         sources.push(...answer.sources);
       } while (answer.sources.length > 0 && sources.length < Math.min(wanted, answer.total - offset));
     } catch (error) {
-      if (turn === this.#turn) this.#fail(error);
+      if (turn === this.#turn) tellFailure(this.state, "sources", error, () => this.refresh());
       return;
     }
     if (turn === this.#turn) this.#show(offset, sources, answer.total);
-  }
-
-  #fail(error) {
-    this.state.hidden = false;
-    const retry = element("button", { type: "button", onclick: () => this.refresh() }, "Try again");
-    const text = error.isGone ? "These sources are gone." : `The sources could not be loaded. ${error.message} `;
-    this.state.replaceChildren(text, ...(error.isGone ? [] : [retry]));
   }
 
   #show(offset, sources, total) {

@@ -21,8 +21,7 @@ impl<'a> Body<'a> {
     /// If there are too many.
     #[inline]
     pub fn count_sample(&mut self) -> Result<(), TooMuch> {
-        self.samples += 1;
-        if self.samples > self.limits.samples { Err(TooMuch(Limit::SamplesPerPush)) } else { Ok(()) }
+        self.count_parts(1)
     }
 
     /// Counts the parts that a sample is made into.
@@ -30,6 +29,7 @@ impl<'a> Body<'a> {
     /// # Errors
     ///
     /// If there are too many.
+    #[inline]
     pub fn count_parts(&mut self, parts: usize) -> Result<(), TooMuch> {
         self.samples = self.samples.saturating_add(parts);
         if self.samples > self.limits.samples { Err(TooMuch(Limit::SamplesPerPush)) } else { Ok(()) }

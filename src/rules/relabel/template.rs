@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::MOST_BYTES;
+use crate::model::limits::MAX_RELABELLED_BYTES;
 use crate::rules::pattern::Pattern;
 
 /// A text with the groups of a pattern: `$1`, `${1}`, `$name`, `${name}`; `$$` is a dollar sign.
@@ -72,7 +72,7 @@ impl Template {
         let mut filled = String::new();
         for part in &self.parts {
             // Whoever sets more than this goes no further.
-            if filled.len() > MOST_BYTES {
+            if filled.len() > MAX_RELABELLED_BYTES {
                 break;
             }
             match part {

@@ -22,13 +22,11 @@ pub(super) fn observe(body: &mut Body<'_>, handle: u32, name: &str, to: &Observe
         let cause = Cause::Observation { family: Excerpt::of(name), value };
         return Err(Refusal::at(series.offset, cause));
     }
-    let (offset, parts) = (
-        series.offset,
-        match to {
-            Observe::Classic(bounds) => bounds.len() + 1,
-            Observe::Native => 1,
-        },
-    );
+    let offset = series.offset;
+    let parts = match to {
+        Observe::Classic(bounds) => bounds.len() + 1,
+        Observe::Native => 1,
+    };
     body.count_parts(parts).map_err(|_| {
         let most = body.limits().samples;
         Refusal::at(offset, Cause::ObservedTooMuch { family: Excerpt::of(name), most })
