@@ -5,11 +5,15 @@
 //! back as the same number; plain notation while the exponent of the first digit is between -4 and
 //! 5, else `d.ddde±XX`; `+Inf`, `-Inf`, `NaN`; and 0 for negative zero.
 
+/// Numbers from [`PLAIN_FROM`] and below [`PLAIN_BELOW`] are in plain notation.
+const PLAIN_FROM: f64 = 1e-4;
+const PLAIN_BELOW: f64 = 1e6;
+
 /// Appends `value` as a sample value.
 pub fn write_f64(out: &mut Vec<u8>, value: f64) {
     // Most samples are small integers, which need no search for the shortest form.
     let whole = value as i32;
-    if f64::from(whole) == value && value.abs() < 1e6 {
+    if f64::from(whole) == value && value.abs() < PLAIN_BELOW {
         let mut digits = itoa::Buffer::new();
         out.extend_from_slice(digits.format(whole).as_bytes());
         return;
@@ -34,10 +38,37 @@ pub fn write_f64(out: &mut Vec<u8>, value: f64) {
         write_digits(out, digits, digits.len() as i32);
         return;
     }
+    if magnitude < PLAIN_BELOW && write_thousandths(out, magnitude) {
+        return;
+    }
     let mut buffer = zmij::Buffer::new();
+    let printed = buffer.format_finite(magnitude);
+    if (PLAIN_FROM..PLAIN_BELOW).contains(&magnitude) {
+        // Plain notation is the same for both, and a number with decimals has no zeros at the end.
+        out.extend_from_slice(printed.as_bytes());
+        return;
+    }
     let mut digits = [0u8; 32];
-    let (length, point) = shortest_digits(buffer.format_finite(magnitude), &mut digits);
+    let (length, point) = shortest_digits(printed, &mut digits);
     write_digits(out, &digits[..length], point);
+}
+
+/// Writes a number with up to three decimals. Returns false if it has more, or is below a thousandth.
+///
+/// No two decimals of up to 15 digits read back as the same number, so the digits are the shortest form.
+#[inline]
+fn write_thousandths(out: &mut Vec<u8>, magnitude: f64) -> bool {
+    let thousandths = (magnitude * 1000.0).round();
+    if thousandths / 1000.0 != magnitude || thousandths < 1.0 {
+        return false;
+    }
+    let thousandths = thousandths as u32;
+    out.extend_from_slice(itoa::Buffer::new().format(thousandths / 1000).as_bytes());
+    let digit = |unit: u32| b'0' + (thousandths / unit % 10) as u8;
+    let decimals = [b'.', digit(100), digit(10), digit(1)];
+    let significant = decimals.iter().rposition(|digit| *digit != b'0').unwrap_or_default();
+    out.extend_from_slice(&decimals[..=significant]);
+    true
 }
 
 /// The text of `value`, as [`write_f64`] writes it.
@@ -154,6 +185,18 @@ mod tests {
             let value = f64::from_bits(bits);
             let back: f64 = format_f64(value).parse().unwrap();
             prop_assert!(back == value || (back.is_nan() && value.is_nan()));
+        }
+
+        #[test]
+        fn plain_numbers_are_as_short_as_can_be(
+            digits in 1i64..1_000_000_000_000_000, scale in 0i32..19, more in 0u64..3, is_negative in any::<bool>(),
+        ) {
+            let value = f64::from_bits((digits as f64 / 10f64.powi(scale)).to_bits() + more);
+            let value = if is_negative { -value } else { value };
+            if (PLAIN_FROM..PLAIN_BELOW).contains(&value.abs()) {
+                // `Display` writes the shortest digits, always in plain notation.
+                prop_assert_eq!(format_f64(value), value.to_string());
+            }
         }
 
         #[test]
