@@ -13,12 +13,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use actix_web::{HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use json::{Each, Success, send_json, to_json};
 use serde::{Serialize, Serializer};
 
-use super::State;
-use super::stream;
+use super::{State, compress, stream};
 use crate::config::build_info;
 use crate::gateway::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP};
 use crate::gateway::source::seconds;
@@ -84,19 +83,20 @@ pub(super) fn status(state: &State, method: &str) -> HttpResponse {
 }
 
 /// All groups with all their metrics. Written series by series, so that a large store needs little memory.
-pub(super) fn metrics(state: &Arc<State>, method: &str) -> HttpResponse {
-    state.gateway.telemetry().request("api/v1/metrics", method, 200);
+pub(super) fn metrics(state: &Arc<State>, request: &HttpRequest) -> HttpResponse {
+    state.gateway.telemetry().request("api/v1/metrics", request.method().as_str(), 200);
     let share = match stream::share(state) {
         Ok(share) => share,
         Err(busy) => return *busy,
     };
     let theirs = state.clone();
-    stream::answer(state, share, json(), move |send| {
+    let is_gzip = compress::takes_gzip(request);
+    stream::answer(state, share, compress::headed(json(), is_gzip), move |send| {
         // Groups that are deleted meanwhile are left out.
         let groups = theirs.gateway.group_labels();
         let group = |labels: &Arc<GroupLabels>| theirs.gateway.group(&labels.key).map(Shown);
         let data = Each(|| groups.iter().filter_map(group));
-        send_json(&Success { status: "success", data }, send).map(|()| None)
+        send_json(&Success { status: "success", data }, is_gzip, send).map(|()| None)
     })
 }
 

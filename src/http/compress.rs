@@ -1,6 +1,6 @@
 //! Answers of the page and its API, with gzip for clients that ask for it.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use actix_web::http::header;
 use actix_web::web::Bytes;
@@ -41,12 +41,47 @@ impl Body {
     }
 
     /// The answer with this body.
-    pub(super) fn send(self, mut answer: HttpResponseBuilder) -> HttpResponse {
-        answer.insert_header((header::VARY, "Accept-Encoding"));
-        if self.is_gzip {
-            answer.insert_header((header::CONTENT_ENCODING, "gzip"));
-        }
-        answer.body(self.bytes)
+    pub(super) fn send(self, answer: HttpResponseBuilder) -> HttpResponse {
+        headed(answer, self.is_gzip).body(self.bytes)
+    }
+}
+
+/// Adds the headers of a body that is compressed, or is not because the client does not ask for it.
+pub(super) fn headed(mut answer: HttpResponseBuilder, is_gzip: bool) -> HttpResponseBuilder {
+    answer.insert_header((header::VARY, "Accept-Encoding"));
+    if is_gzip {
+        answer.insert_header((header::CONTENT_ENCODING, "gzip"));
+    }
+    answer
+}
+
+/// Compresses a body chunk by chunk, or passes it on as it is.
+pub(super) struct Chunks(Option<GzEncoder<Vec<u8>>>);
+
+impl Chunks {
+    pub(super) fn new(is_gzip: bool) -> Chunks {
+        Chunks(is_gzip.then(|| GzEncoder::new(Vec::new(), Level::fast())))
+    }
+
+    /// What to send for a chunk. A client that has it has the whole chunk: nothing is held back for the next one.
+    ///
+    /// # Errors
+    ///
+    /// Never, because memory can be written to.
+    pub(super) fn pass(&mut self, chunk: Bytes) -> io::Result<Bytes> {
+        let Some(encoder) = &mut self.0 else { return Ok(chunk) };
+        encoder.write_all(&chunk)?;
+        encoder.flush()?;
+        Ok(std::mem::take(encoder.get_mut()).into())
+    }
+
+    /// What to send after the last chunk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Chunks::pass`].
+    pub(super) fn finish(self) -> io::Result<Bytes> {
+        self.0.map_or(Ok(Bytes::new()), |encoder| encoder.finish().map(Bytes::from))
     }
 }
 

@@ -6,6 +6,7 @@
 mod accessibility;
 mod api;
 mod browser;
+mod compression;
 mod copying;
 mod deleting;
 mod files;

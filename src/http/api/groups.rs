@@ -139,9 +139,12 @@ pub(super) async fn answer<F: Serialize + Send + 'static>(
     count(found.as_ref().map_or_else(Error::code, |_| StatusCode::OK));
     match found {
         Ok((_, Some(body), _)) => body.send(json()),
-        Ok((found, None, share)) => stream::answer(state, share, json(), move |send| {
-            send_json(&Success { status: "success", data: found }, send).map(|()| None)
-        }),
+        Ok((found, None, share)) => {
+            let answer = compress::headed(json(), takes_gzip);
+            stream::answer(state, share, answer, move |send| {
+                send_json(&Success { status: "success", data: found }, takes_gzip, send).map(|()| None)
+            })
+        }
         Err(error) => {
             let mut answer = with_cors(HttpResponse::build(error.code()));
             answer.content_type("application/json").body(error_json(error.kind(), &error))

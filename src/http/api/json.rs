@@ -3,11 +3,10 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use actix_web::web::Bytes;
 use serde::{Serialize, Serializer};
 
 use crate::gateway::source::ReceiverGone;
-use crate::http::stream;
+use crate::http::{compress, stream};
 use crate::message::bounded;
 
 /// How many bytes are written before they are sent.
@@ -67,15 +66,20 @@ pub(super) fn to_short_json(value: &impl Serialize, most: usize) -> Option<Strin
     String::from_utf8(out.out).ok()
 }
 
-/// As [`to_json`], but sends the output in chunks while it writes.
+/// As [`to_json`], but sends the output in chunks while it writes, compressed with `is_gzip`.
 ///
 /// # Errors
 ///
 /// If the client has gone.
-pub(super) fn send_json(value: &impl Serialize, send: stream::Send<'_>) -> Result<(), ReceiverGone> {
-    let mut chunks = Chunks { chunk: Vec::with_capacity(CHUNK_BYTES), send };
+pub(super) fn send_json(
+    value: &impl Serialize,
+    is_gzip: bool,
+    send: stream::Send<'_>,
+) -> Result<(), ReceiverGone> {
+    let passed = compress::Chunks::new(is_gzip);
+    let mut chunks = Chunks { chunk: Vec::with_capacity(CHUNK_BYTES), passed, send };
     serde_json::to_writer(Escaping(&mut chunks), value).map_err(|_| ReceiverGone)?;
-    (chunks.send)(Bytes::from(chunks.chunk))
+    chunks.finish()
 }
 
 /// Escapes the characters that Go escapes and `serde_json` does not. `serde_json` never splits a character.
@@ -133,7 +137,22 @@ impl Write for Short {
 
 struct Chunks<'a> {
     chunk: Vec<u8>,
+    passed: compress::Chunks,
     send: stream::Send<'a>,
+}
+
+impl Chunks<'_> {
+    fn send(&mut self, chunk: Vec<u8>) -> Result<(), ReceiverGone> {
+        let passed = self.passed.pass(chunk.into()).map_err(|_| ReceiverGone)?;
+        (self.send)(passed)
+    }
+
+    fn finish(mut self) -> Result<(), ReceiverGone> {
+        let last = std::mem::take(&mut self.chunk);
+        self.send(last)?;
+        let end = self.passed.finish().map_err(|_| ReceiverGone)?;
+        if end.is_empty() { Ok(()) } else { (self.send)(end) }
+    }
 }
 
 impl Write for Chunks<'_> {
@@ -142,7 +161,7 @@ impl Write for Chunks<'_> {
         self.chunk.extend_from_slice(bytes);
         if self.chunk.len() == CHUNK_BYTES {
             let chunk = std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK_BYTES));
-            (self.send)(Bytes::from(chunk)).map_err(|ReceiverGone| io::ErrorKind::BrokenPipe)?;
+            self.send(chunk).map_err(|ReceiverGone| io::ErrorKind::BrokenPipe)?;
         }
         Ok(bytes.len())
     }
@@ -165,6 +184,11 @@ mod tests {
         );
     }
 
+    /// Checks that the first bytes, or all, have come.
+    fn assert_have_come(come: &[u8], whole: &str, bytes: usize) {
+        assert_eq!(come, &whole.as_bytes()[..bytes.min(whole.len())]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
@@ -175,11 +199,21 @@ mod tests {
             let (mut sent, mut largest) = (Vec::new(), 0);
             let whole = to_json(&values);
             let list = Each(|| values.iter());
-            send_json(&list, &mut |chunk| {
+            send_json(&list, false, &mut |chunk| {
                 largest = largest.max(chunk.len());
                 sent.extend_from_slice(&chunk);
                 Ok(())
             }).unwrap();
+            // Each part can be read without those that follow.
+            let (mut decoder, mut parts) = (flate2::write::GzDecoder::new(Vec::new()), 0);
+            send_json(&list, true, &mut |chunk| {
+                decoder.write_all(&chunk).unwrap();
+                decoder.flush().unwrap();
+                parts += CHUNK_BYTES;
+                assert_have_come(decoder.get_ref(), &whole, parts);
+                Ok(())
+            }).unwrap();
+            prop_assert_eq!(decoder.finish().unwrap(), whole.as_bytes());
             prop_assert_eq!(&sent, whole.as_bytes());
             prop_assert!(largest <= CHUNK_BYTES);
             let short = to_short_json(&list, whole.len());

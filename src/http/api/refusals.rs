@@ -1,19 +1,20 @@
 //! `/api/v1/refusals`: the latest pushes that could not be read, and why; and how a refusal is written.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
-use super::json::{Success, to_json};
+use super::json::success_json;
 use super::{json, timestamp};
 use crate::gateway::refusals::{Refused, Unread};
-use crate::http::State;
+use crate::http::{State, compress};
 
 /// Lists the latest pushes that could not be read, the newest first.
-pub(in crate::http) fn refusals(state: &State, method: &str) -> HttpResponse {
-    state.gateway.telemetry().request("api/v1/refusals", method, 200);
+pub(in crate::http) fn refusals(state: &State, request: &HttpRequest) -> HttpResponse {
+    state.gateway.telemetry().request("api/v1/refusals", request.method().as_str(), 200);
     let unread = state.gateway.unread();
     let refusals = unread.iter().map(UnreadPush::of).collect();
-    json().body(to_json(&Success { status: "success", data: Data { refusals } }))
+    let body = success_json(&Data { refusals });
+    compress::Body::of(body, compress::takes_gzip(request)).send(json())
 }
 
 #[derive(Serialize)]
