@@ -10,6 +10,7 @@ pub mod address;
 mod build;
 mod choices;
 pub mod duration;
+mod effective;
 pub mod external_url;
 pub mod fitting;
 mod flag;
@@ -20,6 +21,7 @@ mod layers;
 mod list;
 pub mod memory;
 mod network;
+mod origin;
 pub mod regular;
 pub mod rules;
 mod settings;
@@ -30,8 +32,10 @@ pub use build::{BuildInfo, build_info};
 pub use choices::{
     Buckets, LogFormat, LogLevel, NumberMerge, Overflow, PutMode, RelabelAction, SourceBy, Sync, Temporality,
 };
+pub use effective::EffectiveSetting;
 pub use layers::{ConfigError, read_rules};
 pub use memory::Fitting;
+pub use origin::{Origin, Origins};
 pub use settings::{Access, Aggregation, Config, Exposition, Limits, Log, Persistence, Push, Telemetry, Web};
 
 impl Web {
@@ -60,7 +64,8 @@ impl Config {
     /// something and stop, with the value in force.
     #[must_use]
     pub fn startup_flags(&self) -> BTreeMap<String, String> {
-        let in_force = |flag: &settings::SettingFlag| (flag.name.to_owned(), (flag.value)(self).shown());
+        let shown = |flag: &settings::SettingFlag| hidden::without_login((flag.value)(self).shown());
+        let in_force = |flag: &settings::SettingFlag| (flag.name.to_owned(), shown(flag));
         let file = (flags::CONFIG_FILE.to_owned(), self.config_file.clone());
         settings::FLAGS.iter().map(in_force).chain([file]).collect()
     }

@@ -22,6 +22,7 @@ mod hints;
 mod host;
 mod lifecycle;
 pub mod listen;
+mod loaded;
 pub mod notify;
 mod origin;
 mod page;
@@ -55,7 +56,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::config::host::Host;
 use crate::config::unlimited::most;
-use crate::config::{Config, Limits};
+use crate::config::{Config, EffectiveSetting, Limits, Persistence};
 use crate::exposition::negotiation::Offers;
 use crate::gateway::{Gateway, Method};
 use crate::message::Excerpt;
@@ -65,6 +66,7 @@ use auth::Guard;
 use connection::{Answering, Watch};
 pub use descriptors::{Descriptors, TooFew};
 use head::Expectation;
+use loaded::Loaded;
 use notify::Heartbeats;
 use push::GroupPath;
 pub use reload::ReloadError;
@@ -91,10 +93,16 @@ pub struct State {
     /// Whether accepted pushes are answered with 202, as the stock gateway does without the consistency check.
     answers_unchecked: bool,
     startup_flags: BTreeMap<String, String>,
+    /// Every setting, but for limits that were lowered since.
+    settings: Vec<EffectiveSetting>,
+    persistence: Persistence,
+    idempotency_keys: u64,
     started_at: SystemTime,
     quit: Notify,
     /// The configuration file; empty if there is none.
     config_file: String,
+    /// What came of reading the rules in it.
+    rules_loaded: Loaded,
     /// Held while it is read again.
     reloading: Mutex<()>,
     /// Access control. `None` if it is not configured.
@@ -159,9 +167,13 @@ impl State {
             offers: if config.has_stock_formats() { Offers::Stock } else { Offers::All },
             answers_unchecked: config.push.disable_consistency_check,
             startup_flags: config.startup_flags(),
+            settings: config.effective(),
+            persistence: config.persistence.clone(),
+            idempotency_keys: most(config.push.idempotency_keys),
             started_at: SystemTime::now(),
             quit: Notify::new(),
             config_file: config.config_file.clone(),
+            rules_loaded: Loaded::new(config.rules.fingerprint.clone()),
             reloading: Mutex::default(),
         }
     }
@@ -301,8 +313,8 @@ async fn guarded(
     let needed = auth::needed(&route, request.method().as_str());
     let mut answer = match guard.admit(&rules, state, request, needed).await {
         Ok(visitor) => {
-            // Only the page uses it.
-            if matches!(route, Route::Endpoint(Endpoint::Page)) {
+            // Only these two use it.
+            if matches!(route, Route::Endpoint(Endpoint::Page | Endpoint::ApiStatus)) {
                 request.extensions_mut().insert(visitor);
             }
             answer_to(route, state, request, payload).await
@@ -402,7 +414,7 @@ async fn answer_of(
         Endpoint::Ready => lifecycle::ready(state, method),
         Endpoint::Quit => lifecycle::quit(state),
         Endpoint::Reload => lifecycle::reload(state).await,
-        Endpoint::ApiStatus => api::status(state, method),
+        Endpoint::ApiStatus => api::status(state, request),
         Endpoint::ApiMetrics => api::metrics(state, request),
         Endpoint::ApiHealth => api::health(state, request).await,
         Endpoint::ApiRefusals => api::refusals(state, request),

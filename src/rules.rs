@@ -19,5 +19,5 @@ pub use crate::config::{Buckets, NumberMerge, Overflow, SourceBy, Temporality};
 pub use decision::GroupDecision;
 pub use error::RuleError;
 pub use metric::{MetricDecision, Observe};
-pub use set::RuleSet;
+pub use set::{RuleName, RuleSet};
 pub use transform::transform;

@@ -128,6 +128,11 @@ impl Permissions {
     pub fn include(self, permission: Permission) -> bool {
         self.0 & bit(permission) != 0
     }
+
+    /// The names of the permissions in the set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        ALL.into_iter().filter(move |permission| self.include(*permission)).map(Permission::name)
+    }
 }
 
 impl FromIterator<Permission> for Permissions {
@@ -142,8 +147,7 @@ fn bit(permission: Permission) -> u8 {
 
 impl fmt::Debug for Permissions {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = ALL.iter().filter(|permission| self.include(**permission)).map(|one| one.name());
-        formatter.debug_list().entries(names).finish()
+        formatter.debug_list().entries(self.names()).finish()
     }
 }
 

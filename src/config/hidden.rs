@@ -42,9 +42,43 @@ pub(super) fn without_value(message: &str) -> String {
     if found.starts_with("unknown field ") { format!("unknown key{expected}") } else { message.to_owned() }
 }
 
+/// The value of a setting as it may be shown: without the user and the password of a URL, and not at all if it has a
+/// password elsewhere.
+pub(super) fn without_login(value: String) -> String {
+    if value.to_ascii_lowercase().replace(' ', "").contains("password=") {
+        return HIDDEN.to_owned();
+    }
+    let Some((scheme, rest)) = value.split_once("://") else { return value };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(at) => format!("{scheme}://{HIDDEN}{}", &rest[at..]),
+        // The password may itself have one of these characters.
+        None if rest.contains('@') => format!("{scheme}://{HIDDEN}"),
+        None => value,
+    }
+}
+
+const HIDDEN: &str = "(hidden)";
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_shown_without_logins() {
+        for (value, shown) in [
+            ("/var/lib/a@b", "/var/lib/a@b"),
+            ("http://x/p", "http://x/p"),
+            ("postgres://u:hunter2@db:5432/t?a=b", "postgres://(hidden)@db:5432/t?a=b"),
+            ("postgres://u:hunter@2@db/t", "postgres://(hidden)@db/t"),
+            ("postgres://u:hunter/2@db/t", "postgres://(hidden)"),
+            ("postgres://db/t?user=u&password=hunter2", "(hidden)"),
+            ("host=db user=u Password = hunter2", "(hidden)"),
+            ("/etc/passwords/web.yml", "/etc/passwords/web.yml"),
+        ] {
+            assert_eq!(without_login(value.to_owned()), shown);
+        }
+    }
 
     #[test]
     fn keys_are_hidden_by_their_table() {

@@ -10,9 +10,11 @@ use std::collections::HashMap;
 use config::builder::{ConfigBuilder, DefaultState};
 use config::{Environment, Value};
 
+use super::flag::Kind;
 use super::memory::Allowance;
+use super::origin::{Origin, Origins};
 use super::rules::RuleFile;
-use super::settings::Config;
+use super::settings::{self, Config};
 use super::{address, fitting, hidden};
 use error::Problem;
 
@@ -43,7 +45,16 @@ pub(super) fn load(
         check_variable(name, source.clone())?;
         builder = builder.add_source(source);
     }
+    let mut origins = Origins::default();
+    file::lines(&text).for_each(|(key, line)| origins.set(key, Origin::File { line }));
+    for (name, _) in &variables {
+        let set = variables::keys_of(name);
+        set.for_each(|key| origins.set(key, Origin::Environment { variable: (*name).clone() }));
+    }
     let given: Vec<&str> = flags.iter().map(|(key, _)| *key).collect();
+    for (key, value) in &flags {
+        origins.set(key, Origin::Flag { name: flag_of(key, value) });
+    }
     for (key, value) in flags {
         builder = builder.set_override(key, value).map_err(Box::new)?;
     }
@@ -57,8 +68,11 @@ pub(super) fn load(
     if let Some(allowance) = allowance {
         let set = set.build().map_err(|error| Box::new(without_value(&error)))?;
         let is_set = |key: &str| set.get::<Value>(key).is_ok();
-        config.fitting = Some(fitting::chosen(&config, allowance, is_set));
+        let fitting = fitting::chosen(&config, allowance, is_set);
+        fitting.chosen.iter().for_each(|(key, _)| origins.set(key, Origin::Memory));
+        config.fitting = Some(fitting);
     }
+    config.origins = origins;
     finish(config).map_err(|problem| {
         if given.contains(&problem.key) {
             return ConfigError::Setting(problem);
@@ -71,6 +85,13 @@ pub(super) fn load(
             None => file::placed(path, &text, problem),
         }
     })
+}
+
+/// The flag that gives a setting this value, without its dashes.
+fn flag_of(key: &str, value: &Value) -> String {
+    let Some(flag) = settings::FLAGS.iter().find(|flag| flag.key == key) else { return key.to_owned() };
+    let is_off = flag.kind == Kind::Switch && value.clone().into_bool().is_ok_and(|is_on| !is_on);
+    format!("{}{}", if is_off { "no-" } else { "" }, flag.name)
 }
 
 /// The rules of a settings file, whose settings are checked too but not used.

@@ -18,6 +18,9 @@ pub struct RuleFile {
     /// The file that they come from; empty without one.
     #[serde(skip)]
     pub path: String,
+    /// The SHA-256 hash of the whole file in hexadecimal digits; empty without one.
+    #[serde(skip)]
+    pub fingerprint: String,
     /// `[[groups]]`: what a push belongs to. The first that matches the labels of the path counts.
     pub groups: Vec<Placed<GroupRule>>,
     /// `[[metrics]]`: how values are merged. The first that matches the metric name and the labels of the path counts.

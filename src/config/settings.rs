@@ -17,6 +17,7 @@ use super::choices::{LogFormat, LogLevel, PutMode, Sync};
 use super::flag::{Kind, Shown};
 use super::host::Host;
 use super::memory::Fitting;
+use super::origin::Origins;
 use super::rules::RuleFile;
 use super::{address, duration, host, network};
 
@@ -65,10 +66,18 @@ macro_rules! settings {
             /// The limits that were chosen because the system limits the memory; `None` if it does not.
             #[serde(skip)]
             pub fitting: Option<Fitting>,
+            /// Where the settings have their values from.
+            #[serde(skip)]
+            pub origins: Origins,
         }
 
         /// The dotted keys of all settings.
         pub(super) const KEYS: &[&str] = &[$($(concat!(stringify!($section), ".", stringify!($key)),)*)*];
+
+        /// All settings by their keys, with the value in force.
+        pub(super) const VALUES: &[(&str, fn(&Config) -> &dyn Shown)] = &[$($(
+            (concat!(stringify!($section), ".", stringify!($key)), |config| &config.$section.$key),
+        )*)*];
 
         /// The flags that set something.
         pub(super) const FLAGS: &[SettingFlag] = &[$($($(

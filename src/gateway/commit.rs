@@ -23,6 +23,8 @@ pub(super) struct Health {
     reason: Mutex<String>,
     /// When the first of the failures in a row was.
     failing_since: Mutex<Option<SystemTime>>,
+    /// When something was kept last.
+    kept_at: Mutex<Option<SystemTime>>,
     /// When the current write began. `None` if there is none.
     writing_since: Mutex<Option<Instant>>,
 }
@@ -66,6 +68,15 @@ impl Health {
 
     fn recover(&self) {
         self.is_failing.store(false, Ordering::Release);
+    }
+
+    fn kept(&self) {
+        *self.kept_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(SystemTime::now());
+    }
+
+    /// When something was kept last. `None` if nothing was since the start.
+    pub(super) fn kept_at(&self) -> Option<SystemTime> {
+        *self.kept_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,6 +144,7 @@ impl Committer {
         let result = self.health.writing(|| self.engine.commit(difference, latest));
         match &result {
             Ok(Committed::Kept(written)) => {
+                self.health.kept();
                 self.metrics.committed(requests, *written, started.elapsed(), self.engine.written());
             }
             Ok(Committed::Overtaken(_)) => {}
@@ -172,6 +184,7 @@ impl Committer {
                 let took = self.tried_at.elapsed();
                 self.metrics.committed(0, written, took, self.engine.written());
                 self.health.recover();
+                self.health.kept();
                 tracing::info!(file = %self.name, "the persistence file can be written again");
                 Ok(())
             }

@@ -1,5 +1,7 @@
 //! What is wrong with the groups and with what the gateway keeps, for whoever looks.
 
+use std::time::SystemTime;
+
 use super::Gateway;
 use super::browse::{GroupState, STALE_AFTER};
 use super::refusals::Unread;
@@ -51,5 +53,15 @@ impl Gateway {
             _ => return None,
         };
         Some(used.max(0).unsigned_abs())
+    }
+
+    /// How many idempotency keys are remembered, and how many were forgotten early because there were too many.
+    pub fn idempotency_keys(&self) -> (usize, u64) {
+        (self.store.keys().len(), self.store.keys().evicted())
+    }
+
+    /// When something was kept on disk last. `None` if nothing was since the start.
+    pub fn kept_at(&self) -> Option<SystemTime> {
+        self.health.kept_at()
     }
 }

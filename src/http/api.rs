@@ -3,9 +3,11 @@
 mod groups;
 mod health;
 mod json;
+mod limits;
 mod query;
 mod refusals;
 mod sources;
+mod status;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,11 +16,10 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use json::{Each, Success, send_json, to_json};
+use json::{Each, Success, send_json};
 use serde::{Serialize, Serializer};
 
 use super::{State, compress, stream};
-use crate::config::build_info;
 use crate::gateway::scrape::{PUSH_FAILURE_TIME_HELP, PUSH_TIME_HELP};
 use crate::gateway::source::seconds;
 use crate::model::count::Count;
@@ -35,6 +36,7 @@ pub(super) use health::health;
 pub(super) use json::{error_json, success_json};
 pub(super) use refusals::refusals;
 pub(super) use sources::sources;
+pub(super) use status::{started_at, status};
 
 /// Adds the headers that let a page of another origin read the answer.
 fn with_cors(mut answer: HttpResponseBuilder) -> HttpResponseBuilder {
@@ -62,26 +64,6 @@ pub(super) fn options(state: &State) -> HttpResponse {
     with_cors(HttpResponse::Ok()).finish()
 }
 
-/// Build, flags and start time.
-pub(super) fn status(state: &State, method: &str) -> HttpResponse {
-    state.gateway.telemetry().request("api/v1/status", method, 200);
-    let build = build_info();
-    let build_information = BTreeMap::from([
-        ("branch", build.branch),
-        ("buildDate", build.build_date),
-        ("buildUser", build.build_user),
-        ("goVersion", build.rust_version),
-        ("revision", build.revision),
-        ("version", build.version),
-    ]);
-    let data = StatusData {
-        build_information,
-        flags: &state.startup_flags,
-        start_time: humantime::format_rfc3339_nanos(state.started_at).to_string(),
-    };
-    json().body(to_json(&Success { status: "success", data }))
-}
-
 /// All groups with all their metrics. Written series by series, so that a large store needs little memory.
 pub(super) fn metrics(state: &Arc<State>, request: &HttpRequest) -> HttpResponse {
     state.gateway.telemetry().request("api/v1/metrics", request.method().as_str(), 200);
@@ -98,13 +80,6 @@ pub(super) fn metrics(state: &Arc<State>, request: &HttpRequest) -> HttpResponse
         let data = Each(|| groups.iter().filter_map(group));
         send_json(&Success { status: "success", data }, is_gzip, send).map(|()| None)
     })
-}
-
-#[derive(Serialize)]
-struct StatusData<'a> {
-    build_information: BTreeMap<&'static str, &'static str>,
-    flags: &'a BTreeMap<String, String>,
-    start_time: String,
 }
 
 /// The members of a group. Its families are beside its labels, as in the stock gateway.

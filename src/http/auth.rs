@@ -16,15 +16,17 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
+use super::loaded::{Loaded, Reading};
 use super::{State, answer};
 use crate::config::Config;
 use crate::config::access::{Permission, Permissions};
 use crate::config::web::RateLimit;
 use crate::message::Excerpt;
 use crate::telemetry::web::Denial;
-use login::{Identity, Login};
+pub(super) use login::Identity;
+use login::Login;
 use passwords::{CheckResult, Passwords};
 pub(super) use permission::needed;
 pub(super) use reload::{read_again, watch};
@@ -38,8 +40,10 @@ pub(super) const LOG_IN: &str = "login";
 const BUSY: &str = "too many logins are being checked: try again later";
 
 /// The sender of an admitted request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Visitor {
+    /// Who the visitor is.
+    pub(super) identity: Identity,
     /// What the visitor may do.
     pub(super) may: Permissions,
     /// Whether there are users and the visitor is not logged in.
@@ -47,8 +51,19 @@ pub(super) struct Visitor {
 }
 
 impl Visitor {
+    /// The visitor who sent this request.
+    pub(super) fn of(request: &HttpRequest) -> Visitor {
+        request.extensions().get().cloned().unwrap_or(Visitor::UNGUARDED)
+    }
+
     /// The visitor of a gateway without access control.
-    pub(super) const UNGUARDED: Visitor = Visitor { may: Permissions::ALL, can_log_in: false };
+    const UNGUARDED: Visitor =
+        Visitor { identity: Identity::Anonymous, may: Permissions::ALL, can_log_in: false };
+
+    /// Whether the visitor may see how the gateway is configured. Whoever only reads metrics need not.
+    pub(super) fn sees_configuration(&self) -> bool {
+        self.may.include(Permission::Admin)
+    }
 }
 
 /// The rules in force, and what is needed to enforce them.
@@ -59,6 +74,8 @@ pub struct Guard {
     passwords: Passwords,
     /// What was wrong with the files when they were last looked at.
     problem: Mutex<Option<String>>,
+    /// The same for whoever asks, who must not wait while the files are read.
+    loaded: Loaded,
 }
 
 impl Guard {
@@ -73,7 +90,7 @@ impl Guard {
         rules.warn();
         let passwords = Passwords::new().ok_or(LoadError::NoRandomness)?;
         let (rules, problem) = (RwLock::new(Arc::new(rules)), Mutex::default());
-        Ok(Some(Guard { sources, rules, passwords, problem }))
+        Ok(Some(Guard { sources, rules, passwords, problem, loaded: Loaded::new(String::new()) }))
     }
 
     /// Whether connections are encrypted. That does not change while the gateway runs.
@@ -100,6 +117,22 @@ impl Guard {
 
     fn replace(&self, rules: Rules) {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        self.loaded.succeeded(String::new());
+    }
+
+    /// When the rules in force were read, and what is wrong with the files.
+    pub(super) fn reading(&self) -> Reading {
+        self.loaded.reading()
+    }
+
+    /// What may be done without a login.
+    pub(super) fn anonymous(&self) -> Permissions {
+        self.rules().permissions_of(&Identity::Anonymous)
+    }
+
+    /// Whether there are users or tokens.
+    pub(super) fn has_logins(&self) -> bool {
+        self.rules().has_logins()
     }
 
     /// Admits a request that has the needed permission, or returns the answer that refuses it. A request that needs
@@ -140,7 +173,8 @@ impl Guard {
             if is_of_browser && let Some(refusal) = state.refuse_other_site(request, needed) {
                 return Err(refusal);
             }
-            return Ok(Visitor { may: rules.permissions_of(&identity), can_log_in });
+            let may = rules.permissions_of(&identity);
+            return Ok(Visitor { identity, may, can_log_in });
         }
         if identity == Identity::Anonymous && rules.has_logins() {
             denied(Denial::Unauthorized, "there is no login");

@@ -27,11 +27,16 @@ impl State {
         needed: Option<Permission>,
     ) -> Option<HttpResponse> {
         let changes = matches!(needed, Some(Permission::Push | Permission::Delete | Permission::Admin));
-        if !changes || !is_from_another_site(request.headers(), &self.external_url) {
+        if !changes || !self.is_asked_by_another_site(request) {
             return None;
         }
         auth::note_denial(self, request, Denial::OtherSite, "another site sent the request");
         Some(answer::error(StatusCode::FORBIDDEN, OTHER_SITE))
+    }
+
+    /// Whether a browser says that another site has caused a request.
+    pub(super) fn is_asked_by_another_site(&self, request: &HttpRequest) -> bool {
+        is_from_another_site(request.headers(), &self.external_url)
     }
 }
 

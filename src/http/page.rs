@@ -5,10 +5,10 @@
 use std::fmt::Write;
 
 use actix_web::http::header;
-use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::auth::{self, Visitor};
-use super::{State, assets, compress};
+use super::{State, api, assets, compress};
 use crate::config::access::Permission;
 use crate::config::build_info;
 
@@ -30,7 +30,7 @@ const WIPE: &str = "<div class=\"scripted\">\n<h2>Deletion</h2>\n\
 
 /// Answers with the page. It offers only what the visitor may do. The endpoints enforce that.
 pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
-    let visitor = request.extensions().get().copied().unwrap_or(Visitor::UNGUARDED);
+    let visitor = Visitor::of(request);
     let may_wipe = state.routes.has_admin_api && visitor.may.include(Permission::Admin);
     state.gateway.telemetry().request("status", request.method().as_str(), 200);
     // As in the stock gateway: links are below the external URL if it has a path, and relative otherwise.
@@ -44,11 +44,13 @@ pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
         ("metrics", escape(&format!("{base}/{}", state.telemetry_path.trim_start_matches('/')))),
         ("groups", if groups == 1 { "1 group".to_owned() } else { format!("{groups} groups") }),
         ("series", series.to_string()),
+        ("started", api::started_at(state)),
+        ("may", visitor.may.names().collect::<Vec<_>>().join(" ")),
         ("delete", if visitor.may.include(Permission::Delete) { "yes" } else { "no" }.to_owned()),
         ("shown", if may_wipe { SHOWN } else { "" }.to_owned()),
         ("wipe", if may_wipe { WIPE } else { "" }.to_owned()),
         ("login", if visitor.can_log_in { login(base) } else { String::new() }),
-        ("status", status(state)),
+        ("status", status(state, &visitor)),
     ];
     let mut answer = HttpResponse::Ok();
     answer
@@ -65,13 +67,12 @@ fn login(base: &str) -> String {
     format!("<a id=\"login\" href=\"{}/?{}\">Log in</a>", escape(base), auth::LOG_IN)
 }
 
-/// The status tables, as in the stock gateway.
-fn status(state: &State) -> String {
+/// The status for browsers without scripts: the tables of the stock gateway, as far as the visitor may see them.
+fn status(state: &State, visitor: &Visitor) -> String {
     let build = build_info();
     let started = humantime::format_rfc3339_seconds(state.started_at).to_string();
     let mut html = String::from("<h2 id=\"runtime\">Runtime information</h2>\n");
-    let time = format!("<time id=\"started\" datetime=\"{started}\">{started}</time>");
-    table(&mut html, "runtime", [("Started", time)].into_iter());
+    table(&mut html, "runtime", [("Started", started)].into_iter());
     html.push_str("<h2 id=\"build\">Build information</h2>\n");
     let rows = [
         ("branch", build.branch),
@@ -82,8 +83,10 @@ fn status(state: &State) -> String {
         ("version", build.version),
     ];
     table(&mut html, "build", rows.iter().map(|(name, value)| (*name, escape(value))));
-    html.push_str("<h2 id=\"flags\">Startup flags</h2>\n");
-    table(&mut html, "flags", state.startup_flags.iter().map(|(name, value)| (&**name, escape(value))));
+    if visitor.sees_configuration() {
+        html.push_str("<h2 id=\"flags\">Startup flags</h2>\n");
+        table(&mut html, "flags", state.startup_flags.iter().map(|(name, value)| (&**name, escape(value))));
+    }
     html
 }
 
@@ -151,7 +154,7 @@ mod tests {
     fn every_name_in_the_page_has_a_value() {
         let known = [
             "base", "path", "assets", "metrics", "groups", "series", "delete", "shown", "wipe", "login",
-            "status",
+            "status", "started", "may",
         ];
         let names: Vec<_> =
             SHELL.split("{{").skip(1).map(|after| after.split_once("}}").unwrap().0).collect();

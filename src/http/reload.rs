@@ -46,10 +46,14 @@ impl State {
 
     fn reload_rules(&self) -> Result<(), ReloadError> {
         let telemetry = self.gateway.telemetry().rules();
-        let read = || Ok(RuleSet::compile(&config::read_rules(&self.config_file)?)?);
+        let read = || {
+            let file = config::read_rules(&self.config_file)?;
+            Ok((RuleSet::compile(&file)?, file.fingerprint))
+        };
         match read() {
-            Ok(rules) => {
+            Ok((rules, fingerprint)) => {
                 self.gateway.set_rules(rules);
+                self.rules_loaded.succeeded(fingerprint);
                 telemetry.reloaded();
                 tracing::info!(file = %self.config_file, "the rules were read again and are in force");
                 Ok(())
@@ -57,6 +61,7 @@ impl State {
             Err(error) => {
                 let error: ReloadError = error;
                 telemetry.refused();
+                self.rules_loaded.set_problem(Some(&error.to_string()));
                 tracing::error!(err = %error, "the rules can't be read; the old ones stay in force");
                 Err(error)
             }

@@ -12,8 +12,9 @@ use super::decision::GroupDecision;
 use super::error::RuleError;
 use super::names::{MetricRules, NameDecisions};
 use super::relabel::{Labels, relabel};
-use crate::config::rules::{Place, RuleFile};
+use crate::config::rules::{Place, Placed, RuleFile};
 use crate::config::{Overflow, SourceBy};
+use crate::message::Excerpt;
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::labels::{EmptyLabels, INSTANCE};
 use crate::model::name::is_unusable_label_name;
@@ -41,13 +42,28 @@ const JOB: &str = "job";
 pub struct RuleSet {
     path: String,
     groups: Vec<CompiledGroupRule>,
-    group_places: Vec<Place>,
+    group_names: Vec<RuleName>,
     metrics: Arc<MetricRules>,
-    metric_places: Vec<Place>,
+    metric_names: Vec<RuleName>,
     decisions: Cache<GroupDecision>,
     /// The decisions about names, by the rules that can match in a group: many groups share them.
     names: Mutex<HashMap<Box<[u32]>, Arc<NameDecisions>, RandomState>>,
     names_budget: Arc<Budget>,
+}
+
+/// What a rule is known by.
+#[derive(Clone, Debug)]
+pub struct RuleName {
+    /// Its selector, as far as a message would quote it.
+    pub selector: Excerpt,
+    /// Where in the file it begins.
+    pub place: Place,
+}
+
+impl RuleName {
+    fn of<R>(rule: &Placed<R>, selector: &str) -> RuleName {
+        RuleName { selector: Excerpt::of(selector), place: rule.place }
+    }
 }
 
 impl Default for RuleSet {
@@ -72,9 +88,17 @@ impl RuleSet {
         RuleSet {
             path: file.path.clone(),
             groups,
-            group_places: file.groups.iter().map(|rule| rule.place).collect(),
+            group_names: file
+                .groups
+                .iter()
+                .map(|rule| RuleName::of(rule, &rule.value.selector.value))
+                .collect(),
             metrics: Arc::new(metrics),
-            metric_places: file.metrics.iter().map(|rule| rule.place).collect(),
+            metric_names: file
+                .metrics
+                .iter()
+                .map(|rule| RuleName::of(rule, &rule.value.selector.value))
+                .collect(),
             decisions: Cache::new((0..SHARDS).map(|_| Budget::new(SHARD_BYTES)), GROUP_BYTES, GROUP_TIMES),
             names: Mutex::default(),
             names_budget: Budget::new(NAMES_BYTES),
@@ -84,7 +108,7 @@ impl RuleSet {
     /// Whether there are no rules.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.group_places.is_empty() && self.metric_places.is_empty()
+        self.group_names.is_empty() && self.metric_names.is_empty()
     }
 
     /// The file that the rules come from.
@@ -93,16 +117,28 @@ impl RuleSet {
         &self.path
     }
 
+    /// The rules of `[[groups]]`, in their order.
+    #[must_use]
+    pub fn group_rules(&self) -> &[RuleName] {
+        &self.group_names
+    }
+
+    /// The rules of `[[metrics]]`, in their order.
+    #[must_use]
+    pub fn metric_rules(&self) -> &[RuleName] {
+        &self.metric_names
+    }
+
     /// Where in the file a rule of `[[groups]]` begins.
     #[must_use]
     pub fn group_rule_place(&self, rule: usize) -> Place {
-        self.group_places.get(rule).copied().unwrap_or_default()
+        self.group_names.get(rule).map(|rule| rule.place).unwrap_or_default()
     }
 
     /// Where in the file a rule of `[[metrics]]` begins.
     #[must_use]
     pub fn metric_rule_place(&self, rule: usize) -> Place {
-        self.metric_places.get(rule).copied().unwrap_or_default()
+        self.metric_names.get(rule).map(|rule| rule.place).unwrap_or_default()
     }
 
     /// What the rules say about pushes to a group, by the labels of their path. A decision that is known costs one

@@ -63,6 +63,12 @@ impl CommitMetrics {
         self.written(written);
     }
 
+    /// How many commits succeeded, and how many failed.
+    pub fn counts(&self) -> (u64, u64) {
+        let count = |result| self.commits.with_label_values(&[result]).get();
+        (count("ok"), count("failed"))
+    }
+
     fn written(&self, written: u64) {
         self.written.inc_by(written.saturating_sub(self.written.get()));
     }
@@ -72,6 +78,11 @@ impl QueueMetrics {
     /// Sets how many requests wait.
     pub fn depth(&self, requests: usize) {
         self.length.set(requests as i64);
+    }
+
+    /// How many requests wait.
+    pub fn waiting(&self) -> u64 {
+        self.length.get().max(0).unsigned_abs()
     }
 
     /// Counts a request that was turned away because the queue was full.

@@ -75,7 +75,15 @@ fn check_all(gateway: &Gateway, screen: Screen, axe: &str) -> Option<()> {
     check("nothing found");
     browser.click("#to-status");
     browser.wait_for_count("#refusals li", 1);
+    browser.wait_for_text(
+        "#status-view [data-place='setting web.enable_admin_api']",
+        "flag --web.enable-admin-api",
+    );
     check("status");
+    browser.click("#status-view details summary");
+    browser.click("[data-place='limits.groups'] a");
+    browser.wait_for("document.activeElement.dataset.place === 'setting limits.groups'");
+    check("place in the status");
     browser.finish();
     Some(())
 }
@@ -104,5 +112,8 @@ fn axe_finds_nothing_on_an_empty_page_and_one_that_failed() {
     browser.press("x");
     browser.wait_for_text("#problem", "The gateway does not answer.");
     check(&browser, &axe, "failed");
+    browser.click("#to-status");
+    browser.wait_for_text("#status-state", "The gateway does not answer");
+    check(&browser, &axe, "failed status");
     browser.finish_with_failed_requests();
 }

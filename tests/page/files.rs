@@ -33,20 +33,28 @@ fn the_page_allows_its_own_files_only() {
     assert!(gateway.get("/").text().contains("id=\"wipe\""));
 }
 
-/// A browser that finds modules only in other modules waits for one answer after the other.
+/// A browser that finds modules only in other modules waits for one answer after the other. What is only for the status
+/// comes when somebody looks at it.
 #[test]
 fn the_page_has_one_script_beside_its_colours() {
     let gateway = Gateway::start(&[]);
     let page = gateway.get("/").text();
     assert_eq!(page.matches("<script").count(), 2, "{page}");
-    let script = gateway.get(&linked(&page, "page.js").replacen('.', "", 1)).text();
+    let path = linked(&page, "page.js").replacen('.', "", 1);
+    let (script, later) =
+        (gateway.get(&path).text(), gateway.get(&path.replace("page.js", "status.js")).text());
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/assets");
     let names =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     for name in names.filter(|name| name.ends_with(".js") && name != "theme.js") {
-        assert!(script.contains(&format!("\nmodules[\"{name}\"]")), "{name} is not in the script");
+        let is_in = |script: &str| script.contains(&format!("\nmodules[\"{name}\"]"));
+        assert!(is_in(&script) != is_in(&later), "{name} is in no script, or in both");
     }
-    assert!(!script.contains("\nimport ") && !script.contains("\nexport "));
+    assert!(!script.contains("\nimport ") && !later.contains("import \"./dom.js\""));
+    assert!(
+        script.contains("import(statusTries++ === 0 ? \"./status.js\""),
+        "nothing loads the other script"
+    );
 }
 
 #[test]

@@ -19,6 +19,12 @@ fn health(gateway: &Gateway) -> Value {
 
 const NEGATIVE: &str = "# TYPE runs_total counter\nruns_total -1\n";
 
+/// The text of what has the focus.
+fn focused_text(browser: &Browser) -> String {
+    let text = browser.value("document.activeElement.innerText");
+    text.as_str().unwrap().replace(" \t", "\t").trim().to_owned()
+}
+
 #[test]
 fn nothing_is_told_while_nothing_is_wrong() {
     let gateway = Gateway::start(&[]);
@@ -80,6 +86,21 @@ fn a_limit_that_is_hit_is_named_with_how_full_it_is() {
     let Some(browser) = Browser::start(DESKTOP) else { return };
     browser.open(&gateway.url("/"));
     browser.wait_for_text("#health", "The limit limits.series was hit once: 3 of 3 in use");
+    browser.click("#health a");
+    browser.wait_for("document.activeElement.dataset.place === 'limits.series'");
+    assert_eq!(focused_text(&browser), "limits.series\t3\t3\t1, lately");
+    // The name leads on to the setting.
+    browser.click("[data-place='limits.series'] a");
+    browser.wait_for("document.activeElement.dataset.place === 'setting limits.series'");
+    let setting = focused_text(&browser);
+    assert!(
+        setting.starts_with("limits.series\t3\t") && setting.ends_with("tallygate.toml, line 2"),
+        "{setting}"
+    );
+    browser.back();
+    browser.wait_for("document.activeElement.dataset.place === 'limits.series'");
+    browser.back();
+    browser.wait_for("document.querySelector('#filter').offsetParent");
     browser.finish();
 }
 
@@ -94,10 +115,35 @@ fn rules_that_are_wrong_are_told() {
     let Some(browser) = Browser::start(DESKTOP) else { return };
     browser.open(&gateway.url("/"));
     browser.wait_for_text("#health", "The rules in the configuration file are wrong");
+    browser.click("#health a");
+    browser.wait_for("document.activeElement.dataset.place === 'rules'");
+    browser.wait_for_text("#status-view .trouble", &format!("config file {config:?}, line 2"));
+    browser.picture("rules");
+    browser.back();
+    browser.wait_for("document.querySelector('#filter').offsetParent");
     folder.write("tallygate.toml", "");
     assert_eq!(gateway.post("/-/reload", "").status, 200);
     assert_eq!(health(&gateway)["ok"], true);
     browser.wait_for("document.querySelector('#health').hidden");
+    browser.finish();
+}
+
+#[test]
+fn a_web_configuration_that_is_wrong_is_told() {
+    let folder = Directory::new();
+    let web = folder.write("web.yml", "");
+    let gateway = Gateway::start(&[&format!("--web.config.file={web}"), "--web.enable-lifecycle"]);
+    folder.write("web.yml", "tls_server_config: {\n");
+    assert_eq!(gateway.post("/-/reload", "").status, 500);
+    assert_eq!(health(&gateway)["web_config_current"], false);
+    let Some(browser) = Browser::start(DESKTOP) else { return };
+    browser.open(&gateway.url("/"));
+    browser.wait_for_text("#health", "The web configuration can't be used");
+    browser.click("#health a");
+    browser.wait_for("document.activeElement.dataset.place === 'web'");
+    browser.wait_for(
+        "[...document.querySelectorAll('#status-view .trouble')].some(e => e.innerText.includes('web.yml'))",
+    );
     browser.finish();
 }
 
@@ -126,6 +172,13 @@ fn a_full_disk_is_told_in_the_words_of_readiness() {
     let Some(browser) = Browser::start(DESKTOP) else { return };
     browser.open(&gateway.url("/"));
     browser.wait_for_text("#health", "pushes can't be kept: persistence file");
+    browser.click("#health a");
+    browser.wait_for("document.activeElement.dataset.place === 'persistence'");
+    let state = browser.text("#status-view div:has(> [data-place=persistence])");
+    assert!(state.contains("pushes can't be kept: persistence file"), "{state}");
+    browser.picture("disk");
+    browser.back();
+    browser.wait_for("document.querySelector('#filter').offsetParent");
     // A deletion that can't be kept is no push.
     browser.click("#filter");
     browser.press("job=j0");

@@ -21,6 +21,7 @@ mod refusals;
 mod screens;
 mod sites;
 mod sources;
+mod status;
 
 use crate::support::Gateway;
 

@@ -1,5 +1,6 @@
 //! Secrets are shown nowhere, even if they were written in the wrong place.
 
+use crate::programs::ask_until;
 use crate::support::{Directory, Gateway, run, run_with};
 
 /// The error of a start and of a check with these flags and variables, which must be the same.
@@ -158,14 +159,30 @@ fn web_configurations_show_no_hash_and_no_key() {
 fn a_running_gateway_shows_no_secret() {
     let folder = Directory::new();
     let token = folder.write("hunter2.token", "hunter2hunter2hunter2");
+    let hash = "5b3d1a5c8f0ee3c7f4e1c0d4a7a0f1b2c3d4e5f60718293a4b5c6d7e8f901234";
+    let password = bcrypt::hash("hunter2", 4).unwrap();
+    let web = folder.write("web.yml", format!("basic_auth_users:\n  alice: {password}\n"));
     let config = format!(
-        "[access]\nanonymous = [\"scrape\"]\ntokens = [{{ name = \"ci\", file = {token:?}, allow = [\"push\"] }}]\n"
+        "[access]\nanonymous = [\"scrape\", \"admin\"]\ntokens = [{{ name = \"ci\", file = {token:?}, allow = [\"push\"] }},\n\
+         {{ name = \"phone\", sha256 = \"{hash}\", allow = [] }}]\n"
     );
-    let gateway = Gateway::start_with_config(&config, &["--log.level=debug"]);
-    for path in ["/", "/status", "/api/v1/status", "/metrics", "/api/v1/metrics"] {
-        assert!(!gateway.get(path).text().contains("hunter2"), "{path}");
+    let gateway =
+        Gateway::start_with_config(&config, &["--log.level=debug", &format!("--web.config.file={web}")]);
+    for path in ["/", "/status", "/api/v1/status", "/api/v1/health", "/metrics", "/api/v1/metrics"] {
+        let answer = gateway.get(path);
+        assert_eq!(answer.status, 200, "{path}");
+        for secret in ["hunter2", hash, &password, "$2b$"] {
+            assert!(!answer.text().contains(secret), "{path}: {secret}");
+        }
     }
+    // It is there, and says what the token may do.
+    assert!(gateway.get("/api/v1/status").text().contains("\"value\":\"ci: push, phone: nothing\""));
     folder.write("hunter2.token", "hunter2");
     gateway.wait_for_log("expected in its file a token of at least 16 visible ASCII characters");
     assert!(!gateway.stderr().contains("hunter2"), "{}", gateway.stderr());
+    let status = ask_until("the problem", || {
+        let status = gateway.get("/api/v1/status").text();
+        if status.contains("expected in its file a token") { Ok(status) } else { Err(status) }
+    });
+    assert!(!status.contains("hunter2"), "{status}");
 }

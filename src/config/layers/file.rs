@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use config::{ConfigError as LayerError, FileFormat, FileSourceString, Map, Source, Value};
+use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
@@ -11,7 +12,7 @@ use toml::de::{DeTable, DeValue, Deserializer};
 use super::error::{ConfigError, Problem};
 use crate::config::rules::RuleFile;
 use crate::config::settings::Config;
-use crate::config::{hidden, regular};
+use crate::config::{hidden, regular, settings};
 
 /// The lists of the file that are rules. Everything else is a table of settings.
 const RULES: [&str; 2] = ["groups", "metrics"];
@@ -27,7 +28,14 @@ pub(super) fn read_strictly(path: &str) -> Result<(String, RuleFile), ConfigErro
         let message = format!("the number is too large, expected at most {}", i64::MAX);
         return Err(located(path, &text, &span, &message));
     }
-    Ok((text, RuleFile { path: path.to_owned(), ..rules }))
+    let fingerprint = sha256(text.as_bytes());
+    Ok((text, RuleFile { path: path.to_owned(), fingerprint, ..rules }))
+}
+
+/// The SHA-256 hash in hexadecimal digits, as `sha256sum` prints it.
+fn sha256(bytes: &[u8]) -> String {
+    let hash = digest(&SHA256, bytes);
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Where a number is that TOML allows to be refused, which readers then refuse without a place.
@@ -116,9 +124,18 @@ fn value_position(table: &DeTable<'_>, key: &str) -> Option<usize> {
     let (first, rest) = key.split_once('.').unwrap_or((key, ""));
     let (_, value) = table.iter().find(|(name, _)| name.get_ref() == first)?;
     match value.get_ref() {
-        DeValue::Table(inner) => value_position(inner, rest),
+        DeValue::Table(inner) if !rest.is_empty() => value_position(inner, rest),
         _ => Some(value.span().start),
     }
+}
+
+/// The settings that the file has, with the line of each.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (&'static str, usize)> {
+    let table = DeTable::parse(text).ok();
+    let position = |key: &str| value_position(table.as_ref()?.get_ref(), key);
+    let found: Vec<_> = settings::KEYS.iter().filter_map(|key| Some((*key, position(key)?))).collect();
+    let breaks: Vec<usize> = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
+    found.into_iter().map(move |(key, at)| (key, breaks.partition_point(|end| *end < at) + 1))
 }
 
 /// The dotted key whose name or value is at `span`, down to the deepest table.

@@ -124,8 +124,9 @@ fn rules_come_from_the_file_with_their_places() {
     let file = Temporary::new("rules", text);
     let config = load(file.path(), &HashMap::new(), Vec::new(), None).unwrap();
     assert_eq!(config.web.route_prefix, "/p");
-    let RuleFile { path, groups, metrics } = config.rules;
+    let RuleFile { path, fingerprint, groups, metrics } = config.rules;
     assert_eq!((&*path, groups.len(), metrics.len()), (file.path(), 2, 1));
+    assert_eq!(fingerprint.len(), 64);
     // Where the text is: no value is what another one is too, but for `é`.
     let at = |place: Place, text_there: &str| {
         let line = text.lines().nth(place.line - 1).unwrap();

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use config::Environment;
 
+use crate::config::settings;
+
 const PREFIX: &str = "TALLYGATE_";
 
 /// The variable for `--config.file`.
@@ -30,6 +32,14 @@ pub(super) fn of_key(key: &str) -> String {
 /// The dotted key that a variable stands for.
 pub(super) fn key_of(name: &str) -> String {
     name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase().replace("__", ".")
+}
+
+/// The settings that a variable sets, or a part of them: one, but for a variable with an unknown name.
+pub(super) fn keys_of(name: &str) -> impl Iterator<Item = &'static str> {
+    let set = key_of(name);
+    let is_set =
+        move |key: &&str| set.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    settings::KEYS.iter().copied().filter(is_set)
 }
 
 /// Whether the variable is a setting. If there is a service called `tallygate`, Kubernetes sets variables such as

@@ -1,13 +1,12 @@
 //! `/api/v1/health`: what is wrong at the moment, for the page and for scripts.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use super::groups::answer;
-use crate::config::unlimited::most;
+use super::limits::LimitUse;
 use crate::gateway::troubles::TroubledGroups;
 use crate::http::State;
 use crate::model::limits::Limit;
@@ -22,7 +21,8 @@ struct Health {
     /// Whether nothing is wrong. Stale groups may be what they should be.
     ok: bool,
     not_kept: Option<NotKept>,
-    limits: Vec<FullLimit>,
+    /// Those that were hit lately.
+    limits: Vec<LimitUse>,
     failed_groups: u64,
     suspicious_groups: u64,
     stale_groups: u64,
@@ -38,16 +38,6 @@ struct NotKept {
     since: String,
 }
 
-/// A limit that was hit lately.
-#[derive(Serialize)]
-struct FullLimit {
-    limit: &'static str,
-    /// How often since the start.
-    hits: u64,
-    used: Option<u64>,
-    most: Option<u64>,
-}
-
 impl Health {
     fn of(state: &State) -> Health {
         let (gateway, telemetry) = (state.gateway(), state.gateway().telemetry());
@@ -57,7 +47,7 @@ impl Health {
                 .to_string(),
         });
         let limits = Limit::ALL.into_iter().filter(|limit| telemetry.limits().was_hit_lately(*limit));
-        let limits: Vec<_> = limits.map(|limit| FullLimit::of(state, limit)).collect();
+        let limits: Vec<_> = limits.map(|limit| LimitUse::of(state, limit)).collect();
         let TroubledGroups { failed, suspicious, stale } = gateway.troubled_groups();
         let unread_pushes = gateway.recently_unread();
         let (rules_current, web_config_current) =
@@ -78,24 +68,5 @@ impl Health {
             rules_current,
             web_config_current,
         }
-    }
-}
-
-impl FullLimit {
-    fn of(state: &State, limit: Limit) -> FullLimit {
-        let limits = &state.limits;
-        let setting = match limit {
-            Limit::Series => limits.series,
-            Limit::Groups => limits.groups,
-            Limit::StoreBytes => limits.store_bytes,
-            _ => 0,
-        };
-        let telemetry = state.gateway().telemetry().limits();
-        let of_store = state.gateway().in_use(limit).map(|used| (used, most(setting)));
-        let quotas = [&state.connections, &state.requests, &state.scrapes, &state.bodies];
-        let quota = quotas.into_iter().find(|quota| quota.limit() == limit);
-        let in_flight = quota.map(|quota| (telemetry.in_flight(limit).load(Ordering::Relaxed), quota.most()));
-        let (used, most) = of_store.or(in_flight).unzip();
-        FullLimit { limit: limit.setting(), hits: telemetry.hits(limit), used, most }
     }
 }

@@ -10,8 +10,8 @@ const MOST_OPEN = 100;
 /** What stands for the sources of a group among the names of its open families; no family is named so. */
 export const SOURCES = "";
 
-/** The page as it opens. */
-export const start = () => ({ view: "groups", q: "", sort: "name", order: "asc", open: new Map() });
+/** The page as it opens. `at` is a place in the status view. */
+export const start = () => ({ view: "groups", at: "", q: "", sort: "name", order: "asc", open: new Map() });
 
 /** The state that the address names. `open` has, by id of a group, the families that are open in it. */
 export function read(hash = location.hash) {
@@ -19,6 +19,7 @@ export function read(hash = location.hash) {
   const words = new URLSearchParams(hash.replace(/^#/, ""));
   const isStatusPath = !hash && document.documentElement.dataset.path === "status";
   if (words.get("view") === "status" || isStatusPath) state.view = "status";
+  if (state.view === "status") state.at = words.get("at") || "";
   state.q = words.get("q") || "";
   if (SORTS.includes(words.get("sort"))) state.sort = words.get("sort");
   if (words.get("order") === "desc") state.order = "desc";
@@ -42,6 +43,7 @@ export function read(hash = location.hash) {
 export function write(state) {
   const words = new URLSearchParams();
   if (state.view !== "groups" || document.documentElement.dataset.path === "status") words.set("view", state.view);
+  if (state.view === "status" && state.at) words.set("at", state.at);
   if (state.q) words.set("q", state.q);
   if (state.sort !== "name") words.set("sort", state.sort);
   if (state.order !== "asc") words.set("order", state.order);

@@ -122,6 +122,9 @@ export const sources = (id, offset, limit, signal) =>
 /** What is wrong. */
 export const health = (signal) => get("health", null, signal);
 
+/** What the gateway does at the moment, and how it is configured. */
+export const status = (signal) => get("status", null, signal);
+
 /** The latest pushes that could not be read. */
 export const refusals = (signal) => get("refusals", null, signal);
 

@@ -10,9 +10,26 @@ use std::fmt::Write;
 /// A module: its file name and its text.
 pub(super) type Module = (&'static str, &'static str);
 
-/// The script that does what the modules do. Modules that import each other in a circle are left out.
+/// The script that does what the modules do, and hands them to a later one. Modules that import each other in a circle
+/// are left out.
 pub(super) fn bundle(modules: &[Module]) -> String {
-    let mut script = String::from("const modules = {};\n");
+    format!("const modules = {{}};\n{}export {{ modules }};\n", functions(modules))
+}
+
+/// A script that is loaded later and does what further modules do. It exports what the module `main` of these exports.
+pub(super) fn later(modules: &[Module], main: &str) -> String {
+    let exported = modules.iter().find(|(name, _)| *name == main).map_or("", |(_, text)| text);
+    let names: Vec<&str> = exported.lines().filter_map(|line| Some(export_of(line)?.0)).collect();
+    format!(
+        "import {{ modules }} from \"./page.js\";\n{}export const {{ {} }} = modules[\"{main}\"];\n",
+        functions(modules),
+        names.join(", ")
+    )
+}
+
+/// The modules as functions that are called at once, each after those that it imports.
+fn functions(modules: &[Module]) -> String {
+    let mut script = String::new();
     let mut left: Vec<Module> = modules.to_vec();
     loop {
         let is_left = |import: &str| left.iter().any(|(name, _)| *name == import);
@@ -100,7 +117,23 @@ mod tests {
             modules[\"a.js\"] = (() => {\nconst x = 1;\nconst z = `export `;\nreturn { x, z };\n})();\n\
             modules[\"b.js\"] = (() => {\nasync function f(n) {}\nclass C {}\nreturn { f, C };\n})();\n\
             modules[\"page.js\"] = (() => {\nconst b = modules[\"b.js\"];\nconst { x: y, z } = modules[\"a.js\"];\n\
-            b.f(y, z);\nreturn {  };\n})();\n";
+            b.f(y, z);\nreturn {  };\n})();\nexport { modules };\n";
         assert_eq!(bundle(&modules), expected);
+    }
+
+    #[test]
+    fn what_is_loaded_later_uses_what_is_there() {
+        let modules = [
+            ("more.js", "import { x } from \"./a.js\";\nexport const y = x;\n"),
+            (
+                "main.js",
+                "import { y } from \"./more.js\";\nexport const all = [y];\nexport function f() {}\n",
+            ),
+        ];
+        let expected = "import { modules } from \"./page.js\";\n\
+            modules[\"more.js\"] = (() => {\nconst { x } = modules[\"a.js\"];\nconst y = x;\nreturn { y };\n})();\n\
+            modules[\"main.js\"] = (() => {\nconst { y } = modules[\"more.js\"];\nconst all = [y];\n\
+            function f() {}\nreturn { all, f };\n})();\nexport const { all, f } = modules[\"main.js\"];\n";
+        assert_eq!(later(&modules, "main.js"), expected);
     }
 }

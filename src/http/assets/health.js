@@ -1,5 +1,6 @@
 // The strip above the groups that tells what is wrong. It is there only then.
 
+import * as address from "./address.js";
 import * as api from "./api.js";
 import { byId, element, setText } from "./dom.js";
 import { count, counted, moment } from "./format.js";
@@ -13,21 +14,21 @@ function tellTitle(troubles) {
 }
 tellTitle(0);
 
-/** Where each trouble leads: a filter of the groups, or the status view. */
+/** Where a trouble leads: to the groups that match a word, or to a place in the status view. */
 const filter = (word) => ({ word });
-const STATUS = {};
+const status = (at) => ({ at });
 
 function troubles(health) {
   const all = [];
-  const add = (holds, text, leads = null) => holds && all.push({ text, leads });
+  const add = (holds, text, leads) => holds && all.push({ text, leads });
   const { not_kept: notKept, limits, failed_groups: failed, suspicious_groups: suspicious, unread_pushes: unread } = health;
-  add(notKept, notKept && `Since ${moment(notKept.since)} ${notKept.reason}`);
-  for (const limit of limits) add(true, limitText(limit));
+  add(notKept, notKept && `Since ${moment(notKept.since)} ${notKept.reason}`, status("persistence"));
+  for (const limit of limits) add(true, limitText(limit), status(limit.limit));
   add(failed, failed === 1 ? "The last push of 1 group was refused" : `The last pushes of ${counted(failed, "group")} were refused`, filter("is:failed"));
   add(suspicious, `${counted(suspicious, "group")} may get running totals that are added again and again`, filter("is:suspicious"));
-  add(unread, `${counted(unread, "push", "pushes")} of the last hour could not be read`, STATUS);
-  add(!health.rules_current, "The rules in the configuration file are wrong: earlier ones are in force, and the log says why");
-  add(!health.web_config_current, "The web configuration can't be used: an earlier one is in force, and the log says why");
+  add(unread, `${counted(unread, "push", "pushes")} of the last hour could not be read`, status("refusals"));
+  add(!health.rules_current, "The rules in the configuration file are wrong: earlier ones are in force", status("rules"));
+  add(!health.web_config_current, "The web configuration can't be used: an earlier one is in force", status("web"));
   return all;
 }
 
@@ -59,9 +60,15 @@ export async function refresh(find) {
   strip.lastElementChild.replaceChildren(...all.map((trouble) => item(trouble, find)));
 }
 
+/** The address of a place in the status view, with what is shown now, for the way back. */
+const addressOf = (at) => address.write({ ...address.read(), view: "status", at });
+
 function item({ text, leads }, find) {
-  if (leads === null) return element("li", {}, text);
-  if (!leads.word) return element("li", {}, element("a", { href: "#view=status" }, text));
+  if (leads.at) {
+    const link = element("a", { href: addressOf(leads.at) }, text);
+    link.addEventListener("click", () => link.setAttribute("href", addressOf(leads.at)));
+    return element("li", {}, link);
+  }
   return element("li", {}, element("button", { type: "button", class: "link", onclick: () => find(leads.word) }, text));
 }
 

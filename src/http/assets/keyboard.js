@@ -6,6 +6,9 @@ import { recall, remember } from "./storage.js";
 /** Whoever speaks to the computer, or hits keys by accident, can switch the single characters off. */
 const CHARACTERS = "tallygate-keys";
 
+/** What works in the status view too. */
+const ANYWHERE = ["r", "?"];
+
 const list = byId("groups");
 const filter = byId("filter");
 
@@ -78,7 +81,8 @@ export function listen(actions) {
     const stop = stopOf(event.target);
     const arrow = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     const act = (on.checked && anywhere[event.key]) || (stop && (arrow ? () => step(arrow) : onStop[event.key]));
-    if (!act || document.documentElement.dataset.view !== "groups") return;
+    const isList = document.documentElement.dataset.view === "groups";
+    if (!act || !(isList || ANYWHERE.includes(event.key))) return;
     event.preventDefault();
     act(stop);
   });

@@ -1,14 +1,10 @@
 // What ties the page together: the address, the filter, the order, and the refresh while it is looked at.
 
 import * as address from "./address.js";
-import * as api from "./api.js";
-import { byId, element } from "./dom.js";
-import { ago, moment } from "./format.js";
+import { byId, setText } from "./dom.js";
 import { Groups } from "./groups.js";
 import * as health from "./health.js";
 import * as keyboard from "./keyboard.js";
-import * as refusals from "./refusals.js";
-import { tellTimes } from "./row.js";
 import { recall, remember } from "./storage.js";
 import "./theme-switch.js";
 
@@ -27,6 +23,9 @@ const places = { groups: 0, status: 0 };
 let isTyping = false;
 let wait = INTERVAL;
 let timer = 0;
+/** The status view, whose script is loaded when it is looked at first. */
+let status = null;
+let statusTries = 0;
 
 const groups = new Groups(() => {
   state.open = groups.open;
@@ -46,7 +45,7 @@ function showView() {
 /** The way back from the status leads to the same filter and groups. */
 function showLinks() {
   byId("to-groups").setAttribute("href", address.write({ ...state, view: "groups" }));
-  byId("to-status").setAttribute("href", address.write({ ...state, view: "status" }));
+  byId("to-status").setAttribute("href", address.write({ ...state, view: "status", at: "" }));
 }
 
 function showSort() {
@@ -68,9 +67,27 @@ async function follow() {
   places[before.view] = scrollY;
   showAll();
   if (before.view !== state.view) scrollTo({ top: places[state.view], behavior: "instant" });
-  if (state.view === "status") refusals.refresh();
+  if (state.view === "status") showStatus();
   const isSameList = ["q", "sort", "order"].every((name) => state[name] === before[name]);
   if (!isSameList || !groups.setOpen(state)) await groups.show(state, true);
+}
+
+/** Brings the status up to date; false when that failed. */
+async function refreshStatus() {
+  try {
+    // Some browsers never ask again for a script that did not come.
+    status ||= await import(statusTries++ === 0 ? "./status.js" : `./status.js?${statusTries}`);
+  } catch {
+    const why = "The gateway does not answer, or has another version by now: then reload the page.";
+    setText(byId("status-state"), `The status could not be loaded. ${why}`);
+    return false;
+  }
+  return status.refresh();
+}
+
+async function showStatus() {
+  await refreshStatus();
+  if (state.view === "status" && state.at) status?.reveal(state.at);
 }
 
 function showAll() {
@@ -142,19 +159,13 @@ function setLive(isOn) {
 
 async function refresh() {
   clearTimeout(timer);
-  const before = root.dataset.view;
-  if (before === "groups") {
-    const isDone = await groups.refresh();
-    groups.tellTimes();
-    wait = isDone ? INTERVAL : Math.min(2 * wait, SLOWEST);
-    live.classList.toggle("failing", !isDone);
-    // Each refused login may open a dialog of the browser.
-    if (isDone) await health.refresh(find);
-  } else {
-    await refusals.refresh();
-    tellTimes(byId("refusals"));
-  }
-  tellStart();
+  const isList = root.dataset.view === "groups";
+  const isDone = await (isList ? groups.refresh() : refreshStatus());
+  groups.tellTimes();
+  wait = isDone ? INTERVAL : Math.min(2 * wait, SLOWEST);
+  live.classList.toggle("failing", !isDone);
+  // Each refused login may open a dialog of the browser.
+  if (isList && isDone) await health.refresh(find);
   schedule();
 }
 
@@ -164,21 +175,13 @@ async function refresh() {
  * few seconds is not.
  */
 function refreshUnasked() {
-  if (groups.needsLogin) schedule();
+  if (groups.needsLogin || status?.needsLogin()) schedule();
   else refresh();
 }
 
 function schedule() {
   clearTimeout(timer);
   if (isLive() && !document.hidden) timer = setTimeout(refreshUnasked, wait);
-}
-
-/** The start of the gateway in the reader's zone, and how long ago that is. */
-function tellStart() {
-  const node = byId("started");
-  const time = node?.getAttribute("datetime");
-  if (!time) return;
-  node.replaceChildren(moment(time), element("span", { class: "muted" }, ` ${ago(time, api.now())}`));
 }
 
 filter.addEventListener("input", filtered);
@@ -207,8 +210,7 @@ setLive(recall(LIVE) !== "off");
 async function open() {
   filter.value = state.q;
   showAll();
-  tellStart();
-  if (state.view === "status") refusals.refresh();
+  if (state.view === "status") showStatus();
   const isShown = await groups.show(state, true);
   if (isShown) health.refresh(find);
   if (state.open.size > 0) groups.reveal();

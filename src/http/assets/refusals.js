@@ -1,11 +1,17 @@
 // The list of the latest pushes that could not be read, in the status view.
 
 import * as api from "./api.js";
-import { arrange, byId, element, setText } from "./dom.js";
+import { arrange, element, setText } from "./dom.js";
 import { counted } from "./format.js";
 import { clock, setClock } from "./row.js";
+import { section } from "./tables.js";
 
-const [list, state] = [byId("refusals"), byId("refusals-state")];
+const NOTE = "The latest 200, with their paths. Groups tell why their own last push was refused.";
+
+const { id, element: part } = section("refusals", "Pushes that could not be read");
+const list = element("ul", { id: "refusals", "aria-labelledby": id });
+const state = element("p", { class: "quietly", role: "status" }, "Loading them");
+part.append(element("p", { class: "muted note" }, NOTE), state, list);
 let rows = new Map();
 
 class Refusal {
@@ -22,6 +28,9 @@ class Refusal {
     setText(this.facts, `, from ${from}${times > 1 ? `, ${counted(times, "time")}` : ""}`);
   }
 }
+
+/** The part of the view with the list. */
+export const view = { element: part };
 
 /** Loads the list again; false when that failed. */
 export async function refresh() {

@@ -56,7 +56,7 @@ fn basic(encoded: &[u8]) -> Option<Login> {
 
 /// The identity of the sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Identity {
+pub(in crate::http) enum Identity {
     /// Somebody without a login.
     Anonymous,
     /// A user of the web configuration.

@@ -95,6 +95,7 @@ pub(in crate::http) fn read_again(state: &State, guard: &Guard) -> Result<(), St
 fn look(state: &State, guard: &Guard, occasion: Occasion) -> Option<String> {
     let mut problem = guard.problem.lock().unwrap_or_else(PoisonError::into_inner);
     *problem = look_after(state, guard, occasion, problem.take());
+    guard.loaded.set_problem(problem.as_deref());
     problem.clone()
 }
 
