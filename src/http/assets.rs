@@ -45,12 +45,12 @@ static LATER: [bundle::Module; 6] =
 
 static ASSETS: LazyLock<[Asset; 5]> = LazyLock::new(|| {
     let style = include_str!("assets/page.css");
-    let theme = include_str!("assets/theme.js");
+    let early = include_str!("assets/early.js");
     let icon = include_str!("assets/favicon.svg");
     [
         Asset::of("page.css", "text/css; charset=utf-8", style.into()),
         Asset::of("favicon.svg", "image/svg+xml", icon.into()),
-        Asset::of("theme.js", SCRIPT, theme.into()),
+        Asset::of("early.js", SCRIPT, bundle::without_comments(early)),
         Asset::of("page.js", SCRIPT, bundle::bundle(&MODULES)),
         Asset::of("status.js", SCRIPT, bundle::later(&LATER, "status.js")),
     ]
@@ -177,7 +177,7 @@ mod tests {
     fn what_the_list_needs_stays_small() {
         let size =
             |name: &str| ASSETS.iter().find(|asset| asset.name == name).map_or(0, |asset| asset.gzip.len());
-        let all: usize = ["page.css", "theme.js", "page.js"].into_iter().map(size).sum();
+        let all: usize = ["page.css", "early.js", "page.js"].into_iter().map(size).sum();
         assert!(all < 30 * 1024, "{all} bytes");
     }
 }

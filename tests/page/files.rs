@@ -46,7 +46,7 @@ fn the_page_has_one_script_beside_its_colours() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/assets");
     let names =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    for name in names.filter(|name| name.ends_with(".js") && name != "theme.js") {
+    for name in names.filter(|name| name.ends_with(".js") && name != "early.js") {
         let is_in = |script: &str| script.contains(&format!("\nmodules[\"{name}\"]"));
         assert!(is_in(&script) != is_in(&later), "{name} is in no script, or in both");
     }

@@ -52,6 +52,26 @@ fn a_push_appears_without_a_loss_of_place() {
     browser.finish();
 }
 
+/// It is asked for before the script of the page is there, which then must not ask again.
+#[test]
+fn the_first_groups_are_asked_for_once() {
+    let gateway = Gateway::start(&[]);
+    push_jobs(&gateway, &["a", "b"]);
+    let Some(browser) = Browser::start(DESKTOP) else { return };
+    browser.open(&gateway.url("/"));
+    // Nothing is asked for unasked.
+    browser.run("localStorage.setItem('tallygate-live', 'off')");
+    let asked =
+        "performance.getEntriesByType('resource').filter(e => e.name.includes('api/v1/groups')).length";
+    for (address, groups) in [("/", 2), ("/#q=job%3Db&sort=size&order=desc", 1), ("/#view=status", 2)] {
+        browser.go("about:blank");
+        browser.open(&gateway.url(address));
+        browser.wait_for_count(".group", groups);
+        assert_eq!(browser.value(asked), 1, "{address}");
+    }
+    browser.finish();
+}
+
 #[test]
 fn a_row_that_moves_keeps_the_focus() {
     let gateway = Gateway::start(&[]);

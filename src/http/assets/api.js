@@ -50,10 +50,18 @@ let ahead = 0;
 /** The time by the gateway's clock, in ms: "12 s ago" must not depend on how the reader's is set. */
 export const now = () => Date.now() + ahead;
 
+/** The answer that was asked for before this script was there, if it is what is wanted first. */
+function earlyAnswer(path) {
+  const { early } = window;
+  window.early = null;
+  return early?.path === path ? early.answer : null;
+}
+
 async function request(method, path, signal, body) {
   let answer;
   try {
-    answer = await fetch(urlOf(path), { method, signal, body, cache: "no-store", credentials: "same-origin" });
+    answer = await (earlyAnswer(path) || fetch(urlOf(path), { method, signal, body, cache: "no-store", credentials: "same-origin" }));
+    signal?.throwIfAborted();
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem("The gateway does not answer.", 0);

@@ -56,6 +56,11 @@ fn import_of(line: &str) -> Option<(&str, &str)> {
     Some((names.trim_end().trim_end_matches("from").trim_end(), file.strip_suffix("\";")?))
 }
 
+/// A script without its comments.
+pub(super) fn without_comments(text: &str) -> String {
+    code(text).flat_map(|line| [line, "\n"]).collect()
+}
+
 /// The lines of a module without its comments, which take time on a slow network.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     let mut is_comment = false;
