@@ -21,6 +21,7 @@ pub mod name;
 pub mod native_histogram;
 pub mod number;
 pub mod push;
+pub mod quantile;
 pub mod refusal;
 pub mod sum;
 pub mod summary;

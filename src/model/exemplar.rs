@@ -185,6 +185,16 @@ pub fn of_native(exemplars: &[(u32, Placed)]) -> impl Iterator<Item = &Exemplar>
     exemplars[start..].iter().map(|(_, placed)| &*placed.exemplar)
 }
 
+/// The newest exemplars of a series, at most `most`, the newest first. One that is both in a classic bucket and among those
+/// of a native histogram is listed once.
+pub fn latest(exemplars: &[(u32, Placed)], most: usize) -> Vec<&Exemplar> {
+    let mut all: Vec<&Exemplar> = exemplars.iter().map(|(_, placed)| &*placed.exemplar).collect();
+    all.sort_by(|a, b| b.age(a, i64::MAX));
+    all.dedup_by(|next, kept| next.age(kept, i64::MAX).is_eq());
+    all.truncate(most);
+    all
+}
+
 /// The exemplars of the buckets of a histogram, bucket by bucket.
 #[derive(Debug)]
 pub struct OfBuckets<'a> {
@@ -251,6 +261,23 @@ mod tests {
         assert_eq!((values(&all, 0), values(&all, 1)), (vec![7.0], vec![0.6, 1.5]));
         all.replace(1, Vec::new());
         assert_eq!((values(&all, 0), values(&all, 1), all.iter().len()), (vec![7.0], vec![], 1));
+    }
+
+    #[test]
+    fn the_latest_come_first_and_once() {
+        let mut all = Exemplars::default();
+        let push = [
+            placed(Place::Bucket(1.0), 0.5, 10),
+            placed(Place::Bucket(2.0), 1.5, 30),
+            placed(Place::Bucket(3.0), 2.5, 20),
+            placed(Place::Native, 1.5, 30),
+            placed(Place::Native, 9.0, 25),
+        ];
+        all.add(1, push.to_vec(), 100);
+        let values = |most| -> Vec<f64> { latest(all.slice(1), most).iter().map(|one| one.value).collect() };
+        assert_eq!(values(9), [1.5, 9.0, 2.5, 0.5]);
+        assert_eq!(values(2), [1.5, 9.0]);
+        assert!(latest(all.slice(0), 9).is_empty());
     }
 
     #[test]
