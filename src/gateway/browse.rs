@@ -4,6 +4,7 @@
 //! the client has gone.
 
 mod filter;
+mod sources;
 mod state;
 
 use std::cmp::Ordering;
@@ -21,6 +22,7 @@ use crate::store::{FamilySeries, FamilySummary, GroupView, SeriesView};
 
 use filter::own_labels;
 pub use filter::{GroupFilter, MAX_WORDS, SeriesFilter, TooManyWords};
+pub use sources::{SourceQuery, SourceSort};
 use state::has_failed;
 pub(super) use state::{GroupState, STALE_AFTER};
 
@@ -289,13 +291,6 @@ impl Gateway {
             };
             GroupDetail { summary, families, sources }
         })
-    }
-
-    /// Some sources of a group. `None` if there is no such group.
-    pub fn browse_sources(&self, key: &str, window: Window) -> Option<SourcePage> {
-        self.store.visit_group(key, |_| ())?;
-        let (total, sources) = self.store.sources(key, window.offset, window.limit);
-        Some(SourcePage { total, sources })
     }
 
     /// Series of a family of the group with this key.

@@ -276,6 +276,17 @@ impl Store {
         (sources.len(), shown.filter_map(|source| self.raw_group(source)).collect())
     }
 
+    /// The keys of the sources of the published group with this key, in order.
+    pub fn source_keys(&self, key: &str) -> Vec<Arc<str>> {
+        let _structure = self.hold();
+        self.groups.sources_of(key)
+    }
+
+    /// The source with this key, with what it remembers.
+    pub fn source(&self, key: &str) -> Option<GroupView> {
+        self.raw_group(key)
+    }
+
     /// Whether the published group with this key has sources.
     pub fn has_sources(&self, key: &str) -> bool {
         self.groups.has_sources(key)

@@ -105,6 +105,36 @@ fn the_api_tells_what_each_source_contributes() {
 }
 
 #[test]
+fn sources_are_sorted_by_what_is_asked_for() {
+    let gateway = Gateway::start_with_config(RULES, &[]);
+    for (pod, depths) in [("a", &[3, 1][..]), ("b", &[40]), ("c", &[]), ("d", &[5, 7]), ("b", &[40])] {
+        let series: String =
+            depths.iter().enumerate().map(|(at, depth)| format!("depth{{q=\"{at}\"}} {depth}\n")).collect();
+        let body = format!("# TYPE depth gauge\n{series}# TYPE runs counter\nruns 1\n");
+        gateway.push(&format!("/metrics/job/worker/pod/{pod}"), &body);
+    }
+    let ask = |path: &str| -> serde_json::Value { serde_json::from_str(&gateway.get(path).text()).unwrap() };
+    let groups = ask("/api/v1/groups");
+    let id = groups["data"]["groups"][0]["id"].as_str().unwrap();
+    for (query, expected) in [
+        ("order=desc", "dcba"),
+        ("sort=value&family=depth&order=desc", "bdac"),
+        ("sort=value&family=depth", "adbc"),
+        ("sort=value&family=depth&order=desc&offset=1&limit=2", "da"),
+        ("sort=value&family=nothing", "abcd"),
+        ("sort=pushes&order=desc", "bacd"),
+        ("sort=pushed", "acdb"),
+    ] {
+        let answer = ask(&format!("/api/v1/groups/{id}/sources?{query}"));
+        let sources = answer["data"]["sources"].as_array().unwrap();
+        let pods: String = sources.iter().map(|source| source["labels"][1][1].as_str().unwrap()).collect();
+        assert_eq!(pods, expected, "{query}");
+        assert_eq!(answer["data"]["total"], 4);
+    }
+    assert_eq!(gateway.get(&format!("/api/v1/groups/{id}/sources?sort=value")).status, 400);
+}
+
+#[test]
 fn a_header_may_name_the_source() {
     let gateway = Gateway::start_with_config(RULES, &[]);
     let push = |source: &str, body: &str| {

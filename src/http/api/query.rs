@@ -4,7 +4,9 @@ use std::fmt::Display;
 
 use actix_web::web::Query;
 
-use crate::gateway::browse::{GroupFilter, GroupQuery, GroupSort, SeriesFilter, TooManyWords, Window};
+use crate::gateway::browse::{
+    GroupFilter, GroupQuery, GroupSort, SeriesFilter, SourceQuery, SourceSort, TooManyWords, Window,
+};
 use crate::message::Excerpt;
 
 /// Groups on a page: default and maximum.
@@ -50,7 +52,7 @@ pub(super) fn groups(query: &str) -> Result<GroupQuery, BadParameter> {
                 ("pushes", GroupSort::Pushes),
             ],
         )?,
-        is_descending: parameters.choice("order", &[("asc", false), ("desc", true)])?,
+        is_descending: parameters.order()?,
         window: parameters.window(GROUPS)?,
     })
 }
@@ -58,17 +60,27 @@ pub(super) fn groups(query: &str) -> Result<GroupQuery, BadParameter> {
 /// Parses the query of a list of series.
 pub(super) fn series(query: &str) -> Result<SeriesQuery, BadParameter> {
     let parameters = Parameters::of(query);
-    let family = parameters.get("family").ok_or_else(|| bad("family", "it must name a family"))?;
     Ok(SeriesQuery {
-        family: family.to_owned(),
+        family: parameters.family()?.to_owned(),
         words: parameters.words(SeriesFilter::parse)?,
         window: parameters.window(SERIES)?,
     })
 }
 
 /// Parses the query of a list of sources.
-pub(super) fn sources(query: &str) -> Result<Window, BadParameter> {
-    Parameters::of(query).window(SOURCES)
+pub(super) fn sources(query: &str) -> Result<SourceQuery, BadParameter> {
+    let parameters = Parameters::of(query);
+    let sorts: [(&str, Option<SourceSort>); 4] = [
+        ("name", Some(SourceSort::Name)),
+        ("pushed", Some(SourceSort::Pushed)),
+        ("pushes", Some(SourceSort::Pushes)),
+        ("value", None),
+    ];
+    let sort = match parameters.choice("sort", &sorts)? {
+        Some(sort) => sort,
+        None => SourceSort::Value(parameters.family()?.to_owned()),
+    };
+    Ok(SourceQuery { sort, is_descending: parameters.order()?, window: parameters.window(SOURCES)? })
 }
 
 /// The parameters of a query. Unknown ones are ignored.
@@ -89,11 +101,20 @@ impl Parameters {
         parse(self.get("q").unwrap_or_default()).map_err(|error| bad("q", error))
     }
 
+    fn family(&self) -> Result<&str, BadParameter> {
+        self.get("family").ok_or_else(|| bad("family", "it must name a family"))
+    }
+
+    /// Whether the order is descending.
+    fn order(&self) -> Result<bool, BadParameter> {
+        self.choice("order", &[("asc", false), ("desc", true)])
+    }
+
     /// The choice that the parameter names. The first one if it is not given.
-    fn choice<C: Copy>(&self, name: &'static str, choices: &[(&str, C)]) -> Result<C, BadParameter> {
+    fn choice<C: Clone>(&self, name: &'static str, choices: &[(&str, C)]) -> Result<C, BadParameter> {
         let wanted = self.get(name);
         let choice = choices.iter().find(|(choice, _)| wanted.is_none_or(|wanted| wanted == *choice));
-        choice.map(|(_, choice)| *choice).ok_or_else(|| {
+        choice.map(|(_, choice)| choice.clone()).ok_or_else(|| {
             let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
             bad(
                 name,
@@ -142,6 +163,19 @@ mod tests {
         let series = series("limit=0&family=a%2Fb+%C3%A4&q=%22").unwrap();
         assert_eq!((&*series.family, series.window.limit), ("a/b ä", 0));
         assert!(!series.words.is_empty());
+    }
+
+    #[test]
+    fn sources_are_sorted_by_the_values_of_a_family() {
+        let sort = |query: &str| sources(query).map(|query| (query.sort, query.is_descending));
+        assert_eq!(sort(""), Ok((SourceSort::Name, false)));
+        assert_eq!(sort("sort=pushed&order=desc"), Ok((SourceSort::Pushed, true)));
+        let value = SourceSort::Value("queue depth".to_owned());
+        assert_eq!(sort("sort=value&family=queue+depth&order=desc"), Ok((value, true)));
+        let error = |query: &str| sort(query).unwrap_err().to_string();
+        assert_eq!(error("sort=value"), r#"invalid parameter "family": it must name a family"#);
+        let expected = r#"invalid parameter "sort": "size" is none of name, pushed, pushes, value"#;
+        assert_eq!(error("sort=size"), expected);
     }
 
     #[test]

@@ -16,11 +16,10 @@ use crate::store::{FamilyView, GroupView};
 /// Lists sources of a group, a page at a time.
 pub(in crate::http) async fn sources(state: &Arc<State>, request: &HttpRequest, id: &str) -> HttpResponse {
     let key = key_of(id);
-    answer(state, request, "api/v1/groups/id/sources", move |state, query, _| {
-        let window = query::sources(query)?;
+    answer(state, request, "api/v1/groups/id/sources", move |state, query, asker| {
+        let query = query::sources(query)?;
         let key = key.ok_or(Missing::Group)?;
-        let page = state.gateway.browse_sources(&key, window).ok_or(Missing::Group)?;
-        Ok::<_, Error>(FoundSources(page))
+        Ok::<_, Error>(FoundSources(state.gateway.browse_sources(&key, &query, asker)?))
     })
     .await
 }
