@@ -48,7 +48,7 @@ static ASSETS: LazyLock<[Asset; 5]> = LazyLock::new(|| {
     let early = include_str!("assets/early.js");
     let icon = include_str!("assets/favicon.svg");
     [
-        Asset::of("page.css", "text/css; charset=utf-8", style.into()),
+        Asset::of("page.css", "text/css; charset=utf-8", bundle::without_comments(style)),
         Asset::of("favicon.svg", "image/svg+xml", icon.into()),
         Asset::of("early.js", SCRIPT, bundle::without_comments(early)),
         Asset::of("page.js", SCRIPT, bundle::bundle(&MODULES)),
@@ -167,6 +167,9 @@ mod tests {
                 assert!(known, "{name}: {import}");
             }
         }
+        // A text that spans lines would lose its indentation.
+        let is_whole = |line: &str| line.matches('`').count().is_multiple_of(2);
+        assert!(all().all(|(_, text)| text.lines().all(is_whole)));
         let is_left = |line: &&str| line.starts_with("import ") || line.starts_with("export ");
         let left = |script: &str| script.lines().filter(is_left).count();
         assert_eq!((left(&script), left(&later)), (1, 2));

@@ -1,4 +1,4 @@
-// The switch between the system's colours, light and dark. `theme.js` applies the choice when the page opens.
+// The switch between the system's colours, light and dark. `early.js` applies the choice when the page opens.
 
 import { byId } from "./dom.js";
 import { remember } from "./storage.js";
