@@ -6,6 +6,7 @@ mod json;
 mod limits;
 mod query;
 mod refusals;
+mod series;
 mod sources;
 mod status;
 

@@ -34,9 +34,10 @@ macro_rules! modules {
 }
 
 /// The modules that make up `page.js`.
-static MODULES: [bundle::Module; 17] = modules![
-    "address.js" "api.js" "confirm.js" "copy.js" "dom.js" "format.js" "group.js" "groups.js" "health.js"
-    "histogram.js" "keyboard.js" "page.js" "row.js" "series.js" "sources.js" "storage.js" "theme-switch.js"
+static MODULES: [bundle::Module; 24] = modules![
+    "address.js" "api.js" "axis.js" "card.js" "confirm.js" "copy.js" "dom.js" "exemplars.js" "format.js" "group.js"
+    "groups.js" "health.js" "histogram.js" "keyboard.js" "labels.js" "page.js" "row.js" "series.js" "sources.js"
+    "sparkline.js" "storage.js" "theme-switch.js" "title.js" "value-row.js"
 ];
 
 /// The modules that make up `status.js`, which browsers load when the status is looked at. They use those above.

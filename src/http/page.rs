@@ -42,8 +42,8 @@ pub(super) fn page(state: &State, request: &HttpRequest) -> HttpResponse {
         ("path", path.to_owned()),
         ("assets", escape(&format!("{base}/static/{}", assets::version()))),
         ("metrics", escape(&format!("{base}/{}", state.telemetry_path.trim_start_matches('/')))),
-        ("groups", if groups == 1 { "1 group".to_owned() } else { format!("{groups} groups") }),
-        ("series", series.to_string()),
+        ("groups", if groups == 1 { "1 group".to_owned() } else { format!("{} groups", grouped(groups)) }),
+        ("series", grouped(series)),
         ("started", api::started_at(state)),
         ("may", visitor.may.names().collect::<Vec<_>>().join(" ")),
         ("delete", if visitor.may.include(Permission::Delete) { "yes" } else { "no" }.to_owned()),
@@ -113,6 +113,19 @@ fn filled(template: &str, values: &[(&str, String)]) -> String {
     html
 }
 
+/// A count with its digits in groups of three, as the scripts write it.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Escapes a text for HTML, in an element or in a quoted attribute.
 fn escape(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
@@ -142,6 +155,16 @@ mod tests {
         let mut html = String::new();
         table(&mut html, "flags", [("<b>", escape("<i>"))].into_iter());
         assert!(html.contains("<th scope=\"row\">&lt;b&gt;</th><td>&lt;i&gt;</td>"), "{html}");
+    }
+
+    #[test]
+    fn digits_are_grouped() {
+        for (count, expected) in
+            [(0, "0"), (999, "999"), (1000, "1,000"), (10_500, "10,500"), (1_048_576, "1,048,576")]
+        {
+            assert_eq!(grouped(count), expected);
+        }
+        assert_eq!(grouped(u64::MAX), "18,446,744,073,709,551,615");
     }
 
     #[test]

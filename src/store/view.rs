@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::model::exemplar::Placed;
 use crate::model::kind::Kind;
 use crate::model::merge::Merge;
+use crate::model::time::Start;
 use crate::store::Store;
 use crate::store::family::{Family, Lasting};
 use crate::store::fold::Folding;
@@ -58,12 +60,21 @@ pub struct SeriesView<'a> {
     pub block: &'a str,
     /// The value.
     pub value: RowValue<'a>,
+    /// When it began.
+    pub start: Start,
+    /// Its exemplars.
+    pub exemplars: &'a [(u32, Placed)],
 }
 
 impl<'a> SeriesView<'a> {
     /// The series of a row.
     pub fn of(piece: &'a Piece, row: usize) -> SeriesView<'a> {
-        SeriesView { block: piece.block(row), value: piece.value(row) }
+        SeriesView {
+            block: piece.block(row),
+            value: piece.value(row),
+            start: piece.start(row),
+            exemplars: piece.exemplars(row),
+        }
     }
 }
 

@@ -120,6 +120,46 @@ fn native_histograms_of_all_resolutions_are_one_counter() {
     assert_eq!(prometheus.value(r#"min_over_time(up{job="tallygate"}[10m])"#), Ok(1.0));
 }
 
+#[test]
+fn the_api_estimates_quantiles_as_prometheus_does() {
+    let Some(program) = prometheus_3() else { return };
+    let gateway = Gateway::start(&[]);
+    let prometheus = Prometheus::start_for_native_histograms(&program, &gateway);
+    let positive = Native {
+        schema: 3,
+        zero_threshold: 0.001,
+        zero_count: 2.0,
+        positive: vec![(-20, 5.0), (0, 70.0), (1, 31.0), (17, 9.0), (40, 3.0)],
+        ..Native::default()
+    };
+    let negative = Native {
+        schema: -1,
+        negative: vec![(-2, 7.0), (1, 60.0), (2, 31.0)],
+        positive: Vec::new(),
+        ..positive.clone()
+    };
+    let both =
+        Native { schema: 0, negative: vec![(0, 40.0), (3, 2.0)], zero_count: 55.0, ..positive.clone() };
+    for (job, native) in [("positive", positive), ("negative", negative), ("both", both)] {
+        let body = Histogram::native(1.0, native).body(protobuf::HISTOGRAM);
+        let path = format!("/metrics/job/{job}");
+        let response = gateway.request("POST", &path, &[("Content-Type", CONTENT_TYPE)], &body);
+        assert_eq!(response.status, 200, "{}", response.text());
+        let ask = |path: &str| -> Value { serde_json::from_str(&gateway.get(path).text()).unwrap() };
+        let groups = ask(&format!("/api/v1/groups?q=job={job}"));
+        let id = groups["data"]["groups"][0]["id"].as_str().unwrap();
+        let page = ask(&format!("/api/v1/groups/{id}/series?family=h"));
+        let quantiles = page["data"]["series"][0]["quantiles"].as_array().unwrap();
+        assert_eq!(quantiles.len(), 3);
+        for pair in quantiles {
+            let (quantile, estimated) = (number(&pair[0]), number(&pair[1]));
+            let expression = format!("histogram_quantile({quantile}, h{{job=\"{job}\"}})");
+            let real = ask_until(&expression, || prometheus.value(&expression));
+            assert!((estimated - real).abs() <= 1e-12 * real.abs(), "{expression}: {estimated}, not {real}");
+        }
+    }
+}
+
 /// Pushes everything that a client can push: the classic types, exemplars, and native histograms with and without
 /// classic buckets.
 fn push_everything(gateway: &Gateway, schema: i64) {

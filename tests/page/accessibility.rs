@@ -1,4 +1,5 @@
-//! axe-core finds no violation of the WCAG, levels A and AA, nor of its best practices.
+//! axe-core finds no violation of the WCAG, levels A and AA, nor of its best practices, and the contrast is that of
+//! level AAA. Screen readers get tables with headers.
 
 use super::browser::{Browser, DESKTOP, DESKTOP_DARK, ESCAPE, PHONE, PHONE_DARK, Screen};
 use super::{BACKUP, BACKUP_PATH, push_jobs, toggle};
@@ -17,7 +18,8 @@ fn check(browser: &Browser, axe: &str, what: &str) {
     let found = browser.run(
         "const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
          const told = (rule, node) => `${rule.id}: ${node.target.join(' ')}: ${node.failureSummary}`;
-         return axe.run(document, {resultTypes: ['violations'], runOnly: {type: 'tag', values: tags}})
+         const more = {'color-contrast-enhanced': {enabled: true}, 'label-content-name-mismatch': {enabled: true}};
+         return axe.run(document, {resultTypes: ['violations'], runOnly: {type: 'tag', values: tags}, rules: more})
             .then(found => found.violations.flatMap(rule => rule.nodes.map(node => told(rule, node))))",
     );
     let found: Vec<&str> = found.as_array().unwrap().iter().filter_map(|one| one.as_str()).collect();
@@ -116,4 +118,43 @@ fn axe_finds_nothing_on_an_empty_page_and_one_that_failed() {
     browser.wait_for_text("#status-state", "The gateway does not answer");
     check(&browser, &axe, "failed status");
     browser.finish_with_failed_requests();
+}
+
+/// The names of all elements of this role, as screen readers get them.
+fn named(browser: &Browser, role: &str) -> Vec<String> {
+    let tree = browser.devtools("Accessibility.getFullAXTree", &serde_json::json!({}));
+    let nodes = tree["nodes"].as_array().unwrap().iter();
+    let shown = nodes.filter(|node| node["ignored"] == false && node["role"]["value"] == role);
+    shown.map(|node| node["name"]["value"].as_str().unwrap_or_default().trim().to_owned()).collect()
+}
+
+#[test]
+fn screen_readers_get_tables_with_headers() {
+    let gateway = Gateway::start(&[]);
+    gateway.push(BACKUP_PATH, BACKUP);
+    push_jobs(&gateway, &["a"]);
+    for screen in [DESKTOP, PHONE] {
+        let Some(browser) = Browser::start(screen) else { return };
+        browser.open(&gateway.url("/#sort=pushes&order=desc"));
+        assert_eq!(named(&browser, "table"), ["Groups"]);
+        assert_eq!(named(&browser, "columnheader"), ["Group", "Last push", "Pushes", "Series", "Delete"]);
+        assert_eq!(browser.value("document.querySelector('[aria-sort]').innerText.trim()"), "Pushes");
+        let backup = r#"job="nightly_backup" instance="db1""#;
+        let mut headers = named(&browser, "rowheader");
+        headers.sort();
+        assert_eq!(headers, [r#"job="a""#, backup]);
+        browser.click(&toggle(&super::group(r#"job="nightly_backup", instance="db1""#)));
+        browser.wait_for_count(".family", 4);
+        browser.click(&toggle(&super::family("backup_files_total")));
+        browser.wait_for_count(".values tbody tr", 2);
+        let tables = named(&browser, "table");
+        assert_eq!(tables, ["Groups", "Series of backup_files_total"]);
+        let headers = named(&browser, "rowheader");
+        for wanted in [backup, r#"volume="home""#, r#"volume="srv""#] {
+            assert!(headers.iter().any(|header| header.starts_with(wanted)), "no {wanted} in {headers:?}");
+        }
+        let headers = named(&browser, "columnheader");
+        assert_eq!(headers[5..], ["Labels", "Value", "Copy"]);
+        browser.finish();
+    }
 }

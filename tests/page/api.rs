@@ -56,8 +56,21 @@ fn encoded(text: &str) -> String {
     })
 }
 
+/// Series of a family, without what every series has beside its labels and values.
 #[track_caller]
 fn series(gateway: &Gateway, group: &Value, family: &str, more: &str) -> Value {
+    let mut page = whole_series(gateway, group, family, more);
+    for series in page["series"].as_array_mut().unwrap() {
+        let fields = series.as_object_mut().unwrap();
+        let start = fields.remove("started_at").unwrap();
+        assert!(start.is_null() || is_time(&start), "{start}");
+        assert_eq!(fields.remove("exemplars"), Some(json!([])));
+    }
+    page
+}
+
+#[track_caller]
+fn whole_series(gateway: &Gateway, group: &Value, family: &str, more: &str) -> Value {
     let id = group["id"].as_str().unwrap();
     data(gateway, &format!("/api/v1/groups/{id}/series?family={}{more}", encoded(family)))
 }
@@ -317,7 +330,7 @@ fn odd_groups_are_found_and_deleted_by_their_path() {
         let whole = data(&gateway, &format!("/p/api/v1/groups/{id}"));
         assert_eq!(whole["labels"], group["labels"]);
         let m = data(&gateway, &format!("/p/api/v1/groups/{id}/series?family=m"));
-        assert_eq!(m["series"], json!([{ "labels": [], "value": "1" }]), "{group}");
+        assert_eq!(m["series"][0]["value"], "1", "{group}");
         let path = group["path"].as_str().unwrap();
         assert!(path.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-=@/".contains(&b)), "{path}");
         assert_eq!(gateway.delete(&format!("/p/metrics/{path}")).status, 202);
@@ -442,7 +455,7 @@ fn values_of_every_type() {
         (
             "h",
             json!([{
-                "labels": [], "count": "3", "sum": "4.5",
+                "labels": [], "count": "3", "sum": "4.5", "quantiles": [["0.5", "1.05"], ["0.9", "2"], ["0.99", "2"]],
                 "buckets": [["0.1", "1"], ["2", "2"], ["+Inf", "3"]], "native": null,
             }]),
         ),
@@ -494,16 +507,18 @@ fn native_histograms_have_their_buckets_in_order() {
     };
     let buckets = json!([["-4", "-2", "3"], ["-1", "-0.5", "2"], ["-0.001", "0.001", "1"], ["1", "2", "4"]]);
     let part = json!({ "schema": 0, "zero_threshold": "0.001", "buckets": buckets });
+    let quantiles = json!([["0.5", "-0.001"], ["0.9", "1.681792830507429"], ["0.99", "1.9656411970905021"]]);
     let alone = Histogram::native(2.5, native);
     assert_eq!(
         shown(HISTOGRAM, &alone),
-        json!({ "labels": [], "count": "10", "sum": "2.5", "buckets": null, "native": part })
+        json!({ "labels": [], "count": "10", "sum": "2.5", "quantiles": quantiles, "buckets": null, "native": part })
     );
     let both = Histogram { classic: vec![(1.0, 6.0)], ..alone.clone() };
     assert_eq!(
         shown(HISTOGRAM, &both),
         json!({
-            "labels": [], "count": "10", "sum": "2.5", "buckets": [["1", "6"], ["+Inf", "10"]], "native": part
+            "labels": [], "count": "10", "sum": "2.5", "quantiles": quantiles,
+            "buckets": [["1", "6"], ["+Inf", "10"]], "native": part
         })
     );
     let floats = Histogram { is_float: true, ..both };
@@ -516,8 +531,52 @@ fn float_histograms_have_counts_with_fractions() {
     let histogram = Histogram { count: 2.5, sum: 4.0, classic, is_float: true, ..Histogram::default() };
     assert_eq!(
         shown(HISTOGRAM, &histogram),
-        json!({ "labels": [], "count": "2.5", "sum": "4", "buckets": [["1", "0.5"], ["+Inf", "2.5"]], "native": null })
+        json!({
+            "labels": [], "count": "2.5", "sum": "4", "quantiles": [["0.5", "1"], ["0.9", "1"], ["0.99", "1"]],
+            "buckets": [["1", "0.5"], ["+Inf", "2.5"]], "native": null
+        })
     );
+}
+
+#[test]
+fn series_have_their_start_and_their_latest_exemplars() {
+    let gateway = Gateway::start(&[]);
+    let buckets: String = (1..=12)
+        .map(|n| {
+            format!("h_bucket{{le=\"{n}.0\"}} {n} # {{trace_id=\"t{n}\"}} {n}.0 {}\n", 1_700_000_000 + n)
+        })
+        .collect();
+    let body = format!(
+        "# TYPE c counter\nc_total 2 # {{trace_id=\"<b>\",b=\"\\\"\"}} 0.5\nc_created 1700000000.25\n\
+         # TYPE g gauge\ng 1\n\
+         # TYPE h histogram\n{buckets}h_bucket{{le=\"+Inf\"}} 12\nh_sum 78\nh_count 12\n# EOF\n"
+    );
+    let headers = [("Content-Type", "application/openmetrics-text; version=1.0.0")];
+    let answer = gateway.request("POST", "/metrics/job/a", &headers, body.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let group = group_with(&gateway, "a");
+    let first = |family: &str| whole_series(&gateway, &group, family, "")["series"][0].take();
+    let mut counter = first("c_total");
+    assert!(is_time(&counter["started_at"]), "{counter}");
+    // The gateway knows when an exemplar without a time was pushed.
+    assert!(is_time(&counter["exemplars"][0]["at"].take()));
+    assert_eq!(
+        counter["exemplars"],
+        json!([{ "labels": [["b", "\""], ["trace_id", "<b>"]], "value": "0.5", "at": null }])
+    );
+    let gauge = first("g");
+    assert_eq!((&gauge["started_at"], &gauge["exemplars"]), (&Value::Null, &json!([])));
+    let histogram = first("h");
+    let exemplars = histogram["exemplars"].as_array().unwrap();
+    // Twelve buckets have one each; the newest ten are shown.
+    assert_eq!(exemplars.len(), 10);
+    for (exemplar, n) in exemplars.iter().zip((3..=12).rev()) {
+        let seconds = 20 + n;
+        assert_eq!(
+            *exemplar,
+            json!({ "labels": [["trace_id", format!("t{n}")]], "value": n.to_string(), "at": format!("2023-11-14T22:13:{seconds}Z") })
+        );
+    }
 }
 
 // Pages of series.

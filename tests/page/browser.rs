@@ -30,6 +30,10 @@ pub(crate) const DESKTOP: Screen =
 pub(crate) const DESKTOP_DARK: Screen = Screen { name: "desktop-dark", is_dark: true, ..DESKTOP };
 pub(crate) const PHONE: Screen =
     Screen { name: "phone", width: 360, height: 740, is_phone: true, is_dark: false };
+/// A desktop on which everything is enlarged to 200 %.
+pub(crate) const ZOOMED: Screen = Screen { name: "zoomed desktop", width: 640, height: 430, ..DESKTOP };
+/// As narrow as a page must work without a sideways scroll: a desktop at 400 %.
+pub(crate) const NARROW: Screen = Screen { name: "narrow screen", width: 320, height: 256, ..DESKTOP };
 pub(crate) const PHONE_DARK: Screen = Screen { name: "phone-dark", is_dark: true, ..PHONE };
 
 /// Keys without a character of their own, as `WebDriver` encodes them.

@@ -9,17 +9,29 @@ use super::{BACKUP, BACKUP_PATH, family, push_jobs, toggle};
 use crate::programs;
 use crate::support::{Gateway, binary};
 
+/// Lets the page write to the clipboard, and the test read it.
+pub(super) fn allow_clipboard(browser: &Browser) {
+    let permissions = json!({"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]});
+    browser.devtools("Browser.grantPermissions", &permissions);
+}
+
 /// Clicks a button and returns what it has copied.
 #[track_caller]
-fn copied(browser: &Browser, button: &str) -> String {
+pub(super) fn copied(browser: &Browser, button: &str) -> String {
+    copied_by(browser, || browser.click(button))
+}
+
+/// What is copied by what the user does.
+#[track_caller]
+pub(super) fn copied_by(browser: &Browser, act: impl FnOnce()) -> String {
     browser.run("document.querySelector('#said').textContent = ''");
-    browser.click(button);
+    act();
     browser.wait_for("document.querySelector('#said').textContent.startsWith('Copied: ')");
     browser.run("return navigator.clipboard.readText()").as_str().unwrap().to_owned()
 }
 
-/// A button of the first group by its text.
-fn button(number: usize) -> String {
+/// A button of the first group by its place.
+pub(super) fn button(number: usize) -> String {
     format!(".group-body > .copies button:nth-of-type({number})")
 }
 
@@ -55,8 +67,7 @@ fn commands_and_selectors_that_are_copied_work() {
     let odd = "/metrics/job/it%27s%20%22odd%22/path@base64/L2EvYg";
     gateway.push(odd, "load{x=\"a\\\"b\\\\c\"} 1\nload{x=\"c\"} 1\n");
     let Some(browser) = Browser::start(DESKTOP) else { return };
-    let permissions = json!({"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]});
-    browser.devtools("Browser.grantPermissions", &permissions);
+    allow_clipboard(&browser);
 
     browser.open(&gateway.url("/#q=nightly"));
     browser.click(&toggle(".group"));

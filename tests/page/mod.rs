@@ -12,6 +12,7 @@ mod deleting;
 mod files;
 mod health;
 mod keyboard;
+mod large;
 mod logins;
 mod oddities;
 mod place;
@@ -19,9 +20,11 @@ mod proxy;
 mod reading;
 mod refusals;
 mod screens;
+mod series;
 mod sites;
 mod sources;
 mod status;
+mod tasks;
 
 use crate::support::Gateway;
 

@@ -54,7 +54,7 @@ fn counts_that_are_no_counts_are_drawn_as_far_as_they_can_be() {
     browser.wait_for_count(".picture .bar", 6);
     browser.click(".card summary");
     let shown = browser.texts(".card tbody tr td:nth-child(3)");
-    assert_eq!(shown, ["4", "0", "123450", "0", "+Inf", "0"]);
+    assert_eq!(shown, ["4", "0", "123,450", "0", "+Inf", "0"]);
     let heights =
         browser.value("[...document.querySelectorAll('rect.bar')].map(e => e.getAttribute('height'))");
     assert_eq!(heights, serde_json::json!(["1.5", "0", "1.5", "0", "100", "0"]));

@@ -75,6 +75,59 @@ fn the_worker_with_the_largest_queue_is_found() {
 }
 
 #[test]
+fn sources_are_sorted_by_the_values_of_a_family() {
+    let rules = RULES.replace("match = 'queue_depth'", "match = '{__name__=~\".*depth.*\"}'");
+    let gateway = Gateway::start_with_config(&rules, &["--push.enable-utf8-names"]);
+    for pod in 0..150 {
+        // The deepest queues are not among the first hundred sources.
+        let body = format!(
+            "# TYPE queue_depth gauge\nqueue_depth {}\n# TYPE \"<b>depth\" gauge\n{{\"<b>depth\"}} {}\n",
+            pod * 7 % 150,
+            150 - pod
+        );
+        gateway.push(&format!("/metrics/job/worker/pod/p{pod:03}"), &body);
+    }
+    let Some(browser) = Browser::start(DESKTOP) else { return };
+    browser.open(&gateway.url("/"));
+    browser.click(&toggle(".group"));
+    browser.wait_for_text(".sources h3", "150 sources");
+    browser.click(&toggle(".sources"));
+    browser.wait_for_count(".sources tbody", 100);
+    let choose = |option: &str| {
+        browser.run(&format!(
+            "const select = document.querySelector('.sources select'); select.value = '{option}';
+             select.dispatchEvent(new Event('change'))"
+        ));
+    };
+    let first = |pod: &str| {
+        browser.wait_for(&format!(
+            "document.querySelector('.sources tbody .labels')?.innerText.includes('{pod}')"
+        ));
+    };
+    assert_eq!(
+        browser.texts(".sources option"),
+        ["Labels", "Last push", "Pushes", "Value of <b>depth", "Value of queue_depth"]
+    );
+    first("p000");
+    choose("Value of queue_depth");
+    // 107 times 7 is 149 more than 4 times 150.
+    first("p107");
+    assert_eq!(browser.text(".sources tbody [data-name=queue_depth] td"), "149");
+    assert_eq!(browser.count(".sources tbody"), 100);
+    browser.click(".sources .order button");
+    first("p000");
+    assert_eq!(browser.text(".sources .order button"), "↑ ascending");
+    choose("Value of <b>depth");
+    first("p000");
+    // A refresh keeps the order.
+    choose("Value of queue_depth");
+    first("p107");
+    gateway.push("/metrics/job/worker/pod/p003", "# TYPE queue_depth gauge\nqueue_depth 1000\n");
+    first("p003");
+    browser.finish();
+}
+
+#[test]
 fn a_group_without_sources_shows_none() {
     let gateway = Gateway::start_with_config(RULES, &[]);
     gateway.push("/metrics/job/alone", "load 1\n");
@@ -103,7 +156,7 @@ fn many_sources_come_a_hundred_at_a_time_and_the_keyboard_reaches_them() {
     browser.wait_for_count(".sources tbody", 200);
     // A refresh keeps what is loaded.
     gateway.push("/metrics/job/worker/pod/p000", "# TYPE queue_depth gauge\nqueue_depth 1000\n");
-    browser.wait_for_text(".sources tbody [data-name] td", "1000");
+    browser.wait_for_text(".sources tbody [data-name] td", "1,000");
     assert_eq!(browser.count(".sources tbody"), 200);
     browser.click(".sources .family-body > button");
     browser.wait_for_count(".sources tbody", 230);

@@ -250,6 +250,8 @@ fn a_setting_and_where_it_is_from_is_found() {
         browser.wait_for_text("#settings-count", "4 of ");
         assert!(browser.text("[data-place='setting push.default_job']").contains("<i>"));
         assert_eq!(browser.count("#status-view i"), 0);
+        browser.click("#settings-set");
+        browser.wait_for_text("[data-place='setting limits.name_length']", "1,024");
         let widths = browser.value("[document.documentElement.scrollWidth, innerWidth]");
         assert_eq!(widths[0], widths[1], "on a {}", screen.name);
         browser.picture("settings");

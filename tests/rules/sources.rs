@@ -92,8 +92,8 @@ fn the_api_tells_what_each_source_contributes() {
         assert_eq!(
             source["families"],
             serde_json::json!([
-                { "name": "depth", "folded": true, "series": [{ "labels": [["q", "x"]], "value": value }] },
-                { "name": "runs", "folded": false, "series": [{ "labels": [], "value": format!("{value}0") }] },
+                { "name": "depth", "folded": true, "series": [{ "labels": [["q", "x"]], "value": value, "started_at": null, "exemplars": [] }] },
+                { "name": "runs", "folded": false, "series": [{ "labels": [], "value": format!("{value}0"), "started_at": null, "exemplars": [] }] },
             ])
         );
     }

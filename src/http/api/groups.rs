@@ -8,26 +8,22 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use super::json::{Each, Success, error_json, send_json, to_short_json};
 use super::query::{self, BadParameter, SeriesQuery};
 use super::refusals::Refusal;
-use super::{count_text, json, timestamp, with_cors};
+use super::series::Series;
+use super::{json, timestamp, with_cors};
 use crate::exposition::Names;
 use crate::gateway::browse::{Asker, GroupDetail, GroupPage, GroupSummary, Missing, SeriesPage};
 use crate::http::connection::Watch;
 use crate::http::path::decode;
 use crate::http::{State, compress, stream};
 use crate::model::escaping::escape_values;
-use crate::model::histogram::Histogram;
-use crate::model::labels::Pair;
 use crate::model::name::is_legacy_label_name;
-use crate::model::native_histogram::NativeHistogram;
-use crate::model::number::format_f64_signed;
+use crate::store::FamilySummary;
 use crate::store::group_labels::GroupLabels;
-use crate::store::{FamilySummary, RowValue, SeriesView};
 
 /// Larger answers are streamed.
 const SMALL: usize = 64 * 1024;
@@ -256,69 +252,6 @@ struct SeriesList<'a, L> {
     series: L,
 }
 
-pub(super) type Labels<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
-
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(super) enum Series<'a> {
-    Number {
-        labels: Labels<'a>,
-        value: String,
-    },
-    Summary {
-        labels: Labels<'a>,
-        count: String,
-        sum: String,
-        quantiles: Vec<(String, String)>,
-    },
-    Histogram {
-        labels: Labels<'a>,
-        count: String,
-        sum: String,
-        /// Upper bounds and cumulative counts. `None` if only native buckets hold all observations.
-        buckets: Option<Classic<'a>>,
-        native: Option<Native<'a>>,
-    },
-}
-
-/// The classic buckets of a histogram, of which there may be very many.
-pub(super) struct Classic<'a>(&'a Histogram);
-
-impl Serialize for Classic<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let is_float = self.0.is_float();
-        let mut buckets = serializer.serialize_seq(None)?;
-        let mut written = Ok(());
-        self.0.all_buckets(|bound, _, count| {
-            if written.is_ok() {
-                written = buckets.serialize_element(&(bound, count_text(count, is_float)));
-            }
-        });
-        written?;
-        buckets.end()
-    }
-}
-
-#[derive(Serialize)]
-pub(super) struct Native<'a> {
-    schema: i32,
-    zero_threshold: String,
-    buckets: NativeBuckets<'a>,
-}
-
-/// Lower bound, upper bound and population of each native bucket, ascending.
-struct NativeBuckets<'a>(&'a NativeHistogram, bool);
-
-impl Serialize for NativeBuckets<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let NativeBuckets(native, is_float) = *self;
-        serializer.collect_seq(native.buckets().into_iter().map(|bucket| {
-            let [lower, upper] = [bucket.lower, bucket.upper].map(format_f64_signed);
-            (lower, upper, count_text(bucket.count, is_float))
-        }))
-    }
-}
-
 impl<'a> Group<'a> {
     fn of(group: &'a GroupSummary, names: Names) -> Group<'a> {
         let labels = job_first(&group.labels);
@@ -350,48 +283,6 @@ impl<'a> Family<'a> {
             series: family.series,
         }
     }
-}
-
-impl<'a> Series<'a> {
-    /// A series with these labels of its own.
-    pub(super) fn of(labels: impl Iterator<Item = Pair<'a>>, series: SeriesView<'a>) -> Series<'a> {
-        let labels = labels.map(|pair| (pair.name(), pair.value())).collect();
-        match series.value {
-            RowValue::Number(value) => Series::Number { labels, value: format_f64_signed(value) },
-            RowValue::Summary(summary) => {
-                let quantiles = summary.quantiles.iter();
-                Series::Summary {
-                    labels,
-                    count: count_text(summary.count.value(), false),
-                    sum: format_f64_signed(summary.sum.value()),
-                    quantiles: quantiles
-                        .map(|q| (format_f64_signed(q.quantile), format_f64_signed(q.value)))
-                        .collect(),
-                }
-            }
-            RowValue::Histogram(histogram) => Series::Histogram {
-                labels,
-                count: count_text(histogram.count(), histogram.is_float()),
-                sum: format_f64_signed(histogram.sum.value()),
-                buckets: classic_buckets(histogram),
-                native: native_buckets(histogram),
-            },
-        }
-    }
-}
-
-fn classic_buckets(histogram: &Histogram) -> Option<Classic<'_>> {
-    let is_native_alone = histogram.native_part().is_some_and(|native| native.is_alone);
-    (!is_native_alone).then_some(Classic(histogram))
-}
-
-fn native_buckets(histogram: &Histogram) -> Option<Native<'_>> {
-    let native = histogram.native()?;
-    Some(Native {
-        schema: native.schema(),
-        zero_threshold: format_f64_signed(native.zero_threshold()),
-        buckets: NativeBuckets(native, histogram.is_float()),
-    })
 }
 
 pub(super) fn time(nanos: i64) -> Option<String> {

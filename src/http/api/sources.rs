@@ -5,9 +5,10 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Serialize, Serializer};
 
-use super::groups::{Error, Series, answer, key_of, time};
+use super::groups::{Error, answer, key_of, time};
 use super::json::Each;
 use super::query;
+use super::series::Series;
 use crate::gateway::browse::{Missing, SourcePage, source_labels};
 use crate::http::State;
 use crate::model::labels::pairs;

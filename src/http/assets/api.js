@@ -123,9 +123,9 @@ export const series = (id, family, q, offset, limit, signal) =>
     signal,
   );
 
-/** Some of the sources of a group. */
-export const sources = (id, offset, limit, signal) =>
-  get(`groups/${encodeURIComponent(id)}/sources`, { offset, limit: Math.min(limit, MOST_SOURCES) }, signal);
+/** Some of the sources of a group; `order` has what they are sorted by. */
+export const sources = (id, order, offset, limit, signal) =>
+  get(`groups/${encodeURIComponent(id)}/sources`, { ...order, offset, limit: Math.min(limit, MOST_SOURCES) }, signal);
 
 /** What is wrong. */
 export const health = (signal) => get("health", null, signal);

@@ -2,7 +2,7 @@
 
 import * as address from "./address.js";
 import * as api from "./api.js";
-import { element, say, setText } from "./dom.js";
+import { element, say, setAttribute, setText } from "./dom.js";
 import { labelName, labelValue, selector } from "./format.js";
 
 /** How long a button says that it has copied. */
@@ -87,14 +87,20 @@ async function copy(text) {
 
 /** A button that copies what `text()` gives. `what` says to screen readers what that is. */
 function button(label, what, text) {
-  const node = element("button", { type: "button", class: "quiet copy", "aria-label": `${label}: copy ${what}` }, label);
+  const node = element("button", { type: "button", class: "quiet copy" });
+  // Its name begins with what it shows.
+  const show = (shown) => {
+    setText(node, shown);
+    setAttribute(node, "aria-label", `${shown}: copy ${what}`);
+  };
+  show(label);
   node.addEventListener("click", async () => {
     const copied = text();
     const said = (await copy(copied)) ? "Copied" : "Not copied";
     node.title = copied;
     say(`${said}: ${copied}`);
-    setText(node, said);
-    setTimeout(() => setText(node, label), SAID);
+    show(said);
+    setTimeout(() => show(label), SAID);
   });
   return node;
 }

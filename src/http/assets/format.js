@@ -29,7 +29,7 @@ export function moment(time) {
 }
 
 /** A number without an exponent, digit by digit so that nothing is rounded; very long ones stay as they are. */
-export function plain(text) {
+function plain(text) {
   const parts = /^([+-]?)(\d+)(?:\.(\d+))?e([+-]?\d+)$/i.exec(text);
   if (!parts) return text;
   const [, sign, whole, fraction = "", exponent] = parts;
@@ -42,11 +42,20 @@ export function plain(text) {
   return (sign === "-" ? "-" : "") + padded.slice(0, at) + (rest ? `.${rest}` : "");
 }
 
-/** What a value grew by; empty where it did not. */
-export function growth(before, now) {
+/** A number as it is shown everywhere: no exponent, and the digits before the point in groups of three. */
+export function shown(text) {
+  const [, sign, whole, rest] = /^([+-]?)(\d*)(.*)$/.exec(plain(text));
+  return sign + whole.replace(/\B(?=(\d{3})+$)/g, ",") + rest;
+}
+
+/** The same of a number that was calculated, with as many digits as mean something. */
+export const rounded = (value, digits) => shown(String(Number(value.toPrecision(digits))));
+
+/** By how much a value changed; empty where it did not. */
+export function change(before, now) {
   const by = number(now) - number(before);
   // What is left of two near numbers has fewer digits that mean something.
-  return by > 0 && Number.isFinite(by) ? `+${plain(String(Number(by.toPrecision(9))))}` : "";
+  return by !== 0 && Number.isFinite(by) ? `${by > 0 ? "+" : ""}${rounded(by, 9)}` : "";
 }
 
 /** The number that a text of the gateway stands for. */
@@ -60,6 +69,9 @@ export function number(text) {
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 const SHORT = new Map([["\n", "\\n"], ["\r", "\\r"], ["\t", "\\t"]]);
 const escaped = (unseen) => SHORT.get(unseen) || `\\u${unseen.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
+/** A text with what is not seen in it spelled out. */
+export const visible = (text) => text.replace(UNSEEN, escaped);
 
 const quote = (text) => `"${text.replace(/\\/g, "\\\\").replace(/"/g, '\\"').replace(UNSEEN, escaped)}"`;
 

@@ -5,12 +5,12 @@ import * as api from "./api.js";
 import { familyButtons, groupButtons } from "./copy.js";
 import { arrange, element, newId, setAttribute, setText } from "./dom.js";
 import { count, counted, moment, selector } from "./format.js";
+import { labelList } from "./labels.js";
 import { OpeningRow, clock, onRowClick, setClock, tellFailure, toggle } from "./row.js";
-import { SeriesList, labelList } from "./series.js";
+import { SeriesList } from "./series.js";
 import { SourcesRow } from "./sources.js";
 
-/** What the heads of the columns say to who sees them. */
-const unseen = (text) => element("span", { class: "unseen" }, text);
+const cell = (name, ...children) => element("div", { class: name, role: "cell" }, ...children);
 
 export class GroupRow {
   isOpen = false;
@@ -41,9 +41,9 @@ export class GroupRow {
       "Running totals?",
     );
     this.reason = element("p", { class: "reason", hidden: true });
-    this.pushed = clock("pushed");
-    this.pushes = element("span", { class: "pushes" });
-    this.series = element("span", { class: "size" });
+    this.pushed = clock("at");
+    this.pushes = cell("pushes");
+    this.series = cell("size");
     this.remove = element(
       "button",
       {
@@ -55,28 +55,30 @@ export class GroupRow {
       },
       "Delete",
     );
-    const row = element(
+    const name = element(
       "div",
-      { class: "row", onclick: onRowClick(() => this.toggle()) },
+      { class: "head", role: "rowheader", "aria-labelledby": labels },
       this.button,
       element("h2", {}, this.labels, this.failed, this.totals),
-      unseen("Last push:"),
-      this.pushed,
-      unseen("Pushes:"),
-      this.pushes,
-      unseen("Series:"),
-      this.series,
-      ...(api.mayDelete ? [this.remove] : []),
       this.reason,
+    );
+    const row = element(
+      "div",
+      { class: "row", role: "row", onclick: onRowClick(() => this.toggle()) },
+      name,
+      cell("pushed", this.pushed),
+      this.pushes,
+      this.series,
+      ...(api.mayDelete ? [cell("last", this.remove)] : []),
     );
     this.facts = element("p", { class: "muted note" });
     this.refusal = element("p", { class: "refusal", hidden: true });
     this.state = element("p", { class: "quietly", role: "status" }, "Loading the families");
     this.list = element("ul", { class: "families", "aria-label": `Families of ${selector(group.labels)}` });
     this.sources = new SourcesRow(this);
-    this.body = element(
+    const content = element(
       "div",
-      { id: body, class: "group-body", hidden: true },
+      { class: "group-body", role: "cell", "aria-colspan": api.mayDelete ? 5 : 4 },
       this.facts,
       this.refusal,
       groupButtons(() => this.group),
@@ -84,7 +86,8 @@ export class GroupRow {
       this.list,
       this.sources.element,
     );
-    this.element = element("li", { class: "group", "data-id": group.id }, row, this.body);
+    this.body = element("div", { id: body, role: "row", hidden: true }, content);
+    this.element = element("div", { class: "group", "data-id": group.id }, row, this.body);
     this.update(group);
   }
 
@@ -205,6 +208,11 @@ export class GroupRow {
     return this.element.classList.contains("gone");
   }
 
+  /** Notes what each series that is shown has now, once at each refresh of the page. */
+  tick() {
+    if (this.isOpen) for (const row of this.#families.values()) row.list?.tick();
+  }
+
   /** A family was opened or closed, or the sources. */
   familyToggled(name, isOpen) {
     if (isOpen) this.openFamilies.add(name);
@@ -230,6 +238,7 @@ class FamilyRow extends OpeningRow {
     this.pushed = clock("pushed");
     const row = this.row(
       element("h3", {}, element("span", { id: this.nameId }, family.name), " ", this.type),
+      element("span", { class: "unseen" }, "Last push:"),
       this.pushed,
       this.size,
       this.help,

@@ -6,6 +6,7 @@ import { arrange, byId, element, say, setText } from "./dom.js";
 import { count, counted, selector } from "./format.js";
 import { GroupRow } from "./group.js";
 import { tellTimes } from "./row.js";
+import * as title from "./title.js";
 
 /** The most rows that one refresh asks for; of a longer list those around the place that is seen. */
 const REFRESHED = 500;
@@ -85,7 +86,9 @@ export class Groups {
     if (!this.#counts) return (await this.show(this.#state, true)) !== false;
     const loaded = Math.max(this.#order.length, api.GROUPS);
     const first = loaded <= REFRESHED ? 0 : Math.max(0, this.#firstSeen() - REFRESHED / 2);
-    return (await this.#load("refresh", first, Math.min(REFRESHED, loaded))) !== false;
+    const isDone = await this.#load("refresh", first, Math.min(REFRESHED, loaded));
+    if (isDone) for (const row of this.#rows.values()) row.tick();
+    return isDone !== false;
   }
 
   /** Loads the next page. */
@@ -264,7 +267,8 @@ export class Groups {
     this.#more.hidden = loaded >= matching;
     setText(this.#more, `Show more groups (${count(loaded)} of ${count(matching)})`);
     this.#message.hidden = this.#order.length > 0;
-    byId("sort").hidden = this.#order.length === 0;
+    byId("list").hidden = this.#order.length === 0;
+    title.tell({ filter: this.#state.q, matching });
     if (this.#order.length === 0) this.#nothing(total, isFiltered);
     if (this.#wipe) {
       this.#wipe.disabled = total === 0;

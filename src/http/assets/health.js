@@ -4,15 +4,10 @@ import * as address from "./address.js";
 import * as api from "./api.js";
 import { byId, element, setText } from "./dom.js";
 import { count, counted, moment } from "./format.js";
+import * as title from "./title.js";
 
 const [strip, stale] = [byId("health"), byId("stale")];
 let shown = "";
-
-/** What of several open pages this is, and whether something is wrong. */
-function tellTitle(troubles) {
-  document.title = `${troubles > 0 ? `(${troubles}) ` : ""}${location.host} – Tallygate`;
-}
-tellTitle(0);
 
 /** Where a trouble leads: to the groups that match a word, or to a place in the status view. */
 const filter = (word) => ({ word });
@@ -52,7 +47,7 @@ export async function refresh(find) {
   tellStale(health.stale_groups, find);
   const all = troubles(health);
   strip.dataset.loaded = "true";
-  tellTitle(all.length);
+  title.tell({ troubles: all.length });
   const now = JSON.stringify(all);
   if (now === shown) return;
   shown = now;

@@ -1,30 +1,29 @@
 // The picture of a histogram: a bar for each bucket, and the same as a table.
 
+import { boundAxis, countAxis, countLines } from "./axis.js";
 import { element, shape } from "./dom.js";
-import { number, plain } from "./format.js";
+import { number, rounded, shown } from "./format.js";
 
 /** A gap between native buckets is drawn as wide as it is, but not wider than this many buckets. */
 const WIDEST_GAP = 12;
-/** Bounds at the axis are at least this far apart, in percent of its width. */
-const NEAREST = 13;
 const WIDTH = 100;
 const HEIGHT = 100;
 
 /** What can be drawn: without aggregation a client may push counts that fall, and ones that are no numbers. */
-const population = (count) => (count > 0 ? count : 0);
+const drawable = (count) => (count > 0 ? count : 0);
 
 /** The buckets of a series of the API: bounds as texts, own population as a number. */
 export function bucketsOf(series) {
   if (series.native) {
     return series.native.buckets.map(([lower, upper, text]) => {
-      return { lower, upper, text, count: population(number(text)) };
+      return { lower, upper, text, count: drawable(number(text)) };
     });
   }
   let below = 0;
   let lower = "-Inf";
   return (series.buckets || []).map(([upper, text]) => {
     const upTo = number(text);
-    const bucket = { lower, upper, text, count: population(upTo - below) };
+    const bucket = { lower, upper, text, count: drawable(upTo - below) };
     lower = upper;
     if (!Number.isNaN(upTo)) below = upTo;
     return bucket;
@@ -42,9 +41,9 @@ function gap(native, before, after) {
 }
 
 const range = ({ lower, upper }) => {
-  if (lower === "-Inf") return `up to ${plain(upper)}`;
-  if (upper === "+Inf") return `above ${plain(lower)}`;
-  return `${plain(lower)} to ${plain(upper)}`;
+  if (lower === "-Inf") return `up to ${shown(upper)}`;
+  if (upper === "+Inf") return `above ${shown(lower)}`;
+  return `${shown(lower)} to ${shown(upper)}`;
 };
 
 function share(part, whole) {
@@ -52,9 +51,9 @@ function share(part, whole) {
   return whole > 0 ? `${((100 * part) / whole).toFixed(1).replace(/\.0$/, "")} %` : "0 %";
 }
 
-function shown(value) {
+function population(value) {
   if (value === Infinity) return "+Inf";
-  return Number.isInteger(value) ? plain(String(value)) : plain(String(Number(value.toPrecision(6))));
+  return Number.isInteger(value) ? shown(String(value)) : rounded(value, 6);
 }
 
 /** What the picture says, for those who can't see it. */
@@ -64,7 +63,7 @@ export function description(buckets) {
   const fullest = buckets.reduce((most, bucket) => (bucket.count > most.count ? bucket : most));
   return (
     `Histogram of ${buckets.length} buckets; the fullest, ${range(fullest)}, ` +
-    `has ${shown(fullest.count)} of ${shown(total)} (${share(fullest.count, total)})`
+    `has ${population(fullest.count)} of ${population(total)} (${share(fullest.count, total)})`
   );
 }
 
@@ -89,12 +88,16 @@ export function picture(series) {
     role: "img",
     "aria-label": description(buckets),
   });
+  for (const line of countLines(most)) {
+    const y = HEIGHT - (line / most) * HEIGHT;
+    svg.append(shape("line", { x1: 0, x2: WIDTH, y1: y, y2: y, "vector-effect": "non-scaling-stroke" }));
+  }
   const step = WIDTH / at;
   // A hair's breadth between the bars, but not where there are too many of them.
   const width = at > 60 ? step : step * 0.94;
   for (const column of columns) {
     const left = column.at * step;
-    const title = `${range(column)}: ${shown(column.count)} (${share(column.count, total)})`;
+    const title = `${range(column)}: ${population(column.count)} (${share(column.count, total)})`;
     // One in a million is seen too.
     const part = column.count === most ? 1 : column.count / most;
     const height = column.count > 0 ? Math.max(part * HEIGHT, 1.5) : 0;
@@ -108,39 +111,8 @@ export function picture(series) {
       ),
     );
   }
-  const axis = element("div", { class: "axis", "aria-hidden": "true" });
-  for (const { text, place } of ticks(columns, at)) {
-    const tick = element("span", {}, text);
-    tick.style.left = `${place}%`;
-    axis.append(tick);
-  }
-  return element("div", { class: "picture" }, svg, axis);
+  return element("div", { class: "picture" }, countAxis(most), svg, boundAxis(columns, at));
 }
-
-/** Bounds along the axis, each at the edge of a bar, and none so near to another that they overlap. */
-function ticks(columns, width) {
-  const edges = [];
-  columns.forEach((column, index) => {
-    const before = columns[index - 1];
-    if (column.lower !== "-Inf" && (!before || before.upper !== column.lower || before.at + 1 !== column.at)) {
-      edges.push({ text: column.lower, at: column.at });
-    }
-    edges.push({ text: column.upper, at: column.at + 1 });
-  });
-  const ticks = [];
-  for (const { text, at } of edges) {
-    const place = (100 * at) / width;
-    const last = ticks.length > 0 ? ticks[ticks.length - 1].place : -NEAREST;
-    if (place - last >= NEAREST) ticks.push({ text: short(text), place });
-  }
-  return ticks;
-}
-
-const short = (text) => {
-  const value = number(text);
-  if (!Number.isFinite(value) || value === 0) return text;
-  return plain(String(Number(value.toPrecision(3))));
-};
 
 /** The same numbers as a table. */
 export function bucketTable(series) {
@@ -151,8 +123,8 @@ export function bucketTable(series) {
   const head = [...names, "Share"];
   const rows = buckets.map((bucket) => {
     const cells = isClassic
-      ? [plain(bucket.upper), plain(bucket.text), shown(bucket.count)]
-      : [plain(bucket.lower), plain(bucket.upper), plain(bucket.text)];
+      ? [shown(bucket.upper), shown(bucket.text), population(bucket.count)]
+      : [shown(bucket.lower), shown(bucket.upper), shown(bucket.text)];
     return element("tr", {}, ...[...cells, share(bucket.count, total)].map((text) => element("td", {}, text)));
   });
   return element(

@@ -1,12 +1,13 @@
 // What ties the page together: the address, the filter, the order, and the refresh while it is looked at.
 
 import * as address from "./address.js";
-import { byId, setText } from "./dom.js";
+import { byId, setAttribute, setText } from "./dom.js";
 import { Groups } from "./groups.js";
 import * as health from "./health.js";
 import * as keyboard from "./keyboard.js";
 import { recall, remember } from "./storage.js";
 import "./theme-switch.js";
+import * as title from "./title.js";
 
 const INTERVAL = 5000;
 /** While the gateway does not answer it is asked less often. */
@@ -35,6 +36,7 @@ const groups = new Groups(() => {
 
 function showView() {
   root.dataset.view = state.view;
+  title.tell({ isStatus: state.view === "status" });
   for (const name of ["groups", "status"]) {
     const link = byId(`to-${name}`);
     if (name === state.view) link.setAttribute("aria-current", "page");
@@ -49,10 +51,10 @@ function showLinks() {
 }
 
 function showSort() {
-  for (const button of byId("sort").children) {
+  for (const button of byId("sort").querySelectorAll("button")) {
     const isChosen = button.dataset.sort === state.sort;
     const isUp = state.order === "asc";
-    button.setAttribute("aria-pressed", String(isChosen));
+    setAttribute(button.parentNode, "aria-sort", isChosen ? (isUp ? "ascending" : "descending") : null);
     button.dataset.order = isChosen ? state.order : "";
     const name = button.firstChild.textContent;
     button.title = isChosen ? `${name}: ${isUp ? "ascending" : "descending"}` : `Sort by ${name.toLowerCase()}`;

@@ -1,7 +1,7 @@
 // Every setting in force, and where its value comes from.
 
 import { arrange, element, setText } from "./dom.js";
-import { count } from "./format.js";
+import { count, shown } from "./format.js";
 import { section, table } from "./tables.js";
 
 /** What a visitor reads who may not see them. */
@@ -22,12 +22,13 @@ class Setting {
     this.element = element("tr", { tabindex: "-1", "data-place": `setting ${key}` }, name, this.value, this.origin);
   }
 
-  update(setting, file) {
-    setText(this.value, setting.value);
+  /** Of a limit the digits are grouped. Other settings may be texts of digits, such as a job. */
+  update(setting, file, isLimit) {
+    setText(this.value, isLimit ? shown(setting.value) : setting.value);
     setText(this.origin, originText(setting, file));
     this.isSet = !["default", "memory"].includes(setting.origin);
     this.element.classList.toggle("set", this.isSet);
-    this.text = `${setting.key} ${setting.value} ${this.origin.textContent}`.toLowerCase();
+    this.text = [setting.key, setting.value, this.value.textContent, this.origin.textContent].join(" ").toLowerCase();
   }
 }
 
@@ -52,14 +53,15 @@ export class Settings {
     for (const control of [this.#filter, this.#onlySet]) control.addEventListener("input", () => this.#narrow());
   }
 
-  show({ settings, config_file: file }) {
+  show({ settings, limits, config_file: file }) {
+    const bounded = new Set(limits.map(({ limit }) => limit));
     const isShown = settings !== null;
     this.hidden.hidden = isShown;
     this.controls.hidden = this.table.hidden = this.#count.hidden = !isShown;
     const rows = (settings || []).map((setting) => {
       const row = this.#rows.get(setting.key) || new Setting(setting);
       this.#rows.set(setting.key, row);
-      row.update(setting, file);
+      row.update(setting, file, bounded.has(setting.key));
       return row.element;
     });
     arrange(this.#body, rows);

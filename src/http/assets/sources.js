@@ -2,10 +2,10 @@
 
 import { SOURCES } from "./address.js";
 import * as api from "./api.js";
-import { arrange, element, setText } from "./dom.js";
-import { count, counted, plain } from "./format.js";
+import { arrange, element, newId, setText } from "./dom.js";
+import { count, counted, shown, visible } from "./format.js";
+import { labelList } from "./labels.js";
 import { OpeningRow, clock, setClock, tellFailure } from "./row.js";
-import { labelList } from "./series.js";
 
 const EXPLAINED =
   "A latest value is merged with those of the other sources. A total is what the source pushed last, of which only " +
@@ -40,6 +40,64 @@ export class SourcesRow extends OpeningRow {
   }
 }
 
+/** By what sources can be sorted, beside the values of a family, and which order comes first. */
+const SORTS = [
+  ["Labels", { sort: "name", order: "asc" }],
+  ["Last push", { sort: "pushed", order: "desc" }],
+  ["Pushes", { sort: "pushes", order: "desc" }],
+];
+
+/** A choice of more families than this is none. */
+const MOST_FAMILIES = 100;
+
+/** The choice of what the sources are sorted by. */
+class Order {
+  /** By the text of each option. */
+  #choices = new Map();
+
+  constructor(changed) {
+    const id = newId();
+    this.choice = element("select", { id, onchange: () => this.#choose(changed) });
+    this.turn = element("button", { type: "button", class: "quiet", onclick: () => this.#turn(changed) });
+    this.element = element("p", { class: "order" }, element("label", { for: id }, "Sort by"), this.choice, this.turn);
+    for (const [name, query] of SORTS) this.#add(name, query);
+    this.query = { ...SORTS[0][1] };
+    this.#tell();
+  }
+
+  #add(name, query) {
+    if (this.#choices.has(name)) return;
+    this.#choices.set(name, query);
+    this.choice.append(element("option", { value: name }, name));
+  }
+
+  /** Offers the families that these sources contribute to. */
+  offer(sources) {
+    for (const { families } of sources) {
+      for (const { name } of families) {
+        if (this.#choices.size >= SORTS.length + MOST_FAMILIES) return;
+        this.#add(`Value of ${visible(name)}`, { sort: "value", family: name, order: "desc" });
+      }
+    }
+  }
+
+  #choose(changed) {
+    this.query = { ...this.#choices.get(this.choice.value) };
+    this.#tell();
+    changed();
+  }
+
+  #turn(changed) {
+    this.query.order = this.query.order === "asc" ? "desc" : "asc";
+    this.#tell();
+    changed();
+  }
+
+  #tell() {
+    setText(this.turn, this.query.order === "asc" ? "↑ ascending" : "↓ descending");
+  }
+}
+
 class SourceList {
   #group;
   #seen = new Map();
@@ -58,7 +116,8 @@ class SourceList {
       element("thead", {}, element("tr", {}, ...head)),
     );
     const note = element("p", { class: "muted note" }, EXPLAINED);
-    this.element = element("div", { class: "family-body" }, note, this.table, this.state, this.more);
+    this.order = new Order(() => this.#load(0, api.SOURCES));
+    this.element = element("div", { class: "family-body" }, note, this.order.element, this.table, this.state, this.more);
   }
 
   /** Loads what is shown again, or the first sources. */
@@ -78,7 +137,8 @@ class SourceList {
     let answer;
     try {
       do {
-        answer = await api.sources(this.#group, offset + sources.length, wanted - sources.length);
+        const { query } = this.order;
+        answer = await api.sources(this.#group, query, offset + sources.length, wanted - sources.length);
         sources.push(...answer.sources);
       } while (answer.sources.length > 0 && sources.length < Math.min(wanted, answer.total - offset));
     } catch (error) {
@@ -97,6 +157,7 @@ class SourceList {
       seen.set(key, row);
     }
     this.#seen = seen;
+    this.order.offer(sources);
     arrange(this.table, [...[...this.table.children].slice(0, 2), ...[...seen.values()].map((row) => row.element)]);
     this.table.hidden = seen.size === 0;
     this.state.hidden = seen.size > 0;
@@ -135,7 +196,7 @@ class Source {
 function contribution({ name, folded }, series) {
   const labels = series.labels.length > 0 ? [labelList(series.labels)] : [];
   const what = element("span", { class: "type" }, folded ? "latest value" : "total pushed so far");
-  const value = "value" in series ? plain(series.value) : `count ${plain(series.count)}, sum ${plain(series.sum)}`;
+  const value = "value" in series ? shown(series.value) : `count ${shown(series.count)}, sum ${shown(series.sum)}`;
   const head = element("th", { scope: "row" }, element("code", {}, name), " ", ...labels, " ", what);
   return element("tr", { "data-name": name }, head, element("td", {}, value));
 }

@@ -5,15 +5,16 @@ import { remember } from "./storage.js";
 
 const KEY = "tallygate-theme";
 const NEXT = { system: "light", light: "dark", dark: "system" };
+const NAMES = { system: "Auto", light: "Light", dark: "Dark" };
 
 const root = document.documentElement;
 const button = byId("theme");
 const current = () => root.dataset.theme || "system";
 
 function show() {
-  const name = { system: "Auto", light: "Light", dark: "Dark" }[current()];
+  const name = NAMES[current()];
   button.textContent = name;
-  button.setAttribute("aria-label", `${name} colours. Switch to ${NEXT[current()]}`);
+  button.setAttribute("aria-label", `${name} colours. Switch to ${NAMES[NEXT[current()]]}`);
 }
 
 button.addEventListener("click", () => {
