@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proptest::prelude::*;
 use regex::Regex;
-use tallygate::config::Config;
 use tallygate::config::rules::RuleFile;
+use tallygate::config::{Config, PutMode};
 use tallygate::gateway::{BodyFormat, Failure, Gateway, PushError, PushRequest, SenderHeaders};
 use tallygate::model::grouping::{Grouping, GroupingLabel};
 use tallygate::model::merge::{Fold, Merge, Temporality};
@@ -70,6 +70,10 @@ struct Rules {
 }
 
 impl Rules {
+    fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.metrics.is_empty()
+    }
+
     fn text(&self) -> String {
         let mut text = String::new();
         for rule in &self.groups {
@@ -238,6 +242,8 @@ fn own_labels(values: Path) -> Labels {
 #[derive(Default)]
 struct World {
     rules: Rules,
+    /// What PUT does if no rule says so.
+    put: PutMode,
     groups: BTreeMap<Labels, Group<String, Labels>>,
 }
 
@@ -323,9 +329,10 @@ impl World {
             return Answer::Refused;
         }
         let Some((bodies, doubled)) = self.bodies(sent, &path, &target) else { return Answer::Refused };
-        let method = match (sent.method, rule.and_then(|rule| rule.put)) {
-            (Method::PutReplace, Some(true)) => Method::PutAggregate,
-            (method, _) => method,
+        let put_adds = rule.and_then(|rule| rule.put).unwrap_or(self.put == PutMode::Aggregate);
+        let method = match sent.method {
+            Method::PutReplace if put_adds => Method::PutAggregate,
+            method => method,
         };
         let needs_source = |pushed: &Pushed<Labels>| {
             matches!(pushed.merge, Merge::Fold(_)) || pushed.temporality != Temporality::Delta
@@ -335,8 +342,9 @@ impl World {
                 || self.named(&path, sent.source).is_some()
                 || self.groups.get(&target).is_some_and(Group::has_sources)
         };
-        let has_source =
-            (method != Method::Post && is_of_many()) || bodies.iter().flatten().any(needs_source);
+        // Without rules a PUT is about all of its group, whoever contributed to it.
+        let is_put_of_source = || method != Method::Post && !self.rules.is_empty() && is_of_many();
+        let has_source = is_put_of_source() || bodies.iter().flatten().any(needs_source);
         let source = self.named(&path, sent.source).unwrap_or_else(|| format!("{path:?}"));
         let source = has_source.then_some(&source);
         let most = rule.and_then(|rule| rule.most);
@@ -565,12 +573,14 @@ fn shown(gateway: &Gateway) -> BTreeMap<String, f64> {
 /// A gateway in memory, or with a file.
 struct Subject {
     gateway: Gateway,
+    put: PutMode,
     disk: Option<SimulatedDisk>,
 }
 
 impl Subject {
-    fn new(rules: &Rules, disk: Option<SimulatedDisk>) -> Subject {
+    fn new(rules: &Rules, put: PutMode, disk: Option<SimulatedDisk>) -> Subject {
         let mut config = Config { rules: rules.file(), ..Config::default() };
+        config.push.put = put;
         let gateway = match &disk {
             Some(disk) => {
                 config.persistence.file = "simulated".to_owned();
@@ -578,7 +588,7 @@ impl Subject {
             }
             None => Gateway::new(&config).unwrap(),
         };
-        Subject { gateway, disk }
+        Subject { gateway, put, disk }
     }
 
     fn restart(self, rules: &Rules, is_crash: bool) -> Subject {
@@ -588,13 +598,13 @@ impl Subject {
             disk = disk.after_crash(Vec::new());
         }
         self.gateway.close();
-        Subject::new(rules, Some(disk))
+        Subject::new(rules, self.put, Some(disk))
     }
 }
 
-fn check(rules: &Rules, events: &[Event], disk: Option<SimulatedDisk>) {
-    let mut world = World { rules: rules.clone(), ..World::default() };
-    let mut subject = Subject::new(rules, disk);
+fn check(rules: &Rules, put: PutMode, events: &[Event], disk: Option<SimulatedDisk>) {
+    let mut world = World { rules: rules.clone(), put, ..World::default() };
+    let mut subject = Subject::new(rules, put, disk);
     for event in events {
         match event {
             Event::Push(sent) => {
@@ -804,7 +814,7 @@ proptest! {
 
     #[test]
     fn a_scrape_shows_what_rules_make_of_all_pushes(rules in rules(), events in events()) {
-        check(&rules, &events, None);
+        check(&rules, PutMode::Replace, &events, None);
     }
 }
 
@@ -813,6 +823,27 @@ proptest! {
 
     #[test]
     fn a_scrape_shows_the_same_from_a_file(rules in rules(), events in events(), seed in any::<u64>()) {
-        check(&rules, &events, Some(SimulatedDisk::new(seed, Vec::new())));
+        check(&rules, PutMode::Replace, &events, Some(SimulatedDisk::new(seed, Vec::new())));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Rules go and others come, where PUT does by default the one or the other.
+    #[test]
+    fn a_scrape_shows_what_rules_made_once_they_are_gone(
+        rules in [rules(), rules()],
+        put in prop::sample::select(&[PutMode::Replace, PutMode::Aggregate][..]),
+        events in [events(), events(), events()],
+        seed in prop::option::of(any::<u64>()),
+    ) {
+        let [before, after] = rules;
+        let [first, mut without, mut last] = events;
+        without.retain(|event| !matches!(event, Event::Reload(_)));
+        without.insert(0, Event::Reload(Rules::default()));
+        last.insert(0, Event::Reload(after));
+        let events = [first, without, last].concat();
+        check(&before, put, &events, seed.map(|seed| SimulatedDisk::new(seed, Vec::new())));
     }
 }

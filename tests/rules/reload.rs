@@ -86,6 +86,57 @@ fn wrong_rules_leave_the_old_ones_in_force() {
 }
 
 #[test]
+fn a_put_without_rules_replaces_what_senders_contributed_under_rules() {
+    let rules = |job: &str| {
+        let named = "source = \"header\"\nheaders = true\n";
+        format!(
+            "[[groups]]\nmatch = '{{job=\"{job}\"}}'\n{named}[[metrics]]\nmatch = 'depth'\nmerge = \"sum\"\n"
+        )
+    };
+    let depth = |value: u32| format!("# TYPE depth gauge\ndepth {value}\n");
+    for put in ["replace", "aggregate"] {
+        let folder = Directory::new();
+        let file = format!("--persistence.file={}", folder.path_of("state"));
+        let flags = ["--web.enable-lifecycle", &file];
+        let with_put = |rules: &str| format!("[push]\nput = \"{put}\"\n{rules}");
+        let mut gateway = start(&folder, &with_put(&rules("b")), &flags);
+        let reload = |gateway: &Gateway, rules: &str| {
+            folder.write("tallygate.toml", with_put(rules));
+            assert_eq!(gateway.request("POST", "/-/reload", &[], b"").status, 200);
+        };
+        let send = |gateway: &Gateway, method: &str, source: &str, body: &str| {
+            let headers = [("X-Push-Source", source)];
+            let answer = gateway.request(method, "/metrics/job/b", &headers, body.as_bytes());
+            assert_eq!(answer.status, 200);
+        };
+        let shown = |gateway: &Gateway| {
+            ["depth", "x"].map(|name| gateway.sample(&format!("{name}{{instance=\"\",job=\"b\"}}")))
+        };
+        send(&gateway, "POST", "s", &depth(5));
+        assert_eq!(gateway.put("/metrics/job/b", &depth(7)).status, 200);
+        assert_eq!(shown(&gateway), [Some(12.0), None]);
+        // As long as there are rules, a PUT is about what its sender contributed, even if they are for other groups.
+        reload(&gateway, &rules("other"));
+        assert_eq!(gateway.put("/metrics/job/b", "x 1\n").status, 200);
+        assert_eq!(shown(&gateway), [Some(5.0), Some(1.0)], "{put}");
+        // Without rules what was contributed stays, until a PUT replaces the group.
+        reload(&gateway, "");
+        assert_eq!(shown(&gateway), [Some(5.0), Some(1.0)], "{put}");
+        gateway.kill();
+        let mut gateway = start(&folder, &with_put(""), &flags);
+        assert_eq!(shown(&gateway), [Some(5.0), Some(1.0)], "{put}");
+        assert_eq!(gateway.put("/metrics/job/b", "x 2\n").status, 200);
+        assert_eq!(shown(&gateway), [None, Some(2.0)], "{put}");
+        gateway.kill();
+        // Nor does it come back with the rules.
+        let gateway = start(&folder, &with_put(&rules("b")), &flags);
+        assert_eq!(shown(&gateway), [None, Some(2.0)], "{put}");
+        send(&gateway, "POST", "t", &depth(1));
+        assert_eq!(shown(&gateway), [Some(1.0), Some(2.0)], "{put}");
+    }
+}
+
+#[test]
 fn reload_needs_the_lifecycle_api() {
     let folder = Directory::new();
     let gateway = start(&folder, "", &[]);
