@@ -337,18 +337,20 @@ impl Gateway {
         pushes: Pushes,
         ruled: Option<&'a Ruled>,
     ) -> Transaction<'a> {
-        let semantics = self.settings.semantics(method, ruled.and_then(Ruled::put));
+        let source = ruled.and_then(|ruled| ruled.source_of(method, pushed, &pushes));
+        let source_if_shared = source.as_ref().is_some_and(|source| source.only_if_shared);
+        let semantics = |method| {
+            let semantics = self.settings.semantics(method, ruled.and_then(Ruled::put));
+            Semantics { source_if_shared, ..semantics }
+        };
         let target = ruled.map_or(pushed, |ruled| ruled.target());
         let terms = ruled.map_or_else(Terms::default, Ruled::group_terms);
-        let target_has_sources = || self.store.has_sources(target.key());
-        let has_sources = |ruled: &&Ruled| ruled.has_sources(method, &pushes, target_has_sources);
-        let source = ruled.filter(has_sources).map(|ruled| ruled.source(pushed));
         let part = |(at, push): (usize, Push)| Part::Push {
             grouping: Cow::Borrowed(target),
             push,
             // What a PUT takes away has gone with the first of its pushes.
-            semantics: if at == 0 { semantics } else { self.settings.semantics(Method::Post, None) },
-            source: source.clone().map(Cow::Owned),
+            semantics: semantics(if at == 0 { method } else { Method::Post }),
+            source: source.as_ref().map(|source| Cow::Owned(source.block.clone())),
             terms,
         };
         Transaction { parts: pushes.into_iter().enumerate().map(part).collect(), key: None }

@@ -36,6 +36,15 @@ pub(super) struct Ruled {
     settings: PushSettings,
 }
 
+/// Who pushes.
+#[derive(Debug)]
+pub(super) struct PushSource {
+    /// The label block that tells it apart.
+    pub(super) block: String,
+    /// Whether it only matters if the group has sources, which is known when the push is applied.
+    pub(super) only_if_shared: bool,
+}
+
 /// A rule because of which a push is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RulePlace {
@@ -267,19 +276,22 @@ impl Ruled {
         self.decision.put
     }
 
-    /// Whether it matters who pushes: some values are folded over sources or are running totals, or a PUT may replace
-    /// what its sender pushed before. `target_has_sources` is asked about PUTs only.
-    pub(super) fn has_sources(
+    /// Who pushes, if that may matter: some values are folded over sources or are running totals, or it is a PUT, which
+    /// spares what other sources contributed.
+    pub(super) fn source_of(
         &self,
         method: Method,
+        pushed: &Grouping<'_>,
         pushes: &[Push],
-        target_has_sources: impl FnOnce() -> bool,
-    ) -> bool {
+    ) -> Option<PushSource> {
         let needs = |family: &Family| {
             matches!(family.merge, Merge::Fold(_)) || family.temporality != Temporality::Delta
         };
-        let is_of_many = || self.decision.is_moved || self.names_source() || target_has_sources();
-        (method == Method::Put && is_of_many()) || pushes.iter().any(|push| push.families().iter().any(needs))
+        let is_put = method == Method::Put;
+        let always_matters = (is_put && (self.decision.is_moved || self.names_source()))
+            || pushes.iter().any(|push| push.families().iter().any(needs));
+        let source = || PushSource { block: self.source(pushed), only_if_shared: !always_matters };
+        (is_put || always_matters).then(source)
     }
 
     /// The source that a header names, and what a header says that values count from, where they count.

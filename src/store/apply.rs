@@ -235,13 +235,7 @@ impl<'a> Applying<'a, '_> {
         match part {
             Part::Push { grouping, push, semantics, source, terms } => {
                 let pushing = Pushing { grouping, push, semantics, terms };
-                if let Some(source) = source {
-                    return self.push_from(pushing, source);
-                }
-                if let Some(done) = self.push_values(pushing) {
-                    return done;
-                }
-                return self.locked(|this, structure| this.push(pushing, structure));
+                return self.push_by(pushing, source.as_deref());
             }
             Part::Failed { grouping } => {
                 if !self.fail(grouping.key()) {

@@ -46,11 +46,22 @@ pub(in crate::store) fn push_within(
     body: &str,
     at: i64,
 ) -> Result<Outcome, Rejection> {
+    store.submit(&pushing(source, semantics, of_family, terms, body), Moment::at(at))
+}
+
+/// The transaction of such a push.
+pub(in crate::store) fn pushing(
+    source: Option<&'static str>,
+    semantics: Semantics,
+    of_family: FamilyTerms,
+    terms: Terms,
+    body: &str,
+) -> Transaction<'static> {
     let (arena, grouping) = (Bump::new(), grouping());
     let body = format!("{body}# EOF\n");
     let parsed = openmetrics::parse(body.as_bytes(), Names::Legacy, &arena).unwrap();
     let push = Push::prepare_under(&parsed, &grouping, true, PushLimits::NONE, Some(&|_| of_family)).unwrap();
     let source = source.map(Cow::Borrowed);
     let part = Part::Push { grouping: Cow::Owned(grouping), push, semantics, source, terms };
-    store.submit(&Transaction::of(part), Moment::at(at))
+    Transaction::of(part)
 }

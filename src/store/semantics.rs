@@ -38,6 +38,8 @@ pub struct Semantics {
     pub reconciles: bool,
     /// Whether other sources push to the group: then what is folded of their values stays.
     pub is_shared: bool,
+    /// Whether the source of the push only counts in a group that has sources. In others it is as if it had none.
+    pub source_if_shared: bool,
 }
 
 impl Semantics {
@@ -49,6 +51,7 @@ impl Semantics {
             absent: Absent::Keep,
             reconciles,
             is_shared: false,
+            source_if_shared: false,
         }
     }
 

@@ -206,6 +206,13 @@ impl<'a> Space<'a> {
         Some(Changed { before: None, version, keys: Default::default() })
     }
 
+    /// Whether a group has sources. Those of a draft count if they have folded values.
+    pub(super) fn has_sources(&self, target: &str) -> bool {
+        let is_drafted = self.under.is_some() || self.draft.is_some();
+        self.groups.has_sources(target)
+            || (is_drafted && self.read(target, Group::has_folds).unwrap_or(false))
+    }
+
     /// The keys of the sources of a group, in order.
     pub(super) fn sources_of(&self, target: &str) -> Vec<Arc<str>> {
         let mut keys = self.groups.sources_of(target);

@@ -298,11 +298,6 @@ impl Store {
         self.raw_group(key)
     }
 
-    /// Whether the published group with this key has sources.
-    pub fn has_sources(&self, key: &str) -> bool {
-        self.groups.has_sources(key)
-    }
-
     /// What `view` makes of a group with folded families, if it is there.
     fn folded<T>(&self, key: &str, view: impl FnOnce(&Group, &mut Folding<'_>) -> T) -> Option<T> {
         // No push of a source comes in between.

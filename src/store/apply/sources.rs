@@ -23,36 +23,62 @@ use crate::store::totals::{Divided, divide};
 use crate::store::transaction::{Outcome, Rejection};
 
 impl Applying<'_, '_> {
-    /// Applies a push of a source.
-    pub(super) fn push_from(&mut self, pushing: Pushing<'_>, source: &str) -> Result<Outcome, Rejection> {
-        let Pushing { grouping, push, semantics, .. } = pushing;
-        self.holding(|this, structure| {
-            let key = source_key(grouping.key(), source);
-            let replaces = semantics.adding == FamilyRule::Replace;
-            let divide = |source: Option<&Group>| {
-                let divided = divide(push, source, replaces)?;
-                let growth = Group::growth_of_source(source, &key, &divided.remembered);
-                Ok::<_, Refusal>((divided, growth))
-            };
-            let divided = this.space.read(&key, |group| divide(Some(group))).unwrap_or_else(|| divide(None));
-            let (divided, growth) = match divided {
-                Ok(divided) => divided,
-                Err(refusal) => {
-                    let refusal = Rejection::from(refusal);
-                    this.structural(|this| this.note_failure(grouping, structure));
-                    return Err(refusal);
-                }
-            };
-            let target = divided.target.as_ref().unwrap_or(push);
-            let shared = Semantics { is_shared: true, ..*semantics };
-            let of_target = Pushing { push: target, semantics: &shared, ..pushing };
-            let outcome = this.push_beside(of_target, growth, structure)?;
-            if divided.has_restarted {
-                this.space.count(Tally { restarts: 1, ..Tally::default() }, this.store);
-            }
-            this.remember_push(pushing, (source, &key), &divided, structure);
-            Ok(outcome)
+    /// Applies a push, as one of its source if that counts.
+    pub(super) fn push_by(
+        &mut self,
+        pushing: Pushing<'_>,
+        source: Option<&str>,
+    ) -> Result<Outcome, Rejection> {
+        if let Some(source) = source.filter(|_| self.source_counts(pushing)) {
+            return self.holding(|this, structure| this.push_from(pushing, source, structure));
+        }
+        if let Some(done) = self.push_values(pushing) {
+            return done;
+        }
+        // Another source may have pushed before the structure was locked.
+        self.locked(|this, structure| match source.filter(|_| this.source_counts(pushing)) {
+            Some(source) => this.push_from(pushing, source, structure),
+            None => this.push(pushing, structure),
         })
+    }
+
+    fn source_counts(&self, pushing: Pushing<'_>) -> bool {
+        !pushing.semantics.source_if_shared || self.space.has_sources(pushing.grouping.key())
+    }
+
+    /// Applies a push of a source.
+    fn push_from(
+        &mut self,
+        pushing: Pushing<'_>,
+        source: &str,
+        structure: &mut Structure,
+    ) -> Result<Outcome, Rejection> {
+        let Pushing { grouping, push, semantics, .. } = pushing;
+        let key = source_key(grouping.key(), source);
+        let replaces = semantics.adding == FamilyRule::Replace;
+        let divide = |source: Option<&Group>| {
+            let divided = divide(push, source, replaces)?;
+            let growth = Group::growth_of_source(source, &key, &divided.remembered);
+            Ok::<_, Refusal>((divided, growth))
+        };
+        let divided = self.space.read(&key, |group| divide(Some(group))).unwrap_or_else(|| divide(None));
+        let (divided, growth) = match divided {
+            Ok(divided) => divided,
+            Err(refusal) => {
+                let refusal = Rejection::from(refusal);
+                self.structural(|this| this.note_failure(grouping, structure));
+                return Err(refusal);
+            }
+        };
+        let target = divided.target.as_ref().unwrap_or(push);
+        let shared = Semantics { is_shared: true, ..*semantics };
+        let of_target = Pushing { push: target, semantics: &shared, ..pushing };
+        let outcome = self.push_beside(of_target, growth, structure)?;
+        if divided.has_restarted {
+            self.space.count(Tally { restarts: 1, ..Tally::default() }, self.store);
+        }
+        self.remember_push(pushing, (source, &key), &divided, structure);
+        Ok(outcome)
     }
 
     /// Applies the part of a push that its target gets, where its source is to grow by so many series and bytes.

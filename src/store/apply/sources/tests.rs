@@ -1,6 +1,7 @@
 //! Tests of pushes of sources.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bumpalo::Bump;
 
@@ -12,9 +13,9 @@ use crate::model::merge::{Buckets, FamilyTerms, Fold, Merge, Temporality};
 use crate::model::push::Push;
 use crate::model::refusal::Cause;
 use crate::model::time::Moment;
-use crate::store::fixture::{grouping, push, push_within, store};
+use crate::store::fixture::{grouping, push, push_within, pushing, store};
 use crate::store::semantics::{Absent, Semantics};
-use crate::store::{Overflow, Part, Rejection, RowValue, Store, Terms, Transaction};
+use crate::store::{Overflow, Part, Rejection, RowValue, Store, Terms, Tracking, Transaction};
 
 fn merging(merge: Merge) -> FamilyTerms {
     FamilyTerms { merge: Some(merge), ..FamilyTerms::default() }
@@ -233,6 +234,32 @@ fn what_finds_no_room_is_folded_over_sources_too() {
     delete_source(&store, "{p=\"2\"}", at);
     assert_eq!((shown(&store), store.series_count()), (Vec::new(), 0));
     assert_eq!(store.tally().overflowed, 5);
+}
+
+#[test]
+fn a_put_spares_other_sources_that_push_in_the_same_batch() {
+    let store = Store::new([], Tracking::Drafts, Duration::ZERO, 1);
+    let sum = merging(Merge::Fold(Fold::Sum));
+    let put = Semantics { absent: Absent::Drop, source_if_shared: true, ..Semantics::replacing(true) };
+    let mut at = 10;
+    let mut apply = |steps: &[(&'static str, Semantics, FamilyTerms, &str)]| {
+        let mut draft = store.draft();
+        for (source, semantics, of_family, body) in steps {
+            let transaction = pushing(Some(*source), *semantics, *of_family, Terms::default(), body);
+            store.submit_to(&mut draft, &transaction, Moment::at(at)).unwrap();
+            at += 1;
+        }
+        store.publish(draft);
+        (shown(&store), store.sources(grouping_key(), 0, usize::MAX).0)
+    };
+    // In a group without sources it is a PUT as any other, which nobody is remembered for.
+    let first = ("{p=\"1\"}", Semantics::merging(), FamilyTerms::default(), "# TYPE a gauge\na 1\n");
+    let second = ("{p=\"2\"}", put, FamilyTerms::default(), "# TYPE b gauge\nb 1\n");
+    assert_eq!(apply(&[(first.0, put, first.2, first.3), second]), (to_owned(&["b 1"]), 0));
+    // A source comes, and no commit in between tells of it.
+    let source = ("{p=\"3\"}", Semantics::merging(), sum, "# TYPE g gauge\ng 5\n");
+    assert_eq!(apply(&[source, second]), (to_owned(&["b 1", "g 5"]), 1));
+    assert_eq!(apply(&[second]), (to_owned(&["b 1", "g 5"]), 1));
 }
 
 #[test]
