@@ -6,5 +6,5 @@
 pub mod engine;
 pub mod memory;
 pub mod redb;
-mod row;
+pub mod rows;
 pub mod stock_file;

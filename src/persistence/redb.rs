@@ -1,34 +1,24 @@
 //! The engine that keeps everything in one redb file.
 
-mod batch;
-mod changes;
 pub mod disk;
 pub mod error;
 pub mod file;
-pub mod format;
-mod load;
 pub mod tables;
 
-use std::collections::HashSet;
 use std::sync::Arc;
-
-use foldhash::fast::RandomState;
 
 use crate::model::time::Moment;
 use crate::persistence::engine::{CommitError, Committed, Engine, Written};
-use crate::persistence::redb::batch::Batch;
-use crate::persistence::redb::changes::Layout;
 use crate::persistence::redb::disk::Disk;
 use crate::persistence::redb::error::{OpenError, WriteError};
 use crate::persistence::redb::file::{StoreFile, Usage};
-use crate::persistence::redb::tables::History;
+use crate::persistence::rows::batch::Batch;
+use crate::persistence::rows::history::History;
+use crate::persistence::rows::layout::Layout;
+use crate::persistence::rows::unconfirmed::Unconfirmed;
 use crate::progress::Steps;
 use crate::store::Store;
 use crate::store::difference::{Difference, State};
-
-/// How many names and groups may be unconfirmed beyond twice the number of groups. If groups come and go while the
-/// disk fails, more and more become unconfirmed. Beyond the limit everything is written anew.
-const MAX_UNCONFIRMED: usize = 100_000;
 
 /// The engine of a file.
 #[derive(Debug)]
@@ -39,30 +29,6 @@ pub struct Redb {
     unconfirmed: Unconfirmed,
     /// Whether the file can't be trusted any more.
     is_fatal: bool,
-}
-
-/// What failed commits have changed. It may be on disk or not.
-#[derive(Debug, Default)]
-struct Unconfirmed {
-    /// The groups, by their epochs.
-    groups: HashSet<u64, RandomState>,
-    names: HashSet<Arc<str>, RandomState>,
-    /// The number of the first idempotency key.
-    first_key: Option<u64>,
-}
-
-impl Unconfirmed {
-    fn add(&mut self, difference: &Difference) {
-        self.groups.extend(&difference.gone);
-        self.groups.extend(difference.groups.iter().map(|group| group.after.epoch));
-        self.names.extend(difference.names.iter().map(|(name, _)| name.clone()));
-        let first = difference.keys.iter().map(|record| record.number).min();
-        self.first_key = self.first_key.into_iter().chain(first).min();
-    }
-
-    fn len(&self) -> usize {
-        self.groups.len() + self.names.len()
-    }
 }
 
 impl Redb {
@@ -175,14 +141,14 @@ impl Engine for Redb {
     /// it could not write, and reports that only once. Then a new file replaces it.
     fn recover(&mut self, state: &State, since: &Difference, latest: i64) -> Result<Written, CommitError> {
         self.note_unconfirmed(since);
-        self.is_fatal |= self.unconfirmed.len() > 2 * state.groups.len() + MAX_UNCONFIRMED;
+        self.is_fatal |= self.unconfirmed.is_too_much(state);
         self.batch.clear();
         let written = if self.is_fatal {
             self.layout.state(state, &mut self.batch);
             self.batch.add_latest(latest, false);
             self.file.replace(&self.batch)
         } else {
-            self.write_unconfirmed(state);
+            self.unconfirmed.write(state, &mut self.layout, &mut self.batch);
             self.batch.add_latest(latest, false);
             self.file.commit(&self.batch)
         };
@@ -197,7 +163,7 @@ impl Engine for Redb {
     }
 
     fn close(&mut self, latest: i64) {
-        if self.unconfirmed.len() == 0 && !self.is_fatal {
+        if self.unconfirmed.is_empty() && !self.is_fatal {
             self.batch.clear();
             self.batch.add_latest(latest, true);
             // Without it the next start only knows less about the latest time.
@@ -217,32 +183,6 @@ impl Redb {
             self.unconfirmed = Unconfirmed::default();
         } else {
             self.unconfirmed.add(difference);
-        }
-    }
-
-    /// Fills the batch with the current state of everything unconfirmed.
-    fn write_unconfirmed(&mut self, state: &State) {
-        for epoch in &self.unconfirmed.groups {
-            self.batch.group_gone(*epoch);
-            self.layout.forget(*epoch);
-        }
-        for group in state.groups.iter().filter(|group| self.unconfirmed.groups.contains(&group.epoch)) {
-            self.layout.whole_group(group, &mut self.batch);
-        }
-        for name in &self.unconfirmed.names {
-            self.batch.kind(name, None);
-        }
-        for (name, kind) in state.names.iter().filter(|(name, _)| self.unconfirmed.names.contains(name)) {
-            self.batch.kind(name, Some(*kind));
-        }
-        self.batch.keys_gone(0..state.first_key);
-        if let Some(first) = self.unconfirmed.first_key {
-            self.batch.keys_gone(first..u64::MAX);
-            state
-                .keys
-                .iter()
-                .filter(|record| record.number >= first)
-                .for_each(|record| self.batch.key(record));
         }
     }
 }

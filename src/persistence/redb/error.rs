@@ -4,7 +4,7 @@ use std::io;
 
 use redb::{DatabaseError, StorageError};
 
-use crate::persistence::redb::format::FORMAT;
+use crate::persistence::rows::format::FORMAT;
 
 /// Why a file can't be used. The caller puts the path before the message.
 #[derive(Debug, thiserror::Error)]

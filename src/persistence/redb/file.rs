@@ -6,13 +6,13 @@ use std::sync::Arc;
 use redb::{Builder, Database};
 
 use crate::model::time::Moment;
-use crate::persistence::redb::batch::Batch;
-use crate::persistence::redb::changes::Layout;
 use crate::persistence::redb::disk::{Bytes, Disk, Watch, Watched};
 use crate::persistence::redb::error::{OpenError, WriteError, not_written};
-use crate::persistence::redb::format::FORMAT;
-use crate::persistence::redb::load;
-use crate::persistence::redb::tables::{History, begin, check_format, read_history, write, write_new};
+use crate::persistence::redb::tables::{begin, check_format, load, read_history, write, write_new};
+use crate::persistence::rows::batch::Batch;
+use crate::persistence::rows::format::FORMAT;
+use crate::persistence::rows::history::History;
+use crate::persistence::rows::layout::Layout;
 use crate::progress::Steps;
 use crate::store::Store;
 
@@ -104,7 +104,7 @@ impl StoreFile {
         steps.phase("reading the persistence file", length);
         let history = readable(|| {
             let format = check_format(&database)?;
-            let latest = load::load(&database, store, now, layout).map_err(OpenError::Damaged)?;
+            let latest = load(&database, store, now, layout).map_err(OpenError::Damaged)?;
             let before = read_history(&database)?;
             let before = History { latest: before.latest.max(latest), ..before };
             let history = before.at(now, lead);

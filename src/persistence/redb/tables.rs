@@ -1,51 +1,27 @@
 //! The tables of a file, and how a batch is written to them.
 
-use redb::{Database, ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{AccessGuard, Database, ReadableDatabase, TableDefinition, WriteTransaction};
 
 use crate::model::time::Moment;
-use crate::persistence::redb::batch::{Batch, RowKey, Step, Table};
 use crate::persistence::redb::error::{OpenError, damaged, not_written};
-use crate::persistence::redb::format::{FORMAT, OLDEST_FORMAT};
+use crate::persistence::rows::batch::{Batch, RowKey, Step, Table};
+use crate::persistence::rows::format::{FORMAT, OLDEST_FORMAT};
+use crate::persistence::rows::history::{CLOSED_KEY, FORMAT_KEY, History, LATEST_KEY, LEAD_KEY, SHOWN_KEY};
+use crate::persistence::rows::layout::Layout;
+use crate::persistence::rows::load;
+use crate::store::Store;
 
 /// Single numbers: the format, and the fields of [`History`].
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const FORMAT_KEY: &str = "format";
-const LATEST_KEY: &str = "latest_nanos";
-const LEAD_KEY: &str = "lead_nanos";
-const SHOWN_KEY: &str = "shown_until_nanos";
-const CLOSED_KEY: &str = "closed";
 
 /// See [`Table::Names`].
-pub(super) const NAMES: TableDefinition<'_, &RowKey, &[u8]> = TableDefinition::new("names");
+const NAMES: TableDefinition<'_, &RowKey, &[u8]> = TableDefinition::new("names");
 /// See [`Table::Values`].
-pub(super) const VALUES: TableDefinition<'_, &RowKey, &[u8]> = TableDefinition::new("values");
+const VALUES: TableDefinition<'_, &RowKey, &[u8]> = TableDefinition::new("values");
 /// The types of the metric names.
-pub(super) const KINDS: TableDefinition<'_, &str, u8> = TableDefinition::new("kinds");
+const KINDS: TableDefinition<'_, &str, u8> = TableDefinition::new("kinds");
 /// The idempotency keys by number.
-pub(super) const KEYS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("keys");
-
-/// What a file records about the gateways that used it before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct History {
-    /// The latest recorded time that the last gateway has seen, in nanoseconds since the epoch.
-    pub latest: i64,
-    /// Whether it has closed the file. If so, it has seen no later time.
-    pub is_closed: bool,
-    /// For how many nanoseconds new series are shown as 0.
-    pub lead: u64,
-    /// Series that began before this time may have been shown with their values, in nanoseconds since the epoch.
-    pub shown_until: i64,
-}
-
-impl History {
-    /// The history at a start in which new series are shown as 0 for `lead` nanoseconds. If the last gateway has
-    /// closed its file, or the clock is later than its latest time, it is known which series were shown as 0
-    /// before. If that gateway showed 0 for a shorter time, any series may have been shown with its value.
-    pub(super) fn at(self, now: Moment, lead: u64) -> History {
-        let is_known = self.lead >= lead && (self.is_closed || now.nanos > self.latest);
-        History { lead, shown_until: if is_known { self.shown_until } else { self.latest }, ..self }
-    }
-}
+const KEYS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("keys");
 
 pub(super) fn check_format(database: &Database) -> Result<u64, OpenError> {
     let read = database.begin_read().map_err(|error| damaged(&error))?;
@@ -87,6 +63,46 @@ pub(super) fn begin(database: &Database, history: History) -> Result<(), OpenErr
         Ok(())
     };
     begin().map_err(not_written)
+}
+
+/// Reads the whole file into an empty store. Returns the latest time in it, in nanoseconds since the epoch.
+///
+/// # Errors
+///
+/// The first damage.
+pub(super) fn load(
+    database: &Database,
+    store: &Store,
+    now: Moment,
+    layout: &mut Layout,
+) -> Result<i64, String> {
+    let read = database.begin_read().map_err(text)?;
+    let kinds = read.open_table(KINDS).map_err(text)?.range::<&str>(..).map_err(text)?;
+    let keys = read.open_table(KEYS).map_err(text)?.range::<u64>(..).map_err(text)?;
+    let rows = |table: TableDefinition<'static, &'static RowKey, &'static [u8]>| {
+        let rows = read.open_table(table).map_err(text)?.range::<&RowKey>(..).map_err(text)?;
+        Ok::<_, String>(rows.map(|row| row.map(|(key, row)| (*key.value(), Bytes(row))).map_err(text)))
+    };
+    let tables = load::Tables {
+        kinds: kinds.map(|row| row.map(|(name, kind)| (name.value().into(), kind.value())).map_err(text)),
+        names: rows(NAMES)?,
+        values: rows(VALUES)?,
+        keys: keys.map(|row| row.map(|(number, row)| (number.value(), Bytes(row))).map_err(text)),
+    };
+    load::load(tables, store, now, layout)
+}
+
+/// The bytes of a row in the cache of the file.
+struct Bytes(AccessGuard<'static, &'static [u8]>);
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self.0.value()
+    }
+}
+
+fn text(error: impl std::error::Error) -> String {
+    error.to_string()
 }
 
 /// Writes the first batch of a new file.

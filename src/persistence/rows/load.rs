@@ -1,19 +1,17 @@
-//! Loads the file into a store.
+//! Loads rows into a store.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use redb::{AccessGuard, Database, Range, ReadableDatabase};
 
 use crate::message::Excerpt;
 use crate::model::grouping::{Grouping, GroupingLabel};
 use crate::model::kind::Kind;
 use crate::model::time::Moment;
-use crate::persistence::redb::batch::{FAMILY_NAME, RowKey, row_key_parts};
-use crate::persistence::redb::changes::Layout;
-use crate::persistence::redb::tables::{KEYS, KINDS, NAMES, VALUES};
-use crate::persistence::row::{
+use crate::persistence::rows::batch::{FAMILY_NAME, RowKey, row_key_parts};
+use crate::persistence::rows::layout::Layout;
+use crate::persistence::rows::row::{
     self, FamilyRow, GroupRow, GroupValuesRow, KeyRow, LabelsRow, Layouts, ValuesRow,
 };
 use crate::store::group_labels::GroupLabels;
@@ -24,31 +22,47 @@ use crate::store::pieces::Pieces;
 use crate::store::times::Times;
 use crate::store::{FamilyView, GroupView, Store};
 
-/// Reads the whole file into an empty store. Returns the latest time in it, in nanoseconds since the epoch.
+/// The rows of all tables, each in the order of its keys, with an iterator `I` over keys and rows for each.
+pub(in crate::persistence) struct Tables<K, N, V, I> {
+    /// The types of the metric names.
+    pub(in crate::persistence) kinds: K,
+    /// See [`Table::Names`](crate::persistence::rows::batch::Table).
+    pub(in crate::persistence) names: N,
+    /// See [`Table::Values`](crate::persistence::rows::batch::Table).
+    pub(in crate::persistence) values: V,
+    /// The idempotency keys by number.
+    pub(in crate::persistence) keys: I,
+}
+
+/// Reads all rows into an empty store. Returns the latest time in them, in nanoseconds since the epoch.
 ///
 /// # Errors
 ///
 /// The first damage.
-pub(super) fn load(
-    database: &Database,
+pub(in crate::persistence) fn load<B: AsRef<[u8]>>(
+    tables: Tables<
+        impl Iterator<Item = Result<(Arc<str>, u8), String>>,
+        impl Iterator<Item = Found<B>>,
+        impl Iterator<Item = Found<B>>,
+        impl Iterator<Item = Result<(u64, B), String>>,
+    >,
     store: &Store,
     now: Moment,
     layout: &mut Layout,
 ) -> Result<i64, String> {
     let mut latest = 0;
-    let read = database.begin_read().map_err(text)?;
     let mut loader = Loader {
-        names: read.open_table(NAMES).map_err(text)?.range::<&RowKey>(..).map_err(text)?,
+        names: tables.names,
         peeked: None,
-        values: read.open_table(VALUES).map_err(text)?.range::<&RowKey>(..).map_err(text)?,
+        values: tables.values,
         small: None,
         kinds: HashMap::default(),
         layouts: Layouts::default(),
     };
-    for row in read.open_table(KINDS).map_err(text)?.range::<&str>(..).map_err(text)? {
-        let (name, kind) = row.map_err(text)?;
-        let kind = Kind::from_number(kind.value()).ok_or_else(|| unknown_type(name.value(), kind.value()))?;
-        loader.kinds.insert(name.value().into(), kind);
+    for row in tables.kinds {
+        let (name, kind) = row?;
+        let kind = Kind::from_number(kind).ok_or_else(|| unknown_type(&name, kind))?;
+        loader.kinds.insert(name, kind);
     }
     while let Some((group, is_small)) = loader.group()? {
         if !is_small {
@@ -59,12 +73,11 @@ pub(super) fn load(
         store.restore(group);
     }
     if let Some(row) = loader.values.next() {
-        return Err(format!("a row too many, {:?}", row_key_parts(row.map_err(text)?.0.value())));
+        return Err(format!("a row too many, {:?}", row_key_parts(&row?.0)));
     }
-    for row in read.open_table(KEYS).map_err(text)?.range::<u64>(..).map_err(text)? {
-        let (number, row) = row.map_err(text)?;
-        let number = number.value();
-        let KeyRow { id, fingerprint, at } = postcard::from_bytes(row.value())
+    for row in tables.keys {
+        let (number, row) = row?;
+        let KeyRow { id, fingerprint, at } = postcard::from_bytes(row.as_ref())
             .map_err(|error| format!("idempotency key {number}: {error}"))?;
         latest = latest.max(at);
         store.keys().restore(Record { number, key: Key { id, fingerprint }, at }, now);
@@ -80,30 +93,30 @@ fn text(error: impl std::error::Error) -> String {
     error.to_string()
 }
 
-type Rows = Range<'static, &'static RowKey, &'static [u8]>;
-type Row = (AccessGuard<'static, &'static RowKey>, AccessGuard<'static, &'static [u8]>);
+/// A row with its key, or why it can't be read.
+pub(in crate::persistence) type Found<B> = Result<(RowKey, B), String>;
 
 /// Reads the tables of names and values side by side.
-struct Loader {
-    names: Rows,
-    peeked: Option<Row>,
-    values: Rows,
+struct Loader<B, N, V> {
+    names: N,
+    peeked: Option<(RowKey, B)>,
+    values: V,
     /// The values of the current group, if they are in one row.
     small: Option<std::vec::IntoIter<(u32, ValuesRow)>>,
     kinds: HashMap<Arc<str>, Kind, RandomState>,
     layouts: Layouts,
 }
 
-impl Loader {
+impl<B: AsRef<[u8]>, N: Iterator<Item = Found<B>>, V: Iterator<Item = Found<B>>> Loader<B, N, V> {
     /// The next group with its content, and whether its values are in one row.
     fn group(&mut self) -> Result<Option<(GroupView, bool)>, String> {
         let Some((key, labels)) = self.next_name()? else { return Ok(None) };
-        let (epoch, family, piece) = row_key_parts(key.value());
+        let (epoch, family, piece) = row_key_parts(&key);
         let fault = |what: &str| format!("group {epoch}: {what}");
         if (family, piece) != (0, 0) {
             return Err(fault("a row of a family before its own"));
         }
-        let (row, source) = GroupRow::read(labels.value()).map_err(|e| fault(&text(e)))?;
+        let (row, source) = GroupRow::read(labels.as_ref()).map_err(|e| fault(&text(e)))?;
         let label = |(name, value): (&str, &str)| GroupingLabel {
             name: name.to_owned().into(),
             value: value.to_owned().into(),
@@ -113,8 +126,8 @@ impl Loader {
             Some(source) => GroupLabels::of_source(&grouping, source),
             None => GroupLabels::of(&grouping),
         };
-        let row = self.value(key.value()).map_err(|e| fault(&e))?;
-        let values = GroupValuesRow::read(row.1.value()).map_err(|e| fault(&text(e)))?;
+        let row = self.value(&key).map_err(|e| fault(&e))?;
+        let values = GroupValuesRow::read(row.as_ref()).map_err(|e| fault(&text(e)))?;
         let mut group = GroupView {
             epoch,
             labels: Arc::new(group_labels),
@@ -138,16 +151,16 @@ impl Loader {
         let mut pieces = Pieces::default();
         let (mut pushed_at, mut lasting) = (0, None);
         loop {
-            let Some(row) = self.next_name_of(group)? else {
+            let Some((key, row)) = self.next_name_of(group)? else {
                 return if pieces.is_empty() { Ok(None) } else { Err("a family without its name".into()) };
             };
-            let (_, family, number) = row_key_parts(row.0.value());
+            let (_, family, number) = row_key_parts(&key);
             if number == FAMILY_NAME {
-                let (FamilyRow { name, help, unit }, terms) = FamilyRow::read(row.1.value()).map_err(text)?;
+                let (FamilyRow { name, help, unit }, terms) = FamilyRow::read(row.as_ref()).map_err(text)?;
                 if pieces.is_empty() {
-                    let mut key = *row.0.value();
-                    key[12..].fill(0);
-                    let values = self.values(&key)?;
+                    let mut first = key;
+                    first[12..].fill(0);
+                    let values = self.values(&first)?;
                     (pushed_at, lasting) = (values.pushed_at, values.lasting());
                 }
                 let live = self.kinds.get_key_value(name).map(|(name, kind)| (name.clone(), *kind));
@@ -178,14 +191,14 @@ impl Loader {
                     pieces,
                 }));
             }
-            let values = self.values(row.0.value())?;
+            let values = self.values(&key)?;
             let is_next = number as usize == pieces.len();
             if is_next && number == 0 {
                 (pushed_at, lasting) = (values.pushed_at, values.lasting());
             }
             let last = pieces.len().checked_sub(1).and_then(|last| pieces.get(last));
             let is_full = last.is_none_or(|piece| piece.len() == PIECE_ROWS);
-            let labels: LabelsRow<'_> = postcard::from_bytes(row.1.value()).map_err(text)?;
+            let labels: LabelsRow<'_> = postcard::from_bytes(row.as_ref()).map_err(text)?;
             let piece = row::piece(&labels, values, &mut self.layouts)
                 .filter(|piece| is_next && is_full && piece.len() <= PIECE_ROWS)
                 .ok_or_else(|| format!("family {family}: piece {number} does not fit"))?;
@@ -196,9 +209,9 @@ impl Loader {
     }
 
     /// The next row of the names, if it is of this group and not the group itself.
-    fn next_name_of(&mut self, group: u64) -> Result<Option<Row>, String> {
+    fn next_name_of(&mut self, group: u64) -> Result<Option<(RowKey, B)>, String> {
         let Some(row) = self.next_name()? else { return Ok(None) };
-        let (of, family, _) = row_key_parts(row.0.value());
+        let (of, family, _) = row_key_parts(&row.0);
         if of == group && family > 0 {
             return Ok(Some(row));
         }
@@ -206,10 +219,10 @@ impl Loader {
         Ok(None)
     }
 
-    fn next_name(&mut self) -> Result<Option<Row>, String> {
+    fn next_name(&mut self) -> Result<Option<(RowKey, B)>, String> {
         match self.peeked.take() {
             Some(row) => Ok(Some(row)),
-            None => self.names.next().transpose().map_err(text),
+            None => self.names.next().transpose(),
         }
     }
 
@@ -222,14 +235,14 @@ impl Loader {
             };
         }
         let row = self.value(key)?;
-        ValuesRow::read(row.1.value()).map_err(text)
+        ValuesRow::read(row.as_ref()).map_err(text)
     }
 
     /// The next row of the values, which must have this key.
-    fn value(&mut self, key: &RowKey) -> Result<Row, String> {
+    fn value(&mut self, key: &RowKey) -> Result<B, String> {
         match self.values.next() {
-            Some(Ok(row)) if row.0.value() == key => Ok(row),
-            Some(Err(error)) => Err(error.to_string()),
+            Some(Ok((found, row))) if found == *key => Ok(row),
+            Some(Err(error)) => Err(error),
             _ => Err(format!("the values of row {:?} are missing", row_key_parts(key))),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::persistence::redb::batch::Batch;
+use crate::persistence::rows::batch::Batch;
 use crate::store::difference::{Difference, State, Versions};
 use crate::store::family::Family;
 use crate::store::group::Group;
@@ -16,14 +16,14 @@ const SMALL_SERIES: u64 = 64;
 
 /// How the values of groups are stored: in one row, until a group has become too large for that.
 #[derive(Debug, Default)]
-pub(super) struct Layout {
+pub(in crate::persistence) struct Layout {
     /// The groups whose values have rows of their own, by their epochs.
     large: HashSet<u64, RandomState>,
 }
 
 impl Layout {
     /// Notes that the values of this group have rows of their own.
-    pub(super) fn lies_apart(&mut self, epoch: u64) {
+    pub(in crate::persistence) fn lies_apart(&mut self, epoch: u64) {
         self.large.insert(epoch);
     }
 
@@ -41,7 +41,7 @@ impl Layout {
     }
 
     /// Adds a difference.
-    pub(super) fn difference(&mut self, difference: &Difference, batch: &mut Batch) {
+    pub(in crate::persistence) fn difference(&mut self, difference: &Difference, batch: &mut Batch) {
         for epoch in &difference.gone {
             batch.group_gone(*epoch);
             self.forget(*epoch);
@@ -64,7 +64,7 @@ impl Layout {
     }
 
     /// Adds the whole state.
-    pub(super) fn state(&mut self, state: &State, batch: &mut Batch) {
+    pub(in crate::persistence) fn state(&mut self, state: &State, batch: &mut Batch) {
         self.large.clear();
         for group in &state.groups {
             self.whole_group(group, batch);
@@ -78,7 +78,7 @@ impl Layout {
     }
 
     /// Forgets a deleted group.
-    pub(super) fn forget(&mut self, epoch: u64) {
+    pub(in crate::persistence) fn forget(&mut self, epoch: u64) {
         self.large.remove(&epoch);
     }
 
@@ -130,7 +130,7 @@ impl Layout {
     }
 
     /// Adds the whole group.
-    pub(super) fn whole_group(&mut self, group: &Group, batch: &mut Batch) {
+    pub(in crate::persistence) fn whole_group(&mut self, group: &Group, batch: &mut Batch) {
         let epoch = group.epoch;
         let is_small = self.is_small(group);
         batch.group(epoch, &group.labels);

@@ -3,7 +3,7 @@
 use crate::model::merge::{Fold, Merge};
 
 /// What rules say of values, by their numbers in a row. 0 is none.
-pub(super) const RULES: [Merge; 9] = [
+pub(in crate::persistence) const RULES: [Merge; 9] = [
     Merge::Add,
     Merge::Last,
     Merge::Least,

@@ -7,7 +7,7 @@ use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 
 use crate::model::kind::Kind;
-use crate::persistence::row::{
+use crate::persistence::rows::row::{
     FamilyRow, GroupRow, GroupValuesRef, KeyRow, LabelsRef, OwnValuesRef, rule_number,
 };
 use crate::store::family::Family;
@@ -19,14 +19,14 @@ use crate::store::piece::Piece;
 
 /// The key of a row: group, family (0 for the group itself) and piece, each big-endian. So all rows of a group are
 /// neighbours.
-pub(super) type RowKey = [u8; 16];
+pub(in crate::persistence) type RowKey = [u8; 16];
 
 /// The piece number of the row with the name of a family. It sorts behind those of all pieces.
-pub(super) const FAMILY_NAME: u32 = u32::MAX;
+pub(in crate::persistence) const FAMILY_NAME: u32 = u32::MAX;
 
 /// Two tables with the same row keys. They separate data that every push writes from data that is written once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Table {
+pub(in crate::persistence) enum Table {
     /// Labels, names and help texts.
     Names,
     /// Values and times.
@@ -35,7 +35,7 @@ pub(super) enum Table {
 
 /// One step of a commit.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(in crate::persistence) enum Step {
     Put {
         table: Table,
         key: RowKey,
@@ -67,24 +67,24 @@ pub(super) enum Step {
 
 /// The rows of one commit. Each row holds its whole new state, so writing a batch twice does no harm.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) steps: Vec<Step>,
+pub(in crate::persistence) struct Batch {
+    pub(in crate::persistence) steps: Vec<Step>,
     bytes: Vec<u8>,
 }
 
 impl Batch {
     /// How many rows are written.
-    pub(super) fn rows(&self) -> u64 {
+    pub(in crate::persistence) fn rows(&self) -> u64 {
         self.steps.len() as u64
     }
 
     /// The total length of the rows in bytes.
-    pub(super) fn size(&self) -> u64 {
+    pub(in crate::persistence) fn size(&self) -> u64 {
         self.bytes.len() as u64
     }
 
     /// Empties the batch for reuse.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::persistence) fn clear(&mut self) {
         self.steps.clear();
         self.bytes.clear();
         // Frees the memory of a huge batch.
@@ -92,33 +92,33 @@ impl Batch {
         self.steps.shrink_to(1 << 14);
     }
 
-    pub(super) fn bytes(&self, range: &Range<usize>) -> &[u8] {
+    pub(in crate::persistence) fn bytes(&self, range: &Range<usize>) -> &[u8] {
         &self.bytes[range.clone()]
     }
 
     /// Adds the latest time that was seen, in nanoseconds since the epoch. `is_last` means that the file is closed
     /// after this batch.
-    pub(super) fn add_latest(&mut self, nanos: i64, is_last: bool) {
+    pub(in crate::persistence) fn add_latest(&mut self, nanos: i64, is_last: bool) {
         self.steps.push(Step::Latest { nanos, is_last });
     }
 
     /// Removes all rows of a deleted group. If several steps concern the same row, the last one counts.
-    pub(super) fn group_gone(&mut self, group: u64) {
+    pub(in crate::persistence) fn group_gone(&mut self, group: u64) {
         self.remove(row_key(group, 0, 0), row_key(group + 1, 0, 0));
     }
 
     /// Removes all rows of a deleted family.
-    pub(super) fn family_gone(&mut self, group: u64, family: u32) {
+    pub(in crate::persistence) fn family_gone(&mut self, group: u64, family: u32) {
         self.remove(row_key(group, family + 1, 0), row_key(group, family + 2, 0));
     }
 
     /// Removes the pieces of a family from number `from` on.
-    pub(super) fn pieces_gone(&mut self, group: u64, family: u32, from: u32) {
+    pub(in crate::persistence) fn pieces_gone(&mut self, group: u64, family: u32, from: u32) {
         self.remove(row_key(group, family + 1, from), row_key(group, family + 1, FAMILY_NAME));
     }
 
     /// Writes the labels of a group.
-    pub(super) fn group(&mut self, group: u64, of: &GroupLabels) {
+    pub(in crate::persistence) fn group(&mut self, group: u64, of: &GroupLabels) {
         let labels = of.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
         let row = GroupRow { labels };
         match of.source() {
@@ -129,13 +129,13 @@ impl Batch {
 
     /// Writes the times of a group and how long it stays. For a small group, also writes the values of all its
     /// families, none of which has more than one piece. Such a group has no rows of [`Batch::values`].
-    pub(super) fn times(&mut self, group: &Group, small: Option<&[Arc<Family>]>) {
+    pub(in crate::persistence) fn times(&mut self, group: &Group, small: Option<&[Arc<Family>]>) {
         let row = GroupValuesRef { times: group.times, ttl: group.ttl(), small };
         self.put(Table::Values, row_key(group.epoch, 0, 0), &row);
     }
 
     /// Writes the name, help text and unit of a family. With `has_own_kind` its type is not that of its name.
-    pub(super) fn family(&mut self, group: u64, family: &Family, has_own_kind: bool) {
+    pub(in crate::persistence) fn family(&mut self, group: u64, family: &Family, has_own_kind: bool) {
         let MetadataRef { help, unit } = family.metadata().texts();
         let row = FamilyRow { name: family.definition.name(), help, unit };
         let key = row_key(group, family.number + 1, FAMILY_NAME);
@@ -149,19 +149,19 @@ impl Batch {
     }
 
     /// Writes the labels and start times of a piece of a family.
-    pub(super) fn labels(&mut self, group: u64, family: u32, number: u32, piece: &Piece) {
+    pub(in crate::persistence) fn labels(&mut self, group: u64, family: u32, number: u32, piece: &Piece) {
         self.put(Table::Names, row_key(group, family + 1, number), &LabelsRef(piece));
     }
 
     /// Writes the values of a piece. The row of the first piece also holds the push time of the family. A family
     /// without series has a row for a first piece that does not exist.
-    pub(super) fn values(&mut self, group: u64, family: &Family, number: u32) {
+    pub(in crate::persistence) fn values(&mut self, group: u64, family: &Family, number: u32) {
         let row = OwnValuesRef { family, number: number as usize };
         self.put(Table::Values, row_key(group, family.number + 1, number), &row);
     }
 
     /// Writes the type of a metric name. `None` removes it.
-    pub(super) fn kind(&mut self, name: &str, kind: Option<Kind>) {
+    pub(in crate::persistence) fn kind(&mut self, name: &str, kind: Option<Kind>) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name.as_bytes());
         let kind = kind.map(|kind| kind as u8);
@@ -169,14 +169,14 @@ impl Batch {
     }
 
     /// Writes an idempotency key.
-    pub(super) fn key(&mut self, record: &Record) {
+    pub(in crate::persistence) fn key(&mut self, record: &Record) {
         let row = KeyRow { id: record.key.id, fingerprint: record.key.fingerprint, at: record.at };
         let value = self.encode(&row);
         self.steps.push(Step::Key { number: record.number, value });
     }
 
     /// Removes the idempotency keys with these numbers.
-    pub(super) fn keys_gone(&mut self, numbers: Range<u64>) {
+    pub(in crate::persistence) fn keys_gone(&mut self, numbers: Range<u64>) {
         self.steps.push(Step::KeysGone { from: numbers.start, to: numbers.end });
     }
 
@@ -221,7 +221,7 @@ impl Flavor for Appender<'_> {
     }
 }
 
-pub(super) fn row_key(group: u64, family: u32, piece: u32) -> RowKey {
+pub(in crate::persistence) fn row_key(group: u64, family: u32, piece: u32) -> RowKey {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&group.to_be_bytes());
     key[8..12].copy_from_slice(&family.to_be_bytes());
@@ -230,7 +230,7 @@ pub(super) fn row_key(group: u64, family: u32, piece: u32) -> RowKey {
 }
 
 /// The group, family and piece of a row key.
-pub(super) fn row_key_parts(key: &RowKey) -> (u64, u32, u32) {
+pub(in crate::persistence) fn row_key_parts(key: &RowKey) -> (u64, u32, u32) {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *key;
     (
         u64::from_be_bytes([a, b, c, d, e, f, g, h]),
