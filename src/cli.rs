@@ -19,6 +19,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::message::bounded;
 use client::Failure;
 use connection::ConnectionError;
+use copy::CopyError;
 use export::ExportError;
 use group::GroupError;
 use healthcheck::SettingsError;
@@ -26,6 +27,7 @@ use push::BodyError;
 
 pub mod client;
 pub mod connection;
+mod copy;
 mod delete;
 mod documents;
 mod export;
@@ -49,7 +51,7 @@ const RUN: &str = "run";
 pub enum Exit {
     /// The command has done what it was told.
     Done = 0,
-    /// The gateway has refused the request, or is not healthy, or there is nothing to export. The same call will end
+    /// The gateway has refused the request, or is not healthy, or there is nothing to export or copy. The same call will end
     /// so again.
     Refused = 1,
     /// The command line is wrong, or a file that it names. Nothing was sent.
@@ -82,7 +84,9 @@ pub enum Command {
     Run(run::Arguments),
     /// Copy this program to another place
     Install(install::Arguments),
-    /// Write what the persistence file holds as the file of a stock Pushgateway
+    /// Bring what is kept from one file or database to another
+    Copy(copy::Arguments),
+    /// Write what is kept as the file of a stock Pushgateway
     Export(export::Arguments),
     /// Show what the rules of a configuration file make of a push
     Rules(rules::Arguments),
@@ -112,6 +116,8 @@ enum CommandError {
     #[error(transparent)]
     Install(#[from] install::InstallError),
     #[error(transparent)]
+    Copy(#[from] CopyError),
+    #[error(transparent)]
     Export(#[from] ExportError),
     #[error(transparent)]
     Rules(#[from] rules::RulesError),
@@ -125,7 +131,10 @@ impl CommandError {
             CommandError::Request(failure) => failure.exit(),
             CommandError::NotHealthy(_) => Exit::Refused,
             CommandError::Export(ExportError::Settings(_) | ExportError::NothingToExport) => Exit::Usage,
-            CommandError::Export(_) | CommandError::Rules(rules::RulesError::Refused(_)) => Exit::Refused,
+            CommandError::Copy(CopyError::Settings(_) | CopyError::NothingToCopy) => Exit::Usage,
+            CommandError::Copy(_)
+            | CommandError::Export(_)
+            | CommandError::Rules(rules::RulesError::Refused(_)) => Exit::Refused,
             _ => Exit::Usage,
         }
     }
@@ -179,6 +188,7 @@ impl Command {
             Command::Healthcheck(arguments) => arguments.run()?,
             Command::Delete(arguments) => arguments.run()?,
             Command::Install(arguments) => arguments.run()?,
+            Command::Copy(arguments) => arguments.run()?,
             Command::Export(arguments) => arguments.run()?,
             Command::Rules(arguments) => arguments.run()?,
             Command::Completions(arguments) => arguments.run()?,

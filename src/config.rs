@@ -9,6 +9,7 @@ pub mod access;
 pub mod address;
 mod build;
 mod choices;
+pub mod database;
 pub mod duration;
 mod effective;
 pub mod external_url;
@@ -49,6 +50,25 @@ impl Web {
     #[must_use]
     pub fn external_prefix(&self) -> String {
         address::route_prefix("", &self.external_url).unwrap_or_default()
+    }
+}
+
+impl Persistence {
+    /// Whether the store is kept in a database.
+    #[must_use]
+    pub fn has_database(&self) -> bool {
+        !self.postgres.is_empty() || !self.postgres_file.is_empty()
+    }
+
+    /// Whether the store is kept at all.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.has_database() || !self.file.is_empty()
+    }
+
+    /// Keeps the store in memory only.
+    pub fn forget(&mut self) {
+        *self = Persistence { sync: self.sync, interval: self.interval, ..Persistence::default() };
     }
 }
 

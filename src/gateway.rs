@@ -11,6 +11,7 @@ mod commit;
 mod concluding;
 pub mod deletion;
 mod doubles;
+mod engine;
 mod explain;
 mod exposure;
 pub mod idempotency;
@@ -26,13 +27,14 @@ pub mod source;
 mod start;
 mod stock;
 mod thread;
+mod transfer;
 pub mod troubles;
 mod writer;
 
 use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bumpalo::Bump;
 
@@ -44,6 +46,7 @@ use crate::model::labels::{EmptyLabels, ShownLabels};
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::push::Push;
 use crate::model::refusal::Refusal;
+use crate::persistence::lease::Lease;
 use crate::rules::RuleSet;
 use crate::store::group_labels::GroupLabels;
 use crate::store::idempotency::{Key, Known};
@@ -60,11 +63,13 @@ use writer::Writer;
 
 pub use crate::exposition::BodyFormat;
 pub use client::Client;
+pub use engine::EngineError;
 pub use explain::{ExplainedFamily, Explanation};
 pub use pending::{Failure, Pending};
 pub use ruled::{RulePlace, TargetFault};
 pub use sender::{BadHeader, SenderHeaders};
-pub use start::{StartError, export_stock};
+pub use start::StartError;
+pub use transfer::{Copied, Target, copy, export_stock};
 
 /// The gateway without its network.
 #[derive(Debug)]
@@ -83,6 +88,10 @@ pub struct Gateway {
     deep_lists: browse::OneByOne,
     durability: Durability,
     health: Arc<Health>,
+    /// The file or database that keeps the store, for messages. Empty for none.
+    kept_in: String,
+    /// Where another gateway can take over what is kept.
+    lease: Option<Arc<Lease>>,
     refusals: refusals::Refusals,
     /// Unset if there are no jobs.
     worker: Arc<OnceLock<Worker>>,
@@ -409,16 +418,6 @@ impl Gateway {
     /// How long the gateway remembers idempotency keys at the moment. Zero if they have no effect.
     pub fn idempotency_window(&self) -> Duration {
         self.store.keys().effective_window(self.clock.now())
-    }
-
-    /// Why pushes can't be kept at the moment. `None` if they can.
-    pub fn failure(&self) -> Option<String> {
-        self.health.failure()
-    }
-
-    /// Since when pushes can't be kept. `None` if they can.
-    pub fn failing_since(&self) -> Option<SystemTime> {
-        self.health.failing_since()
     }
 
     /// Answers waiting requests, writes everything to disk and closes the file. False if the last write failed and

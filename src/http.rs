@@ -398,6 +398,12 @@ async fn answer_of(
     payload: Payload,
 ) -> HttpResponse {
     let method = request.method().as_str();
+    // A gap is harmless, but a step back is a reset to Prometheus.
+    if shows_metrics(&endpoint)
+        && let Some(reason) = state.gateway().blindness()
+    {
+        return answer::unavailable(reason);
+    }
     match endpoint {
         Endpoint::Group { encoding, job, labels } => {
             let group = GroupPath { encoding, job, labels };
@@ -425,4 +431,17 @@ async fn answer_of(
         Endpoint::ApiSources { id } => api::sources(state, request, id).await,
         Endpoint::ApiSeries { id } => api::series(state, request, id).await,
     }
+}
+
+/// Whether the answer shows what was pushed.
+fn shows_metrics(endpoint: &Endpoint<'_>) -> bool {
+    matches!(
+        endpoint,
+        Endpoint::Metrics
+            | Endpoint::ApiMetrics
+            | Endpoint::ApiGroups
+            | Endpoint::ApiGroup { .. }
+            | Endpoint::ApiSources { .. }
+            | Endpoint::ApiSeries { .. }
+    )
 }

@@ -170,6 +170,8 @@ async fn serve(
     tracing::debug!(path = %config.web.route_prefix, "path prefix for internal routing");
     // Before the store is opened: if this fails, the gateway can't serve.
     let guard = Guard::load(config)?;
+    // A gateway that can't listen must not take a database over from one that does.
+    let bound = if config.persistence.has_database() { Some(bind(config)?) } else { None };
     let gateway = Arc::new(Gateway::new(config)?);
     gateway.start_jobs(vec![expiry::job()])?;
     let state = Arc::new(State::new(config, gateway, guard, descriptors));
@@ -177,7 +179,11 @@ async fn serve(
     // once.
     let stops =
         Stops { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
-    let listeners = listeners(config, &state)?;
+    let listeners = match bound {
+        Some(listeners) => listeners,
+        None => bind(config)?,
+    };
+    tell_listeners(&listeners, &state)?;
     // From here on clients can cause log lines.
     repeats.limit();
     actix_web::rt::spawn(tell_repeats(repeats.clone()));
@@ -192,20 +198,23 @@ async fn serve(
     if is_saved.is_ok_and(|is_saved| is_saved) { Ok(()) } else { Err(ServeError::Lost) }
 }
 
-/// Opens the listening sockets and logs their addresses.
-fn listeners(config: &Config, state: &State) -> Result<Vec<TcpListener>, ServeError> {
-    let listeners = if config.web.systemd_socket {
+/// Opens the listening sockets.
+fn bind(config: &Config) -> Result<Vec<TcpListener>, ServeError> {
+    if config.web.systemd_socket {
         tracing::info!("Listening on systemd activated listeners instead of port listeners.");
-        listen::activated()?
-    } else {
-        let addresses = config.web.listen_address.iter();
-        addresses.map(|address| listen::listen(address)).collect::<Result<_, _>>()?
-    };
+        return Ok(listen::activated()?);
+    }
+    let addresses = config.web.listen_address.iter();
+    Ok(addresses.map(|address| listen::listen(address)).collect::<Result<_, _>>()?)
+}
+
+/// Logs the addresses of the listening sockets.
+fn tell_listeners(listeners: &[TcpListener], state: &State) -> Result<(), ServeError> {
     if let Some(limit) = state.guard().and_then(Guard::rate_limit) {
         let interval = duration::format(limit.interval);
         tracing::info!(burst = limit.burst, interval = %interval, "Rate Limiter is enabled.");
     }
-    for listener in &listeners {
+    for listener in listeners {
         let address = listener.local_addr()?;
         tracing::info!(address = %address, "Listening on");
         if state.guard().is_some_and(Guard::has_tls) {
@@ -214,7 +223,7 @@ fn listeners(config: &Config, state: &State) -> Result<Vec<TcpListener>, ServeEr
             tracing::info!(http2 = false, address = %address, "TLS is disabled.");
         }
     }
-    Ok(listeners)
+    Ok(())
 }
 
 /// Ignores signals that have no meaning for the gateway, as the stock gateway does: user signals,

@@ -30,6 +30,8 @@ mod durability {
     mod clocks;
     mod contract;
     mod crash;
+    #[cfg(feature = "postgres")]
+    mod database;
     mod expiry;
     mod faults;
     mod odd_files;

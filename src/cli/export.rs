@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::serving::{self, ServingError};
 use crate::config::memory;
-use crate::gateway::{StartError, export_stock};
+use crate::gateway::{EngineError, export_stock};
 
 /// The command line.
 #[derive(Args, Debug)]
@@ -29,12 +29,14 @@ pub(super) enum ExportError {
     /// The settings can't be used.
     #[error(transparent)]
     Settings(#[from] ServingError),
-    /// They name no persistence file.
-    #[error("export needs the file to read: --persistence.file, or persistence.file in a config file")]
+    /// They name neither a persistence file nor a database.
+    #[error(
+        "export needs the file to read: --persistence.file, or the database: --persistence.postgres, or these in a config file"
+    )]
     NothingToExport,
-    /// The persistence file can't be read.
+    /// What is kept can't be read.
     #[error(transparent)]
-    Unreadable(#[from] StartError),
+    Unreadable(#[from] EngineError),
     /// The target file exists, and export overwrites nothing.
     #[error("{} is there already: name another file, or move it away", .0.display())]
     Taken(PathBuf),
@@ -51,7 +53,7 @@ pub(super) enum ExportError {
 impl Arguments {
     pub(super) fn run(self) -> Result<(), ExportError> {
         let config = serving::config(self.serving, memory::allowed())?;
-        if config.persistence.file.is_empty() {
+        if !config.persistence.keeps() {
             return Err(ExportError::NothingToExport);
         }
         let bytes = export_stock(&config)?;

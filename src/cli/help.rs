@@ -35,6 +35,12 @@ const RUN: &[(&str, &str)] = &[
     ("127", "There is no such program."),
 ];
 
+const COPY: &[(&str, &str)] = &[
+    ("0", "All is copied."),
+    ("1", "Nothing is copied: one of the two can't be used, or the target holds something."),
+    ("2", "The command line is wrong, or a setting of the gateway."),
+];
+
 const EXPORT: &[(&str, &str)] = &[
     ("0", "The file is written."),
     ("1", "Nothing is exported: one of the files can't be read or written."),
@@ -62,6 +68,7 @@ pub(super) fn exit_codes(command: &str) -> &'static [(&'static str, &'static str
         "push" | "delete" => PUSH,
         "healthcheck" => HEALTHCHECK,
         "run" => RUN,
+        "copy" => COPY,
         "export" => EXPORT,
         "rules" => RULES,
         "install" | "completions" | "man" => OTHERS,

@@ -94,7 +94,7 @@ impl Arguments {
         };
         let mut config = serving::config(self.config.clone().map(flag).into_iter().collect(), None)?;
         // What the gateway keeps is neither read nor changed.
-        config.persistence.file.clear();
+        config.persistence.forget();
         config.telemetry.process_metrics = false;
         let gateway = Gateway::new(&config)?;
         let routes = Routes {

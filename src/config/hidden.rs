@@ -1,21 +1,26 @@
 //! Keeps secrets out of messages about settings.
 //!
-//! A user may write a token or a password in the wrong place, so messages quote no value below `access`. The key is
-//! enough to find it.
+//! A user may write a token or a password in the wrong place, so messages quote no value below `access`, nor the address
+//! of a database. The key is enough to find it.
 
 use super::{access, settings};
 
 /// Messages show no value of this table.
 const TABLE: &str = "access";
 
+/// Nor the value of this key.
+const DATABASE: &str = "persistence.postgres";
+
 /// Whether messages must not show the value of a dotted key. An empty key is one that is not known.
 pub(super) fn is_hidden(key: &str) -> bool {
-    key.is_empty() || key.strip_prefix(TABLE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    key.is_empty()
+        || key == DATABASE
+        || key.strip_prefix(TABLE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The part of a hidden key that consists of known names. An unknown name may be a secret itself.
 pub(super) fn known_part(key: &str) -> &str {
-    if key.is_empty() {
+    if key.is_empty() || key == DATABASE {
         return key;
     }
     let mut parts = key.split('.').skip(1);
@@ -82,10 +87,10 @@ mod tests {
 
     #[test]
     fn keys_are_hidden_by_their_table() {
-        for key in ["", "access", "access.tokens", "access.users.ci"] {
+        for key in ["", "access", "access.tokens", "access.users.ci", "persistence.postgres"] {
             assert!(is_hidden(key), "{key}");
         }
-        for key in ["web", "accessory", "web.access"] {
+        for key in ["web", "accessory", "web.access", "persistence.postgres_file"] {
             assert!(!is_hidden(key), "{key}");
         }
         assert_eq!(known_part("access.users.ci"), "access.users.ci");

@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::access::{Permissions, Token};
 use super::choices::{LogFormat, LogLevel, PutMode, Sync};
+use super::database::DatabaseUrl;
 use super::flag::{Kind, Shown};
 use super::host::Host;
 use super::memory::Fitting;
@@ -180,6 +181,15 @@ settings! {
 
         /// Whether a push is answered before or after it is on disk.
         sync: Sync = Sync::default();
+
+        /// The database that holds the store instead of a file, empty for none.
+        postgres: DatabaseUrl = DatabaseUrl::default(),
+            flag Text "persistence.postgres"
+            "PostgreSQL database to persist metrics in instead of a file, as postgres://user@host/database. A password \
+             is better given in the environment or in the file that persistence.postgres_file names.";
+
+        /// The file that holds the address of the database, empty for none.
+        postgres_file: String = String::new();
     }
 
     /// What pushes may hold and do.

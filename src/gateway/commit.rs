@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::config::Config;
 use crate::gateway::clock::Clock;
 use crate::persistence::engine::{CommitError, Committed, Engine, Written};
 use crate::store::Store;
@@ -16,9 +17,34 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// If a write takes longer, the gateway reports that it can't keep pushes.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
 
+/// What a store is kept in, for messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Medium {
+    /// The persistence file.
+    #[default]
+    File,
+    /// A database.
+    Database,
+}
+
+impl Medium {
+    /// What the configuration names.
+    pub(super) fn of(config: &Config) -> Medium {
+        if config.persistence.has_database() { Medium::Database } else { Medium::File }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Medium::File => "persistence file",
+            Medium::Database => "database",
+        }
+    }
+}
+
 /// Whether pushes can be kept.
 #[derive(Debug, Default)]
 pub(super) struct Health {
+    medium: Medium,
     is_failing: AtomicBool,
     reason: Mutex<String>,
     /// When the first of the failures in a row was.
@@ -30,6 +56,11 @@ pub(super) struct Health {
 }
 
 impl Health {
+    /// That of a store in this medium.
+    pub(super) fn of(medium: Medium) -> Health {
+        Health { medium, ..Health::default() }
+    }
+
     /// Why pushes can't be kept. `None` if they can.
     pub(super) fn failure(&self) -> Option<String> {
         if self.is_failing.load(Ordering::Acquire) {
@@ -37,7 +68,7 @@ impl Health {
         }
         let since = *self.writing_since.lock().unwrap_or_else(PoisonError::into_inner);
         let stalled = since.map(|since| since.elapsed()).filter(|elapsed| *elapsed >= STALLED_AFTER)?;
-        Some(format!("a write to the persistence file has not ended for {} s", stalled.as_secs()))
+        Some(format!("a write to the {} has not ended for {} s", self.medium.name(), stalled.as_secs()))
     }
 
     /// Since when pushes can't be kept. `None` if they can.
@@ -86,7 +117,8 @@ pub(super) struct FailOnPanic(pub(super) Arc<Health>);
 impl Drop for FailOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.fail("the writer of the persistence file has failed: restart the gateway".to_owned());
+            let what = self.0.medium.name();
+            self.0.fail(format!("the writer of the {what} has failed: restart the gateway"));
         }
     }
 }
@@ -137,6 +169,12 @@ impl Committer {
         requests: usize,
     ) -> Result<Committed, CommitError> {
         if difference.is_empty() {
+            // What is answered about must still be this gateway's own.
+            let renewed = self.health.writing(|| self.engine.renew());
+            if let Err(error) = renewed {
+                self.failed(&error);
+                return Err(error);
+            }
             return Ok(Committed::Kept(Written::default()));
         }
         let started = Instant::now();
@@ -166,6 +204,11 @@ impl Committer {
         }
     }
 
+    /// Confirms that no other gateway has taken over, while nothing is committed.
+    pub(super) fn renew(&mut self) {
+        let _ = self.commit(&Difference::default(), 0);
+    }
+
     /// Whether it is time to try again.
     pub(super) fn may_recover(&self) -> bool {
         self.tried_at.elapsed() >= RETRY_AFTER
@@ -185,7 +228,7 @@ impl Committer {
                 self.metrics.committed(0, written, took, self.engine.written());
                 self.health.recover();
                 self.health.kept();
-                tracing::info!(file = %self.name, "the persistence file can be written again");
+                tracing::info!(file = %self.name, "the {} can be written again", self.health.medium.name());
                 Ok(())
             }
             Err(error) => {
@@ -199,15 +242,17 @@ impl Committer {
         self.tried_at = Instant::now();
         self.metrics.failed(self.engine.written());
         let is_new = !self.is_failing();
-        self.health.fail(format!("persistence file {}: {error}", self.name));
+        self.health.fail(format!("{} {}: {error}", self.health.medium.name(), self.name));
         if is_new {
             tracing::error!(
                 file = %self.name,
                 err = %error,
-                "the persistence file can't be written; trying again every second"
+                "the {} can't be written; trying again every second",
+                self.health.medium.name()
             );
         } else {
-            tracing::debug!(file = %self.name, err = %error, "the persistence file still can't be written");
+            let what = self.health.medium.name();
+            tracing::debug!(file = %self.name, err = %error, "the {what} still can't be written");
         }
     }
 

@@ -11,7 +11,9 @@ pub enum Failure {
     #[error(transparent)]
     Rejected(#[from] Rejection),
     /// It could not be written to disk.
-    #[error("the push could not be kept because the persistence file can't be written: try again later")]
+    #[error(
+        "the push could not be kept because the persistence file or database can't be written: try again later"
+    )]
     NotKept,
     /// Too many requests wait for the disk.
     #[error("too many pushes wait for the disk: try again later")]

@@ -23,6 +23,30 @@ pub struct TroubledGroups {
 }
 
 impl Gateway {
+    /// Why pushes can't be kept at the moment. `None` if they can.
+    pub fn failure(&self) -> Option<String> {
+        self.health.failure()
+    }
+
+    /// The file or database that keeps the store, without secrets. Empty for none.
+    pub fn kept_in(&self) -> &str {
+        &self.kept_in
+    }
+
+    /// Why nothing may be shown at the moment: another gateway may have taken over, and may have newer values. `None` if
+    /// all may be shown.
+    pub fn blindness(&self) -> Option<String> {
+        let is_held = self.lease.as_ref().is_none_or(|lease| lease.is_held());
+        let unknown =
+            || "the database has not confirmed that this gateway is the one that uses it".to_owned();
+        (!is_held).then(|| self.failure().unwrap_or_else(unknown))
+    }
+
+    /// Since when pushes can't be kept. `None` if they can.
+    pub fn failing_since(&self) -> Option<SystemTime> {
+        self.health.failing_since()
+    }
+
     /// Counts the groups that need a look.
     pub fn troubled_groups(&self) -> TroubledGroups {
         let (refusals, now) = (self.last_refusals(), self.clock.now().nanos);

@@ -41,7 +41,7 @@ pub(super) fn mark_replayed(answer: &mut HttpResponseBuilder, outcome: &Outcome)
 pub(super) fn of_deletion(failure: &Failure) -> String {
     match failure {
         Failure::NotKept => {
-            "the deletion could not be kept because the persistence file can't be written: try again later"
+            "the deletion could not be kept because the persistence file or database can't be written: try again later"
                 .to_owned()
         }
         Failure::QueueFull => "too many requests wait for the disk: try again later".to_owned(),

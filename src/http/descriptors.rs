@@ -72,7 +72,7 @@ impl Descriptors {
             // The listed folder itself is open meanwhile.
             .map_or(INHERITED, |open| (open.count() as u64).saturating_sub(1));
         let listeners = if config.web.systemd_socket { 0 } else { config.web.listen_address.len() as u64 };
-        let persistence = if config.persistence.file.is_empty() { 0 } else { PERSISTENCE };
+        let persistence = if !config.persistence.keeps() { 0 } else { PERSISTENCE };
         let most_workers =
             config.fitting.as_ref().map_or(MOST_WORKERS, |fitting| fitting.workers().min(MOST_WORKERS));
         let workers = available_parallelism().map_or(1, NonZeroUsize::get).min(most_workers);

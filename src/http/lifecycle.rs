@@ -23,7 +23,7 @@ pub(super) fn healthy(state: &State, method: &str) -> HttpResponse {
 
 /// Says whether the gateway accepts pushes and can keep them.
 pub(super) fn ready(state: &State, method: &str) -> HttpResponse {
-    let answer = match state.gateway.failure() {
+    let answer = match state.gateway.failure().or_else(|| state.gateway.blindness()) {
         None => answer::text(StatusCode::OK, "OK"),
         Some(reason) => {
             answer::error(StatusCode::SERVICE_UNAVAILABLE, format_args!("pushes can't be kept: {reason}"))

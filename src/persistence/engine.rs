@@ -47,6 +47,17 @@ pub trait Engine: std::fmt::Debug + Send {
     /// If that is not possible yet.
     fn recover(&mut self, state: &State, since: &Difference, latest: i64) -> Result<Written, CommitError>;
 
+    /// Confirms that what is kept still is this gateway's own, where another one can take it over. The caller asks
+    /// before it answers a request that changes nothing, and about once a second while nothing is committed.
+    ///
+    /// # Errors
+    ///
+    /// If another one has taken it over, or that can't be found out. [`Engine::recover`] must succeed before the next
+    /// commit.
+    fn renew(&mut self) -> Result<(), CommitError> {
+        Ok(())
+    }
+
     /// How many bytes were written so far, including the engine's own bookkeeping.
     fn written(&self) -> u64;
 

@@ -1,7 +1,6 @@
 //! The rows in which an engine keeps a store: how a difference becomes rows, and rows a store again.
 //!
-//! They are the same for all engines. Two tables, of names and of values, have the same keys; see
-//! [`batch::Table`].
+//! They are the same for all engines. Two tables, of names and of values, have the same keys.
 
 pub(in crate::persistence) mod batch;
 pub mod format;

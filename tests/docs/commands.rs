@@ -12,11 +12,12 @@ use crate::support::run;
 const SHARED: &str = "All commands that talk to a gateway";
 
 /// Where the table of a command is.
-const TABLES: [(&str, &str); 6] = [
+const TABLES: [(&str, &str); 7] = [
     ("push", "docs/push.md"),
     ("delete", "docs/push.md"),
     ("healthcheck", "docs/push.md"),
     ("run", "docs/run.md"),
+    ("copy", "docs/postgres.md"),
     ("export", "docs/migration.md"),
     ("rules", "docs/rules.md"),
 ];

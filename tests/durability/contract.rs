@@ -19,6 +19,8 @@ use tallygate::model::push::Push;
 use tallygate::model::time::Moment;
 use tallygate::persistence::engine::{Committed, Engine};
 use tallygate::persistence::memory::{Fate, Memory};
+#[cfg(feature = "postgres")]
+use tallygate::persistence::postgres::{Address, Postgres};
 use tallygate::persistence::redb::Redb;
 use tallygate::persistence::redb::file::Usage;
 use tallygate::progress::Progress;
@@ -32,6 +34,8 @@ use tallygate::store::sight::Sight;
 use tallygate::store::times::Times;
 use tallygate::store::{Outcome, Overflow, Part, Rejection, Store, Terms, Tracking, Transaction};
 
+#[cfg(feature = "postgres")]
+use crate::programs::database::{Cut, Database, Proxy};
 use crate::support::disk::{Done, Kind, Operation, SimulatedDisk};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -530,6 +534,47 @@ impl Subject for OfRedb {
     }
 }
 
+/// An engine on a real PostgreSQL. Its connections are cut, and the answers to commits get lost.
+#[cfg(feature = "postgres")]
+struct OfPostgres {
+    database: std::rc::Rc<Database>,
+    proxy: Proxy,
+}
+
+#[cfg(feature = "postgres")]
+impl OfPostgres {
+    fn new(database: &std::rc::Rc<Database>) -> OfPostgres {
+        database.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+        OfPostgres { database: database.clone(), proxy: Proxy::before(database) }
+    }
+
+    fn open(&self, store: &Store) -> Box<dyn Engine> {
+        let address = Address::parse(&self.database.url_at(self.proxy.port())).unwrap();
+        let (progress, now) = (Progress::start(), Moment::at(0));
+        let open = || Postgres::open(address.clone(), store, now, 0, Duration::ZERO, progress.steps());
+        // A connection that is being cut may take this one with it.
+        let opened = (0..3).find_map(|_| open().inspect_err(|error| println!("{error}")).ok());
+        Box::new(opened.unwrap())
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl Subject for OfPostgres {
+    fn create(&self, store: &Store) -> Box<dyn Engine> {
+        self.open(store)
+    }
+
+    fn disturb(&self, trouble: Trouble) {
+        let cut = if trouble.fault.is_multiple_of(2) { Cut::Request } else { Cut::Answer };
+        self.proxy.cut((trouble.after % 3) as u32, cut);
+    }
+
+    fn restart(&mut self, store: &Store) -> Box<dyn Engine> {
+        self.proxy = Proxy::before(&self.database);
+        self.open(store)
+    }
+}
+
 /// Restarts, and finds out which of these logs the engine has kept.
 fn restart(
     subject: &mut dyn Subject,
@@ -684,6 +729,17 @@ proptest! {
         check_drafts(OfRedb(SimulatedDisk::new(seed, Vec::new())), &batches);
         check_unsaved(OfRedb(SimulatedDisk::new(seed, Vec::new())), &batches);
     }
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn the_engine_of_a_database_keeps_the_contract() {
+    // A crash of the database has a test of its own.
+    let Some(database) = Database::start(&["fsync=off"]) else { return };
+    let database = std::rc::Rc::new(database);
+    proptest!(ProptestConfig::with_cases(12), |(batches in batches())| {
+        check_drafts(OfPostgres::new(&database), &batches);
+    });
 }
 
 /// What other gateways have established counts as if it had been pushed here.

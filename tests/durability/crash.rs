@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+#[cfg(feature = "postgres")]
+use crate::programs::database::{Cut, Database, Proxy};
 use crate::support::random::Random;
 use crate::support::ruled::{self, RULES};
 use crate::support::{
@@ -296,18 +298,91 @@ fn scrape_until_the_end(shared: &Shared) {
 
 #[test]
 fn nothing_acknowledged_is_lost_or_repeated_however_often_the_gateway_is_killed() {
-    kill_often(false);
+    kill_often(false, &mut File(Directory::new()));
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_or_repeated_under_rules() {
-    kill_often(true);
+    kill_often(true, &mut File(Directory::new()));
 }
 
-fn kill_often(is_ruled: bool) {
-    let crashes = setting("TALLYGATE_TEST_CRASHES", 15);
+/// What keeps the store while the gateway is killed.
+trait Keeper {
+    /// The flags that name it.
+    fn flags(&self) -> Vec<String>;
+
+    /// How often the gateway is killed by default.
+    fn crashes(&self) -> u64;
+
+    /// Lets something go wrong while the gateway runs.
+    fn disturb(&mut self, random: &mut Random);
+
+    /// Lets nothing more go wrong: a gateway that starts does not try for ever.
+    fn calm(&self) {}
+}
+
+/// A file. The disk works.
+struct File(Directory);
+
+impl Keeper for File {
+    fn flags(&self) -> Vec<String> {
+        vec![format!("--persistence.file={}", self.0.path_of("store"))]
+    }
+
+    fn crashes(&self) -> u64 {
+        15
+    }
+
+    fn disturb(&mut self, _random: &mut Random) {}
+}
+
+/// A database that crashes, and whose connections are cut while it answers.
+#[cfg(feature = "postgres")]
+struct InDatabase(Database, Proxy);
+
+#[cfg(feature = "postgres")]
+impl Keeper for InDatabase {
+    fn flags(&self) -> Vec<String> {
+        vec![format!("--persistence.postgres={}", self.0.url_at(self.1.port()))]
+    }
+
+    /// A gateway that takes over from a killed one waits for seconds.
+    fn crashes(&self) -> u64 {
+        6
+    }
+
+    fn disturb(&mut self, random: &mut Random) {
+        match random.below(4) {
+            0 => self.0.crash(),
+            1 => self.1.cut(random.below(20) as u32, Cut::Request),
+            _ => self.1.cut(random.below(20) as u32, Cut::Answer),
+        }
+    }
+
+    fn calm(&self) {
+        self.1.stop_cutting();
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn nothing_acknowledged_is_lost_or_repeated_on_a_database_that_fails() {
+    let Some(database) = Database::start(&[]) else { return };
+    let proxy = Proxy::before(&database);
+    kill_often(false, &mut InDatabase(database, proxy));
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn nothing_acknowledged_is_lost_or_repeated_on_a_database_under_rules() {
+    let Some(database) = Database::start(&[]) else { return };
+    let proxy = Proxy::before(&database);
+    kill_often(true, &mut InDatabase(database, proxy));
+}
+
+fn kill_often(is_ruled: bool, keeper: &mut dyn Keeper) {
+    let crashes = setting("TALLYGATE_TEST_CRASHES", keeper.crashes());
     let seed = setting("TALLYGATE_TEST_SEED", 1);
-    let directory = Directory::new();
     let shared = Shared::default();
     let (gateway, sent) = thread::scope(|scope| {
         let client = |number| Client {
@@ -323,14 +398,18 @@ fn kill_often(is_ruled: bool) {
         let scraper = scope.spawn(|| scrape_until_the_end(&shared));
         let end = End(&shared);
         let mut random = Random::new(seed);
-        let mut gateway = start(&directory, is_ruled);
+        let mut gateway = start_on(keeper, is_ruled);
         shared.started(&gateway);
         for _ in 0..crashes {
             // Sometimes before any push, mostly with pushes in flight.
             let target = shared.lock().acknowledged + random.below(4) * random.below(60);
             shared.wait("acknowledged pushes", |state| (state.acknowledged >= target).then_some(()));
+            keeper.disturb(&mut random);
+            let target = shared.lock().acknowledged + random.below(40);
+            shared.wait("acknowledged pushes", |state| (state.acknowledged >= target).then_some(()));
             drop(gateway);
-            gateway = start(&directory, is_ruled);
+            keeper.calm();
+            gateway = start_on(keeper, is_ruled);
             shared.started(&gateway);
         }
         let target = shared.lock().acknowledged + 100;
@@ -348,7 +427,7 @@ fn kill_often(is_ruled: bool) {
     // A last kill without requests in flight.
     let before = pushed_lines(&gateway.scrape());
     drop(gateway);
-    assert_eq!(pushed_lines(&start(&directory, is_ruled).scrape()), before);
+    assert_eq!(pushed_lines(&start_on(keeper, is_ruled).scrape()), before);
 }
 
 fn check(scrape: &str, sent: &[Sent]) {
@@ -417,11 +496,17 @@ fn check_pushes(gateway: &Gateway, sent: &[Sent]) {
 // Restarts.
 
 fn start(directory: &Directory, is_ruled: bool) -> Gateway {
-    let file = format!("--persistence.file={}", directory.path_of("store"));
-    Gateway::start_with_config(
-        rules(is_ruled),
-        &[&file, "--push.enable-utf8-names", "--web.enable-admin-api"],
-    )
+    start_with(&[&format!("--persistence.file={}", directory.path_of("store"))], is_ruled)
+}
+
+fn start_on(keeper: &dyn Keeper, is_ruled: bool) -> Gateway {
+    let flags = keeper.flags();
+    start_with(&flags.iter().map(String::as_str).collect::<Vec<_>>(), is_ruled)
+}
+
+fn start_with(flags: &[&str], is_ruled: bool) -> Gateway {
+    let more = ["--push.enable-utf8-names", "--web.enable-admin-api"];
+    Gateway::start_with_config(rules(is_ruled), &[flags, &more].concat())
 }
 
 fn rules(is_ruled: bool) -> &'static str {

@@ -21,7 +21,8 @@ use tallygate::config::rules::RuleFile;
 use tallygate::config::{Config, Sync};
 use tallygate::exposition::negotiation::{Format, Offers};
 use tallygate::gateway::{
-    BodyFormat, Failure, Gateway, Method, Pending, PushError, PushRequest, SenderHeaders, StartError,
+    BodyFormat, EngineError, Failure, Gateway, Method, Pending, PushError, PushRequest, SenderHeaders,
+    StartError,
 };
 use tallygate::model::grouping::{Grouping, GroupingLabel};
 use tallygate::persistence::redb::error::OpenError;
@@ -347,10 +348,10 @@ fn open(disk: &mut SimulatedDisk, is_ruled: bool) -> Gateway {
         match Gateway::with_disk(&config, Box::new(disk.clone())) {
             Ok(gateway) => return gateway,
             // An operator who sees a failed sync repairs the disk first.
-            Err(StartError::File { .. }) if disk.has_crashed() || disk.has_lost() => {
+            Err(StartError::Engine(EngineError::File { .. })) if disk.has_crashed() || disk.has_lost() => {
                 *disk = disk.after_crash(Vec::new());
             }
-            Err(StartError::File { source: OpenError::Io { .. }, .. }) => disk.mend(),
+            Err(StartError::Engine(EngineError::File { source: OpenError::Io { .. }, .. })) => disk.mend(),
             Err(error) => panic!("the gateway does not start: {error}"),
         }
     }

@@ -12,6 +12,11 @@
 //! | `PROMETHEUS`, `PROMTOOL` | the programs (default: those on the PATH) |
 //! | `CHROMEDRIVER` | the program that drives Chromium (default: `chromedriver` on the PATH) |
 //! | `STOCK` | the stock gateway (default: `pushgateway` on the PATH) |
+//!
+//! PostgreSQL is looked for where Debian puts it, then with `pg_config`.
+
+#[cfg(feature = "postgres")]
+pub(crate) mod database;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

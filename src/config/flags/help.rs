@@ -13,8 +13,8 @@ const LONGEST_NAME: usize = 29;
 const ABOUT: &str = concat!(env!("CARGO_PKG_DESCRIPTION"), ".");
 
 /// The commands of the program. Each of them declares its own flags.
-const COMMANDS: &str = "Commands: push, delete, healthcheck, run, install, export, rules, completions,\n\
-                        man.\n\
+const COMMANDS: &str = "Commands: push, delete, healthcheck, run, install, copy, export, rules,\n\
+                        completions, man.\n\
                         Each has a --help of its own.";
 
 /// The answer to `--help`.

@@ -122,6 +122,8 @@ struct PersistenceState<'a> {
     /// `push` or `interval`; null if the store is in memory only.
     sync: Option<&'static str>,
     file: Option<&'a str>,
+    /// The database without the secrets of its address, if it has no file of its own.
+    database: Option<String>,
     failing: Option<Trouble>,
     /// When something was kept last since the start.
     kept_at: Option<String>,
@@ -135,10 +137,10 @@ impl<'a> PersistenceState<'a> {
     fn of(state: &'a State, sees_all: bool) -> PersistenceState<'a> {
         let (gateway, settings) = (state.gateway(), &state.persistence);
         let (commits, failed_commits) = gateway.telemetry().commits().counts();
-        let is_kept = !settings.file.is_empty();
         PersistenceState {
-            sync: is_kept.then(|| settings.sync.name()),
-            file: (is_kept && sees_all).then_some(&*settings.file),
+            sync: settings.keeps().then(|| settings.sync.name()),
+            file: (!settings.file.is_empty() && sees_all).then_some(&*settings.file),
+            database: (settings.has_database() && sees_all).then(|| gateway.kept_in().to_owned()),
             failing: gateway.failure().map(|reason| Trouble {
                 since: second(gateway.failing_since().unwrap_or(state.started_at)),
                 reason: Some(format!("pushes can't be kept: {reason}")),

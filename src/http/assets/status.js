@@ -31,12 +31,13 @@ function whoText({ kind, name, has_logins: hasLogins }) {
 const KEPT = { push: "before a push is answered", interval: "at intervals, after pushes are answered" };
 
 function persistenceFacts({ persistence }) {
-  const { sync, file, failing } = persistence;
+  const { sync, file, database, failing } = persistence;
   if (sync === null) return [["Kept on disk", "no: everything is lost when the gateway stops"]];
   return [
     ["State", failing ? { trouble: `Since ${moment(failing.since)} ${failing.reason}` } : "pushes are kept"],
     ["Kept on disk", KEPT[sync]],
     file === null ? null : ["File", file],
+    database === null ? null : ["Database", database],
     ["Last commit", persistence.kept_at === null ? "none since the start" : { time: persistence.kept_at }],
     ["Commits", `${count(persistence.commits)}, and ${count(persistence.failed_commits)} that failed`],
     ["Waiting for a commit", count(persistence.waiting)],

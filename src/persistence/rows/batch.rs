@@ -102,6 +102,13 @@ impl Batch {
         self.steps.push(Step::Latest { nanos, is_last });
     }
 
+    /// Removes all rows and idempotency keys. The types of names stay.
+    #[cfg(feature = "postgres")]
+    pub(in crate::persistence) fn all_gone(&mut self) {
+        self.remove(row_key(0, 0, 0), [u8::MAX; 16]);
+        self.keys_gone(0..u64::MAX);
+    }
+
     /// Removes all rows of a deleted group. If several steps concern the same row, the last one counts.
     pub(in crate::persistence) fn group_gone(&mut self, group: u64) {
         self.remove(row_key(group, 0, 0), row_key(group + 1, 0, 0));

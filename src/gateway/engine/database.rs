@@ -1,0 +1,122 @@
+//! Opens a database, reads it and fills it.
+
+use std::panic::resume_unwind;
+use std::thread;
+
+use super::{Clock, Config, EngineError, Opened, Store, lead, note_dropped_labels};
+use crate::config::Sync;
+use crate::persistence::engine::Engine as _;
+use crate::persistence::lease;
+use crate::persistence::postgres::{Address, DatabaseError, Postgres};
+use crate::progress::Progress;
+use crate::store::difference::State;
+
+/// Takes the database over that the settings name, and reads it into an empty store.
+pub(super) fn open(config: &Config, store: &Store, clock: &Clock) -> Result<Opened, EngineError> {
+    let settings = |what: &str| EngineError::Settings(what.to_owned());
+    if !config.persistence.file.is_empty() {
+        return Err(settings(
+            "persistence.file and a database are both named: name one of them; \
+             `tallygate copy` brings the content of one to the other",
+        ));
+    }
+    if config.persistence.sync != Sync::Push {
+        return Err(settings(
+            "persistence.sync = \"interval\" is for files: with a database it must be \"push\"",
+        ));
+    }
+    let address = address_of(config)?;
+    let database = address.shown().to_owned();
+    let wrong = |source| database_error(&database, source);
+    let progress = Progress::start();
+    // The engine waits in its own runtime, which the runtime of the caller would not allow on its thread.
+    let open = || Postgres::open(address, store, clock.now(), lead(config), lease::LENGTH, progress.steps());
+    let opened = thread::scope(|scope| scope.spawn(open).join());
+    let mut postgres = opened.unwrap_or_else(|panic| resume_unwind(panic)).map_err(wrong)?;
+    if config.aggregation.enabled {
+        let groups = store.drop_empty_labels();
+        if groups > 0 {
+            let state = store.take_all().0;
+            let rewritten = thread::scope(|scope| scope.spawn(|| postgres.rewrite(&state)).join());
+            let rewritten = rewritten.unwrap_or_else(|panic| resume_unwind(panic));
+            rewritten.map_err(|error| settings(&format!("database {database}: {error}")))?;
+            note_dropped_labels(groups);
+        }
+    }
+    let (history, lease) = (postgres.history_before(), Some(postgres.lease().clone()));
+    Ok(Opened { engine: Box::new(postgres), history, lease, name: database })
+}
+
+fn database_error(database: &str, source: DatabaseError) -> EngineError {
+    EngineError::Database { database: database.to_owned(), source }
+}
+
+/// The address of the database in the settings, or in the file that they name.
+fn address_of(config: &Config) -> Result<Address, EngineError> {
+    let persistence = &config.persistence;
+    let settings = |what: String| EngineError::Settings(what);
+    if persistence.postgres_file.is_empty() {
+        return Address::parse(persistence.postgres.get())
+            .map_err(|error| settings(format!("persistence.postgres: {error}")));
+    }
+    if !persistence.postgres.is_empty() {
+        return Err(settings(
+            "persistence.postgres and persistence.postgres_file are both set: set one of them".into(),
+        ));
+    }
+    let file = &persistence.postgres_file;
+    let wrong = |what: String| settings(format!("persistence.postgres_file {file}: {what}"));
+    let url = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    Address::parse(url.trim()).map_err(|error| wrong(error.to_string()))
+}
+
+/// Reads the database that the settings name into an empty store, without taking it over. Returns the latest time in
+/// it, in nanoseconds since the epoch.
+pub(in crate::gateway) fn read(
+    config: &Config,
+    store: &Store,
+    progress: &Progress,
+) -> Result<i64, EngineError> {
+    let address = address_of(config)?;
+    let shown = address.shown().to_owned();
+    let nothing = || EngineError::Settings(format!("database {shown}: no gateway has kept anything in it"));
+    read_at(address, store, progress)?.ok_or_else(nothing)
+}
+
+fn read_at(address: Address, store: &Store, progress: &Progress) -> Result<Option<i64>, EngineError> {
+    let shown = address.shown().to_owned();
+    let read = Postgres::read(address, store, Clock::new().now(), progress.steps());
+    read.map_err(|source| database_error(&shown, source))
+}
+
+/// Writes a state, with the latest time in it, to a database that holds nothing.
+pub(in crate::gateway) fn fill(
+    config: &Config,
+    url: &str,
+    (state, latest): (&State, i64),
+    empty_store: impl Fn() -> Store,
+    progress: &Progress,
+) -> Result<(), EngineError> {
+    let address = Address::parse(url).map_err(|error| EngineError::Settings(error.to_string()))?;
+    let shown = address.shown().to_owned();
+    let check_empty = |store: &Store| {
+        let what = || {
+            EngineError::Settings(format!("database {shown}: it holds something already: name another one"))
+        };
+        let is_empty = store.group_count() == 0 && store.keys().is_empty();
+        if is_empty { Ok(()) } else { Err(what()) }
+    };
+    // Before it is taken over from a gateway that uses it.
+    let store = empty_store();
+    read_at(address.clone(), &store, progress)?;
+    check_empty(&store)?;
+    let (store, now) = (empty_store(), Clock::new().now());
+    let opened = Postgres::open(address, &store, now, lead(config), lease::LENGTH, progress.steps());
+    let mut postgres = opened.map_err(|source| database_error(&shown, source))?;
+    // Something may have come in between.
+    check_empty(&store)?;
+    let filled = postgres.fill(state, latest);
+    filled.map_err(|error| EngineError::Settings(format!("database {shown}: {error}")))?;
+    postgres.close(latest);
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! A connection to the database.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream as _;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, Row, Statement};
+
+use crate::persistence::postgres::address::Address;
+use crate::persistence::postgres::error::DatabaseError;
+use crate::persistence::postgres::tls::Tls;
+
+/// How long the database may take for an answer. Beyond it the connection counts as lost.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// A transaction may take longer by as much as its rows take at this many bytes a second.
+const SLOWEST: u64 = 64 << 10;
+
+/// Settings of a session, so that the server forgets a gateway that is gone. Where a server has no such setting, the
+/// keep-alives of TCP must do.
+const SESSION: [&str; 2] = ["SET idle_in_transaction_session_timeout = '10s'", "SET lock_timeout = '15s'"];
+
+/// One connection, and the thread's own runtime for it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
+    address: Address,
+    client: Option<Client>,
+}
+
+/// A connection with the settings of a session.
+async fn connected(config: &Config, tls: &Tls) -> Result<Client, DatabaseError> {
+    let (client, connection) = config.connect(tls.clone()).await?;
+    // It ends with the client, and every answer that it fails to bring is an error there.
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(err = %error, "the connection to the database has ended");
+        }
+    });
+    for setting in SESSION {
+        match client.batch_execute(setting).await {
+            Err(error) if error.as_db_error().is_some() => {
+                tracing::debug!(err = %error, setting, "the database does not know this setting");
+            }
+            set => set?,
+        }
+    }
+    Ok(client)
+}
+
+fn block_on<T>(runtime: Option<&Runtime>, future: impl Future<Output = T>) -> Result<T, DatabaseError> {
+    Ok(runtime.ok_or(DatabaseError::Silent)?.block_on(future))
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.client = None;
+        if let Some(runtime) = self.runtime.take() {
+            // Where the gateway could not start, this is a thread that must not wait.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A statement with its parameters.
+pub(super) struct Query<'a> {
+    pub(super) statement: &'a Statement,
+    pub(super) parameters: Vec<&'a (dyn ToSql + std::marker::Sync)>,
+}
+
+impl Connection {
+    /// A connection that is not open yet.
+    pub(super) fn new(address: Address) -> Result<Connection, DatabaseError> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Ok(Connection { runtime: Some(runtime), address, client: None })
+    }
+
+    /// Opens it.
+    pub(super) fn open(&mut self) -> Result<(), DatabaseError> {
+        self.client = None;
+        let Address { config, tls, .. } = &self.address;
+        let client = block_on(self.runtime.as_ref(), async {
+            timeout(ANSWER_WITHIN, connected(config, tls)).await.map_err(|_| DatabaseError::Silent)?
+        })??;
+        self.client = Some(client);
+        Ok(())
+    }
+
+    /// Whether it is open, as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| !client.is_closed())
+    }
+
+    /// Closes it.
+    pub(super) fn close(&mut self) {
+        self.client = None;
+    }
+
+    /// Does something with the client. If that fails for another reason than an answer of the database, or takes too
+    /// long, the connection is closed.
+    fn with<T>(
+        &mut self,
+        within: Duration,
+        ask: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, DatabaseError> {
+        let Some(client) = &self.client else {
+            return Err(DatabaseError::Unreachable("the connection is closed".to_owned()));
+        };
+        let answer = block_on(self.runtime.as_ref(), async { timeout(within, ask(client)).await })?;
+        let (is_lost, answer) = match answer {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => (error.as_db_error().is_none() || error.is_closed(), error.into()),
+            Err(_) => (true, DatabaseError::Silent),
+        };
+        if is_lost {
+            self.client = None;
+        }
+        Err(answer)
+    }
+
+    /// Executes some SQL without parameters.
+    pub(super) fn execute(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        self.with(ANSWER_WITHIN, async |client| client.batch_execute(sql).await)
+    }
+
+    /// Prepares a statement.
+    pub(super) fn prepare(&mut self, sql: &str) -> Result<Statement, DatabaseError> {
+        self.with(ANSWER_WITHIN, async |client| client.prepare(sql).await)
+    }
+
+    /// The first row of the answer to some SQL, if there is one.
+    pub(super) fn first(
+        &mut self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + std::marker::Sync)],
+    ) -> Result<Option<Row>, DatabaseError> {
+        self.with(ANSWER_WITHIN, async |client| client.query_opt(sql, parameters).await)
+    }
+
+    /// Calls `each` for every row of the answer.
+    pub(super) fn each(&mut self, sql: &str, mut each: impl FnMut(Row)) -> Result<(), DatabaseError> {
+        // As many rows as there are take their time.
+        self.with(Duration::MAX, async |client| {
+            let none: [i32; 0] = [];
+            let mut rows = std::pin::pin!(client.query_raw(sql, none).await?);
+            while let Some(row) = std::future::poll_fn(|context| rows.as_mut().poll_next(context)).await {
+                each(row?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Sends a transaction with so many bytes as a whole and waits for all answers. It is kept if all of them are good.
+    pub(super) fn transaction(&mut self, queries: &[Query<'_>], bytes: u64) -> Result<(), DatabaseError> {
+        let within = ANSWER_WITHIN + Duration::from_secs(bytes / SLOWEST);
+        self.with(within, async |client| {
+            let begin = async { client.batch_execute("BEGIN").await };
+            let mut steps: Vec<Step<'_>> = vec![Box::pin(begin)];
+            for query in queries {
+                steps.push(Box::pin(async {
+                    client.execute(query.statement, &query.parameters).await.map(drop)
+                }));
+            }
+            steps.push(Box::pin(async { client.batch_execute("COMMIT").await }));
+            all(steps).await
+        })
+    }
+}
+
+type Step<'a> = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + 'a>>;
+
+/// Waits for all steps. They are sent in their order before the first answer is there. Returns the first error.
+async fn all(steps: Vec<Step<'_>>) -> Result<(), tokio_postgres::Error> {
+    let mut waiting: Vec<Option<Step<'_>>> = steps.into_iter().map(Some).collect();
+    let mut failed = None;
+    std::future::poll_fn(move |context: &mut Context<'_>| {
+        for slot in &mut waiting {
+            let Some(step) = slot else { continue };
+            if let Poll::Ready(result) = step.as_mut().poll(context) {
+                *slot = None;
+                if let Err(error) = result {
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        if waiting.iter().any(Option::is_some) {
+            return Poll::Pending;
+        }
+        Poll::Ready(failed.take().map_or(Ok(()), Err))
+    })
+    .await
+}

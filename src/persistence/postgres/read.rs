@@ -1,0 +1,67 @@
+//! Reads all rows of a database.
+
+use std::sync::Arc;
+
+use crate::model::time::Moment;
+use crate::persistence::postgres::connection::Connection;
+use crate::persistence::postgres::error::DatabaseError;
+use crate::persistence::postgres::schema::WRITER;
+use crate::persistence::rows::batch::RowKey;
+use crate::persistence::rows::layout::Layout;
+use crate::persistence::rows::load::{self, Tables};
+use crate::store::Store;
+
+/// Everything in the tables.
+#[derive(Default)]
+struct Rows {
+    kinds: Vec<(Arc<str>, u8)>,
+    names: Vec<(RowKey, Box<[u8]>)>,
+    values: Vec<(RowKey, Box<[u8]>)>,
+    keys: Vec<(u64, Box<[u8]>)>,
+}
+
+/// Reads everything into an empty store. Returns the latest time in it, in nanoseconds since the epoch.
+pub(super) fn everything(
+    connection: &mut Connection,
+    store: &Store,
+    now: Moment,
+    layout: &mut Layout,
+) -> Result<i64, DatabaseError> {
+    let mut rows = Rows::default();
+    let mut wrong = None;
+    connection.each("SELECT name, kind FROM tallygate_kinds", |row| {
+        match (row.try_get::<_, &str>(0), row.try_get::<_, i16>(1)) {
+            (Ok(name), Ok(kind)) => rows.kinds.push((name.into(), u8::try_from(kind).unwrap_or(u8::MAX))),
+            (Err(error), _) | (_, Err(error)) => wrong = Some(error.to_string()),
+        }
+    })?;
+    for (table, to) in [("names", &mut rows.names), ("values", &mut rows.values)] {
+        let sql = format!("SELECT key, value FROM tallygate_{table} WHERE writer = {WRITER} ORDER BY key");
+        connection.each(&sql, |row| {
+            let (key, value) = (row.try_get::<_, &[u8]>(0), row.try_get::<_, &[u8]>(1));
+            match (key.map(RowKey::try_from), value) {
+                (Ok(Ok(key)), Ok(value)) => to.push((key, value.into())),
+                (Ok(Err(_)), _) => wrong = Some(format!("tallygate_{table} has a key of a wrong length")),
+                (Err(error), _) | (_, Err(error)) => wrong = Some(error.to_string()),
+            }
+        })?;
+    }
+    connection.each("SELECT number, value FROM tallygate_keys ORDER BY number", |row| {
+        match (row.try_get::<_, i64>(0), row.try_get::<_, &[u8]>(1)) {
+            (Ok(number), Ok(value)) => {
+                rows.keys.push((u64::try_from(number).unwrap_or_default(), value.into()));
+            }
+            (Err(error), _) | (_, Err(error)) => wrong = Some(error.to_string()),
+        }
+    })?;
+    if let Some(what) = wrong {
+        return Err(DatabaseError::Damaged(what));
+    }
+    let tables = Tables {
+        kinds: rows.kinds.into_iter().map(Ok),
+        names: rows.names.into_iter().map(Ok),
+        values: rows.values.into_iter().map(Ok),
+        keys: rows.keys.into_iter().map(Ok),
+    };
+    load::load(tables, store, now, layout).map_err(DatabaseError::Damaged)
+}
