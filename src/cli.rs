@@ -130,8 +130,8 @@ impl CommandError {
         match self {
             CommandError::Request(failure) => failure.exit(),
             CommandError::NotHealthy(_) => Exit::Refused,
-            CommandError::Export(ExportError::Settings(_) | ExportError::NothingToExport) => Exit::Usage,
-            CommandError::Copy(CopyError::Settings(_) | CopyError::NothingToCopy) => Exit::Usage,
+            CommandError::Export(ExportError::Settings(_)) => Exit::Usage,
+            CommandError::Copy(CopyError::Settings(_)) => Exit::Usage,
             CommandError::Copy(_)
             | CommandError::Export(_)
             | CommandError::Rules(rules::RulesError::Refused(_)) => Exit::Refused,

@@ -6,7 +6,6 @@ use std::io::Write as _;
 use clap::Args;
 
 use super::serving::{self, ServingError};
-use crate::config::memory;
 use crate::gateway::{Copied, EngineError, Target, copy};
 
 /// The command line.
@@ -26,11 +25,6 @@ pub(super) enum CopyError {
     /// The settings can't be used.
     #[error(transparent)]
     Settings(#[from] ServingError),
-    /// They name neither a persistence file nor a database.
-    #[error(
-        "copy needs the file to read: --persistence.file, or the database: --persistence.postgres, or these in a config file"
-    )]
-    NothingToCopy,
     /// One of the two can't be used.
     #[error(transparent)]
     Failed(#[from] EngineError),
@@ -38,10 +32,7 @@ pub(super) enum CopyError {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<(), CopyError> {
-        let config = serving::config(self.serving, memory::allowed())?;
-        if !config.persistence.keeps() {
-            return Err(CopyError::NothingToCopy);
-        }
+        let config = serving::keeping("copy", self.serving)?;
         let target = match self.to.to_str() {
             Some(url) if url.contains("://") => Target::Database(url.to_owned()),
             _ => Target::File(self.to.into()),

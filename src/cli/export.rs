@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::serving::{self, ServingError};
-use crate::config::memory;
 use crate::gateway::{EngineError, export_stock};
 
 /// The command line.
@@ -29,11 +28,6 @@ pub(super) enum ExportError {
     /// The settings can't be used.
     #[error(transparent)]
     Settings(#[from] ServingError),
-    /// They name neither a persistence file nor a database.
-    #[error(
-        "export needs the file to read: --persistence.file, or the database: --persistence.postgres, or these in a config file"
-    )]
-    NothingToExport,
     /// What is kept can't be read.
     #[error(transparent)]
     Unreadable(#[from] EngineError),
@@ -52,10 +46,7 @@ pub(super) enum ExportError {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<(), ExportError> {
-        let config = serving::config(self.serving, memory::allowed())?;
-        if !config.persistence.keeps() {
-            return Err(ExportError::NothingToExport);
-        }
+        let config = serving::keeping("export", self.serving)?;
         let bytes = export_stock(&config)?;
         write(&self.stock, &bytes).map_err(|source| match source.kind() {
             ErrorKind::AlreadyExists => ExportError::Taken(self.stock),

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use crate::config::Config;
 use crate::config::flags::{self, Invocation, StartError};
-use crate::config::memory::Allowance;
+use crate::config::memory::{self, Allowance};
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,20 @@ pub(super) enum ServingError {
     /// The flags do not start a gateway.
     #[error("these flags start no gateway")]
     NoGateway,
+    /// The gateway would keep nothing.
+    #[error(
+        "{command} needs the file to read: --persistence.file, or the database: --persistence.postgres, or these in a config file"
+    )]
+    KeepsNothing {
+        /// The command that needs it.
+        command: &'static str,
+    },
+}
+
+/// The settings of the gateway that these flags would start, which must keep its store.
+pub(super) fn keeping(command: &'static str, flags: Vec<OsString>) -> Result<Config, ServingError> {
+    let config = config(flags, memory::allowed())?;
+    if config.persistence.keeps() { Ok(config) } else { Err(ServingError::KeepsNothing { command }) }
 }
 
 /// The settings of the gateway that these flags would start. Limits that are not set follow the memory that the system

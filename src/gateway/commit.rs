@@ -153,6 +153,11 @@ impl Committer {
         &self.health
     }
 
+    /// Whether another gateway can take over what is kept, so that it must be confirmed again and again that none has.
+    pub(super) fn is_leased(&self) -> bool {
+        self.engine.lease().is_some()
+    }
+
     /// Whether the last commit failed.
     pub(super) fn is_failing(&self) -> bool {
         self.health.is_failing.load(Ordering::Acquire)

@@ -10,8 +10,7 @@ use super::clock::Clock;
 use super::stock;
 use crate::config::Config;
 use crate::config::unlimited::most;
-use crate::persistence::engine::Engine;
-use crate::persistence::lease::Lease;
+use crate::persistence::engine::{CommitError, Engine};
 #[cfg(feature = "postgres")]
 use crate::persistence::postgres::DatabaseError;
 use crate::persistence::redb::Redb;
@@ -22,6 +21,7 @@ use crate::persistence::rows::history::History;
 use crate::persistence::stock_file;
 use crate::progress::{Progress, Steps};
 use crate::store::Store;
+use crate::store::difference::State;
 
 /// Why what is kept can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +53,6 @@ pub(super) struct Opened {
     pub(super) engine: Box<dyn Engine>,
     /// What was recorded before.
     pub(super) history: History,
-    /// Whether another gateway may take it over.
-    pub(super) lease: Option<Arc<Lease>>,
     /// The file or the database, for messages.
     pub(super) name: String,
 }
@@ -73,7 +71,7 @@ pub(super) fn open(
         let file = config.persistence.file.clone();
         let opened = open_file(config, disk, store, clock);
         let opened = opened.map_err(|source| EngineError::File { file: file.clone(), source })?;
-        Opened { history: opened.history(), engine: Box::new(opened), lease: None, name: file }
+        Opened { history: opened.history(), engine: Box::new(opened), name: file }
     };
     let duration = Duration::from_millis(started.elapsed().as_millis() as u64);
     tracing::info!(
@@ -95,8 +93,7 @@ pub(super) fn lead(config: &Config) -> u64 {
 /// Where the program was built without it.
 #[cfg(not(feature = "postgres"))]
 pub(super) mod database {
-    use super::{Clock, Config, EngineError, Opened, Progress, Store};
-    use crate::store::difference::State;
+    use super::{Clock, Config, EngineError, Opened, Progress, State, Store};
 
     pub(super) fn open(_: &Config, _: &Store, _: &Clock) -> Result<Opened, EngineError> {
         Err(missing())
@@ -122,10 +119,6 @@ pub(super) mod database {
     }
 }
 
-fn note_dropped_labels(groups: usize) {
-    tracing::info!(groups, "labels with empty values have been dropped: where values add up they are none");
-}
-
 /// The settings of the file.
 pub(super) fn usage(config: &Config) -> Usage {
     Usage::new(lead(config), most(config.limits.store_bytes))
@@ -147,25 +140,29 @@ fn open_file(config: &Config, disk: Box<dyn Disk>, store: &Store, clock: &Clock)
         }
         Found::Own => {
             let mut file = Redb::open(disk, store, clock.now(), usage, steps)?;
-            if config.aggregation.enabled {
-                drop_empty_labels(&mut file, store)?;
-            }
+            drop_empty_labels(config, store, |state| file.rewrite(state))
+                .map_err(|error| OpenError::Io { source: std::io::Error::other(error.to_string()) })?;
             Ok(file)
         }
         Found::Other => import(config, disk, store, clock, steps),
     }
 }
 
-/// With aggregation, a label with an empty value counts as absent. If the file is from a gateway that kept such
+/// With aggregation, a label with an empty value counts as absent. If what is kept is from a gateway that kept such
 /// labels, it is written anew without them.
-fn drop_empty_labels(file: &mut Redb, store: &Store) -> Result<(), OpenError> {
-    let groups = store.drop_empty_labels();
-    if groups == 0 {
-        return Ok(());
+fn drop_empty_labels(
+    config: &Config,
+    store: &Store,
+    rewrite: impl FnOnce(&State) -> Result<(), CommitError>,
+) -> Result<(), CommitError> {
+    let groups = if config.aggregation.enabled { store.drop_empty_labels() } else { 0 };
+    if groups > 0 {
+        rewrite(&store.take_all().0)?;
+        tracing::info!(
+            groups,
+            "labels with empty values have been dropped: where values add up they are none"
+        );
     }
-    file.rewrite(&store.take_all().0)
-        .map_err(|error| OpenError::Io { source: std::io::Error::other(error.to_string()) })?;
-    note_dropped_labels(groups);
     Ok(())
 }
 

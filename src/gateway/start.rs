@@ -76,7 +76,7 @@ impl Gateway {
             let opened = engine::open(config, disk, &store, &clock)?;
             shown_until = opened.history.shown_until;
             clock.has_been(opened.history.latest);
-            lease = opened.lease;
+            lease = opened.engine.lease().cloned();
             kept_in.clone_from(&opened.name);
             let commits = telemetry.commits().clone();
             let committer = Committer::new(
@@ -87,7 +87,7 @@ impl Gateway {
                 health.clone(),
                 clock.clone(),
             );
-            durability(config, &store, &clock, &telemetry, committer, &worker, lease.is_some())?
+            durability(config, &store, &clock, &telemetry, committer, &worker)?
         };
         // Sets the limits after loading, because the file may hold more than they allow.
         store.limit(limits::of_store(&config.limits));
@@ -135,7 +135,6 @@ fn durability(
     telemetry: &Telemetry,
     committer: Committer,
     worker: &Arc<OnceLock<Worker>>,
-    is_leased: bool,
 ) -> Result<Durability, StartError> {
     let persistence = &config.persistence;
     let durability = match persistence.sync {
@@ -143,7 +142,7 @@ fn durability(
             let room = config.limits.body_bytes_in_flight;
             let metrics = telemetry.queue().clone();
             let worker = worker.clone();
-            Writer::start(store.clone(), clock.clone(), committer, metrics, room, worker, is_leased)
+            Writer::start(store.clone(), clock.clone(), committer, metrics, room, worker)
                 .map(Durability::Before)
         }
         Sync::Interval => Interval::start(committer, persistence.interval).map(Durability::After),

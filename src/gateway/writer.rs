@@ -73,7 +73,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread. Waiting pushes may take at most `body_bytes_in_flight` of memory. `worker` is woken when
-    /// something may expire earlier than before. With `is_leased`, another gateway can take over what is kept.
+    /// something may expire earlier than before.
     ///
     /// # Errors
     ///
@@ -85,11 +85,10 @@ impl Writer {
         metrics: QueueMetrics,
         body_bytes_in_flight: u64,
         worker: Arc<OnceLock<Worker>>,
-        is_leased: bool,
     ) -> std::io::Result<Writer> {
         let room = most(body_bytes_in_flight).min(MAX_QUEUED_BYTES) as usize;
         let queue = Arc::new(Queue { waiting: Mutex::default(), room, changed: Condvar::new(), metrics });
-        let work = Work { store, clock, committer, queue: queue.clone(), worker, is_leased };
+        let work = Work { store, clock, committer, queue: queue.clone(), worker };
         let thread = WriterThread::start(move || work.run())?;
         Ok(Writer { queue, thread })
     }
@@ -177,24 +176,20 @@ struct Work {
     committer: Committer,
     queue: Arc<Queue>,
     worker: Arc<OnceLock<Worker>>,
-    /// Whether another gateway can take over what is kept.
-    is_leased: bool,
 }
 
 impl Work {
     fn run(mut self) {
         let _fails = FailOnPanic(self.committer.health().clone());
         let _closes = CloseOnDrop(self.queue.clone());
-        while let Some(jobs) = self.queue.take(self.is_leased || self.committer.is_failing()) {
+        while let Some(jobs) = self.queue.take(self.committer.is_leased() || self.committer.is_failing()) {
             if !self.is_ready() {
                 let answer = || Err(Failure::NotKept);
                 jobs.into_iter().for_each(|job| reply(job.answer, answer()));
                 continue;
             }
             if jobs.is_empty() {
-                if self.is_leased {
-                    self.committer.renew();
-                }
+                self.committer.renew();
                 continue;
             }
             self.process(jobs);

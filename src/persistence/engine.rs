@@ -21,6 +21,9 @@
 //!
 //! The layout of rows, the rewriting of files and the tracking of failed commits are the engine's own business.
 
+use std::sync::Arc;
+
+use crate::persistence::lease::Lease;
 use crate::store::difference::{Difference, Established, State};
 
 /// Keeps the state of a store; see the contract of this module.
@@ -56,6 +59,11 @@ pub trait Engine: std::fmt::Debug + Send {
     /// commit.
     fn renew(&mut self) -> Result<(), CommitError> {
         Ok(())
+    }
+
+    /// The lease on what is kept, where another gateway can take it over.
+    fn lease(&self) -> Option<&Arc<Lease>> {
+        None
     }
 
     /// How many bytes were written so far, including the engine's own bookkeeping.

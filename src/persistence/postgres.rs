@@ -11,6 +11,7 @@ mod address;
 mod changes;
 mod connection;
 mod error;
+mod owner;
 mod read;
 mod schema;
 mod tls;
@@ -19,17 +20,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ring::rand::SecureRandom as _;
-
 use crate::model::time::Moment;
 use crate::persistence::engine::{CommitError, Committed, Engine, Written};
 use crate::persistence::lease::Lease;
 use crate::persistence::postgres::changes::Changes;
-use crate::persistence::postgres::connection::{Connection, Query};
-use crate::persistence::postgres::schema::{Statements, WRITER};
+use crate::persistence::postgres::connection::Connection;
+use crate::persistence::postgres::owner::{Owner, Then};
 use crate::persistence::rows::batch::Batch;
 use crate::persistence::rows::format::FORMAT;
-use crate::persistence::rows::history::{CLOSED_KEY, FORMAT_KEY, History, LATEST_KEY, LEAD_KEY, SHOWN_KEY};
+use crate::persistence::rows::history::{CLOSED_KEY, FORMAT_KEY, History, LEAD_KEY, SHOWN_KEY};
 use crate::persistence::rows::layout::Layout;
 use crate::persistence::rows::unconfirmed::Unconfirmed;
 use crate::progress::Steps;
@@ -46,21 +45,12 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// The engine of a database.
 #[derive(Debug)]
 pub struct Postgres {
-    connection: Connection,
-    /// `None` while the connection is not open.
-    statements: Option<Statements>,
-    /// The name of this gateway in the row of the writer.
-    owner: String,
-    /// The number of the last commit.
-    seq: i64,
-    lease: Arc<Lease>,
+    owner: Owner,
     layout: Layout,
     batch: Batch,
     unconfirmed: Unconfirmed,
     /// Whether the rows are not those that this gateway has written, and must all be written anew.
     is_strange: bool,
-    /// Whether another gateway has taken over. It stays so.
-    is_over: bool,
     history: History,
     written: u64,
 }
@@ -76,7 +66,7 @@ impl Postgres {
     ///
     /// If the database can't be used.
     pub fn open(
-        address: Address,
+        address: &Address,
         store: &Store,
         now: Moment,
         lead: u64,
@@ -86,8 +76,8 @@ impl Postgres {
         steps.phase("connecting to the database", 0);
         let begun = Instant::now();
         // What starts together with its database must wait for it.
-        let (mut postgres, was_closed) = loop {
-            match Postgres::owner(address.clone(), lease) {
+        let (mut owner, was_closed) = loop {
+            match own(address, lease) {
                 Ok(owner) => break owner,
                 Err(error) if error.may_pass() && begun.elapsed() < START_WITHIN => {
                     tracing::warn!(err = %error, "the database can't be reached; trying again");
@@ -98,15 +88,24 @@ impl Postgres {
         };
         let taken = Instant::now();
         steps.phase("reading the database", 0);
-        let latest = read::everything(&mut postgres.connection, store, now, &mut postgres.layout)?;
-        let before = postgres.history()?;
+        let mut layout = Layout::default();
+        let latest = read::everything(owner.connection(), store, now, &mut layout)?;
+        let before = read::history(owner.connection())?;
         let before = History { latest: before.latest.max(latest), ..before };
-        postgres.history = before.at(now, lead);
         if !was_closed {
             steps.phase("waiting until the gateway before has noticed", 0);
             // Clocks do not run at quite the same speed.
             thread::sleep((lease + lease / 8).saturating_sub(taken.elapsed()));
         }
+        let mut postgres = Postgres {
+            owner,
+            layout,
+            batch: Batch::default(),
+            unconfirmed: Unconfirmed::default(),
+            is_strange: false,
+            history: before.at(now, lead),
+            written: 0,
+        };
         postgres.begin()?;
         store.restored();
         Ok(postgres)
@@ -119,65 +118,28 @@ impl Postgres {
     ///
     /// If the database can't be used.
     pub fn read(
-        address: Address,
+        address: &Address,
         store: &Store,
         now: Moment,
         steps: &Arc<Steps>,
     ) -> Result<Option<i64>, DatabaseError> {
         steps.phase("reading the database", 0);
-        let mut postgres = Postgres::connect(address, Duration::ZERO)?;
-        if !schema::is_there(&mut postgres.connection)? {
+        let mut connection = Connection::open(address)?;
+        if !schema::is_there(&mut connection)? {
             return Ok(None);
         }
-        postgres.check_format()?;
+        read::check_format(&mut connection)?;
         // Everything as it is at one moment.
-        postgres.connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")?;
-        let latest = read::everything(&mut postgres.connection, store, now, &mut postgres.layout)?
-            .max(postgres.history()?.latest);
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")?;
+        let latest = read::everything(&mut connection, store, now, &mut Layout::default())?;
+        let latest = latest.max(read::history(&mut connection)?.latest);
         store.restored();
-        postgres.connection.close();
         Ok(Some(latest))
-    }
-
-    /// Connects and takes over. Returns also whether the gateway before has closed the database.
-    fn owner(address: Address, lease: Duration) -> Result<(Postgres, bool), DatabaseError> {
-        let mut postgres = Postgres::connect(address, lease)?;
-        schema::create(&mut postgres.connection)?;
-        postgres.check_format()?;
-        postgres.statements = Some(Statements::prepare(&mut postgres.connection)?);
-        let was_closed = postgres.take_over()?;
-        Ok((postgres, was_closed))
-    }
-
-    /// Connects.
-    fn connect(address: Address, lease: Duration) -> Result<Postgres, DatabaseError> {
-        let mut postgres = Postgres {
-            connection: Connection::new(address)?,
-            statements: None,
-            owner: new_name()?,
-            seq: 0,
-            lease: Arc::new(Lease::new(lease)),
-            layout: Layout::default(),
-            batch: Batch::default(),
-            unconfirmed: Unconfirmed::default(),
-            is_strange: false,
-            is_over: false,
-            history: History::default(),
-            written: 0,
-        };
-        postgres.connection.open()?;
-        postgres.check_server()?;
-        Ok(postgres)
     }
 
     /// What was recorded before this gateway.
     pub fn history_before(&self) -> History {
         self.history
-    }
-
-    /// Whether this gateway may show what it has.
-    pub fn lease(&self) -> &Arc<Lease> {
-        &self.lease
     }
 
     /// Writes the whole state in the place of all that is there.
@@ -205,88 +167,16 @@ impl Postgres {
         Ok(self.begin()?)
     }
 
-    /// Refuses a server that forgets commits after it has answered them.
-    fn check_server(&mut self) -> Result<(), DatabaseError> {
-        let setting =
-            |connection: &mut Connection, name: &str| match connection.first(&format!("SHOW {name}"), &[]) {
-                Ok(row) => Ok(row.and_then(|row| row.try_get::<_, String>(0).ok())),
-                // Another server may have no such setting.
-                Err(DatabaseError::Refused { .. }) if connection.is_open() => Ok(None),
-                Err(error) => Err(error),
-            };
-        if let Some(value) = setting(&mut self.connection, "synchronous_commit")?
-            && value == "off"
-        {
-            return Err(DatabaseError::Forgetful(value));
-        }
-        if setting(&mut self.connection, "fsync")?.is_some_and(|value| value == "off") {
-            tracing::warn!(
-                "fsync is off in the database: a crash of its machine loses pushes that were answered"
-            );
-        }
-        Ok(())
-    }
-
-    fn meta(&mut self, key: &str) -> Result<Option<i64>, DatabaseError> {
-        let row = self.connection.first("SELECT value FROM tallygate_meta WHERE key = $1", &[&key])?;
-        Ok(match row {
-            Some(row) => Some(row.try_get(0)?),
-            None => None,
-        })
-    }
-
-    fn check_format(&mut self) -> Result<(), DatabaseError> {
-        match self.meta(FORMAT_KEY)? {
-            Some(found) if u64::try_from(found).is_ok_and(|found| found > FORMAT) => {
-                Err(DatabaseError::Newer { found })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn history(&mut self) -> Result<History, DatabaseError> {
-        Ok(History {
-            latest: self.meta(LATEST_KEY)?.unwrap_or_default(),
-            is_closed: self.meta(CLOSED_KEY)?.is_some_and(|closed| closed != 0),
-            lead: self.meta(LEAD_KEY)?.map_or(0, |lead| u64::try_from(lead).unwrap_or_default()),
-            shown_until: self.meta(SHOWN_KEY)?.unwrap_or_default(),
-        })
-    }
-
-    /// Makes this gateway the owner. A commit of the one before either is done by then or fails. Returns whether that
-    /// one has closed the database.
-    fn take_over(&mut self) -> Result<bool, DatabaseError> {
-        let enter = format!(
-            "INSERT INTO tallygate_writers (id, owner, seq, is_closed) VALUES ({WRITER}, '', 0, true) \
-             ON CONFLICT (id) DO NOTHING"
-        );
-        self.connection.execute(&enter)?;
-        // The subquery sees the row as it was before, and so does `FOR UPDATE` let nobody change it in between.
-        let take = format!(
-            "WITH before AS (SELECT is_closed FROM tallygate_writers WHERE id = {WRITER} FOR UPDATE) \
-             UPDATE tallygate_writers SET owner = $1, seq = seq + 1, is_closed = false \
-             FROM before WHERE id = {WRITER} RETURNING seq, before.is_closed"
-        );
-        let row = self.connection.first(&take, &[&self.owner])?.ok_or(DatabaseError::TakenOver)?;
-        self.seq = row.try_get(0)?;
-        Ok(row.try_get(1)?)
-    }
-
     /// Records that this gateway uses the database, with its settings, and has not closed it yet.
     fn begin(&mut self) -> Result<(), DatabaseError> {
-        let keys = [FORMAT_KEY, LEAD_KEY, SHOWN_KEY, CLOSED_KEY].to_vec();
         let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let values = vec![signed(FORMAT), signed(self.history.lead), self.history.shown_until, 0];
-        let asked = Instant::now();
-        let statements = self.statements.as_ref().ok_or(DatabaseError::Silent)?;
-        let queries = [
-            Query { statement: &statements.fence, parameters: vec![&self.owner, &self.seq] },
-            Query { statement: &statements.put_meta, parameters: vec![&keys, &values] },
-        ];
-        self.connection.transaction(&queries, 0)?;
-        self.seq += 1;
-        self.lease.confirm(asked);
-        Ok(())
+        let changes = Changes::of_meta([
+            (FORMAT_KEY, signed(FORMAT)),
+            (LEAD_KEY, signed(self.history.lead)),
+            (SHOWN_KEY, self.history.shown_until),
+            (CLOSED_KEY, 0),
+        ]);
+        self.owner.transact(&changes, 0, Then::GoesOn)
     }
 
     /// Fills the batch with the whole state, in the place of all that is there.
@@ -298,83 +188,24 @@ impl Postgres {
 
     /// Writes the batch in one transaction.
     fn write(&mut self) -> Result<(), DatabaseError> {
-        let Some(statements) = &self.statements else {
-            return Err(DatabaseError::Unreachable("the connection is closed".to_owned()));
-        };
-        let changes = Changes::of(&self.batch);
-        let mut queries =
-            vec![Query { statement: &statements.fence, parameters: vec![&self.owner, &self.seq] }];
-        changes.queries(statements, &mut queries);
-        let asked = Instant::now();
-        let written = self.connection.transaction(&queries, self.batch.size());
-        if written.is_ok() {
-            self.written += self.batch.size();
-        }
-        self.concluded(asked, written)
-    }
-
-    /// Confirms the lease by a transaction that changes nothing else. Only a server that can be written confirms it.
-    fn confirm(&mut self) -> Result<(), DatabaseError> {
-        let Some(statements) = &self.statements else {
-            return Err(DatabaseError::Unreachable("the connection is closed".to_owned()));
-        };
-        let queries = [Query { statement: &statements.fence, parameters: vec![&self.owner, &self.seq] }];
-        let asked = Instant::now();
-        let confirmed = self.connection.transaction(&queries, 0);
-        self.concluded(asked, confirmed)
-    }
-
-    /// Notes what became of a transaction.
-    fn concluded(&mut self, asked: Instant, result: Result<(), DatabaseError>) -> Result<(), DatabaseError> {
-        match &result {
-            Ok(()) => {
-                self.seq += 1;
-                self.lease.confirm(asked);
-            }
-            Err(error) => {
-                if matches!(error, DatabaseError::TakenOver) {
-                    self.lease.end();
-                }
-                // A new connection may lead to another server, as after a failover.
-                self.connection.close();
-                self.statements = None;
-            }
-        }
-        result
-    }
-
-    /// Connects again, and learns whether the commit whose answer was lost has been kept.
-    fn reconnect(&mut self) -> Result<(), DatabaseError> {
-        if self.is_over {
-            return Err(DatabaseError::TakenOver);
-        }
-        if self.statements.is_some() && self.connection.is_open() {
-            return Ok(());
-        }
-        self.statements = None;
-        self.connection.open()?;
-        // The server may have been set up anew, or be another one.
-        self.check_server()?;
-        let sql = format!("SELECT owner, seq FROM tallygate_writers WHERE id = {WRITER}");
-        let found = match self.connection.first(&sql, &[])? {
-            Some(row) => Some((row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?)),
-            None => None,
-        };
-        let Some((_, seq)) = found.filter(|(owner, _)| *owner == self.owner) else {
-            self.is_over = true;
-            self.lease.end();
-            return Err(DatabaseError::TakenOver);
-        };
-        // Only the last commit can be in doubt. Otherwise the database has lost some, or was put back.
-        self.is_strange |= seq != self.seq && seq != self.seq + 1;
-        self.seq = seq;
-        self.statements = Some(Statements::prepare(&mut self.connection)?);
+        let bytes = self.batch.size();
+        self.owner.transact(&Changes::of(&self.batch), bytes, Then::GoesOn)?;
+        self.written += bytes;
         Ok(())
     }
 
     fn written_now(&self) -> Written {
         Written { rows: self.batch.rows(), bytes: self.batch.size() }
     }
+}
+
+/// Connects, makes sure that the tables are there, and takes over. Returns also whether the gateway before has closed
+/// the database.
+fn own(address: &Address, lease: Duration) -> Result<(Owner, bool), DatabaseError> {
+    let mut connection = Connection::open(address)?;
+    schema::create(&mut connection)?;
+    read::check_format(&mut connection)?;
+    Owner::take_over(connection, Lease::new(lease))
 }
 
 impl Engine for Postgres {
@@ -396,7 +227,8 @@ impl Engine for Postgres {
     }
 
     fn prepare_recovery(&mut self) -> Result<(), CommitError> {
-        Ok(self.reconnect()?)
+        self.is_strange |= !self.owner.reconnect()?;
+        Ok(())
     }
 
     fn recover(&mut self, state: &State, since: &Difference, latest: i64) -> Result<Written, CommitError> {
@@ -415,7 +247,12 @@ impl Engine for Postgres {
     }
 
     fn renew(&mut self) -> Result<(), CommitError> {
-        Ok(self.confirm()?)
+        // Only a server that can be written confirms it.
+        Ok(self.owner.transact(&Changes::default(), 0, Then::GoesOn)?)
+    }
+
+    fn lease(&self) -> Option<&Arc<Lease>> {
+        Some(self.owner.lease())
     }
 
     fn written(&self) -> u64 {
@@ -423,31 +260,16 @@ impl Engine for Postgres {
     }
 
     fn close(&mut self, latest: i64) {
-        self.lease.end();
-        if self.unconfirmed.is_empty() && !self.is_strange && self.connection.is_open() {
+        self.owner.lease().end();
+        if self.unconfirmed.is_empty() && !self.is_strange && self.owner.is_open() {
             self.batch.clear();
             self.batch.add_latest(latest, true);
-            let changes = Changes::of(&self.batch);
-            if let Some(statements) = &self.statements {
-                let mut queries =
-                    vec![Query { statement: &statements.fence, parameters: vec![&self.owner, &self.seq] }];
-                changes.queries(statements, &mut queries);
-                queries.push(Query { statement: &statements.set_closed, parameters: vec![&true] });
-                // Without it the next gateway only waits longer, and knows less about the latest time.
-                if let Err(error) = self.connection.transaction(&queries, 0) {
-                    tracing::debug!(err = %error, "the end can't be written to the database");
-                }
+            // Without it the next gateway only waits longer, and knows less about the latest time.
+            if let Err(error) = self.owner.transact(&Changes::of(&self.batch), 0, Then::Closes) {
+                tracing::debug!(err = %error, "the end can't be written to the database");
             }
+            self.owner.lease().end();
         }
-        self.connection.close();
+        self.owner.close();
     }
-}
-
-/// A name that no other gateway has.
-fn new_name() -> Result<String, DatabaseError> {
-    let mut bytes = [0; 16];
-    ring::rand::SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| std::io::Error::other("the system gives no random numbers"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -551,7 +551,7 @@ impl OfPostgres {
     fn open(&self, store: &Store) -> Box<dyn Engine> {
         let address = Address::parse(&self.database.url_at(self.proxy.port())).unwrap();
         let (progress, now) = (Progress::start(), Moment::at(0));
-        let open = || Postgres::open(address.clone(), store, now, 0, Duration::ZERO, progress.steps());
+        let open = || Postgres::open(&address, store, now, 0, Duration::ZERO, progress.steps());
         // A connection that is being cut may take this one with it.
         let opened = (0..3).find_map(|_| open().inspect_err(|error| println!("{error}")).ok());
         Box::new(opened.unwrap())

@@ -1,14 +1,14 @@
 //! A store that is kept in a PostgreSQL database. What crashes do to it is in `crash.rs`, and what the engine promises
 //! in `contract.rs`.
 
-use std::process::Command;
-use std::time::Duration;
+use std::time::Instant;
 
 use tallygate::persistence::lease;
 
 use crate::certificates::Certificates;
+use crate::programs::ask_until;
 use crate::programs::database::Database;
-use crate::support::{Directory, Finished, Gateway, PATIENCE, binary, run, run_with};
+use crate::support::{Directory, Gateway, run, run_with};
 
 const TOTAL: &str = r#"a_total{instance="",job="j"}"#;
 
@@ -26,19 +26,9 @@ fn stop(gateway: Gateway) {
     assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
 }
 
-/// Runs a command of the program.
-fn command(arguments: &[&str]) -> Finished {
-    let output = Command::new(binary()).args(arguments).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Finished { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
-}
-
+#[track_caller]
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = std::time::Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    ask_until(what, || if is_so() { Ok(()) } else { Err("it is not so yet".to_owned()) });
 }
 
 #[test]
@@ -116,14 +106,16 @@ fn a_gateway_that_was_overtaken_says_so_however_busy_it_is() {
     let gateway = start(&database);
     gateway.push("/metrics/job/j", "# TYPE a_total counter\na_total 2\n");
     // Requests that change nothing confirm the lease, too.
-    let begun = std::time::Instant::now();
-    while begun.elapsed() < lease::LENGTH + Duration::from_secs(1) {
-        assert_eq!(gateway.delete("/metrics/job/not_there").status, 202);
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    assert_eq!((gateway.get("/metrics").status, gateway.get("/-/ready").status), (200, 200));
+    let delete = || gateway.delete("/metrics/job/not_there").status;
+    let begun = Instant::now();
+    wait_until("the end of a lease that nothing renews", || {
+        assert_eq!(delete(), 202);
+        begun.elapsed() > lease::LENGTH
+    });
+    wait_until("a scrape", || delete() == 202 && gateway.get("/metrics").status == 200);
+    assert_eq!(gateway.get("/-/ready").status, 200);
     database.sql("UPDATE tallygate_writers SET owner = 'another'");
-    assert_eq!(gateway.delete("/metrics/job/not_there").status, 503);
+    assert_eq!(delete(), 503);
     // It stays so, whoever is named again.
     wait_until("the reason", || gateway.get("/-/ready").text().contains("has taken over"));
     assert_eq!(gateway.get("/metrics").status, 503);
@@ -255,7 +247,7 @@ fn what_is_kept_can_be_copied_and_exported() {
     assert_eq!(keyed(&gateway).status, 200);
     let before = gateway.pushed();
     stop(gateway);
-    let copied = command(&["copy", "--to", &database.url(), &from_file]);
+    let copied = run(&["copy", "--to", &database.url(), &from_file]);
     assert_eq!(copied.stdout, "copied 3 groups with 3002 series\n", "{}", copied.stderr);
     let gateway = start(&database);
     assert_eq!(gateway.pushed(), before);
@@ -264,29 +256,29 @@ fn what_is_kept_can_be_copied_and_exported() {
     let before = gateway.pushed();
     stop(gateway);
     // Only to where nothing is.
-    let refused = command(&["copy", "--to", &database.url(), &from_file]);
+    let refused = run(&["copy", "--to", &database.url(), &from_file]);
     assert_eq!(refused.status.code(), Some(1), "{}", refused.stderr);
     assert!(refused.stderr.contains("it holds something already"), "{}", refused.stderr);
-    let refused = command(&["copy", "--to", &file, &flag(&database)]);
+    let refused = run(&["copy", "--to", &file, &flag(&database)]);
     assert_eq!(refused.status.code(), Some(1), "{}", refused.stderr);
-    assert_eq!(command(&["copy", "--to", &again]).status.code(), Some(2));
+    assert_eq!(run(&["copy", "--to", &again]).status.code(), Some(2));
     // Nor may keys be forgotten, or a database be made that is only read.
     database.sql("CREATE DATABASE empty");
     let empty = database.url().replace("/postgres", "/empty");
-    let refused = command(&["copy", "--to", &again, &format!("--persistence.postgres={empty}")]);
+    let refused = run(&["copy", "--to", &again, &format!("--persistence.postgres={empty}")]);
     assert!(refused.stderr.contains("no gateway has kept anything in it"), "{}", refused.stderr);
-    let copied = command(&["copy", "--to", &again, &flag(&database)]);
+    let copied = run(&["copy", "--to", &again, &flag(&database)]);
     assert!(copied.status.success(), "{}", copied.stderr);
     let gateway = Gateway::start(&[&format!("--persistence.file={again}")]);
     assert_eq!(gateway.pushed(), before);
     assert_eq!(keyed(&gateway).header("Idempotent-Replayed"), Some("true"));
     stop(gateway);
     let stock = directory.path_of("stock");
-    let exported = command(&["export", "--stock", &stock, &flag(&database)]);
+    let exported = run(&["export", "--stock", &stock, &flag(&database)]);
     assert!(exported.status.success(), "{}", exported.stderr);
     // A file of a stock gateway can be copied as well.
     let other = directory.path_of("other");
-    assert!(command(&["copy", "--to", &other, &format!("--persistence.file={stock}")]).status.success());
+    assert!(run(&["copy", "--to", &other, &format!("--persistence.file={stock}")]).status.success());
     let gateway = Gateway::start(&[&format!("--persistence.file={other}")]);
     assert_eq!(gateway.sample(TOTAL), Some(3.5));
 }
@@ -295,7 +287,7 @@ fn what_is_kept_can_be_copied_and_exported() {
 fn tls_is_as_sslmode_says() {
     let Some(mut database) = Database::start(&[]) else { return };
     let without = format!("--persistence.postgres={}?sslmode=require", database.url());
-    let refused = command(&["export", "--stock", "x", &without]);
+    let refused = run(&["export", "--stock", "x", &without]);
     assert!(refused.stderr.contains("server does not support TLS"), "{}", refused.stderr);
     let Some((certificates, strange)) = Certificates::new().zip(Certificates::new()) else { return };
     let file = |name: &str| database.private_file(name, certificates.read(name).as_bytes());
@@ -333,7 +325,7 @@ fn tls_is_as_sslmode_says() {
         (database.url(), format!("sslmode=require&sslrootcert={foreign}"), "invalid peer certificate"),
     ] {
         let from = format!("--persistence.postgres={address}?{query}");
-        let export = command(&["export", "--stock", &directory.path_of("x"), &from]);
+        let export = run(&["export", "--stock", &directory.path_of("x"), &from]);
         assert!(export.stderr.contains(reason), "{query}: {}", export.stderr);
     }
 }

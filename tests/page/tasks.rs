@@ -26,15 +26,22 @@ fn asked(prometheus: &Prometheus, expression: &str) -> f64 {
     ask_until(expression, || prometheus.value(expression))
 }
 
-#[test]
-fn what_is_copied_gives_prometheus_the_values_that_are_shown() {
-    let Some(program) = programs::prometheus() else { return };
+/// A gateway with the nightly backup beside other jobs, a Prometheus that scrapes it, and a browser that may copy. `None`
+/// if there is no such program.
+fn beside_others() -> Option<(Gateway, Prometheus, Browser)> {
+    let program = programs::prometheus()?;
     let gateway = Gateway::start(&[]);
     gateway.push(BACKUP_PATH, BACKUP);
     push_jobs(&gateway, &["other", "others"]);
     let prometheus = Prometheus::start(&program, &gateway);
-    let Some(browser) = Browser::start(DESKTOP) else { return };
+    let browser = Browser::start(DESKTOP)?;
     allow_clipboard(&browser);
+    Some((gateway, prometheus, browser))
+}
+
+#[test]
+fn what_is_copied_gives_prometheus_the_values_that_are_shown() {
+    let Some((gateway, prometheus, browser)) = beside_others() else { return };
     browser.open(&gateway.url("/#q=nightly"));
     browser.click(&toggle(".group"));
     browser.wait_for_count(".family", 4);
@@ -68,13 +75,7 @@ fn what_is_copied_gives_prometheus_the_values_that_are_shown() {
 
 #[test]
 fn a_query_is_found_and_copied_with_the_keyboard_alone() {
-    let Some(program) = programs::prometheus() else { return };
-    let gateway = Gateway::start(&[]);
-    gateway.push(BACKUP_PATH, BACKUP);
-    push_jobs(&gateway, &["other", "others"]);
-    let prometheus = Prometheus::start(&program, &gateway);
-    let Some(browser) = Browser::start(DESKTOP) else { return };
-    allow_clipboard(&browser);
+    let Some((gateway, prometheus, browser)) = beside_others() else { return };
     browser.open(&gateway.url("/"));
     browser.press("/nightly");
     browser.wait_for_count(".group", 1);

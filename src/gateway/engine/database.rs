@@ -3,9 +3,9 @@
 use std::panic::resume_unwind;
 use std::thread;
 
-use super::{Clock, Config, EngineError, Opened, Store, lead, note_dropped_labels};
+use super::{Clock, Config, EngineError, Opened, Store, drop_empty_labels, lead};
 use crate::config::Sync;
-use crate::persistence::engine::Engine as _;
+use crate::persistence::engine::{CommitError, Engine as _};
 use crate::persistence::lease;
 use crate::persistence::postgres::{Address, DatabaseError, Postgres};
 use crate::progress::Progress;
@@ -26,29 +26,29 @@ pub(super) fn open(config: &Config, store: &Store, clock: &Clock) -> Result<Open
         ));
     }
     let address = address_of(config)?;
-    let database = address.shown().to_owned();
-    let wrong = |source| database_error(&database, source);
-    let progress = Progress::start();
+    let open = || {
+        let progress = Progress::start();
+        let now = clock.now();
+        let mut postgres =
+            Postgres::open(&address, store, now, lead(config), lease::LENGTH, progress.steps())
+                .map_err(|source| database_error(&address, source))?;
+        drop_empty_labels(config, store, |state| postgres.rewrite(state))
+            .map_err(|error| not_written(&address, &error))?;
+        Ok(postgres)
+    };
     // The engine waits in its own runtime, which the runtime of the caller would not allow on its thread.
-    let open = || Postgres::open(address, store, clock.now(), lead(config), lease::LENGTH, progress.steps());
     let opened = thread::scope(|scope| scope.spawn(open).join());
-    let mut postgres = opened.unwrap_or_else(|panic| resume_unwind(panic)).map_err(wrong)?;
-    if config.aggregation.enabled {
-        let groups = store.drop_empty_labels();
-        if groups > 0 {
-            let state = store.take_all().0;
-            let rewritten = thread::scope(|scope| scope.spawn(|| postgres.rewrite(&state)).join());
-            let rewritten = rewritten.unwrap_or_else(|panic| resume_unwind(panic));
-            rewritten.map_err(|error| settings(&format!("database {database}: {error}")))?;
-            note_dropped_labels(groups);
-        }
-    }
-    let (history, lease) = (postgres.history_before(), Some(postgres.lease().clone()));
-    Ok(Opened { engine: Box::new(postgres), history, lease, name: database })
+    let postgres = opened.unwrap_or_else(|panic| resume_unwind(panic))?;
+    let history = postgres.history_before();
+    Ok(Opened { engine: Box::new(postgres), history, name: address.shown().to_owned() })
 }
 
-fn database_error(database: &str, source: DatabaseError) -> EngineError {
-    EngineError::Database { database: database.to_owned(), source }
+fn database_error(address: &Address, source: DatabaseError) -> EngineError {
+    EngineError::Database { database: address.shown().to_owned(), source }
+}
+
+fn not_written(address: &Address, error: &CommitError) -> EngineError {
+    EngineError::Settings(format!("database {}: {error}", address.shown()))
 }
 
 /// The address of the database in the settings, or in the file that they name.
@@ -78,15 +78,16 @@ pub(in crate::gateway) fn read(
     progress: &Progress,
 ) -> Result<i64, EngineError> {
     let address = address_of(config)?;
-    let shown = address.shown().to_owned();
-    let nothing = || EngineError::Settings(format!("database {shown}: no gateway has kept anything in it"));
-    read_at(address, store, progress)?.ok_or_else(nothing)
+    let nothing = || {
+        let what = "no gateway has kept anything in it";
+        EngineError::Settings(format!("database {}: {what}", address.shown()))
+    };
+    read_at(&address, store, progress)?.ok_or_else(nothing)
 }
 
-fn read_at(address: Address, store: &Store, progress: &Progress) -> Result<Option<i64>, EngineError> {
-    let shown = address.shown().to_owned();
+fn read_at(address: &Address, store: &Store, progress: &Progress) -> Result<Option<i64>, EngineError> {
     let read = Postgres::read(address, store, Clock::new().now(), progress.steps());
-    read.map_err(|source| database_error(&shown, source))
+    read.map_err(|source| database_error(address, source))
 }
 
 /// Writes a state, with the latest time in it, to a database that holds nothing.
@@ -98,25 +99,22 @@ pub(in crate::gateway) fn fill(
     progress: &Progress,
 ) -> Result<(), EngineError> {
     let address = Address::parse(url).map_err(|error| EngineError::Settings(error.to_string()))?;
-    let shown = address.shown().to_owned();
     let check_empty = |store: &Store| {
-        let what = || {
-            EngineError::Settings(format!("database {shown}: it holds something already: name another one"))
-        };
+        let what = "it holds something already: name another one";
+        let taken = || EngineError::Settings(format!("database {}: {what}", address.shown()));
         let is_empty = store.group_count() == 0 && store.keys().is_empty();
-        if is_empty { Ok(()) } else { Err(what()) }
+        if is_empty { Ok(()) } else { Err(taken()) }
     };
     // Before it is taken over from a gateway that uses it.
     let store = empty_store();
-    read_at(address.clone(), &store, progress)?;
+    read_at(&address, &store, progress)?;
     check_empty(&store)?;
     let (store, now) = (empty_store(), Clock::new().now());
-    let opened = Postgres::open(address, &store, now, lead(config), lease::LENGTH, progress.steps());
-    let mut postgres = opened.map_err(|source| database_error(&shown, source))?;
+    let opened = Postgres::open(&address, &store, now, lead(config), lease::LENGTH, progress.steps());
+    let mut postgres = opened.map_err(|source| database_error(&address, source))?;
     // Something may have come in between.
     check_empty(&store)?;
-    let filled = postgres.fill(state, latest);
-    filled.map_err(|error| EngineError::Settings(format!("database {shown}: {error}")))?;
+    postgres.fill(state, latest).map_err(|error| not_written(&address, &error))?;
     postgres.close(latest);
     Ok(())
 }

@@ -50,6 +50,13 @@ impl<'a> Changes<'a> {
         changes
     }
 
+    /// These single numbers, by their keys.
+    pub(super) fn of_meta(meta: impl IntoIterator<Item = (&'static str, i64)>) -> Changes<'a> {
+        let mut changes = Changes { meta: meta.into_iter().collect(), ..Changes::default() };
+        changes.finish();
+        changes
+    }
+
     fn add(&mut self, step: &'a Step, batch: &'a Batch) {
         match step {
             Step::Put { table: Table::Names, key, value } => {

@@ -54,7 +54,7 @@ async fn connected(config: &Config, tls: &Tls) -> Result<Client, DatabaseError> 
 }
 
 fn block_on<T>(runtime: Option<&Runtime>, future: impl Future<Output = T>) -> Result<T, DatabaseError> {
-    Ok(runtime.ok_or(DatabaseError::Silent)?.block_on(future))
+    Ok(runtime.ok_or_else(DatabaseError::closed)?.block_on(future))
 }
 
 impl Drop for Connection {
@@ -74,21 +74,40 @@ pub(super) struct Query<'a> {
 }
 
 impl Connection {
-    /// A connection that is not open yet.
-    pub(super) fn new(address: Address) -> Result<Connection, DatabaseError> {
+    /// Opens a connection.
+    pub(super) fn open(address: &Address) -> Result<Connection, DatabaseError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        Ok(Connection { runtime: Some(runtime), address, client: None })
+        let mut connection = Connection { runtime: Some(runtime), address: address.clone(), client: None };
+        connection.reopen()?;
+        Ok(connection)
     }
 
-    /// Opens it.
-    pub(super) fn open(&mut self) -> Result<(), DatabaseError> {
+    /// Opens it again, perhaps to another server. One that forgets commits after it has answered them is refused.
+    pub(super) fn reopen(&mut self) -> Result<(), DatabaseError> {
         self.client = None;
         let Address { config, tls, .. } = &self.address;
         let client = block_on(self.runtime.as_ref(), async {
             timeout(ANSWER_WITHIN, connected(config, tls)).await.map_err(|_| DatabaseError::Silent)?
         })??;
         self.client = Some(client);
+        if let Some(value) = self.setting("synchronous_commit")?.filter(|value| value == "off") {
+            return Err(DatabaseError::Forgetful(value));
+        }
+        if self.setting("fsync")?.is_some_and(|value| value == "off") {
+            tracing::warn!(
+                "fsync is off in the database: a crash of its machine loses pushes that were answered"
+            );
+        }
         Ok(())
+    }
+
+    /// The value of a setting of the server; `None` if it has no such setting.
+    fn setting(&mut self, name: &str) -> Result<Option<String>, DatabaseError> {
+        match self.first(&format!("SHOW {name}"), &[]) {
+            Ok(row) => Ok(row.and_then(|row| row.try_get(0).ok())),
+            Err(DatabaseError::Refused { .. }) if self.is_open() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether it is open, as far as is known.
@@ -109,7 +128,7 @@ impl Connection {
         ask: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, DatabaseError> {
         let Some(client) = &self.client else {
-            return Err(DatabaseError::Unreachable("the connection is closed".to_owned()));
+            return Err(DatabaseError::closed());
         };
         let answer = block_on(self.runtime.as_ref(), async { timeout(within, ask(client)).await })?;
         let (is_lost, answer) = match answer {

@@ -68,6 +68,11 @@ pub enum DatabaseError {
 }
 
 impl DatabaseError {
+    /// That of a connection that was closed after a failure.
+    pub(super) fn closed() -> DatabaseError {
+        DatabaseError::Unreachable("the connection is closed".to_owned())
+    }
+
     /// Whether a later try may find it working.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, DatabaseError::Unreachable(_) | DatabaseError::Silent)

@@ -1,4 +1,4 @@
-//! Reads all rows of a database.
+//! Reads what a database holds.
 
 use std::sync::Arc;
 
@@ -7,6 +7,8 @@ use crate::persistence::postgres::connection::Connection;
 use crate::persistence::postgres::error::DatabaseError;
 use crate::persistence::postgres::schema::WRITER;
 use crate::persistence::rows::batch::RowKey;
+use crate::persistence::rows::format::FORMAT;
+use crate::persistence::rows::history::{CLOSED_KEY, FORMAT_KEY, History, LATEST_KEY, LEAD_KEY, SHOWN_KEY};
 use crate::persistence::rows::layout::Layout;
 use crate::persistence::rows::load::{self, Tables};
 use crate::store::Store;
@@ -64,4 +66,32 @@ pub(super) fn everything(
         keys: rows.keys.into_iter().map(Ok),
     };
     load::load(tables, store, now, layout).map_err(DatabaseError::Damaged)
+}
+
+fn meta(connection: &mut Connection, key: &str) -> Result<Option<i64>, DatabaseError> {
+    let row = connection.first("SELECT value FROM tallygate_meta WHERE key = $1", &[&key])?;
+    Ok(match row {
+        Some(row) => Some(row.try_get(0)?),
+        None => None,
+    })
+}
+
+/// Refuses rows of a newer gateway.
+pub(super) fn check_format(connection: &mut Connection) -> Result<(), DatabaseError> {
+    match meta(connection, FORMAT_KEY)? {
+        Some(found) if u64::try_from(found).is_ok_and(|found| found > FORMAT) => {
+            Err(DatabaseError::Newer { found })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What was recorded about the gateways before.
+pub(super) fn history(connection: &mut Connection) -> Result<History, DatabaseError> {
+    Ok(History {
+        latest: meta(connection, LATEST_KEY)?.unwrap_or_default(),
+        is_closed: meta(connection, CLOSED_KEY)?.is_some_and(|closed| closed != 0),
+        lead: meta(connection, LEAD_KEY)?.map_or(0, |lead| u64::try_from(lead).unwrap_or_default()),
+        shown_until: meta(connection, SHOWN_KEY)?.unwrap_or_default(),
+    })
 }

@@ -70,13 +70,16 @@ pub(super) struct Statements {
 
 impl Statements {
     pub(super) fn prepare(connection: &mut Connection) -> Result<Statements, DatabaseError> {
-        let put = |table: &str| {
+        let put = |table: &str, is_own: bool, (key, keys): (&str, &str), (value, values): (&str, &str)| {
+            let (column, writer) =
+                if is_own { ("writer, ", format!("{WRITER}, ")) } else { ("", String::new()) };
             format!(
-                "INSERT INTO tallygate_{table} (writer, key, value) \
-                 SELECT {WRITER}, new.key, new.value FROM unnest($1::bytea[], $2::bytea[]) AS new (key, value) \
-                 ON CONFLICT (writer, key) DO UPDATE SET value = excluded.value"
+                "INSERT INTO tallygate_{table} ({column}{key}, {value}) SELECT {writer}new.{key}, new.{value} \
+                 FROM unnest($1::{keys}[], $2::{values}[]) AS new ({key}, {value}) \
+                 ON CONFLICT ({column}{key}) DO UPDATE SET {value} = excluded.{value}"
             )
         };
+        let (bytes, number, text) = ("bytea", "bigint", "text");
         let remove = |table: &str| {
             format!("DELETE FROM tallygate_{table} WHERE writer = {WRITER} AND key >= $1 AND key < $2")
         };
@@ -86,28 +89,16 @@ impl Statements {
         );
         Ok(Statements {
             fence: connection.prepare(&fence)?,
-            put_names: connection.prepare(&put("names"))?,
-            put_values: connection.prepare(&put("values"))?,
+            put_names: connection.prepare(&put("names", true, ("key", bytes), ("value", bytes)))?,
+            put_values: connection.prepare(&put("values", true, ("key", bytes), ("value", bytes)))?,
             remove_names: connection.prepare(&remove("names"))?,
             remove_values: connection.prepare(&remove("values"))?,
-            put_kinds: connection.prepare(
-                "INSERT INTO tallygate_kinds (name, kind) \
-                 SELECT new.name, new.kind FROM unnest($1::text[], $2::smallint[]) AS new (name, kind) \
-                 ON CONFLICT (name) DO UPDATE SET kind = excluded.kind",
-            )?,
+            put_kinds: connection.prepare(&put("kinds", false, ("name", text), ("kind", "smallint")))?,
             remove_kinds: connection.prepare("DELETE FROM tallygate_kinds WHERE name = ANY ($1::text[])")?,
-            put_keys: connection.prepare(
-                "INSERT INTO tallygate_keys (number, value) \
-                 SELECT new.number, new.value FROM unnest($1::bigint[], $2::bytea[]) AS new (number, value) \
-                 ON CONFLICT (number) DO UPDATE SET value = excluded.value",
-            )?,
+            put_keys: connection.prepare(&put("keys", false, ("number", number), ("value", bytes)))?,
             remove_keys: connection
                 .prepare("DELETE FROM tallygate_keys WHERE number >= $1 AND number < $2")?,
-            put_meta: connection.prepare(
-                "INSERT INTO tallygate_meta (key, value) \
-                 SELECT new.key, new.value FROM unnest($1::text[], $2::bigint[]) AS new (key, value) \
-                 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            )?,
+            put_meta: connection.prepare(&put("meta", false, ("key", text), ("value", number)))?,
             set_closed: connection
                 .prepare(&format!("UPDATE tallygate_writers SET is_closed = $1 WHERE id = {WRITER}"))?,
         })
