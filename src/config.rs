@@ -80,6 +80,19 @@ impl Config {
         self.exposition.stock_formats.unwrap_or(!self.aggregation.enabled)
     }
 
+    /// The name of this gateway among those that share its database; `None` if it uses none.
+    #[must_use]
+    pub fn replica_name(&self) -> Option<String> {
+        let Persistence { replica, .. } = &self.persistence;
+        let by_default = || {
+            let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            let port = self.web.listen_address.first().and_then(|address| address.rsplit_once(':'));
+            port.map_or(host.clone(), |(_, port)| format!("{host}:{port}"))
+        };
+        let name = if replica.is_empty() { by_default() } else { replica.clone() };
+        self.persistence.has_database().then_some(name)
+    }
+
     /// What `/api/v1/status` shows as `flags`: every flag but those that make the program print
     /// something and stop, with the value in force.
     #[must_use]

@@ -20,6 +20,7 @@ pub mod jobs;
 mod limits;
 mod pending;
 pub mod refusals;
+mod replicas;
 mod ruled;
 pub mod scrape;
 mod sender;
@@ -46,7 +47,6 @@ use crate::model::labels::{EmptyLabels, ShownLabels};
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::push::Push;
 use crate::model::refusal::Refusal;
-use crate::persistence::lease::Lease;
 use crate::rules::RuleSet;
 use crate::store::group_labels::GroupLabels;
 use crate::store::idempotency::{Key, Known};
@@ -58,6 +58,7 @@ use commit::Health;
 use idempotency::Keyed;
 use interval::Interval;
 use jobs::Worker;
+use replicas::Replicas;
 use ruled::{Pushes, Ruled, check_own_jobs, deletion};
 use writer::Writer;
 
@@ -90,8 +91,8 @@ pub struct Gateway {
     health: Arc<Health>,
     /// The file or database that keeps the store, for messages. Empty for none.
     kept_in: String,
-    /// Where another gateway can take over what is kept.
-    lease: Option<Arc<Lease>>,
+    /// Those that use the same database. `None` if there is none.
+    replicas: Option<Arc<Replicas>>,
     refusals: refusals::Refusals,
     /// Unset if there are no jobs.
     worker: Arc<OnceLock<Worker>>,

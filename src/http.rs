@@ -400,7 +400,7 @@ async fn answer_of(
     let method = request.method().as_str();
     // A gap is harmless, but a step back is a reset to Prometheus.
     if shows_metrics(&endpoint)
-        && let Some(reason) = state.gateway().blindness()
+        && let Err(reason) = state.gateway().catch_up().await
     {
         return answer::unavailable(reason);
     }
@@ -417,7 +417,7 @@ async fn answer_of(
         Endpoint::Page => page::page(state, request),
         Endpoint::Static(file) => assets::file(state, request, file),
         Endpoint::Healthy => lifecycle::healthy(state, method),
-        Endpoint::Ready => lifecycle::ready(state, method),
+        Endpoint::Ready => lifecycle::ready(state, method).await,
         Endpoint::Quit => lifecycle::quit(state),
         Endpoint::Reload => lifecycle::reload(state).await,
         Endpoint::ApiStatus => api::status(state, request),

@@ -5,7 +5,6 @@
 //! and databases.
 
 pub mod engine;
-pub mod lease;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -27,6 +27,7 @@ mod index;
 mod limits;
 mod locate;
 pub mod metadata;
+pub mod news;
 pub mod order;
 mod overdue;
 pub mod piece;

@@ -12,6 +12,7 @@ mod idempotency;
 pub mod limits;
 pub mod persistence;
 mod process;
+pub mod replica;
 pub mod rules;
 pub mod web;
 mod window;
@@ -60,6 +61,9 @@ metrics! {
     }
 }
 
+/// The label with the name of a gateway, where several share a database.
+const REPLICA_LABEL: &str = "replica";
+
 /// The metrics, and handles to those that change.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -76,6 +80,8 @@ pub struct Telemetry {
     queue: persistence::QueueMetrics,
     web: web::WebMetrics,
     rules: rules::RuleMetrics,
+    /// Where other gateways may use the same database.
+    replica: Option<replica::ReplicaMetrics>,
 }
 
 /// The names of the gateway's own families and their types, with `process_metrics` also `process_*`. Jobs that push
@@ -97,18 +103,21 @@ fn ours() -> impl Iterator<Item = (&'static str, Kind)> {
         persistence::QueueMetrics::FAMILIES,
         web::WebMetrics::FAMILIES,
         rules::RuleMetrics::FAMILIES,
+        replica::ReplicaMetrics::FAMILIES,
     ];
     families.into_iter().flatten().copied()
 }
 
 impl Telemetry {
-    /// Registers everything, `process_*` with `process_metrics`.
+    /// Registers everything, `process_*` with `process_metrics`. Where several gateways share a database, `replica` is the
+    /// name of this one. Each series has it then, so that those of one gateway are not taken for those of another.
     ///
     /// # Errors
     ///
     /// Never in a build that passes the tests: names and labels are constants.
-    pub fn new(process_metrics: bool) -> prometheus::Result<Telemetry> {
-        let registry = Registry::new();
+    pub fn new(process_metrics: bool, replica: Option<&str>) -> prometheus::Result<Telemetry> {
+        let labels = replica.map(|name| [(REPLICA_LABEL.to_owned(), name.to_owned())].into());
+        let registry = Registry::new_custom(None, labels)?;
         let metrics = RequestMetrics::new(&registry)?;
         show_build(&metrics.build_info);
         metrics.pushes.with_label_values(&["refused"]);
@@ -132,6 +141,7 @@ impl Telemetry {
             commits,
             web,
             rules,
+            replica: replica.map(|_| replica::ReplicaMetrics::new(&registry)).transpose()?,
             metrics,
             registry,
         })
@@ -216,6 +226,11 @@ impl Telemetry {
         &self.rules
     }
 
+    /// The metrics of a gateway that shares a database with others; `None` if it does not.
+    pub fn replica(&self) -> Option<&replica::ReplicaMetrics> {
+        self.replica.as_ref()
+    }
+
     /// The metrics of TLS and logins.
     pub fn web(&self) -> &web::WebMetrics {
         &self.web
@@ -248,7 +263,7 @@ mod tests {
 
     #[test]
     fn every_exposed_family_is_declared_with_its_type() {
-        let telemetry = Telemetry::new(true).unwrap();
+        let telemetry = Telemetry::new(true, Some("a")).unwrap();
         telemetry.push(false, 200, 100, Duration::from_millis(2));
         telemetry.push_refused("timestamp");
         telemetry.rules().pushed(1);

@@ -190,6 +190,12 @@ settings! {
 
         /// The file that holds the address of the database, empty for none.
         postgres_file: String = String::new();
+
+        /// The name of this gateway among those that share the database. Empty for the name of the host and the port.
+        replica: String = String::new(),
+            flag Text "persistence.replica"
+            "Name of this gateway among those that share the PostgreSQL database; by default the name of the host and the \
+             port.";
     }
 
     /// What pushes may hold and do.

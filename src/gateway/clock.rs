@@ -24,6 +24,8 @@ const EARLIEST_NANOS: i64 = 1_767_225_600_000_000_000;
 pub(super) struct Clock {
     started: Instant,
     latest: AtomicI64,
+    /// By how much the common clock of several gateways is ahead of the system's, in nanoseconds.
+    ahead: AtomicI64,
     fell_behind: Mutex<FellBehind>,
 }
 
@@ -37,7 +39,12 @@ struct FellBehind {
 impl Clock {
     /// A clock that has not been read yet.
     pub(super) fn new() -> Clock {
-        Clock { started: Instant::now(), latest: AtomicI64::new(0), fell_behind: Mutex::default() }
+        Clock {
+            started: Instant::now(),
+            latest: AtomicI64::new(0),
+            ahead: AtomicI64::new(0),
+            fell_behind: Mutex::default(),
+        }
     }
 
     /// Sets a lower bound from the persistence file: the latest time before the restart, in nanoseconds since the
@@ -63,10 +70,29 @@ impl Clock {
         }
     }
 
+    /// Follows a clock that several gateways have in common, which showed this time in nanoseconds since the epoch at
+    /// some moment between two others.
+    pub(super) fn follow(&self, common: i64, asked: Instant, answered: Instant) {
+        let system = system_nanos();
+        let (begin, end) = (nanos_of(asked.elapsed()), nanos_of(answered.elapsed()));
+        // How far it is ahead at least and at most.
+        let least = common.saturating_sub(system.saturating_sub(end));
+        let most = common.saturating_sub(system.saturating_sub(begin));
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        // Only what the reading rules out is changed, so that the length of round trips does not make time jump.
+        self.ahead.store(ahead.clamp(least.min(most), most.max(least)), Ordering::Relaxed);
+    }
+
+    /// By how much the clock that it follows is ahead of the system's, in nanoseconds.
+    pub(super) fn ahead(&self) -> i64 {
+        self.ahead.load(Ordering::Relaxed)
+    }
+
     /// The current time.
     pub(super) fn now(&self) -> Moment {
         let steady = nanos_of(self.started.elapsed());
-        Moment { nanos: self.time_at(system_nanos(), steady), steady }
+        let system = system_nanos().saturating_add(self.ahead.load(Ordering::Relaxed));
+        Moment { nanos: self.time_at(system, steady), steady }
     }
 
     /// The latest time that the clock has returned, in nanoseconds since the epoch.

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::Config;
 use crate::gateway::clock::Clock;
-use crate::persistence::engine::{CommitError, Committed, Engine, Written};
+use crate::gateway::replicas::Replicas;
+use crate::persistence::engine::{CommitError, Committed, Engine, Recovery, Written};
 use crate::store::Store;
 use crate::store::difference::Difference;
+use crate::store::news::News;
 use crate::telemetry::persistence::CommitMetrics;
+use crate::telemetry::replica::ReplicaMetrics;
 
 /// How long to wait after a failure before the disk is tried again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -133,6 +136,9 @@ pub(super) struct Committer {
     health: Arc<Health>,
     clock: Arc<Clock>,
     tried_at: Instant,
+    /// What others have committed and the store does not have yet.
+    news: Option<News>,
+    replicas: Option<(Arc<Replicas>, ReplicaMetrics)>,
 }
 
 impl Committer {
@@ -145,7 +151,27 @@ impl Committer {
         health: Arc<Health>,
         clock: Arc<Clock>,
     ) -> Committer {
-        Committer { store, engine, name, metrics, health, clock, tried_at: Instant::now() }
+        Committer {
+            store,
+            engine,
+            name,
+            metrics,
+            health,
+            clock,
+            tried_at: Instant::now(),
+            news: None,
+            replicas: None,
+        }
+    }
+
+    /// Notes which other gateways there are, and how they go together.
+    pub(super) fn with_replicas(
+        mut self,
+        replicas: Option<Arc<Replicas>>,
+        metrics: Option<ReplicaMetrics>,
+    ) -> Committer {
+        self.replicas = replicas.zip(metrics);
+        self
     }
 
     /// The shared record of whether changes can be kept.
@@ -153,9 +179,62 @@ impl Committer {
         &self.health
     }
 
-    /// Whether another gateway can take over what is kept, so that it must be confirmed again and again that none has.
-    pub(super) fn is_leased(&self) -> bool {
-        self.engine.lease().is_some()
+    /// Whether other gateways may commit, too.
+    pub(super) fn is_shared(&self) -> bool {
+        self.engine.is_shared()
+    }
+
+    /// Must come before a draft.
+    ///
+    /// # Errors
+    ///
+    /// As [`Committer::commit`].
+    pub(super) fn begin(&mut self) -> Result<(), CommitError> {
+        if self.news.is_none() {
+            self.news = self.ask(|engine, store| engine.begin(store))?;
+        }
+        self.take_in();
+        Ok(())
+    }
+
+    /// Takes in all that others have committed until now. There must be no draft.
+    ///
+    /// # Errors
+    ///
+    /// As [`Committer::commit`].
+    pub(super) fn look(&mut self) -> Result<(), CommitError> {
+        self.take_in();
+        self.news = self.ask(|engine, store| engine.look(store))?;
+        self.take_in();
+        Ok(())
+    }
+
+    /// Asks the engine for what others have committed.
+    fn ask(
+        &mut self,
+        ask: impl FnOnce(&mut dyn Engine, &Store) -> Result<Option<News>, CommitError>,
+    ) -> Result<Option<News>, CommitError> {
+        let asked = self.health.writing(|| ask(&mut *self.engine, &self.store));
+        if let Some(time) = self.engine.common_time() {
+            self.clock.follow(time.nanos, time.asked, time.answered);
+        }
+        if let Some((replicas, metrics)) = &self.replicas {
+            metrics.set_replicas(replicas.set(self.engine.replicas()));
+            metrics.set_clock_ahead(self.clock.ahead());
+            match asked.as_ref() {
+                Ok(Some(News { is_all: true, .. })) => metrics.reloaded(),
+                Ok(news) => metrics.took_in(news.as_ref().map_or(0, |news| news.commits)),
+                Err(_) => {}
+            }
+        }
+        asked.inspect_err(|error| self.failed(error))
+    }
+
+    fn take_in(&mut self) {
+        if let Some(news) = self.news.take() {
+            self.clock.has_been(news.latest);
+            self.store.catch_up(news, self.clock.now());
+        }
     }
 
     /// Whether the last commit failed.
@@ -174,13 +253,10 @@ impl Committer {
         requests: usize,
     ) -> Result<Committed, CommitError> {
         if difference.is_empty() {
-            // What is answered about must still be this gateway's own.
-            let renewed = self.health.writing(|| self.engine.renew());
-            if let Err(error) = renewed {
-                self.failed(&error);
-                return Err(error);
-            }
-            return Ok(Committed::Kept(Written::default()));
+            // What is answered must hold at this moment.
+            self.news = self.ask(|engine, store| engine.look(store))?;
+            let is_current = self.news.is_none();
+            return Ok(if is_current { Committed::Kept(Written::default()) } else { Committed::Overtaken });
         }
         let started = Instant::now();
         let latest = self.clock.latest();
@@ -190,7 +266,11 @@ impl Committer {
                 self.health.kept();
                 self.metrics.committed(requests, *written, started.elapsed(), self.engine.written());
             }
-            Ok(Committed::Overtaken(_)) => {}
+            Ok(Committed::Overtaken) => {
+                if let Some((_, metrics)) = &self.replicas {
+                    metrics.overtaken();
+                }
+            }
             Err(error) => self.failed(error),
         }
         result
@@ -199,19 +279,7 @@ impl Committer {
     /// Commits changes that are already visible.
     pub(super) fn commit_unsaved(&mut self) -> Result<(), CommitError> {
         let difference = self.store.take_unsaved();
-        match self.commit(&difference, 0)? {
-            Committed::Kept(_) => Ok(()),
-            Committed::Overtaken(established) => {
-                // Visible changes can't be drafted again, so the rows of others are merged into the whole state.
-                self.store.establish(established, self.clock.now());
-                self.recover()
-            }
-        }
-    }
-
-    /// Confirms that no other gateway has taken over, while nothing is committed.
-    pub(super) fn renew(&mut self) {
-        let _ = self.commit(&Difference::default(), 0);
+        self.commit(&difference, 0).map(drop)
     }
 
     /// Whether it is time to try again.
@@ -219,18 +287,28 @@ impl Committer {
         self.tried_at.elapsed() >= RETRY_AFTER
     }
 
-    /// Writes the state of the store again after a failure.
+    /// Makes the store and what is kept the same again after a failure.
     pub(super) fn recover(&mut self) -> Result<(), CommitError> {
         self.tried_at = Instant::now();
         let latest = self.clock.latest();
-        let recovered = self.engine.prepare_recovery().and_then(|()| {
-            let (state, since) = self.store.take_all();
-            self.health.writing(|| self.engine.recover(&state, &since, latest))
+        let prepared = self.health.writing(|| self.engine.prepare_recovery());
+        let recovered = prepared.and_then(|recovery| match recovery {
+            Recovery::Write => {
+                let (state, since) = self.store.take_all();
+                let written = self.health.writing(|| self.engine.recover(&state, &since, latest));
+                if let Some((_, metrics)) = self.replicas.as_ref().filter(|_| written.is_ok()) {
+                    metrics.rewritten();
+                }
+                written
+            }
+            Recovery::Look => self.look().map(|()| Written::default()),
         });
         match recovered {
             Ok(written) => {
                 let took = self.tried_at.elapsed();
-                self.metrics.committed(0, written, took, self.engine.written());
+                if written != Written::default() {
+                    self.metrics.committed(0, written, took, self.engine.written());
+                }
                 self.health.recover();
                 self.health.kept();
                 tracing::info!(file = %self.name, "the {} can be written again", self.health.medium.name());

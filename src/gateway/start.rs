@@ -9,6 +9,7 @@ use super::commit::{Committer, Health, Medium};
 use super::engine::{self, EngineError};
 use super::interval::Interval;
 use super::jobs::Worker;
+use super::replicas::Replicas;
 use super::writer::Writer;
 use super::{Durability, Gateway, PushSettings, limits, scrape};
 use crate::config::{Config, Sync};
@@ -64,11 +65,11 @@ impl Gateway {
             config.push.idempotency_window,
             limits::most_keys(config),
         ));
-        let telemetry = Telemetry::new(config.telemetry.process_metrics)?;
+        let telemetry = Telemetry::new(config.telemetry.process_metrics, config.replica_name().as_deref())?;
         let clock = Arc::new(Clock::new());
         let worker = Arc::new(OnceLock::new());
         let mut shown_until = 0;
-        let (mut lease, mut kept_in) = (None, String::new());
+        let (mut replicas, mut kept_in) = (None, String::new());
         let health = Arc::new(Health::of(Medium::of(config)));
         let durability = if tracking == Tracking::Nothing {
             Durability::Memory
@@ -76,7 +77,7 @@ impl Gateway {
             let opened = engine::open(config, disk, &store, &clock)?;
             shown_until = opened.history.shown_until;
             clock.has_been(opened.history.latest);
-            lease = opened.engine.lease().cloned();
+            replicas = opened.engine.is_shared().then(|| Arc::new(Replicas::default()));
             kept_in.clone_from(&opened.name);
             let commits = telemetry.commits().clone();
             let committer = Committer::new(
@@ -87,6 +88,7 @@ impl Gateway {
                 health.clone(),
                 clock.clone(),
             );
+            let committer = committer.with_replicas(replicas.clone(), telemetry.replica().cloned());
             durability(config, &store, &clock, &telemetry, committer, &worker)?
         };
         // Sets the limits after loading, because the file may hold more than they allow.
@@ -119,7 +121,7 @@ impl Gateway {
             durability,
             health,
             kept_in,
-            lease,
+            replicas,
             worker,
         };
         gateway.set_rules(rules);

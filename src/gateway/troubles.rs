@@ -1,15 +1,19 @@
 //! What is wrong with the groups and with what the gateway keeps, for whoever looks.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
-use super::Gateway;
 use super::browse::{GroupState, STALE_AFTER};
 use super::refusals::Unread;
+use super::{Durability, Gateway};
 use crate::model::limits::Limit;
 use crate::model::time::nanos_of;
+use crate::persistence::engine::Replica;
 
 /// Pushes that could not be read count as a trouble for this long, in nanoseconds.
 const RECENT_NANOS: i64 = 3600 * 1_000_000_000;
+
+/// How long to wait for what other gateways have committed: less than Prometheus waits for a scrape.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(5);
 
 /// How many groups need a look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,13 +37,38 @@ impl Gateway {
         &self.kept_in
     }
 
-    /// Why nothing may be shown at the moment: another gateway may have taken over, and may have newer values. `None` if
-    /// all may be shown.
-    pub fn blindness(&self) -> Option<String> {
-        let is_held = self.lease.as_ref().is_none_or(|lease| lease.is_held());
-        let unknown =
-            || "the database has not confirmed that this gateway is the one that uses it".to_owned();
-        (!is_held).then(|| self.failure().unwrap_or_else(unknown))
+    /// Waits until all is there that other gateways had committed before. Then everything may be shown: nobody sees older
+    /// values after newer ones, whichever of the gateways they ask.
+    ///
+    /// # Errors
+    ///
+    /// Why that can't be found out in time, for people.
+    pub async fn catch_up(&self) -> Result<(), String> {
+        let Durability::Before(writer) = &self.durability else { return Ok(()) };
+        if self.replicas.is_none() {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let failed = |what: &str| Err(self.failure().unwrap_or_else(|| what.to_owned()));
+        let answer = match writer.look() {
+            Ok(answer) => tokio::time::timeout(CATCH_UP_WITHIN, answer).await,
+            Err(failure) => return Err(failure.to_string()),
+        };
+        match answer {
+            Ok(Ok(Ok(()))) => {
+                if let Some(metrics) = self.telemetry.replica() {
+                    metrics.caught_up(asked.elapsed());
+                }
+                Ok(())
+            }
+            Ok(_) => failed("what other gateways have committed can't be read from the database"),
+            Err(_) => failed("the database does not say in time what other gateways have committed"),
+        }
+    }
+
+    /// The gateways that share the database, as they were seen last. `None` if there is no database.
+    pub fn replicas(&self) -> Option<Vec<Replica>> {
+        self.replicas.as_ref().map(|replicas| replicas.list())
     }
 
     /// Since when pushes can't be kept. `None` if they can.

@@ -41,6 +41,16 @@ const MAX_BATCH_BYTES: usize = 16 << 20;
 
 type Answer = Result<Outcome, Failure>;
 
+/// Who waits until all that others have committed is taken in.
+type Looker = oneshot::Sender<Result<(), Failure>>;
+
+/// What the writer does at once.
+#[derive(Debug, Default)]
+struct Batch {
+    jobs: Vec<Job>,
+    lookers: Vec<Looker>,
+}
+
 #[derive(Debug)]
 struct Job {
     transaction: Transaction<'static>,
@@ -51,6 +61,7 @@ struct Job {
 #[derive(Debug, Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
+    lookers: Vec<Looker>,
     bytes: usize,
     is_closed: bool,
 }
@@ -125,6 +136,24 @@ impl Writer {
         Ok(receiver)
     }
 
+    /// Asks to take in all that other gateways have committed. The answer comes when that has happened; those who ask
+    /// while the writer is busy share one question.
+    ///
+    /// # Errors
+    ///
+    /// If the gateway is shutting down.
+    pub(super) fn look(&self) -> Result<oneshot::Receiver<Result<(), Failure>>, Failure> {
+        let (answer, receiver) = oneshot::channel();
+        let mut waiting = self.queue.lock();
+        if waiting.is_closed {
+            return Err(Failure::Closing);
+        }
+        waiting.lookers.push(answer);
+        drop(waiting);
+        self.queue.changed.notify_one();
+        Ok(receiver)
+    }
+
     /// Takes no more requests, and waits until the waiting ones are answered and the file is closed.
     pub(super) fn close(&self) {
         self.queue.lock().is_closed = true;
@@ -139,18 +168,18 @@ impl Queue {
     }
 
     /// Waits for requests and takes a batch. `None` when the queue is closed. Returns an empty batch now and then
-    /// if `is_impatient`, so that the caller can try the disk again or renew its lease.
-    fn take(&self, is_impatient: bool) -> Option<Vec<Job>> {
+    /// if `is_impatient`, so that the caller can try the disk again or look what others have committed.
+    fn take(&self, is_impatient: bool) -> Option<Batch> {
         let mut waiting = self.lock();
-        while waiting.jobs.is_empty() {
+        while waiting.jobs.is_empty() && waiting.lookers.is_empty() {
             if waiting.is_closed {
                 return None;
             }
             if is_impatient {
                 waiting =
                     self.changed.wait_timeout(waiting, RETRY_AFTER).unwrap_or_else(PoisonError::into_inner).0;
-                if waiting.jobs.is_empty() && !waiting.is_closed {
-                    return Some(Vec::new());
+                if waiting.jobs.is_empty() && waiting.lookers.is_empty() && !waiting.is_closed {
+                    return Some(Batch::default());
                 }
             } else {
                 waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -162,10 +191,11 @@ impl Queue {
             bytes <= MAX_BATCH_BYTES
         };
         let count = waiting.jobs.iter().take(MAX_BATCH).take_while(fits).count().max(1);
+        let count = count.min(waiting.jobs.len());
         let jobs: Vec<Job> = waiting.jobs.drain(..count).collect();
         waiting.bytes -= jobs.iter().map(|job| job.bytes).sum::<usize>();
         self.metrics.depth(waiting.jobs.len());
-        Some(jobs)
+        Some(Batch { jobs, lookers: std::mem::take(&mut waiting.lookers) })
     }
 }
 
@@ -182,17 +212,13 @@ impl Work {
     fn run(mut self) {
         let _fails = FailOnPanic(self.committer.health().clone());
         let _closes = CloseOnDrop(self.queue.clone());
-        while let Some(jobs) = self.queue.take(self.committer.is_leased() || self.committer.is_failing()) {
-            if !self.is_ready() {
-                let answer = || Err(Failure::NotKept);
-                jobs.into_iter().for_each(|job| reply(job.answer, answer()));
-                continue;
-            }
-            if jobs.is_empty() {
-                self.committer.renew();
-                continue;
-            }
-            self.process(jobs);
+        while let Some(Batch { jobs, lookers }) =
+            self.queue.take(self.committer.is_shared() || self.committer.is_failing())
+        {
+            let is_current = if self.is_ready() { self.do_at_once(jobs) } else { self.refuse(jobs) };
+            let answer = || if is_current { Ok(()) } else { Err(Failure::NotKept) };
+            // If the client has gone, nobody receives the answer.
+            lookers.into_iter().for_each(|looker| drop(looker.send(answer())));
         }
         self.committer.close();
     }
@@ -202,10 +228,20 @@ impl Work {
         !self.committer.is_failing() || (self.committer.may_recover() && self.committer.recover().is_ok())
     }
 
-    fn process(&mut self, jobs: Vec<Job>) {
+    /// Processes requests, or looks what others have committed if there are none. Returns whether the store has all that
+    /// was committed before.
+    fn do_at_once(&mut self, jobs: Vec<Job>) -> bool {
+        if jobs.is_empty() { self.committer.look().is_ok() } else { self.process(jobs) }
+    }
+
+    /// Applies and keeps requests together and answers them. Returns false if that can't be done.
+    fn process(&mut self, jobs: Vec<Job>) -> bool {
         // Before the batch, so that a failed commit loses no key.
         self.store.keys().trim(self.clock.now());
         for _ in 0..MAX_TRIES {
+            if self.committer.begin().is_err() {
+                break;
+            }
             let mut draft = self.store.draft();
             let answers: Vec<Answer> = jobs
                 .iter()
@@ -227,19 +263,22 @@ impl Work {
                         worker.wake();
                     }
                     jobs.into_iter().zip(answers).for_each(|(job, answer)| reply(job.answer, answer));
-                    return;
+                    return true;
                 }
-                Ok(Committed::Overtaken(established)) => {
-                    self.store.drop_draft(draft);
-                    self.store.establish(established, self.clock.now());
-                }
+                Ok(Committed::Overtaken) => self.store.drop_draft(draft),
                 Err(_) => {
                     self.store.drop_draft(draft);
                     break;
                 }
             }
         }
+        self.refuse(jobs)
+    }
+
+    /// Answers that nothing can be kept.
+    fn refuse(&self, jobs: Vec<Job>) -> bool {
         jobs.into_iter().for_each(|job| reply(job.answer, Err(Failure::NotKept)));
+        false
     }
 }
 
@@ -251,6 +290,7 @@ impl Drop for CloseOnDrop {
         let mut waiting = self.0.lock();
         waiting.is_closed = true;
         waiting.jobs.clear();
+        waiting.lookers.clear();
     }
 }
 

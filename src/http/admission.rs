@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_quota_is_given_back() {
-        let telemetry = Telemetry::new(true).unwrap();
+        let telemetry = Telemetry::new(true, None).unwrap();
         let limits = telemetry.limits();
         let quota = Quota::new(Limit::BodyBytesInFlight, 10, limits);
         let mut share = quota.take(6).unwrap();

@@ -266,7 +266,8 @@ mod tests {
     }
 
     fn inflated(body: Vec<u8>, encoding: Encoding) -> Result<Vec<u8>, String> {
-        let quota = Quota::new(Limit::BodyBytesInFlight, 1 << 20, Telemetry::new(true).unwrap().limits());
+        let quota =
+            Quota::new(Limit::BodyBytesInFlight, 1 << 20, Telemetry::new(true, None).unwrap().limits());
         let mut share = quota.take(0).unwrap();
         inflate(body.into(), encoding, 100, &mut share)
             .map(|bytes| bytes.to_vec())

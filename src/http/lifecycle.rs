@@ -22,8 +22,12 @@ pub(super) fn healthy(state: &State, method: &str) -> HttpResponse {
 }
 
 /// Says whether the gateway accepts pushes and can keep them.
-pub(super) fn ready(state: &State, method: &str) -> HttpResponse {
-    let answer = match state.gateway.failure().or_else(|| state.gateway.blindness()) {
+pub(super) async fn ready(state: &State, method: &str) -> HttpResponse {
+    let reason = match state.gateway.failure() {
+        None => state.gateway.catch_up().await.err(),
+        failure => failure,
+    };
+    let answer = match reason {
         None => answer::text(StatusCode::OK, "OK"),
         Some(reason) => {
             answer::error(StatusCode::SERVICE_UNAVAILABLE, format_args!("pushes can't be kept: {reason}"))

@@ -10,38 +10,65 @@
 //! 2. **Kept means kept.** After [`Engine::commit`] has succeeded, the engine restores that version or a later one,
 //!    however the process ends.
 //! 3. **A failed commit may be on disk or not, and the engine remembers that.** The next difference may begin at
-//!    either version, because the caller may have dropped the failed one. [`Engine::recover`] must succeed before the
-//!    next commit. It gets the whole content, and from then on the engine restores exactly that.
+//!    either version, because the caller may have dropped the failed one. [`Engine::prepare_recovery`] must succeed
+//!    before the next commit, and what it asks for must be done.
 //! 4. **Trust ends with a failed sync.** After a failed sync, earlier writes may be lost although the system has
 //!    reported them as written. An engine that learns of one writes everything anew.
 //! 5. **Absolute values.** Repeating a commit does no harm.
-//! 6. **Others.** An engine that several gateways share may find that another gateway was first with the type of a
-//!    name or with an idempotency key. It then keeps nothing and returns what it has learned, and the caller drafts
-//!    again.
+//! 6. **One history.** Several gateways may share an engine. Their commits form one sequence, and each difference is
+//!    that of the version which all commits before it led to. If another gateway has committed since the caller has
+//!    looked, a commit keeps nothing and says so. [`Engine::begin`] and [`Engine::look`] give what others have
+//!    committed; the caller takes it in, and drafts again.
+//! 7. **Nothing is missed.** What [`Engine::look`] gives holds every commit that ended, in any gateway, before it was
+//!    called.
 //!
 //! The layout of rows, the rewriting of files and the tracking of failed commits are the engine's own business.
 
-use std::sync::Arc;
+use std::time::Instant;
 
-use crate::persistence::lease::Lease;
-use crate::store::difference::{Difference, Established, State};
+use crate::store::Store;
+use crate::store::difference::{Difference, State};
+use crate::store::news::News;
 
 /// Keeps the state of a store; see the contract of this module.
 pub trait Engine: std::fmt::Debug + Send {
+    /// Must be called before a difference is drafted. Returns what others have committed, if that is known to be
+    /// needed: the store, which has everything before it, must take it in first.
+    ///
+    /// # Errors
+    ///
+    /// If the engine fails. It must recover before the next commit.
+    fn begin(&mut self, _store: &Store) -> Result<Option<News>, CommitError> {
+        Ok(None)
+    }
+
     /// Keeps a difference. `latest` is the latest time that the gateway has seen, in nanoseconds since the epoch.
     /// The engine must still know it after the data with that time is deleted.
     ///
     /// # Errors
     ///
-    /// If the commit fails. [`Engine::recover`] must succeed before the next commit.
+    /// If the commit fails. The engine must recover before the next one.
     fn commit(&mut self, difference: &Difference, latest: i64) -> Result<Committed, CommitError>;
 
-    /// Prepares recovery after a failure. Cheap if recovery is not possible yet.
+    /// Returns what others have committed until now, or nothing if that is nothing. The store must take it in before
+    /// the next call.
+    ///
+    /// The caller asks before it shows anything, before it answers a request that changes nothing, and about once a
+    /// second while nothing else happens.
+    ///
+    /// # Errors
+    ///
+    /// If that can't be found out. The engine must recover before the next commit.
+    fn look(&mut self, _store: &Store) -> Result<Option<News>, CommitError> {
+        Ok(None)
+    }
+
+    /// Prepares recovery after a failure. Cheap if recovery is not possible yet. Returns what the caller must do.
     ///
     /// # Errors
     ///
     /// If recovery is not possible yet.
-    fn prepare_recovery(&mut self) -> Result<(), CommitError>;
+    fn prepare_recovery(&mut self) -> Result<Recovery, CommitError>;
 
     /// Makes the kept state equal to `state` after a failure. `since` holds the changes since the failed commit.
     ///
@@ -50,20 +77,19 @@ pub trait Engine: std::fmt::Debug + Send {
     /// If that is not possible yet.
     fn recover(&mut self, state: &State, since: &Difference, latest: i64) -> Result<Written, CommitError>;
 
-    /// Confirms that what is kept still is this gateway's own, where another one can take it over. The caller asks
-    /// before it answers a request that changes nothing, and about once a second while nothing is committed.
-    ///
-    /// # Errors
-    ///
-    /// If another one has taken it over, or that can't be found out. [`Engine::recover`] must succeed before the next
-    /// commit.
-    fn renew(&mut self) -> Result<(), CommitError> {
-        Ok(())
+    /// Whether several gateways may use it at the same time.
+    fn is_shared(&self) -> bool {
+        false
     }
 
-    /// The lease on what is kept, where another gateway can take it over.
-    fn lease(&self) -> Option<&Arc<Lease>> {
+    /// The clock that all gateways have in common, as it was read last.
+    fn common_time(&self) -> Option<CommonTime> {
         None
+    }
+
+    /// The gateways that use it, as they were when the engine looked last; none where it is not shared.
+    fn replicas(&self) -> &[Replica] {
+        &[]
     }
 
     /// How many bytes were written so far, including the engine's own bookkeeping.
@@ -75,12 +101,49 @@ pub trait Engine: std::fmt::Debug + Send {
 }
 
 /// The result of a commit that did not fail.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Committed {
     /// The difference is kept.
     Kept(Written),
     /// Nothing is kept, because other gateways were first.
-    Overtaken(Established),
+    Overtaken,
+}
+
+/// How an engine recovers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// By [`Engine::recover`], with what the store has.
+    Write,
+    /// The store takes in what [`Engine::look`] gives.
+    Look,
+}
+
+/// A gateway that uses a shared engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// Its name.
+    pub name: String,
+    /// The version of its program.
+    pub version: String,
+    /// When it was started, in microseconds since the epoch.
+    pub started_micros: i64,
+    /// How long ago it noted that it is there, in microseconds.
+    pub quiet_micros: i64,
+    /// How many commits it did not have then that there are by now.
+    pub behind: u64,
+    /// Whether it is this gateway.
+    pub is_self: bool,
+}
+
+/// A reading of a clock that all gateways have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct CommonTime {
+    /// When it was asked for.
+    pub asked: Instant,
+    /// When the answer had come.
+    pub answered: Instant,
+    /// What it showed in between, in nanoseconds since the epoch.
+    pub nanos: i64,
 }
 
 /// What a commit wrote.

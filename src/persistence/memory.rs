@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::kind::Kind;
-use crate::persistence::engine::{CommitError, Committed, Engine, Written};
-use crate::store::difference::{Difference, Established, State};
+use crate::persistence::engine::{CommitError, Committed, Engine, Recovery, Written};
+use crate::store::difference::{Difference, State};
 use crate::store::group::Group;
 use crate::store::idempotency::Record;
+use crate::store::news::News;
 use crate::store::{GroupView, Store};
 
 /// The result of the next call of an engine.
@@ -19,8 +20,6 @@ pub enum Fate {
     Fails,
     /// The call reports a failure but keeps everything.
     KeepsAndFails,
-    /// Other gateways were first.
-    Overtaken(Established),
 }
 
 /// The state that the engine keeps.
@@ -51,19 +50,35 @@ impl Kept {
 
     /// Puts all of it into an empty store.
     pub fn restore(&self, store: &Store) {
-        for group in self.groups.values() {
+        self.views().for_each(|view| store.restore(view));
+        for record in self.keys.values() {
+            store.keys().restore(*record, crate::model::time::Moment::at(self.latest));
+        }
+        store.restored();
+    }
+
+    fn views(&self) -> impl Iterator<Item = GroupView> {
+        self.groups.values().map(|group| {
             let mut view = GroupView::of(group);
             // Versions share the types of their names with all others, so the types are restored from `names`.
             view.families.iter_mut().for_each(|family| {
                 let live = self.names.get(&family.name).copied().filter(|_| !group.is_source());
                 family.kind = live.unwrap_or(family.kind);
             });
-            store.restore(view);
+            view
+        })
+    }
+
+    fn news(&self) -> News {
+        News {
+            is_all: true,
+            gone: Vec::new(),
+            groups: self.views().collect(),
+            kinds: self.names.iter().map(|(name, kind)| (name.clone(), Some(*kind))).collect(),
+            keys: self.keys.values().copied().collect(),
+            commits: 0,
+            latest: self.latest,
         }
-        for record in self.keys.values() {
-            store.keys().restore(*record, crate::model::time::Moment::at(self.latest));
-        }
-        store.restored();
     }
 }
 
@@ -72,13 +87,31 @@ struct Shared {
     kept: Kept,
     fates: VecDeque<Fate>,
     must_recover: bool,
+    /// How many commits there were.
+    commits: u64,
 }
 
 /// The engine. Its clones share the kept state.
 #[derive(Clone, Debug, Default)]
-pub struct Memory(Arc<Mutex<Shared>>);
+pub struct Memory {
+    shared: Arc<Mutex<Shared>>,
+    /// The number of the last commit that the gateway has seen; `None` if the engine is not shared.
+    seen: Option<u64>,
+}
 
 impl Memory {
+    /// An engine that several gateways share, each of which must [`join`](Memory::join).
+    pub fn shared() -> Memory {
+        Memory { seen: Some(0), ..Memory::default() }
+    }
+
+    /// The engine of one more gateway, whose empty store gets what is kept.
+    pub fn join(&self, store: &Store) -> Memory {
+        let shared = self.lock();
+        shared.kept.restore(store);
+        Memory { shared: self.shared.clone(), seen: Some(shared.commits) }
+    }
+
     /// Sets the results of the next calls, in order. All further calls work.
     pub fn expect(&self, fates: impl IntoIterator<Item = Fate>) {
         self.lock().fates.extend(fates);
@@ -90,40 +123,64 @@ impl Memory {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Engine for Memory {
+    fn begin(&mut self, store: &Store) -> Result<Option<News>, CommitError> {
+        self.look(store)
+    }
+
     fn commit(&mut self, difference: &Difference, latest: i64) -> Result<Committed, CommitError> {
         let mut shared = self.lock();
         if shared.must_recover {
             return Err(CommitError::new("the engine has failed before"));
         }
-        let fate = shared.fates.pop_front().unwrap_or(Fate::Works);
-        if let Fate::Overtaken(established) = fate {
-            return Ok(Committed::Overtaken(established));
+        if self.seen.is_some_and(|seen| seen < shared.commits) {
+            return Ok(Committed::Overtaken);
         }
+        let fate = shared.fates.pop_front().unwrap_or(Fate::Works);
         if !matches!(fate, Fate::Fails) {
             shared.kept.take(difference);
             shared.kept.latest = latest;
+            shared.commits += 1;
         }
+        let commits = shared.commits;
         shared.must_recover = !matches!(fate, Fate::Works);
-        if shared.must_recover {
-            Err(CommitError::new("told to fail"))
-        } else {
-            Ok(Committed::Kept(Written::default()))
+        let has_failed = shared.must_recover;
+        drop(shared);
+        if has_failed {
+            return Err(CommitError::new("told to fail"));
         }
+        self.seen = self.seen.map(|_| commits);
+        Ok(Committed::Kept(Written::default()))
     }
 
-    fn prepare_recovery(&mut self) -> Result<(), CommitError> {
-        Ok(())
+    fn look(&mut self, _store: &Store) -> Result<Option<News>, CommitError> {
+        let shared = self.lock();
+        let commits = shared.commits;
+        if self.seen.is_none_or(|seen| seen == commits) {
+            return Ok(None);
+        }
+        let news = shared.kept.news();
+        drop(shared);
+        self.seen = Some(commits);
+        Ok(Some(news))
+    }
+
+    fn prepare_recovery(&mut self) -> Result<Recovery, CommitError> {
+        if self.seen.is_none() {
+            return Ok(Recovery::Write);
+        }
+        self.lock().must_recover = false;
+        Ok(Recovery::Look)
     }
 
     fn recover(&mut self, state: &State, _since: &Difference, latest: i64) -> Result<Written, CommitError> {
         let mut shared = self.lock();
         let fate = shared.fates.pop_front().unwrap_or(Fate::Works);
-        if !matches!(fate, Fate::Fails | Fate::Overtaken(_)) {
+        if !matches!(fate, Fate::Fails) {
             shared.kept = Kept {
                 groups: state.groups.iter().map(|group| (group.epoch, group.clone())).collect(),
                 names: state.names.iter().cloned().collect(),
@@ -133,6 +190,10 @@ impl Engine for Memory {
         }
         shared.must_recover = !matches!(fate, Fate::Works);
         if shared.must_recover { Err(CommitError::new("told to fail")) } else { Ok(Written::default()) }
+    }
+
+    fn is_shared(&self) -> bool {
+        self.seen.is_some()
     }
 
     fn written(&self) -> u64 {

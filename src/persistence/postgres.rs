@@ -1,17 +1,19 @@
 //! The engine that keeps everything in a PostgreSQL database.
 //!
-//! One gateway at a time owns the rows. The latest that starts takes over: it writes its name into the row of the
-//! writer, and every commit of another fails from then on, because its first statement checks that name and the number
-//! of the last commit. A commit whose answer was lost can't be repeated by the server later for the same reason.
+//! Several gateways, the replicas, may share a database. Its content is one sequence of commits, as if one gateway had
+//! made them all: each says which commit it follows, and fails if there is another one meanwhile. Its row in the log has
+//! what it changes. A replica that finds others' commits there takes them in, and drafts its own again over them. So all
+//! replicas have the same versions of everything, and whoever ends leaves nothing behind.
 //!
-//! The owner asks again and again whether it still is the one. Its [`Lease`] ends a while after the last time that it
-//! was told so, and whoever takes over waits for as long. So nobody sees old values after new ones.
+//! A replica that was overtaken locks the head of the sequence before it drafts, so that its next commit succeeds;
+//! replicas that push a lot take turns.
 
 mod address;
 mod changes;
 mod connection;
 mod error;
-mod owner;
+mod head;
+mod place;
 mod read;
 mod schema;
 mod tls;
@@ -21,19 +23,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::model::time::Moment;
-use crate::persistence::engine::{CommitError, Committed, Engine, Written};
-use crate::persistence::lease::Lease;
+use crate::persistence::engine::{CommitError, Committed, CommonTime, Engine, Recovery, Replica, Written};
 use crate::persistence::postgres::changes::Changes;
 use crate::persistence::postgres::connection::Connection;
-use crate::persistence::postgres::owner::{Owner, Then};
+use crate::persistence::postgres::head::{Head, Seen};
+use crate::persistence::postgres::place::Place;
 use crate::persistence::rows::batch::Batch;
 use crate::persistence::rows::format::FORMAT;
-use crate::persistence::rows::history::{CLOSED_KEY, FORMAT_KEY, History, LEAD_KEY, SHOWN_KEY};
+use crate::persistence::rows::history::{FORMAT_KEY, History, LEAD_KEY, SHOWN_KEY};
 use crate::persistence::rows::layout::Layout;
-use crate::persistence::rows::unconfirmed::Unconfirmed;
+use crate::persistence::rows::log;
+use crate::persistence::rows::news::{Changed, GroupKeys};
 use crate::progress::Steps;
-use crate::store::Store;
 use crate::store::difference::{Difference, State};
+use crate::store::news::News;
+use crate::store::{GroupView, Store, Tracking};
 
 pub use address::Address;
 pub use error::DatabaseError;
@@ -45,40 +49,44 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// The engine of a database.
 #[derive(Debug)]
 pub struct Postgres {
-    owner: Owner,
+    head: Head,
     layout: Layout,
+    /// The groups that the database has at the place of the head.
+    groups: GroupKeys,
     batch: Batch,
-    unconfirmed: Unconfirmed,
-    /// Whether the rows are not those that this gateway has written, and must all be written anew.
-    is_strange: bool,
+    /// The batch as a row of the log.
+    log: Vec<u8>,
+    /// Whether others commit at the same time, so that it is better to wait for a turn.
+    is_contended: bool,
+    /// Whether the database has lost commits, and must be written anew.
+    is_behind: bool,
+    /// What was committed that the store does not have, and can't be told from the log.
+    must_reload: bool,
     history: History,
     written: u64,
 }
 
 impl Postgres {
-    /// Connects to a database, takes over from the gateway that used it before, and reads everything into an empty
-    /// store. `lead` is for how many nanoseconds new series are shown as 0. Leases hold for `lease`; see
-    /// [`lease::LENGTH`](crate::persistence::lease::LENGTH).
-    ///
-    /// Unless that gateway has closed the database, this takes as long as its lease may hold.
+    /// Connects to a database and reads everything into an empty store. `name` is that of this gateway among those that
+    /// share the database, and `lead` for how many nanoseconds new series are shown as 0.
     ///
     /// # Errors
     ///
     /// If the database can't be used.
     pub fn open(
         address: &Address,
+        name: &str,
         store: &Store,
         now: Moment,
         lead: u64,
-        lease: Duration,
         steps: &Arc<Steps>,
     ) -> Result<Postgres, DatabaseError> {
         steps.phase("connecting to the database", 0);
         let begun = Instant::now();
         // What starts together with its database must wait for it.
-        let (mut owner, was_closed) = loop {
-            match own(address, lease) {
-                Ok(owner) => break owner,
+        let mut head = loop {
+            match join(address, name) {
+                Ok(head) => break head,
                 Err(error) if error.may_pass() && begun.elapsed() < START_WITHIN => {
                     tracing::warn!(err = %error, "the database can't be reached; trying again");
                     thread::sleep(RETRY_AFTER);
@@ -86,32 +94,30 @@ impl Postgres {
                 Err(error) => return Err(error),
             }
         };
-        let taken = Instant::now();
         steps.phase("reading the database", 0);
         let mut layout = Layout::default();
-        let latest = read::everything(owner.connection(), store, now, &mut layout)?;
-        let before = read::history(owner.connection())?;
-        let before = History { latest: before.latest.max(latest), ..before };
-        if !was_closed {
-            steps.phase("waiting until the gateway before has noticed", 0);
-            // Clocks do not run at quite the same speed.
-            thread::sleep((lease + lease / 8).saturating_sub(taken.elapsed()));
-        }
+        let (place, latest) = read::everything(head.connection(), store, now, &mut layout)?;
+        let before = read::history(head.connection())?;
+        head.arrive(place);
         let mut postgres = Postgres {
-            owner,
+            head,
             layout,
+            groups: GroupKeys::default(),
             batch: Batch::default(),
-            unconfirmed: Unconfirmed::default(),
-            is_strange: false,
-            history: before.at(now, lead),
+            log: Vec::new(),
+            is_contended: false,
+            is_behind: false,
+            must_reload: false,
+            history: History { latest: before.latest.max(latest), ..before }.at(now, lead),
             written: 0,
         };
-        postgres.begin()?;
         store.restored();
+        postgres.know_groups(&store.take_all().0);
+        postgres.record_settings()?;
         Ok(postgres)
     }
 
-    /// Reads everything into an empty store, without taking over. Returns the latest time in it, in nanoseconds since
+    /// Reads everything into an empty store, without being a replica. Returns the latest time in it, in nanoseconds since
     /// the epoch; `None` if no gateway has used the database.
     ///
     /// # Errors
@@ -129,10 +135,7 @@ impl Postgres {
             return Ok(None);
         }
         read::check_format(&mut connection)?;
-        // Everything as it is at one moment.
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")?;
-        let latest = read::everything(&mut connection, store, now, &mut Layout::default())?;
-        let latest = latest.max(read::history(&mut connection)?.latest);
+        let (_, latest) = read::everything(&mut connection, store, now, &mut Layout::default())?;
         store.restored();
         Ok(Some(latest))
     }
@@ -142,41 +145,48 @@ impl Postgres {
         self.history
     }
 
-    /// Writes the whole state in the place of all that is there.
+    /// Writes the whole state in the place of all that is there. Returns false if another gateway has committed
+    /// meanwhile: nothing is written then.
     ///
     /// # Errors
     ///
     /// If it can't be written.
-    pub fn rewrite(&mut self, state: &State) -> Result<(), CommitError> {
+    pub fn rewrite(&mut self, state: &State) -> Result<bool, CommitError> {
         self.fill_whole(state);
-        let replaced = self.write().map_err(CommitError::from);
+        self.must_reload = true;
+        let is_kept = self.commit_batch()?;
+        if is_kept {
+            self.know_groups(state);
+            self.must_reload = false;
+        }
         self.batch.clear();
-        replaced
+        self.log.clear();
+        Ok(is_kept)
     }
 
     /// Fills a database that holds nothing with a state, as a copy of it. `latest` is the latest time in it, in nanoseconds
-    /// since the epoch.
+    /// since the epoch. Returns false if another gateway has committed something meanwhile.
     ///
     /// # Errors
     ///
     /// If it can't be written.
-    pub fn fill(&mut self, state: &State, latest: i64) -> Result<(), CommitError> {
-        self.rewrite(state)?;
+    pub fn fill(&mut self, state: &State, latest: i64) -> Result<bool, CommitError> {
+        let is_kept = self.rewrite(state)?;
         // Whoever had them before may have shown all series with their values.
         self.history.shown_until = latest;
-        Ok(self.begin()?)
+        self.record_settings()?;
+        Ok(is_kept)
     }
 
-    /// Records that this gateway uses the database, with its settings, and has not closed it yet.
-    fn begin(&mut self) -> Result<(), DatabaseError> {
+    /// Records the format of the rows, and with what settings they are shown.
+    fn record_settings(&mut self) -> Result<(), DatabaseError> {
         let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let changes = Changes::of_meta([
             (FORMAT_KEY, signed(FORMAT)),
             (LEAD_KEY, signed(self.history.lead)),
             (SHOWN_KEY, self.history.shown_until),
-            (CLOSED_KEY, 0),
         ]);
-        self.owner.transact(&changes, 0, Then::GoesOn)
+        self.head.set(&changes)
     }
 
     /// Fills the batch with the whole state, in the place of all that is there.
@@ -186,30 +196,111 @@ impl Postgres {
         self.layout.state(state, &mut self.batch);
     }
 
-    /// Writes the batch in one transaction.
-    fn write(&mut self) -> Result<(), DatabaseError> {
+    /// Notes the groups of a state in the place of those that are known.
+    fn know_groups(&mut self, state: &State) {
+        self.groups = state.groups.iter().map(|group| (group.epoch, group.labels.key.clone())).collect();
+    }
+
+    /// Commits the batch. Returns false if another gateway was first.
+    fn commit_batch(&mut self) -> Result<bool, DatabaseError> {
+        self.log.clear();
+        log::write(&self.batch, &mut self.log);
         let bytes = self.batch.size();
-        self.owner.transact(&Changes::of(&self.batch), bytes, Then::GoesOn)?;
-        self.written += bytes;
-        Ok(())
+        let changes = Changes::of(&self.batch);
+        let is_kept = if self.is_behind {
+            self.head.commit_over(&changes, &self.log, bytes)?
+        } else {
+            self.head.commit(&changes, &self.log, bytes)?
+        };
+        self.written += if is_kept { bytes } else { 0 };
+        Ok(is_kept)
     }
 
     fn written_now(&self) -> Written {
         Written { rows: self.batch.rows(), bytes: self.batch.size() }
     }
+
+    /// What the store has to take in of what the database says.
+    fn news(&mut self, seen: Seen, store: &Store) -> Result<Option<News>, DatabaseError> {
+        let (commits, place) = match seen {
+            Seen::Nothing if !self.must_reload => return Ok(None),
+            Seen::Commits(commits, place) if !self.must_reload => (commits, place),
+            Seen::Lost => {
+                self.is_behind = true;
+                return Err(DatabaseError::Behind);
+            }
+            _ => return self.reload(),
+        };
+        // If it fails half way, only the rows themselves can be trusted.
+        self.must_reload = true;
+        let mut changed = Changed::default();
+        for row in &commits {
+            let entries = log::read(row).map_err(|error| DatabaseError::Damaged(error.to_string()))?;
+            entries.iter().for_each(|entry| changed.add(entry));
+        }
+        let news = changed.news(store, &mut self.groups, &mut self.layout).map_err(DatabaseError::Damaged)?;
+        let news = News { commits: commits.len() as u64, ..news };
+        self.head.arrive(place);
+        self.must_reload = false;
+        Ok(Some(news))
+    }
+
+    /// Everything in the database.
+    fn reload(&mut self) -> Result<Option<News>, DatabaseError> {
+        tracing::warn!("reading everything from the database: the log does not say what others have changed");
+        self.head.give_up_turn()?;
+        let store = Store::new([], Tracking::Nothing, Duration::MAX, usize::MAX);
+        let mut layout = Layout::default();
+        let (place, latest) = read::everything(self.head.connection(), &store, Moment::at(0), &mut layout)?;
+        store.restored();
+        let state = store.take_all().0;
+        self.know_groups(&state);
+        self.layout = layout;
+        self.head.arrive(place);
+        self.must_reload = false;
+        Ok(Some(News {
+            is_all: true,
+            gone: Vec::new(),
+            groups: state.groups.iter().map(|group| GroupView::of(group)).collect(),
+            kinds: state.names.into_iter().map(|(name, kind)| (name, Some(kind))).collect(),
+            keys: state.keys,
+            commits: 0,
+            latest,
+        }))
+    }
+
+    /// Fails if the store must take in everything first.
+    fn check_whole(&self) -> Result<(), DatabaseError> {
+        if self.is_behind { Err(DatabaseError::Behind) } else { Ok(()) }
+    }
 }
 
-/// Connects, makes sure that the tables are there, and takes over. Returns also whether the gateway before has closed
-/// the database.
-fn own(address: &Address, lease: Duration) -> Result<(Owner, bool), DatabaseError> {
+/// Connects, makes sure that the tables are there, and becomes one of the replicas.
+fn join(address: &Address, name: &str) -> Result<Head, DatabaseError> {
     let mut connection = Connection::open(address)?;
     schema::create(&mut connection)?;
     read::check_format(&mut connection)?;
-    Owner::take_over(connection, Lease::new(lease))
+    let place = Place::latest(&mut connection)?;
+    let mut head = Head::new(connection, head::new_id()?, name, place)?;
+    // From here on the log keeps what is committed later.
+    head.beat()?;
+    Ok(head)
 }
 
 impl Engine for Postgres {
+    fn begin(&mut self, store: &Store) -> Result<Option<News>, CommitError> {
+        if !self.is_contended {
+            return Ok(None);
+        }
+        self.check_whole()?;
+        let seen = self.head.take_turn()?;
+        // With nobody else committing, the round trip for a turn is not worth it.
+        self.is_contended = !matches!(seen, Seen::Nothing);
+        Ok(self.news(seen, store)?)
+    }
+
     fn commit(&mut self, difference: &Difference, latest: i64) -> Result<Committed, CommitError> {
+        self.check_whole()?;
         self.batch.clear();
         self.layout.difference(difference, &mut self.batch);
         // A change records its time in its group or with its key. A deletion removes that record, so the time is
@@ -217,59 +308,74 @@ impl Engine for Postgres {
         if !difference.gone.is_empty() {
             self.batch.add_latest(latest, false);
         }
-        match self.write() {
-            Ok(()) => Ok(Committed::Kept(self.written_now())),
+        match self.commit_batch() {
+            Ok(true) => {}
+            Ok(false) => {
+                self.layout.revert();
+                self.is_contended = true;
+                return Ok(Committed::Overtaken);
+            }
             Err(error) => {
-                self.unconfirmed.add(difference);
-                Err(error.into())
+                // Where it was kept nevertheless, the log says so.
+                self.layout.revert();
+                return Err(error.into());
             }
         }
-    }
-
-    fn prepare_recovery(&mut self) -> Result<(), CommitError> {
-        self.is_strange |= !self.owner.reconnect()?;
-        Ok(())
-    }
-
-    fn recover(&mut self, state: &State, since: &Difference, latest: i64) -> Result<Written, CommitError> {
-        self.unconfirmed.add(since);
-        if self.is_strange || self.unconfirmed.is_too_much(state) {
-            self.fill_whole(state);
-        } else {
-            self.batch.clear();
-            self.unconfirmed.write(state, &mut self.layout, &mut self.batch);
+        for epoch in &difference.gone {
+            self.groups.remove(epoch);
         }
+        let new = difference.groups.iter().filter(|versions| versions.before.is_none());
+        self.groups.extend(new.map(|new| (new.after.epoch, new.after.labels.key.clone())));
+        Ok(Committed::Kept(self.written_now()))
+    }
+
+    fn look(&mut self, store: &Store) -> Result<Option<News>, CommitError> {
+        self.check_whole()?;
+        if self.head.has_turn() {
+            // Nobody can have committed since.
+            self.head.give_up_turn()?;
+            return Ok(None);
+        }
+        let seen = self.head.look()?;
+        Ok(self.news(seen, store)?)
+    }
+
+    fn prepare_recovery(&mut self) -> Result<Recovery, CommitError> {
+        self.head.reconnect()?;
+        Ok(if self.is_behind { Recovery::Write } else { Recovery::Look })
+    }
+
+    fn recover(&mut self, state: &State, _since: &Difference, latest: i64) -> Result<Written, CommitError> {
+        tracing::error!(
+            "the database has lost commits, as after a failover or when it is put back: it gets them again"
+        );
+        self.fill_whole(state);
         self.batch.add_latest(latest, false);
-        self.write()?;
-        self.unconfirmed = Unconfirmed::default();
-        self.is_strange = false;
+        if !self.commit_batch()? {
+            return Err(DatabaseError::Overtaken.into());
+        }
+        self.know_groups(state);
+        (self.is_behind, self.must_reload) = (false, false);
         Ok(self.written_now())
     }
 
-    fn renew(&mut self) -> Result<(), CommitError> {
-        // Only a server that can be written confirms it.
-        Ok(self.owner.transact(&Changes::default(), 0, Then::GoesOn)?)
+    fn is_shared(&self) -> bool {
+        true
     }
 
-    fn lease(&self) -> Option<&Arc<Lease>> {
-        Some(self.owner.lease())
+    fn common_time(&self) -> Option<CommonTime> {
+        self.head.time()
+    }
+
+    fn replicas(&self) -> &[Replica] {
+        self.head.replicas()
     }
 
     fn written(&self) -> u64 {
         self.written
     }
 
-    fn close(&mut self, latest: i64) {
-        self.owner.lease().end();
-        if self.unconfirmed.is_empty() && !self.is_strange && self.owner.is_open() {
-            self.batch.clear();
-            self.batch.add_latest(latest, true);
-            // Without it the next gateway only waits longer, and knows less about the latest time.
-            if let Err(error) = self.owner.transact(&Changes::of(&self.batch), 0, Then::Closes) {
-                tracing::debug!(err = %error, "the end can't be written to the database");
-            }
-            self.owner.lease().end();
-        }
-        self.owner.close();
+    fn close(&mut self, _latest: i64) {
+        self.head.leave();
     }
 }

@@ -8,7 +8,7 @@ pub mod tables;
 use std::sync::Arc;
 
 use crate::model::time::Moment;
-use crate::persistence::engine::{CommitError, Committed, Engine, Written};
+use crate::persistence::engine::{CommitError, Committed, Engine, Recovery, Written};
 use crate::persistence::redb::disk::Disk;
 use crate::persistence::redb::error::{OpenError, WriteError};
 use crate::persistence::redb::file::{StoreFile, Usage};
@@ -127,13 +127,13 @@ impl Engine for Redb {
         }
     }
 
-    fn prepare_recovery(&mut self) -> Result<(), CommitError> {
+    fn prepare_recovery(&mut self) -> Result<Recovery, CommitError> {
         if self.is_fatal {
-            return Ok(());
+            return Ok(Recovery::Write);
         }
         let reopened = self.file.reopen().map_err(|error| self.failed(error));
         // A file that can't be trusted is replaced, so it need not be opened.
-        if self.is_fatal { Ok(()) } else { reopened }
+        if self.is_fatal { Ok(Recovery::Write) } else { reopened.map(|()| Recovery::Write) }
     }
 
     /// Writes everything that failed commits have changed, because these may have reached the disk in part or as a

@@ -7,5 +7,9 @@ pub mod format;
 pub mod history;
 pub(in crate::persistence) mod layout;
 pub(in crate::persistence) mod load;
+#[cfg(feature = "postgres")]
+pub(in crate::persistence) mod log;
+#[cfg(feature = "postgres")]
+pub(in crate::persistence) mod news;
 mod row;
 pub(in crate::persistence) mod unconfirmed;

@@ -93,8 +93,6 @@ pub struct Definitions {
     holds_back: bool,
     /// Names that came, went or changed their type since the last commit.
     changed: HashSet<Arc<str>, RandomState>,
-    /// The types that other gateways have given to names.
-    established: HashMap<Arc<str>, Kind, RandomState>,
     /// The names that went or changed their types, with the types that they had.
     retypings: Vec<(Arc<str>, Kind)>,
 }
@@ -120,7 +118,6 @@ impl Definitions {
             tracking,
             holds_back: tracking == Tracking::Drafts,
             changed: HashSet::default(),
-            established: HashMap::default(),
             retypings: Vec::new(),
         }
     }
@@ -248,24 +245,20 @@ impl Definitions {
 
     /// The type of a live name and in how many groups it is.
     pub fn live(&self, name: &str) -> Option<(Kind, u32)> {
-        let elsewhere = self.established.get(name);
-        match self.families.get(name) {
-            Some(entry) => Some((entry.kind, entry.groups() + u32::from(elsewhere.is_some()))),
-            None => elsewhere.map(|kind| (*kind, 1)),
+        self.families.get(name).map(|entry| (entry.kind, entry.groups()))
+    }
+
+    /// Takes the type that another gateway has given to a name, if the name is live.
+    pub fn take_kind(&mut self, name: &str, kind: Kind) {
+        if let Some(entry) = self.families.get_mut(name).filter(|entry| entry.kind != kind) {
+            entry.kind = kind;
+            note_change(self.tracking, self.holds_back, &mut self.changed, entry);
         }
     }
 
-    /// Notes the type that another gateway has given to a name; none if no other has the name any more.
-    pub fn establish(&mut self, name: Arc<str>, kind: Option<Kind>) {
-        let Some(kind) = kind else {
-            self.established.remove(&name);
-            return;
-        };
-        if let Some(entry) = self.families.get_mut(&name).filter(|entry| entry.kind.form() == kind.form()) {
-            entry.kind = kind;
-            entry.definition.show(kind);
-        }
-        self.established.insert(name, kind);
+    /// A live name, and its type.
+    pub fn named(&self, name: &str) -> Option<(Arc<str>, Kind)> {
+        self.families.get(name).map(|entry| (entry.definition.name().clone(), entry.kind))
     }
 
     /// A group other than `group` that has the family.

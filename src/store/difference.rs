@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use crate::model::kind::Kind;
-use crate::model::time::Moment;
 use crate::store::Store;
 use crate::store::group::Group;
 use crate::store::groups::Changed;
-use crate::store::idempotency::{Key, Record};
+use crate::store::idempotency::Record;
 use crate::store::structure::Structure;
 
 /// The changes since the last commit.
@@ -76,27 +75,7 @@ pub struct State {
     pub first_key: u64,
 }
 
-/// What other gateways have committed to a shared engine.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Established {
-    /// The types of metric names. `None` for a name that no other gateway uses any more.
-    pub names: Vec<(Arc<str>, Option<Kind>)>,
-    /// The idempotency keys of applied requests.
-    pub keys: Vec<Key>,
-}
-
 impl Store {
-    /// Adopts what others have committed. Later transactions are checked against it.
-    pub fn establish(&self, established: Established, now: Moment) {
-        let mut structure = self.lock();
-        for (name, kind) in established.names {
-            structure.definitions.establish(name, kind);
-        }
-        for key in established.keys {
-            self.keys.remember(key, now, true);
-        }
-    }
-
     /// Takes the changes since the last commit, if changes are published before they are committed. They count as
     /// committed from now on.
     pub fn take_unsaved(&self) -> Difference {

@@ -1,6 +1,7 @@
 //! A family of one group: its series in pieces, and how they are found.
 
 mod bounds;
+mod continuation;
 mod lasting;
 mod overflow;
 mod sources;

@@ -109,9 +109,21 @@ impl Group {
 
     /// Puts back a family that the group had before. Families must come sorted by name.
     pub fn restore(&mut self, family: Family) {
+        self.restore_shared(Arc::new(family));
+    }
+
+    /// As [`Group::restore`], for a family that another version of the group has.
+    pub fn restore_shared(&mut self, family: Arc<Family>) {
         self.next_number = self.next_number.max(family.number + 1);
         self.count(&family);
-        self.families.push(Arc::new(family));
+        self.families.push(family);
+    }
+
+    /// Takes over what is known of the processes that pushed to another version.
+    pub(in crate::store) fn keep_sessions_of(&mut self, before: &Group) {
+        if let Some(rare) = &before.rare {
+            self.rare.get_or_insert_default().sessions = rare.sessions.clone();
+        }
     }
 
     /// Notes that a push was accepted.
@@ -163,7 +175,12 @@ impl Group {
 
     /// The family of this name.
     pub fn family(&self, name: &str) -> Option<&Family> {
-        self.position(name).ok().map(|at| &*self.families[at])
+        self.shared_family(name).map(|family| &**family)
+    }
+
+    /// As [`Group::family`], to be shared with another version of the group.
+    pub(in crate::store) fn shared_family(&self, name: &str) -> Option<&Arc<Family>> {
+        self.position(name).ok().map(|at| &self.families[at])
     }
 
     /// Reads something of every family. A group that was not pushed to for a while has left the
@@ -378,7 +395,7 @@ impl Group {
     }
 
     /// What new series may share with some that the group has.
-    fn shareable(&self) -> Shareable {
+    pub(in crate::store) fn shareable(&self) -> Shareable {
         let first_pieces = self.families.iter().filter_map(|family| family.pieces().first());
         Shareable::with(first_pieces.map(|piece| piece.shared_blocks()))
     }

@@ -103,6 +103,28 @@ impl Pieces {
         }
     }
 
+    /// Puts a piece in the place of the one with its number, or behind the last.
+    pub fn put(&mut self, number: usize, piece: Arc<Piece>) {
+        let place = match &mut self.0 {
+            Held::One(place) if number == 0 => Some(place),
+            Held::Many(chunks) => chunks
+                .get_mut(number / CHUNK_PIECES)
+                .and_then(|chunk| Arc::make_mut(chunk).get_mut(number % CHUNK_PIECES)),
+            _ => None,
+        };
+        match place {
+            Some(place) => *place = piece,
+            None => self.push(piece),
+        }
+    }
+
+    /// Takes away the pieces from this number on.
+    pub fn truncate(&mut self, count: usize) {
+        if count < self.len() {
+            *self = self.iter().take(count).cloned().collect();
+        }
+    }
+
     /// The pieces, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Piece>> {
         self.chunks().flatten()

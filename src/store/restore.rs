@@ -63,7 +63,7 @@ impl Store {
             group.restore(restored);
         }
         self.welcome(&group, structure);
-        expect_ends(&group, structure);
+        expect_ends(&group, |subject, deadline| structure.deadlines.add(subject, deadline));
         self.groups.insert_saved(Arc::new(group));
         structure.definitions.forget_retypings();
         self.count_names(structure);
@@ -79,7 +79,7 @@ impl Store {
             group.restore(restored(family, lease, structure.epoch(), &mut shareable));
         }
         self.welcome(&group, structure);
-        expect_ends(&group, structure);
+        expect_ends(&group, |subject, deadline| structure.deadlines.add(subject, deadline));
         self.groups.insert_saved(Arc::new(group));
     }
 
@@ -93,7 +93,7 @@ impl Store {
 }
 
 /// The group of a view, without its families, and these in the order in which it takes them.
-fn without_families(view: GroupView, slot: u32) -> (Group, Vec<FamilyView>) {
+pub(super) fn without_families(view: GroupView, slot: u32) -> (Group, Vec<FamilyView>) {
     let mut group = Group::new(view.labels, slot, view.epoch, Moment::at(view.times.created_at));
     group.times = view.times;
     group.set_ttl(view.ttl);
@@ -103,7 +103,7 @@ fn without_families(view: GroupView, slot: u32) -> (Group, Vec<FamilyView>) {
 }
 
 /// The family of a view, with its series.
-fn restored(family: FamilyView, lease: Lease, epoch: u64, shareable: &mut Shareable) -> Family {
+pub(super) fn restored(family: FamilyView, lease: Lease, epoch: u64, shareable: &mut Shareable) -> Family {
     let mut restored = Family::new(lease, epoch, family.number);
     restored.rule = family.rule;
     restored.pushed_at = family.pushed_at;
@@ -114,8 +114,8 @@ fn restored(family: FamilyView, lease: Lease, epoch: u64, shareable: &mut Sharea
 }
 
 /// Puts back when a group and its series may expire.
-fn expect_ends(group: &Group, structure: &mut Structure) {
+pub(super) fn expect_ends(group: &Group, mut expect: impl FnMut(Subject, i64)) {
     for End { piece, deadline } in group.ends() {
-        structure.deadlines.add(Subject { group: group.labels.key.clone(), piece }, deadline);
+        expect(Subject { group: group.labels.key.clone(), piece }, deadline);
     }
 }

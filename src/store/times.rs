@@ -22,6 +22,11 @@ impl Times {
         self.pushes += other.pushes;
     }
 
+    /// The latest of them.
+    pub fn latest(&self) -> i64 {
+        self.created_at.max(self.pushed_at).max(self.failed_at)
+    }
+
     /// Since when the group got no accepted push: the time of the latest one, or of its creation.
     pub fn quiet_since(&self) -> i64 {
         self.pushed_at.max(self.created_at)

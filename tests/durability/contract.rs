@@ -17,7 +17,7 @@ use tallygate::model::limits::PushLimits;
 use tallygate::model::merge::{Buckets, FamilyTerms, Fold, Merge, Temporality};
 use tallygate::model::push::Push;
 use tallygate::model::time::Moment;
-use tallygate::persistence::engine::{Committed, Engine};
+use tallygate::persistence::engine::{CommitError, Committed, Engine, Recovery, Written};
 use tallygate::persistence::memory::{Fate, Memory};
 #[cfg(feature = "postgres")]
 use tallygate::persistence::postgres::{Address, Postgres};
@@ -26,7 +26,6 @@ use tallygate::persistence::redb::file::Usage;
 use tallygate::progress::Progress;
 use tallygate::rules::selector::Selector;
 use tallygate::store::deletion::{DeletionFilter, Survey};
-use tallygate::store::difference::Established;
 use tallygate::store::idempotency::Key;
 use tallygate::store::selection::{Selection, SeriesName};
 use tallygate::store::semantics::{Absent, FamilyRule, Semantics};
@@ -489,12 +488,7 @@ impl Subject for OfMemory {
     }
 
     fn disturb(&self, trouble: Trouble) {
-        let fate = match trouble.fault % 3 {
-            0 => Fate::Fails,
-            1 => Fate::KeepsAndFails,
-            _ => Fate::Overtaken(Established::default()),
-        };
-        self.0.expect([fate]);
+        self.0.expect([if trouble.fault.is_multiple_of(2) { Fate::Fails } else { Fate::KeepsAndFails }]);
         self.0.expect((0..trouble.after / 3).map(|_| Fate::Fails));
     }
 
@@ -506,6 +500,23 @@ impl Subject for OfMemory {
         let (state, since) = store.take_all();
         engine.recover(&state, &since, 0).unwrap();
         Box::new(engine)
+    }
+}
+
+/// An engine in memory that several gateways share.
+struct OfSharedMemory(Memory);
+
+impl Subject for OfSharedMemory {
+    fn create(&self, store: &Store) -> Box<dyn Engine> {
+        Box::new(self.0.join(store))
+    }
+
+    fn disturb(&self, trouble: Trouble) {
+        self.0.expect([if trouble.fault.is_multiple_of(2) { Fate::Fails } else { Fate::KeepsAndFails }]);
+    }
+
+    fn restart(&mut self, store: &Store) -> Box<dyn Engine> {
+        self.create(store)
     }
 }
 
@@ -539,19 +550,21 @@ impl Subject for OfRedb {
 struct OfPostgres {
     database: std::rc::Rc<Database>,
     proxy: Proxy,
+    /// Whether several gateways share it, so that the connections of others stay when one crashes.
+    has_others: bool,
 }
 
 #[cfg(feature = "postgres")]
 impl OfPostgres {
-    fn new(database: &std::rc::Rc<Database>) -> OfPostgres {
+    fn new(database: &std::rc::Rc<Database>, has_others: bool) -> OfPostgres {
         database.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
-        OfPostgres { database: database.clone(), proxy: Proxy::before(database) }
+        OfPostgres { database: database.clone(), proxy: Proxy::before(database), has_others }
     }
 
     fn open(&self, store: &Store) -> Box<dyn Engine> {
         let address = Address::parse(&self.database.url_at(self.proxy.port())).unwrap();
         let (progress, now) = (Progress::start(), Moment::at(0));
-        let open = || Postgres::open(&address, store, now, 0, Duration::ZERO, progress.steps());
+        let open = || Postgres::open(&address, "a", store, now, 0, progress.steps());
         // A connection that is being cut may take this one with it.
         let opened = (0..3).find_map(|_| open().inspect_err(|error| println!("{error}")).ok());
         Box::new(opened.unwrap())
@@ -570,7 +583,11 @@ impl Subject for OfPostgres {
     }
 
     fn restart(&mut self, store: &Store) -> Box<dyn Engine> {
-        self.proxy = Proxy::before(&self.database);
+        if self.has_others {
+            self.proxy.stop_cutting();
+        } else {
+            self.proxy = Proxy::before(&self.database);
+        }
         self.open(store)
     }
 }
@@ -596,13 +613,23 @@ fn restart(
 }
 
 fn recover(engine: &mut dyn Engine, store: &Store) {
-    let recovered = (0..100).any(|_| {
-        engine.prepare_recovery().is_ok() && {
+    let recovered = (0..100).any(|_| match engine.prepare_recovery() {
+        Ok(Recovery::Write) => {
             let (state, since) = store.take_all();
             engine.recover(&state, &since, 0).is_ok()
         }
+        Ok(Recovery::Look) => look(engine, store).is_ok(),
+        Err(_) => false,
     });
     assert!(recovered, "the engine does not recover");
+}
+
+/// Takes in what others have committed. Returns whether there was anything.
+fn look(engine: &mut dyn Engine, store: &Store) -> Result<bool, CommitError> {
+    let news = engine.look(store)?;
+    let is_new = news.is_some();
+    news.into_iter().for_each(|news| store.catch_up(news, Moment::at(0)));
+    Ok(is_new)
 }
 
 /// Drafts are committed before they are visible.
@@ -625,39 +652,34 @@ fn check_drafts(mut subject: impl Subject, batches: &[Batch]) {
         let requests = &with_batch[log.len()..];
         let transactions: Vec<_> =
             requests.iter().map(|(request, now)| (request.surveyed(&store), *now)).collect();
-        loop {
-            let mut draft = store.draft();
-            let submit = |(transaction, now): &(Transaction<'static>, Moment)| {
-                answer(store.submit_to(&mut draft, transaction, *now))
-            };
-            let answers: Vec<Answer> = transactions.iter().map(submit).collect();
-            assert_eq!(answers, expected);
-            assert_eq!(values(&shown(&store)), values(&shown(&given(&log).0)), "a draft was seen");
-            let difference = store.difference_of(&draft);
-            match engine.commit(&difference, now) {
-                Ok(Committed::Kept(_)) => {
-                    store.publish(draft);
-                    log = with_batch;
-                    break;
-                }
-                Ok(Committed::Overtaken(established)) => {
-                    store.drop_draft(draft);
-                    store.establish(established, Moment::at(now));
-                    assert_eq!(shown(&store), shown(&given(&log).0), "a draft has left something");
-                }
-                Err(_) => {
-                    store.drop_draft(draft);
-                    assert_eq!(shown(&store), shown(&given(&log).0), "a draft has left something");
-                    if batch.trouble.is_some_and(|trouble| trouble.is_crash) {
-                        let kept;
-                        (store, engine, kept) = restart(&mut subject, Tracking::Drafts, &[&log, &with_batch]);
-                        if kept == 1 {
-                            log = with_batch;
-                        }
-                    } else {
-                        recover(&mut *engine, &store);
+        let mut draft = store.draft();
+        let submit = |(transaction, now): &(Transaction<'static>, Moment)| {
+            answer(store.submit_to(&mut draft, transaction, *now))
+        };
+        let answers: Vec<Answer> = transactions.iter().map(submit).collect();
+        assert_eq!(answers, expected);
+        assert_eq!(values(&shown(&store)), values(&shown(&given(&log).0)), "a draft was seen");
+        let difference = store.difference_of(&draft);
+        match engine.commit(&difference, now) {
+            Ok(Committed::Kept(_)) => {
+                store.publish(draft);
+                log = with_batch;
+            }
+            Ok(Committed::Overtaken) => panic!("there is no other gateway"),
+            Err(_) => {
+                store.drop_draft(draft);
+                assert_eq!(shown(&store), shown(&given(&log).0), "a draft has left something");
+                if batch.trouble.is_some_and(|trouble| trouble.is_crash) {
+                    let kept;
+                    (store, engine, kept) = restart(&mut subject, Tracking::Drafts, &[&log, &with_batch]);
+                    if kept == 1 {
+                        log = with_batch;
                     }
-                    break;
+                } else {
+                    recover(&mut *engine, &store);
+                    // Where gateways share an engine, what was kept stays.
+                    let has_batch = engine.is_shared() && shown(&store) == shown(&given(&with_batch).0);
+                    log = if has_batch { with_batch } else { log };
                 }
             }
         }
@@ -667,6 +689,109 @@ fn check_drafts(mut subject: impl Subject, batches: &[Batch]) {
         }
     }
     restart(&mut subject, Tracking::Drafts, &[&log]);
+}
+
+/// Several gateways share an engine, and do requests in turn. Each does what one gateway would have done with all of
+/// them.
+fn check_replicas(mut subject: impl Subject, batches: &[Batch], turns: &[usize]) {
+    let join = |subject: &dyn Subject| {
+        let store = store(Tracking::Drafts);
+        let engine = subject.create(&store);
+        (store, engine)
+    };
+    let mut replicas: Vec<(Store, Box<dyn Engine>)> = (0..3).map(|_| join(&subject)).collect();
+    let mut log: Vec<(Request, Moment)> = Vec::new();
+    let mut now = 1000;
+    for (number, (batch, turn)) in batches.iter().zip(turns.iter().cycle()).enumerate() {
+        let mut with_batch = log.clone();
+        for request in &batch.requests {
+            now += 10;
+            let request = request.clone().seen(&given(&with_batch).0);
+            with_batch.push((request, Moment::at(now)));
+        }
+        let expected = given(&with_batch).1.split_off(log.len());
+        if let Some(trouble) = batch.trouble {
+            subject.disturb(trouble);
+        }
+        let (store, engine) = &mut replicas[*turn];
+        let requests = &with_batch[log.len()..];
+        let transactions: Vec<_> =
+            requests.iter().map(|(request, now)| (request.surveyed(store), *now)).collect();
+        let kept = (0..4).find_map(|_| commit(&mut **engine, store, &transactions, &expected, now));
+        match kept.expect("it is overtaken again and again") {
+            true => log = with_batch,
+            false if batch.trouble.is_some_and(|trouble| trouble.is_crash) => {
+                let (store, engine, kept) = restart(&mut subject, Tracking::Drafts, &[&log, &with_batch]);
+                replicas[*turn] = (store, engine);
+                log = if kept == 1 { with_batch } else { log };
+            }
+            false => {
+                recover(&mut **engine, store);
+                let has_batch = shown(store) == shown(&given(&with_batch).0);
+                log = if has_batch { with_batch } else { log };
+            }
+        }
+        if batch.restarts {
+            let (store, engine, _) = restart(&mut subject, Tracking::Drafts, &[&log]);
+            replicas[(*turn + 1) % 3] = (store, engine);
+        }
+        // Sometimes the others are behind by several commits.
+        for (store, engine) in replicas.iter_mut().skip(number % 3) {
+            if look(&mut **engine, store).is_err() {
+                recover(&mut **engine, store);
+            }
+            assert_eq!(shown(store), shown(&given(&log).0));
+        }
+    }
+    restart(&mut subject, Tracking::Drafts, &[&log]);
+}
+
+/// Tries to commit requests. Returns whether they were kept for sure; `None` if another gateway was first.
+fn commit(
+    engine: &mut dyn Engine,
+    store: &Store,
+    transactions: &[(Transaction<'static>, Moment)],
+    expected: &[Answer],
+    now: i64,
+) -> Option<bool> {
+    match engine.begin(store) {
+        Ok(news) => news.into_iter().for_each(|news| store.catch_up(news, Moment::at(0))),
+        Err(_) => return Some(false),
+    }
+    let mut draft = store.draft();
+    let submit = |(transaction, now): &(Transaction<'static>, Moment)| {
+        answer(store.submit_to(&mut draft, transaction, *now))
+    };
+    let answers: Vec<Answer> = transactions.iter().map(submit).collect();
+    let difference = store.difference_of(&draft);
+    let committed = if difference.is_empty() {
+        // There must be no draft when something is taken in.
+        engine
+            .look(store)
+            .map(|news| news.is_none().then_some(Committed::Kept(Written::default())).ok_or(news))
+    } else {
+        engine.commit(&difference, now).map(Ok)
+    };
+    match committed {
+        Ok(Ok(Committed::Kept(_))) => {
+            assert_eq!(answers, expected);
+            store.publish(draft);
+            Some(true)
+        }
+        Ok(Ok(Committed::Overtaken)) => {
+            store.drop_draft(draft);
+            None
+        }
+        Ok(Err(news)) => {
+            store.drop_draft(draft);
+            news.into_iter().for_each(|news| store.catch_up(news, Moment::at(0)));
+            None
+        }
+        Err(_) => {
+            store.drop_draft(draft);
+            Some(false)
+        }
+    }
 }
 
 /// The lines without the last, which tells how much there is, with drafts.
@@ -697,8 +822,7 @@ fn check_unsaved(mut subject: impl Subject, batches: &[Batch]) {
         }
         match engine.commit(&store.take_unsaved(), now) {
             Ok(Committed::Kept(_)) => {}
-            // Only drafts can be made again.
-            Ok(Committed::Overtaken(_)) => recover(&mut *engine, &store),
+            Ok(Committed::Overtaken) => panic!("there is no other gateway"),
             Err(_) if batch.trouble.is_some_and(|trouble| trouble.is_crash) => {
                 let kept;
                 (store, engine, kept) = restart(&mut subject, Tracking::Unsaved, &[&log[..saved], &log]);
@@ -725,6 +849,13 @@ proptest! {
     }
 
     #[test]
+    fn replicas_over_an_engine_in_memory_do_what_one_gateway_does(
+        batches in batches(), turns in prop::collection::vec(0..3usize, 1..20),
+    ) {
+        check_replicas(OfSharedMemory(Memory::shared()), &batches, &turns);
+    }
+
+    #[test]
     fn the_engine_of_a_file_keeps_the_contract(batches in batches(), seed in any::<u64>()) {
         check_drafts(OfRedb(SimulatedDisk::new(seed, Vec::new())), &batches);
         check_unsaved(OfRedb(SimulatedDisk::new(seed, Vec::new())), &batches);
@@ -738,39 +869,19 @@ fn the_engine_of_a_database_keeps_the_contract() {
     let Some(database) = Database::start(&["fsync=off"]) else { return };
     let database = std::rc::Rc::new(database);
     proptest!(ProptestConfig::with_cases(12), |(batches in batches())| {
-        check_drafts(OfPostgres::new(&database), &batches);
+        check_drafts(OfPostgres::new(&database, false), &batches);
     });
 }
 
-/// What other gateways have established counts as if it had been pushed here.
+#[cfg(feature = "postgres")]
 #[test]
-fn what_others_have_established_is_checked_against() {
-    let store = store(Tracking::Drafts);
-    let memory = Memory::default();
-    let mut engine = memory.clone();
-    let request = |body: &str, key| Request { steps: vec![push_of(0, body)], key };
-    let (typed, keyed) = (request("# TYPE g gauge\ng 1\n", None), request("c_total 1\n", Some(1)));
-    let names = vec![("g".into(), Some(tallygate::model::kind::Kind::Counter))];
-    let key = keyed.transaction().key.unwrap();
-    memory.expect([Fate::Overtaken(Established { names, keys: vec![key] })]);
-    let draft = |store: &Store| {
-        let mut draft = store.draft();
-        let answers = [&typed, &keyed]
-            .map(|request| store.submit_to(&mut draft, &request.transaction(), Moment::at(5)));
-        (draft, answers)
-    };
-    let (first, answers) = draft(&store);
-    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    let committed = engine.commit(&store.difference_of(&first), 5).unwrap();
-    store.drop_draft(first);
-    let Committed::Overtaken(established) = committed else { panic!("it was not overtaken") };
-    store.establish(established, Moment::at(5));
-    let (second, answers) = draft(&store);
-    assert!(matches!(answers[0], Err(Rejection::Refused(_))), "{answers:?}");
-    assert_eq!(answers[1], Ok(Outcome::Replayed));
-    assert!(matches!(engine.commit(&store.difference_of(&second), 5), Ok(Committed::Kept(_))));
-    store.publish(second);
-    assert_eq!(store.series_count(), 0);
+fn replicas_over_a_database_do_what_one_gateway_does() {
+    let Some(database) = Database::start(&["fsync=off"]) else { return };
+    let database = std::rc::Rc::new(database);
+    let turns = prop::collection::vec(0..3usize, 1..20);
+    proptest!(ProptestConfig::with_cases(12), |(batches in batches(), turns in turns)| {
+        check_replicas(OfPostgres::new(&database, true), &batches, &turns);
+    });
 }
 
 fn push_of(group: usize, body: &str) -> Step {
@@ -787,26 +898,6 @@ fn push_of(group: usize, body: &str) -> Step {
 
 fn one(group: usize, body: &str) -> Request {
     Request { steps: vec![push_of(group, body)], key: None }
-}
-
-#[test]
-fn an_established_type_counts_for_a_name_that_is_there() {
-    let store = store(Tracking::Drafts);
-    let mut draft = store.draft();
-    store.submit_to(&mut draft, &one(0, "g_total 1\n").transaction(), Moment::at(5)).unwrap();
-    store.publish(draft);
-    let names = |kind| Established { names: vec![("g_total".into(), kind)], keys: Vec::new() };
-    let counter = one(0, "# TYPE g_total counter\ng_total 1\n").transaction();
-    let push = || {
-        let mut draft = store.draft();
-        let answer = store.submit_to(&mut draft, &counter, Moment::at(7));
-        store.drop_draft(draft);
-        answer
-    };
-    store.establish(names(Some(tallygate::model::kind::Kind::Gauge)), Moment::at(6));
-    assert!(matches!(push(), Err(Rejection::Refused(_))));
-    store.establish(names(None), Moment::at(8));
-    assert!(matches!(push(), Err(Rejection::Refused(_))), "this gateway has it as a gauge now");
 }
 
 #[test]

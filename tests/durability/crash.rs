@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 #[cfg(feature = "postgres")]
 use crate::programs::database::{Cut, Database, Proxy};
@@ -35,14 +36,18 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// How often the gateway was started, and where it listens.
-    start: usize,
-    address: Option<SocketAddr>,
+    /// How often each gateway was started, and where it listens.
+    gateways: Vec<(usize, Option<SocketAddr>)>,
     acknowledged: u64,
     is_over: bool,
 }
 
 impl Shared {
+    fn of(gateways: usize) -> Shared {
+        let state = State { gateways: vec![(0, None); gateways], ..State::default() };
+        Shared { state: Mutex::new(state), ..Shared::default() }
+    }
+
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.lock());
         self.changed.notify_all();
@@ -60,11 +65,17 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn started(&self, gateway: &Gateway) {
+    fn started(&self, number: usize, gateway: &Gateway) {
         self.change(|state| {
-            state.start += 1;
-            state.address = Some(gateway.addresses()[0]);
+            state.gateways[number].0 += 1;
+            state.gateways[number].1 = Some(gateway.addresses()[0]);
         });
+    }
+
+    /// Waits until so many more requests are acknowledged.
+    fn wait_for_more(&self, more: u64) {
+        let target = self.lock().acknowledged + more;
+        self.wait("acknowledged pushes", |state| (state.acknowledged >= target).then_some(()));
     }
 
     fn is_over(&self) -> bool {
@@ -81,39 +92,48 @@ impl Drop for End<'_> {
     }
 }
 
-/// A connection that is opened again when the gateway was killed.
+/// A connection to each gateway, which is opened again when that was killed. Each request goes to any of them.
 struct Line<'a> {
     shared: &'a Shared,
-    start: usize,
-    connection: Option<Connection>,
+    /// For each gateway the latest of its starts that a connection was opened to, and the connection.
+    connections: Vec<(usize, Option<Connection>)>,
+    random: Random,
 }
 
 impl<'a> Line<'a> {
-    fn new(shared: &'a Shared) -> Line<'a> {
-        Line { shared, start: 0, connection: None }
+    fn new(shared: &'a Shared, seed: u64) -> Line<'a> {
+        let connections = shared.lock().gateways.iter().map(|_| (0, None)).collect();
+        Line { shared, connections, random: Random::new(seed) }
     }
 
     /// Sends a request once. An error means that the gateway was killed, perhaps after it has answered.
     fn once(&mut self, request: &[u8], method: &str) -> io::Result<Response> {
-        if self.connection.is_none() {
-            let known = self.start;
-            let (start, address) = self.shared.wait("new start", |state| {
-                state.address.filter(|_| state.start > known).map(|a| (state.start, a))
-            });
-            self.start = start;
-            self.connection = Some(Connection::open(address)?);
+        let choice = self.random.next();
+        let connections = &self.connections;
+        let (number, start, address) = self.shared.wait("gateway to ask", |state| {
+            let may_be_there = |(number, (known, connection)): (usize, &(usize, Option<Connection>))| {
+                let (start, address) = state.gateways[number];
+                address.filter(|_| connection.is_some() || start > *known).map(|at| (number, start, at))
+            };
+            let there: Vec<_> = connections.iter().enumerate().filter_map(may_be_there).collect();
+            (!there.is_empty()).then(|| there[choice as usize % there.len()])
+        });
+        let (known, connection) = &mut self.connections[number];
+        if connection.is_none() {
+            *known = start;
+            *connection = Some(Connection::open(address)?);
         }
-        let connection = self.connection.as_mut().unwrap();
-        let answer = connection.send(request).and_then(|()| connection.read_response(method));
+        let open = connection.as_mut().unwrap();
+        let answer = open.send(request).and_then(|()| open.read_response(method));
         if answer.is_err() {
-            self.connection = None;
+            *connection = None;
         }
         answer
     }
 
     /// Sends a request on a connection of its own. Nobody waits for the answer.
     fn send_beside(&self, request: &[u8]) -> Option<Connection> {
-        let address = self.shared.lock().address?;
+        let address = self.shared.lock().gateways.last()?.1?;
         let mut connection = Connection::open(address).ok()?;
         connection.send(request).ok()?;
         Some(connection)
@@ -287,7 +307,7 @@ fn never_steps_back(scrape: &str, highest: &mut HashMap<String, f64>) {
 }
 
 fn scrape_until_the_end(shared: &Shared) {
-    let mut line = Line::new(shared);
+    let mut line = Line::new(shared, 7);
     let mut highest = HashMap::new();
     while !shared.is_over() {
         let scrape = line.until_answered(&encode_request("GET", "/metrics", &[], b""), "GET");
@@ -311,8 +331,13 @@ trait Keeper {
     /// The flags that name it.
     fn flags(&self) -> Vec<String>;
 
-    /// How often the gateway is killed by default.
+    /// How often a gateway is killed by default.
     fn crashes(&self) -> u64;
+
+    /// How many gateways there are at a time.
+    fn gateways(&self) -> usize {
+        1
+    }
 
     /// Lets something go wrong while the gateway runs.
     fn disturb(&mut self, random: &mut Random);
@@ -336,9 +361,9 @@ impl Keeper for File {
     fn disturb(&mut self, _random: &mut Random) {}
 }
 
-/// A database that crashes, and whose connections are cut while it answers.
+/// A database that crashes, and whose connections are cut while it answers; and how many gateways share it.
 #[cfg(feature = "postgres")]
-struct InDatabase(Database, Proxy);
+struct InDatabase(Database, Proxy, usize);
 
 #[cfg(feature = "postgres")]
 impl Keeper for InDatabase {
@@ -346,9 +371,12 @@ impl Keeper for InDatabase {
         vec![format!("--persistence.postgres={}", self.0.url_at(self.1.port()))]
     }
 
-    /// A gateway that takes over from a killed one waits for seconds.
     fn crashes(&self) -> u64 {
-        6
+        8
+    }
+
+    fn gateways(&self) -> usize {
+        self.2
     }
 
     fn disturb(&mut self, random: &mut Random) {
@@ -369,7 +397,7 @@ impl Keeper for InDatabase {
 fn nothing_acknowledged_is_lost_or_repeated_on_a_database_that_fails() {
     let Some(database) = Database::start(&[]) else { return };
     let proxy = Proxy::before(&database);
-    kill_often(false, &mut InDatabase(database, proxy));
+    kill_often(false, &mut InDatabase(database, proxy, 1));
 }
 
 #[cfg(feature = "postgres")]
@@ -377,18 +405,34 @@ fn nothing_acknowledged_is_lost_or_repeated_on_a_database_that_fails() {
 fn nothing_acknowledged_is_lost_or_repeated_on_a_database_under_rules() {
     let Some(database) = Database::start(&[]) else { return };
     let proxy = Proxy::before(&database);
-    kill_often(true, &mut InDatabase(database, proxy));
+    kill_often(true, &mut InDatabase(database, proxy, 1));
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn nothing_acknowledged_is_lost_or_repeated_by_replicas() {
+    let Some(database) = Database::start(&[]) else { return };
+    let proxy = Proxy::before(&database);
+    kill_often(false, &mut InDatabase(database, proxy, 3));
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn nothing_acknowledged_is_lost_or_repeated_by_replicas_under_rules() {
+    let Some(database) = Database::start(&[]) else { return };
+    let proxy = Proxy::before(&database);
+    kill_often(true, &mut InDatabase(database, proxy, 3));
 }
 
 fn kill_often(is_ruled: bool, keeper: &mut dyn Keeper) {
     let crashes = setting("TALLYGATE_TEST_CRASHES", keeper.crashes());
     let seed = setting("TALLYGATE_TEST_SEED", 1);
-    let shared = Shared::default();
-    let (gateway, sent) = thread::scope(|scope| {
+    let shared = Shared::of(keeper.gateways());
+    let (gateways, sent) = thread::scope(|scope| {
         let client = |number| Client {
             number,
             is_ruled,
-            line: Line::new(&shared),
+            line: Line::new(&shared, seed.wrapping_mul(2000) + number as u64),
             random: Random::new(seed.wrapping_mul(1000) + number as u64),
             next_key: 0,
             sent: Sent::default(),
@@ -398,35 +442,50 @@ fn kill_often(is_ruled: bool, keeper: &mut dyn Keeper) {
         let scraper = scope.spawn(|| scrape_until_the_end(&shared));
         let end = End(&shared);
         let mut random = Random::new(seed);
-        let mut gateway = start_on(keeper, is_ruled);
-        shared.started(&gateway);
+        let mut gateways: Vec<Gateway> = (0..keeper.gateways()).map(|_| start_on(keeper, is_ruled)).collect();
+        gateways.iter().enumerate().for_each(|(number, gateway)| shared.started(number, gateway));
         for _ in 0..crashes {
             // Sometimes before any push, mostly with pushes in flight.
-            let target = shared.lock().acknowledged + random.below(4) * random.below(60);
-            shared.wait("acknowledged pushes", |state| (state.acknowledged >= target).then_some(()));
+            shared.wait_for_more(random.below(4) * random.below(60));
             keeper.disturb(&mut random);
-            let target = shared.lock().acknowledged + random.below(40);
-            shared.wait("acknowledged pushes", |state| (state.acknowledged >= target).then_some(()));
-            drop(gateway);
+            shared.wait_for_more(random.below(40));
+            let number = random.below(gateways.len() as u64) as usize;
+            // The others go on while one stands still, whatever it was doing.
+            if gateways.len() > 1 && random.flip() {
+                gateways[number].signal("STOP");
+                // All clients may come to wait for it. The database waits for five seconds.
+                let millis = if random.below(3) == 0 { 6000 } else { random.below(400) };
+                thread::sleep(Duration::from_millis(millis));
+                gateways[number].signal("CONT");
+                continue;
+            }
+            let is_killed = gateways.len() == 1 || random.below(3) > 0;
+            let gateway = gateways.remove(number);
+            if is_killed {
+                drop(gateway)
+            } else {
+                stop(gateway)
+            }
             keeper.calm();
-            gateway = start_on(keeper, is_ruled);
-            shared.started(&gateway);
+            gateways.insert(number, start_on(keeper, is_ruled));
+            shared.started(number, &gateways[number]);
         }
-        let target = shared.lock().acknowledged + 100;
-        shared.wait("acknowledged pushes", |state| (state.acknowledged >= target).then_some(()));
+        shared.wait_for_more(100);
         drop(end);
         let sent: Vec<Sent> = clients.into_iter().map(|client| client.join().unwrap()).collect();
         scraper.join().unwrap();
-        (gateway, sent)
+        (gateways, sent)
     });
-    check(&gateway.scrape(), &sent);
-    if is_ruled {
-        check_ruled(&gateway.scrape(), &sent);
+    for gateway in &gateways {
+        check(&gateway.scrape(), &sent);
+        if is_ruled {
+            check_ruled(&gateway.scrape(), &sent);
+        }
+        check_pushes(gateway, &sent);
     }
-    check_pushes(&gateway, &sent);
     // A last kill without requests in flight.
-    let before = pushed_lines(&gateway.scrape());
-    drop(gateway);
+    let before = pushed_lines(&gateways[0].scrape());
+    drop(gateways);
     assert_eq!(pushed_lines(&start_on(keeper, is_ruled).scrape()), before);
 }
 

@@ -1,10 +1,6 @@
 //! A store that is kept in a PostgreSQL database. What crashes do to it is in `crash.rs`, and what the engine promises
 //! in `contract.rs`.
 
-use std::time::Instant;
-
-use tallygate::persistence::lease;
-
 use crate::certificates::Certificates;
 use crate::programs::ask_until;
 use crate::programs::database::Database;
@@ -52,37 +48,6 @@ fn pushes_and_keys_are_there_after_a_restart() {
 }
 
 #[test]
-fn a_gateway_that_starts_takes_over_and_the_one_before_shows_nothing_any_more() {
-    let Some(database) = Database::start(&[]) else { return };
-    let before = start(&database);
-    before.push("/metrics/job/j", "# TYPE a_total counter\na_total 2\n");
-    let after = start(&database);
-    // It waits until the one before has noticed.
-    for (method, path) in [
-        ("GET", "/metrics"),
-        ("GET", "/api/v1/metrics"),
-        ("GET", "/api/v1/groups"),
-        ("GET", "/-/ready"),
-        ("POST", "/metrics/job/j"),
-        ("DELETE", "/metrics/job/not_there"),
-    ] {
-        let answer = before.request(method, path, &[], b"a_total 1\n");
-        assert_eq!(answer.status, 503, "{method} {path}: {}", answer.text());
-    }
-    let reason = before.get("/-/ready").text();
-    assert!(reason.contains("another gateway has taken over this database"), "{reason}");
-    assert_eq!(before.get("/-/healthy").status, 200);
-    after.push("/metrics/job/j", "# TYPE a_total counter\na_total 40\n");
-    assert_eq!(after.sample(TOTAL), Some(42.0));
-    // What the one before does at its end changes nothing.
-    stop(before);
-    after.push("/metrics/job/j", "# TYPE a_total counter\na_total 1\n");
-    assert_eq!(after.sample(TOTAL), Some(43.0));
-    stop(after);
-    assert_eq!(start(&database).sample(TOTAL), Some(43.0));
-}
-
-#[test]
 fn a_database_that_is_away_stops_pushes_and_scrapes_until_it_is_back() {
     let Some(mut database) = Database::start(&[]) else { return };
     let gateway = start(&database);
@@ -101,32 +66,11 @@ fn a_database_that_is_away_stops_pushes_and_scrapes_until_it_is_back() {
 }
 
 #[test]
-fn a_gateway_that_was_overtaken_says_so_however_busy_it_is() {
-    let Some(database) = Database::start(&[]) else { return };
-    let gateway = start(&database);
-    gateway.push("/metrics/job/j", "# TYPE a_total counter\na_total 2\n");
-    // Requests that change nothing confirm the lease, too.
-    let delete = || gateway.delete("/metrics/job/not_there").status;
-    let begun = Instant::now();
-    wait_until("the end of a lease that nothing renews", || {
-        assert_eq!(delete(), 202);
-        begun.elapsed() > lease::LENGTH
-    });
-    wait_until("a scrape", || delete() == 202 && gateway.get("/metrics").status == 200);
-    assert_eq!(gateway.get("/-/ready").status, 200);
-    database.sql("UPDATE tallygate_writers SET owner = 'another'");
-    assert_eq!(delete(), 503);
-    // It stays so, whoever is named again.
-    wait_until("the reason", || gateway.get("/-/ready").text().contains("has taken over"));
-    assert_eq!(gateway.get("/metrics").status, 503);
-}
-
-#[test]
 fn a_database_that_was_put_back_gets_everything_again() {
     let Some(database) = Database::start(&[]) else { return };
     let gateway = start(&database);
     gateway.push("/metrics/job/j", "# TYPE a_total counter\na_total 2\n");
-    let tables = ["writers", "names", "values", "kinds", "keys", "meta"];
+    let tables = ["head", "log", "names", "values", "kinds", "keys", "meta"];
     for table in tables {
         database.sql(&format!("CREATE TABLE kept_{table} AS TABLE tallygate_{table}"));
     }
@@ -163,7 +107,7 @@ fn a_database_that_can_only_be_read_confirms_nothing() {
 }
 
 #[test]
-fn a_gateway_that_can_not_listen_takes_nothing_over() {
+fn a_gateway_that_can_not_listen_disturbs_no_other() {
     let Some(database) = Database::start(&[]) else { return };
     let gateway = start(&database);
     let address = format!("--web.listen-address={}", gateway.addresses()[0]);

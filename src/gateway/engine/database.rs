@@ -6,12 +6,11 @@ use std::thread;
 use super::{Clock, Config, EngineError, Opened, Store, drop_empty_labels, lead};
 use crate::config::Sync;
 use crate::persistence::engine::{CommitError, Engine as _};
-use crate::persistence::lease;
 use crate::persistence::postgres::{Address, DatabaseError, Postgres};
 use crate::progress::Progress;
 use crate::store::difference::State;
 
-/// Takes the database over that the settings name, and reads it into an empty store.
+/// Opens the database that the settings name, and reads it into an empty store.
 pub(super) fn open(config: &Config, store: &Store, clock: &Clock) -> Result<Opened, EngineError> {
     let settings = |what: &str| EngineError::Settings(what.to_owned());
     if !config.persistence.file.is_empty() {
@@ -29,11 +28,11 @@ pub(super) fn open(config: &Config, store: &Store, clock: &Clock) -> Result<Open
     let open = || {
         let progress = Progress::start();
         let now = clock.now();
-        let mut postgres =
-            Postgres::open(&address, store, now, lead(config), lease::LENGTH, progress.steps())
-                .map_err(|source| database_error(&address, source))?;
-        drop_empty_labels(config, store, |state| postgres.rewrite(state))
-            .map_err(|error| not_written(&address, &error))?;
+        let name = config.replica_name().unwrap_or_default();
+        let mut postgres = Postgres::open(&address, &name, store, now, lead(config), progress.steps())
+            .map_err(|source| database_error(&address, source))?;
+        let rewrite = |state: &State| if postgres.rewrite(state)? { Ok(()) } else { Err(meanwhile()) };
+        drop_empty_labels(config, store, rewrite).map_err(|error| not_written(&address, &error))?;
         Ok(postgres)
     };
     // The engine waits in its own runtime, which the runtime of the caller would not allow on its thread.
@@ -45,6 +44,10 @@ pub(super) fn open(config: &Config, store: &Store, clock: &Clock) -> Result<Open
 
 fn database_error(address: &Address, source: DatabaseError) -> EngineError {
     EngineError::Database { database: address.shown().to_owned(), source }
+}
+
+fn meanwhile() -> CommitError {
+    CommitError::new("another gateway has changed something meanwhile: try again")
 }
 
 fn not_written(address: &Address, error: &CommitError) -> EngineError {
@@ -70,7 +73,7 @@ fn address_of(config: &Config) -> Result<Address, EngineError> {
     Address::parse(url.trim()).map_err(|error| wrong(error.to_string()))
 }
 
-/// Reads the database that the settings name into an empty store, without taking it over. Returns the latest time in
+/// Reads the database that the settings name into an empty store, without being one of its replicas. Returns the latest time in
 /// it, in nanoseconds since the epoch.
 pub(in crate::gateway) fn read(
     config: &Config,
@@ -105,16 +108,11 @@ pub(in crate::gateway) fn fill(
         let is_empty = store.group_count() == 0 && store.keys().is_empty();
         if is_empty { Ok(()) } else { Err(taken()) }
     };
-    // Before it is taken over from a gateway that uses it.
-    let store = empty_store();
-    read_at(&address, &store, progress)?;
-    check_empty(&store)?;
     let (store, now) = (empty_store(), Clock::new().now());
-    let opened = Postgres::open(&address, &store, now, lead(config), lease::LENGTH, progress.steps());
+    let opened = Postgres::open(&address, "copy", &store, now, lead(config), progress.steps());
     let mut postgres = opened.map_err(|source| database_error(&address, source))?;
-    // Something may have come in between.
     check_empty(&store)?;
-    postgres.fill(state, latest).map_err(|error| not_written(&address, &error))?;
+    let filled = postgres.fill(state, latest).and_then(|is_kept| is_kept.then_some(()).ok_or_else(meanwhile));
     postgres.close(latest);
-    Ok(())
+    filled.map_err(|error| not_written(&address, &error))
 }

@@ -4,7 +4,7 @@
 //! pages of other sites, but for the flags, which the stock gateway gives them too.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -16,6 +16,7 @@ use crate::config::{EffectiveSetting, Origin, build_info};
 use crate::http::auth::{Guard, Identity, Visitor};
 use crate::http::loaded::Reading;
 use crate::http::{State, compress};
+use crate::persistence::engine::Replica;
 use crate::rules::RuleName;
 
 /// The most rules of each list that are named.
@@ -50,6 +51,8 @@ struct Status<'a> {
     start_time: String,
     access: Access<'a>,
     persistence: PersistenceState<'a>,
+    /// The gateways that share the database. Null if there is none, or the visitor may not see them.
+    replicas: Option<Vec<ReplicaState>>,
     limits: Vec<LimitState>,
     rules: Rules,
     web_config: WebConfig,
@@ -76,6 +79,7 @@ impl<'a> Status<'a> {
             start_time: started_at(state),
             access: Access::of(state, visitor),
             persistence: PersistenceState::of(state, sees_all),
+            replicas: if sees_all { ReplicaState::all(state) } else { None },
             limits: LimitState::all(state),
             rules: Rules::of(state, sees_all),
             web_config: WebConfig::of(state, sees_all),
@@ -150,6 +154,36 @@ impl<'a> PersistenceState<'a> {
             failed_commits,
             waiting: gateway.telemetry().queue().waiting(),
         }
+    }
+}
+
+/// A gateway that shares the database.
+#[derive(Serialize)]
+struct ReplicaState {
+    name: String,
+    version: String,
+    start_time: String,
+    /// How many seconds ago it noted in the database that it is there.
+    seen_seconds_ago: f64,
+    /// How many commits it did not have then that there are by now.
+    behind_commits: u64,
+    /// Whether it answers this.
+    is_this_one: bool,
+}
+
+impl ReplicaState {
+    fn all(state: &State) -> Option<Vec<ReplicaState>> {
+        let of = |replica: Replica| ReplicaState {
+            start_time: second(
+                SystemTime::UNIX_EPOCH + Duration::from_micros(replica.started_micros.max(0).unsigned_abs()),
+            ),
+            seen_seconds_ago: replica.quiet_micros.max(0) as f64 / 1e6,
+            behind_commits: replica.behind,
+            is_this_one: replica.is_self,
+            name: replica.name,
+            version: replica.version,
+        };
+        Some(state.gateway().replicas()?.into_iter().map(of).collect())
     }
 }
 

@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 use crate::persistence::postgres::connection::Query;
 use crate::persistence::postgres::schema::Statements;
 use crate::persistence::rows::batch::{Batch, RowKey, Step, Table};
-use crate::persistence::rows::history::{CLOSED_KEY, LATEST_KEY};
+use crate::persistence::rows::history::LATEST_KEY;
 
 /// One statement has at most so many rows, and rows of about so many bytes.
 const MOST_ROWS: usize = 10_000;
@@ -81,11 +81,8 @@ impl<'a> Changes<'a> {
                 self.put_keys();
                 self.done.push(Change::RemoveKeys(signed(*from), signed(*to)));
             }
-            Step::Latest { nanos, is_last } => {
+            Step::Latest { nanos, .. } => {
                 self.meta.insert(LATEST_KEY, *nanos);
-                if *is_last {
-                    self.meta.insert(CLOSED_KEY, 1);
-                }
             }
         }
     }

@@ -20,9 +20,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// A transaction may take longer by as much as its rows take at this many bytes a second.
 const SLOWEST: u64 = 64 << 10;
 
+/// Begins a transaction whose statements see what others commit meanwhile, whatever the database has as a default.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
 /// Settings of a session, so that the server forgets a gateway that is gone. Where a server has no such setting, the
 /// keep-alives of TCP must do.
-const SESSION: [&str; 2] = ["SET idle_in_transaction_session_timeout = '10s'", "SET lock_timeout = '15s'"];
+const SESSION: [&str; 2] = ["SET idle_in_transaction_session_timeout = '5s'", "SET lock_timeout = '15s'"];
 
 /// One connection, and the thread's own runtime for it.
 #[derive(Debug)]
@@ -174,12 +177,50 @@ impl Connection {
         })
     }
 
+    /// The rows of the answer to a statement.
+    pub(super) fn rows(
+        &mut self,
+        statement: &Statement,
+        parameters: &[&(dyn ToSql + std::marker::Sync)],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        // As many rows as there are take their time.
+        self.with(ANSWER_WITHIN, async |client| client.query(statement, parameters).await)
+    }
+
+    /// Begins a transaction, executes one statement in it, and returns the rows of the answer to another. The
+    /// transaction stays open.
+    pub(super) fn locked_rows(
+        &mut self,
+        lock: &Statement,
+        statement: &Statement,
+        parameters: &[&(dyn ToSql + std::marker::Sync)],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        self.with(ANSWER_WITHIN, async |client| {
+            let begin = async { client.batch_execute(BEGIN).await };
+            let lock = async { client.execute(lock, &[]).await };
+            let rows = async { client.query(statement, parameters).await };
+            let (begun, locked, rows) = tokio::join!(begin, lock, rows);
+            begun?;
+            locked?;
+            rows
+        })
+    }
+
     /// Sends a transaction with so many bytes as a whole and waits for all answers. It is kept if all of them are good.
-    pub(super) fn transaction(&mut self, queries: &[Query<'_>], bytes: u64) -> Result<(), DatabaseError> {
+    /// One that was begun is ended.
+    pub(super) fn transaction(
+        &mut self,
+        queries: &[Query<'_>],
+        bytes: u64,
+        has_begun: bool,
+    ) -> Result<(), DatabaseError> {
         let within = ANSWER_WITHIN + Duration::from_secs(bytes / SLOWEST);
         self.with(within, async |client| {
-            let begin = async { client.batch_execute("BEGIN").await };
-            let mut steps: Vec<Step<'_>> = vec![Box::pin(begin)];
+            let begin = async { client.batch_execute(BEGIN).await };
+            let mut steps: Vec<Step<'_>> = Vec::with_capacity(queries.len() + 2);
+            if !has_begun {
+                steps.push(Box::pin(begin));
+            }
             for query in queries {
                 steps.push(Box::pin(async {
                     client.execute(query.statement, &query.parameters).await.map(drop)

@@ -18,6 +18,18 @@ const PASSING: [SqlState; 6] = [
     SqlState::READ_ONLY_SQL_TRANSACTION,
 ];
 
+/// What a database answers where another gateway was first.
+const OVERTAKEN: [SqlState; 3] =
+    [SqlState::DIVISION_BY_ZERO, SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
+
+/// What it answers where two create the same table.
+const RACES: [SqlState; 4] = [
+    SqlState::UNIQUE_VIOLATION,
+    SqlState::DUPLICATE_TABLE,
+    SqlState::DUPLICATE_OBJECT,
+    SqlState::INTERNAL_ERROR,
+];
+
 /// Why a database can't be used. The caller puts the address before the message.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
@@ -37,6 +49,8 @@ pub enum DatabaseError {
         message: String,
         /// Whether a table is not there.
         is_missing: bool,
+        /// Whether another gateway was creating it at the same time.
+        is_race: bool,
     },
     /// It did not answer in time.
     #[error("it does not answer")]
@@ -46,11 +60,12 @@ pub enum DatabaseError {
         "synchronous_commit is {0}, so that a crash would lose pushes that were answered: set it to \"on\" for this user or database"
     )]
     Forgetful(String),
-    /// Another gateway has taken over.
-    #[error(
-        "another gateway has taken over this database: this one keeps and shows nothing any more; stop it"
-    )]
-    TakenOver,
+    /// Another gateway has committed first.
+    #[error("another gateway has committed first")]
+    Overtaken,
+    /// It has lost what it had kept.
+    #[error("it has lost commits that it had confirmed")]
+    Behind,
     /// A newer gateway wrote it.
     #[error(
         "a newer tallygate wrote it (format {found}, this one knows {FORMAT}): start a newer version, or name another database"
@@ -81,9 +96,10 @@ impl DatabaseError {
 
 impl From<tokio_postgres::Error> for DatabaseError {
     fn from(error: tokio_postgres::Error) -> DatabaseError {
-        // The first statement of a transaction divides by the number of writers that it finds.
-        if error.code() == Some(&SqlState::DIVISION_BY_ZERO) {
-            return DatabaseError::TakenOver;
+        // The first statement of a commit divides by the number of heads that it finds where it expects one.
+        // A server that can't put transactions in order says so itself, and keeps nothing.
+        if error.code().is_some_and(|code| OVERTAKEN.contains(code)) {
+            return DatabaseError::Overtaken;
         }
         if let Some(answer) = error.as_db_error() {
             let message = answer.message().to_owned();
@@ -91,7 +107,7 @@ impl From<tokio_postgres::Error> for DatabaseError {
                 DatabaseError::Unreachable(message)
             } else {
                 let is_missing = *answer.code() == SqlState::UNDEFINED_TABLE;
-                DatabaseError::Refused { message, is_missing }
+                DatabaseError::Refused { message, is_missing, is_race: RACES.contains(answer.code()) }
             };
         }
         let mut message = error.to_string();

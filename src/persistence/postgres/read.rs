@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::model::time::Moment;
 use crate::persistence::postgres::connection::Connection;
 use crate::persistence::postgres::error::DatabaseError;
-use crate::persistence::postgres::schema::WRITER;
+use crate::persistence::postgres::place::Place;
 use crate::persistence::rows::batch::RowKey;
 use crate::persistence::rows::format::FORMAT;
-use crate::persistence::rows::history::{CLOSED_KEY, FORMAT_KEY, History, LATEST_KEY, LEAD_KEY, SHOWN_KEY};
+use crate::persistence::rows::history::{FORMAT_KEY, History, LATEST_KEY, LEAD_KEY, SHOWN_KEY};
 use crate::persistence::rows::layout::Layout;
 use crate::persistence::rows::load::{self, Tables};
 use crate::store::Store;
@@ -22,8 +22,23 @@ struct Rows {
     keys: Vec<(u64, Box<[u8]>)>,
 }
 
-/// Reads everything into an empty store. Returns the latest time in it, in nanoseconds since the epoch.
+/// Reads everything, as it is at one moment, into an empty store. Returns the last commit in it, and the latest time in
+/// nanoseconds since the epoch.
 pub(super) fn everything(
+    connection: &mut Connection,
+    store: &Store,
+    now: Moment,
+    layout: &mut Layout,
+) -> Result<(Place, i64), DatabaseError> {
+    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")?;
+    let place = Place::latest(connection)?;
+    let latest = rows(connection, store, now, layout)?;
+    let latest = latest.max(meta(connection, LATEST_KEY)?.unwrap_or_default());
+    connection.execute("COMMIT")?;
+    Ok((place, latest))
+}
+
+fn rows(
     connection: &mut Connection,
     store: &Store,
     now: Moment,
@@ -38,7 +53,7 @@ pub(super) fn everything(
         }
     })?;
     for (table, to) in [("names", &mut rows.names), ("values", &mut rows.values)] {
-        let sql = format!("SELECT key, value FROM tallygate_{table} WHERE writer = {WRITER} ORDER BY key");
+        let sql = format!("SELECT key, value FROM tallygate_{table} ORDER BY key");
         connection.each(&sql, |row| {
             let (key, value) = (row.try_get::<_, &[u8]>(0), row.try_get::<_, &[u8]>(1));
             match (key.map(RowKey::try_from), value) {
@@ -90,7 +105,8 @@ pub(super) fn check_format(connection: &mut Connection) -> Result<(), DatabaseEr
 pub(super) fn history(connection: &mut Connection) -> Result<History, DatabaseError> {
     Ok(History {
         latest: meta(connection, LATEST_KEY)?.unwrap_or_default(),
-        is_closed: meta(connection, CLOSED_KEY)?.is_some_and(|closed| closed != 0),
+        // Another gateway may have gone on.
+        is_closed: false,
         lead: meta(connection, LEAD_KEY)?.map_or(0, |lead| u64::try_from(lead).unwrap_or_default()),
         shown_until: meta(connection, SHOWN_KEY)?.unwrap_or_default(),
     })

@@ -1,7 +1,9 @@
 //! The tables in the database, and the statements that change them.
 //!
-//! Every row belongs to a writer, which is a gateway. For now there is one, [`WRITER`], and whoever owns it may change
-//! its rows. The SQL is what PostgreSQL, CockroachDB and YugabyteDB have in common.
+//! The SQL is what PostgreSQL, CockroachDB and YugabyteDB have in common.
+
+use std::thread;
+use std::time::Duration;
 
 use tokio_postgres::Statement;
 
@@ -9,36 +11,40 @@ use crate::persistence::postgres::connection::Connection;
 use crate::persistence::postgres::error::DatabaseError;
 use crate::persistence::rows::batch::Table;
 
-/// The writer that the rows belong to.
-pub(super) const WRITER: i64 = 1;
-
 /// Creates what is not there.
-const CREATE: [&str; 6] = [
+const CREATE: [&str; 9] = [
     "CREATE TABLE IF NOT EXISTS tallygate_meta (key text PRIMARY KEY, value bigint NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS tallygate_writers \
-     (id bigint PRIMARY KEY, owner text NOT NULL, seq bigint NOT NULL, is_closed boolean NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS tallygate_names \
-     (writer bigint, key bytea, value bytea NOT NULL, PRIMARY KEY (writer, key))",
-    "CREATE TABLE IF NOT EXISTS tallygate_values \
-     (writer bigint, key bytea, value bytea NOT NULL, PRIMARY KEY (writer, key))",
+    "CREATE TABLE IF NOT EXISTS tallygate_head \
+     (id bigint PRIMARY KEY, seq bigint NOT NULL, replica text NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS tallygate_log \
+     (seq bigint PRIMARY KEY, replica text NOT NULL, before text NOT NULL, changes bytea NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS tallygate_replicas \
+     (id text PRIMARY KEY, name text NOT NULL, version text NOT NULL, seq bigint NOT NULL, \
+      started timestamptz NOT NULL, seen timestamptz NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS tallygate_names (key bytea PRIMARY KEY, value bytea NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS tallygate_values (key bytea PRIMARY KEY, value bytea NOT NULL)",
     "CREATE TABLE IF NOT EXISTS tallygate_kinds (name text PRIMARY KEY, kind smallint NOT NULL)",
     "CREATE TABLE IF NOT EXISTS tallygate_keys (number bigint PRIMARY KEY, value bytea NOT NULL)",
+    "INSERT INTO tallygate_head (id, seq, replica) VALUES (1, 0, '') ON CONFLICT (id) DO NOTHING",
 ];
 
-/// How often the tables are created again because another gateway creates them at the same time.
-const TRIES: usize = 5;
+/// How often the tables are created again because another gateway creates them at the same time, and how long to wait
+/// before that.
+const TRIES: usize = 20;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Creates the tables that are not there.
 pub(super) fn create(connection: &mut Connection) -> Result<(), DatabaseError> {
-    let mut tried = 0;
-    loop {
-        let created = CREATE.iter().try_for_each(|sql| connection.execute(sql));
-        tried += 1;
+    for _ in 1..TRIES {
         // Two that create the same table disturb each other, whatever the SQL says.
-        if created.is_ok() || tried == TRIES || !connection.is_open() {
-            return created;
+        match CREATE.iter().try_for_each(|sql| connection.execute(sql)) {
+            Err(DatabaseError::Refused { is_race: true, .. } | DatabaseError::Overtaken) => {
+                thread::sleep(PAUSE)
+            }
+            created => return created,
         }
     }
+    CREATE.iter().try_for_each(|sql| connection.execute(sql))
 }
 
 /// Whether the tables are there.
@@ -51,11 +57,25 @@ pub(super) fn is_there(connection: &mut Connection) -> Result<bool, DatabaseErro
     }
 }
 
-/// The statements that change rows, prepared.
+/// The statements that are executed again and again, prepared.
 #[derive(Debug)]
 pub(super) struct Statements {
-    /// Fails unless this owner still is the one and nothing was written since this number: it divides by zero.
-    pub(super) fence: Statement,
+    /// Takes the next place in the history. Fails unless the last commit is the one that is expected: it divides by
+    /// zero.
+    pub(super) advance: Statement,
+    pub(super) log: Statement,
+    /// Waits until no other gateway commits, and lets none do so until the transaction ends.
+    pub(super) lock: Statement,
+    /// What was committed since, in order, and at least one row.
+    pub(super) look: Statement,
+    /// Notes that a replica is there, and how far it has come.
+    pub(super) beat: Statement,
+    /// Removes from the log what every replica that is there has.
+    pub(super) shorten: Statement,
+    /// All replicas.
+    pub(super) replicas: Statement,
+    /// Forgets replicas that were not there for long.
+    pub(super) forget: Statement,
     pub(super) put_names: Statement,
     pub(super) put_values: Statement,
     pub(super) remove_names: Statement,
@@ -65,42 +85,65 @@ pub(super) struct Statements {
     pub(super) put_keys: Statement,
     pub(super) remove_keys: Statement,
     pub(super) put_meta: Statement,
-    pub(super) set_closed: Statement,
 }
+
+/// The time of the database, in microseconds since the epoch.
+const NOW: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)";
 
 impl Statements {
     pub(super) fn prepare(connection: &mut Connection) -> Result<Statements, DatabaseError> {
-        let put = |table: &str, is_own: bool, (key, keys): (&str, &str), (value, values): (&str, &str)| {
-            let (column, writer) =
-                if is_own { ("writer, ", format!("{WRITER}, ")) } else { ("", String::new()) };
+        let put = |table: &str, (key, keys): (&str, &str), (value, values): (&str, &str)| {
             format!(
-                "INSERT INTO tallygate_{table} ({column}{key}, {value}) SELECT {writer}new.{key}, new.{value} \
+                "INSERT INTO tallygate_{table} ({key}, {value}) SELECT new.{key}, new.{value} \
                  FROM unnest($1::{keys}[], $2::{values}[]) AS new ({key}, {value}) \
-                 ON CONFLICT ({column}{key}) DO UPDATE SET {value} = excluded.{value}"
+                 ON CONFLICT ({key}) DO UPDATE SET {value} = excluded.{value}"
             )
         };
         let (bytes, number, text) = ("bytea", "bigint", "text");
-        let remove = |table: &str| {
-            format!("DELETE FROM tallygate_{table} WHERE writer = {WRITER} AND key >= $1 AND key < $2")
-        };
-        let fence = format!(
-            "WITH owned AS (UPDATE tallygate_writers SET seq = seq + 1 \
-             WHERE id = {WRITER} AND owner = $1 AND seq = $2 RETURNING id) SELECT 1 / count(*) FROM owned"
-        );
+        let remove = |table: &str| format!("DELETE FROM tallygate_{table} WHERE key >= $1 AND key < $2");
         Ok(Statements {
-            fence: connection.prepare(&fence)?,
-            put_names: connection.prepare(&put("names", true, ("key", bytes), ("value", bytes)))?,
-            put_values: connection.prepare(&put("values", true, ("key", bytes), ("value", bytes)))?,
+            advance: connection.prepare(
+                "WITH advanced AS (UPDATE tallygate_head SET seq = $1, replica = $2 \
+                 WHERE id = 1 AND seq = $3 AND replica = $4 RETURNING id) SELECT 1 / count(*) FROM advanced",
+            )?,
+            log: connection.prepare(
+                "INSERT INTO tallygate_log (seq, replica, before, changes) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (seq) DO UPDATE \
+                 SET replica = excluded.replica, before = excluded.before, changes = excluded.changes",
+            )?,
+            lock: connection.prepare("SELECT seq FROM tallygate_head WHERE id = 1 FOR UPDATE")?,
+            look: connection.prepare(&format!(
+                "SELECT head.seq, head.replica, {NOW}, log.seq, log.replica, log.before, log.changes \
+                 FROM tallygate_head AS head LEFT JOIN tallygate_log AS log ON log.seq > $1 \
+                 WHERE head.id = 1 ORDER BY log.seq"
+            ))?,
+            beat: connection.prepare(
+                "INSERT INTO tallygate_replicas (id, name, version, seq, started, seen) \
+                 VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp()) \
+                 ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, seen = excluded.seen",
+            )?,
+            shorten: connection.prepare(
+                "DELETE FROM tallygate_log WHERE seq <= (SELECT min(seq) FROM tallygate_replicas \
+                 WHERE seen > clock_timestamp() - interval '30 seconds')",
+            )?,
+            replicas: connection.prepare(
+                "SELECT id, name, version, seq, CAST(extract(epoch FROM started) * 1000000 AS bigint), \
+                 CAST(extract(epoch FROM clock_timestamp() - seen) * 1000000 AS bigint) \
+                 FROM tallygate_replicas ORDER BY name, started",
+            )?,
+            forget: connection.prepare(
+                "DELETE FROM tallygate_replicas WHERE seen < clock_timestamp() - interval '1 hour'",
+            )?,
+            put_names: connection.prepare(&put("names", ("key", bytes), ("value", bytes)))?,
+            put_values: connection.prepare(&put("values", ("key", bytes), ("value", bytes)))?,
             remove_names: connection.prepare(&remove("names"))?,
             remove_values: connection.prepare(&remove("values"))?,
-            put_kinds: connection.prepare(&put("kinds", false, ("name", text), ("kind", "smallint")))?,
+            put_kinds: connection.prepare(&put("kinds", ("name", text), ("kind", "smallint")))?,
             remove_kinds: connection.prepare("DELETE FROM tallygate_kinds WHERE name = ANY ($1::text[])")?,
-            put_keys: connection.prepare(&put("keys", false, ("number", number), ("value", bytes)))?,
+            put_keys: connection.prepare(&put("keys", ("number", number), ("value", bytes)))?,
             remove_keys: connection
                 .prepare("DELETE FROM tallygate_keys WHERE number >= $1 AND number < $2")?,
-            put_meta: connection.prepare(&put("meta", false, ("key", text), ("value", number)))?,
-            set_closed: connection
-                .prepare(&format!("UPDATE tallygate_writers SET is_closed = $1 WHERE id = {WRITER}"))?,
+            put_meta: connection.prepare(&put("meta", ("key", text), ("value", number)))?,
         })
     }
 

@@ -198,11 +198,16 @@ impl Batch {
 
     fn encode(&mut self, row: &impl Serialize) -> Range<usize> {
         let start = self.bytes.len();
-        // Writing to a vector can't fail, and all sequences know their length.
-        let written = postcard::serialize_with_flavor(row, Appender(&mut self.bytes));
-        debug_assert!(written.is_ok(), "a vector takes everything");
+        append(row, &mut self.bytes);
         start..self.bytes.len()
     }
+}
+
+/// Appends a row to a buffer.
+pub(in crate::persistence) fn append(row: &impl Serialize, to: &mut Vec<u8>) {
+    // Writing to a vector can't fail, and all sequences know their length.
+    let written = postcard::serialize_with_flavor(row, Appender(to));
+    debug_assert!(written.is_ok(), "a vector takes everything");
 }
 
 /// Lets postcard append to a vector that it does not own.

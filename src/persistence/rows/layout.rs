@@ -19,6 +19,8 @@ const SMALL_SERIES: u64 = 64;
 pub(in crate::persistence) struct Layout {
     /// The groups whose values have rows of their own, by their epochs.
     large: HashSet<u64, RandomState>,
+    /// The groups that the latest difference has added to these, or taken from them.
+    turned: Vec<u64>,
 }
 
 impl Layout {
@@ -36,12 +38,14 @@ impl Layout {
         let fits = group.series() <= SMALL_SERIES && group.families().iter().all(|f| f.pieces().len() <= 1);
         if !fits {
             self.large.insert(group.epoch);
+            self.turned.push(group.epoch);
         }
         fits
     }
 
     /// Adds a difference.
     pub(in crate::persistence) fn difference(&mut self, difference: &Difference, batch: &mut Batch) {
+        self.turned.clear();
         for epoch in &difference.gone {
             batch.group_gone(*epoch);
             self.forget(*epoch);
@@ -79,7 +83,19 @@ impl Layout {
 
     /// Forgets a deleted group.
     pub(in crate::persistence) fn forget(&mut self, epoch: u64) {
-        self.large.remove(&epoch);
+        if self.large.remove(&epoch) {
+            self.turned.push(epoch);
+        }
+    }
+
+    /// Takes back the latest difference, which was not kept.
+    #[cfg(feature = "postgres")]
+    pub(in crate::persistence) fn revert(&mut self) {
+        for epoch in self.turned.drain(..) {
+            if !self.large.remove(&epoch) {
+                self.large.insert(epoch);
+            }
+        }
     }
 
     /// Adds the difference between two versions of a group.

@@ -12,14 +12,13 @@ use crate::model::time::Moment;
 use crate::persistence::rows::batch::{FAMILY_NAME, RowKey, row_key_parts};
 use crate::persistence::rows::layout::Layout;
 use crate::persistence::rows::row::{
-    self, FamilyRow, GroupRow, GroupValuesRow, KeyRow, LabelsRow, Layouts, ValuesRow,
+    self, FamilyRow, FamilyTerms, GroupRow, GroupValuesRow, KeyRow, LabelsRow, Layouts, ValuesRow,
 };
 use crate::store::group_labels::GroupLabels;
 use crate::store::idempotency::{Key, Record};
 use crate::store::metadata::Metadata;
 use crate::store::piece::{PIECE_ROWS, Piece};
 use crate::store::pieces::Pieces;
-use crate::store::times::Times;
 use crate::store::{FamilyView, GroupView, Store};
 
 /// The rows of all tables, each in the order of its keys, with an iterator `I` over keys and rows for each.
@@ -60,16 +59,15 @@ pub(in crate::persistence) fn load<B: AsRef<[u8]>>(
         layouts: Layouts::default(),
     };
     for row in tables.kinds {
-        let (name, kind) = row?;
-        let kind = Kind::from_number(kind).ok_or_else(|| unknown_type(&name, kind))?;
+        let (name, number) = row?;
+        let kind = kind(&name, number)?;
         loader.kinds.insert(name, kind);
     }
     while let Some((group, is_small)) = loader.group()? {
         if !is_small {
             layout.lies_apart(group.epoch);
         }
-        let Times { created_at, pushed_at, failed_at, .. } = group.times;
-        latest = latest.max(created_at).max(pushed_at).max(failed_at);
+        latest = latest.max(group.times.latest());
         store.restore(group);
     }
     if let Some(row) = loader.values.next() {
@@ -77,19 +75,55 @@ pub(in crate::persistence) fn load<B: AsRef<[u8]>>(
     }
     for row in tables.keys {
         let (number, row) = row?;
-        let KeyRow { id, fingerprint, at } = postcard::from_bytes(row.as_ref())
-            .map_err(|error| format!("idempotency key {number}: {error}"))?;
-        latest = latest.max(at);
-        store.keys().restore(Record { number, key: Key { id, fingerprint }, at }, now);
+        let record = record(number, row.as_ref())?;
+        latest = latest.max(record.at);
+        store.keys().restore(record, now);
     }
     Ok(latest)
 }
 
-fn unknown_type(name: &str, number: u8) -> String {
-    format!("metric {} has the unknown type {number}", Excerpt::of(name))
+/// The type with this number.
+pub(super) fn kind(name: &str, number: u8) -> Result<Kind, String> {
+    let unknown = || format!("metric {} has the unknown type {number}", Excerpt::of(name));
+    Kind::from_number(number).ok_or_else(unknown)
 }
 
-fn text(error: impl std::error::Error) -> String {
+/// The name and type of a family with these terms. `live` is what the name stands for in all groups.
+pub(super) fn named(
+    name: &str,
+    terms: FamilyTerms,
+    live: Option<(Arc<str>, Kind)>,
+) -> Result<(Arc<str>, Kind), String> {
+    let Some(number) = terms.kind else {
+        return live.ok_or_else(|| format!("metric {} has no type", Excerpt::of(name)));
+    };
+    let own = kind(name, number)?;
+    // The name may have got another type since, or may be gone.
+    Ok(live.filter(|(_, live)| live.form() == own.form()).unwrap_or_else(|| (name.into(), own)))
+}
+
+/// The labels of the group that a row describes.
+pub(super) fn group_labels(row: &[u8]) -> Result<GroupLabels, String> {
+    let (row, source) = GroupRow::read(row).map_err(text)?;
+    let label = |(name, value): (&str, &str)| GroupingLabel {
+        name: name.to_owned().into(),
+        value: value.to_owned().into(),
+    };
+    let grouping = Grouping::new(row.labels.into_iter().map(label).collect());
+    Ok(match source {
+        Some(source) => GroupLabels::of_source(&grouping, source),
+        None => GroupLabels::of(&grouping),
+    })
+}
+
+/// The idempotency key of a row.
+pub(super) fn record(number: u64, row: &[u8]) -> Result<Record, String> {
+    let KeyRow { id, fingerprint, at } =
+        postcard::from_bytes(row).map_err(|error| format!("idempotency key {number}: {error}"))?;
+    Ok(Record { number, key: Key { id, fingerprint }, at })
+}
+
+pub(super) fn text(error: impl std::error::Error) -> String {
     error.to_string()
 }
 
@@ -116,16 +150,7 @@ impl<B: AsRef<[u8]>, N: Iterator<Item = Found<B>>, V: Iterator<Item = Found<B>>>
         if (family, piece) != (0, 0) {
             return Err(fault("a row of a family before its own"));
         }
-        let (row, source) = GroupRow::read(labels.as_ref()).map_err(|e| fault(&text(e)))?;
-        let label = |(name, value): (&str, &str)| GroupingLabel {
-            name: name.to_owned().into(),
-            value: value.to_owned().into(),
-        };
-        let grouping = Grouping::new(row.labels.into_iter().map(label).collect());
-        let group_labels = match source {
-            Some(source) => GroupLabels::of_source(&grouping, source),
-            None => GroupLabels::of(&grouping),
-        };
+        let group_labels = group_labels(labels.as_ref()).map_err(|e| fault(&e))?;
         let row = self.value(&key).map_err(|e| fault(&e))?;
         let values = GroupValuesRow::read(row.as_ref()).map_err(|e| fault(&text(e)))?;
         let mut group = GroupView {
@@ -164,16 +189,7 @@ impl<B: AsRef<[u8]>, N: Iterator<Item = Found<B>>, V: Iterator<Item = Found<B>>>
                     (pushed_at, lasting) = (values.pushed_at, values.lasting());
                 }
                 let live = self.kinds.get_key_value(name).map(|(name, kind)| (name.clone(), *kind));
-                let (name, kind) = match terms.kind {
-                    None => live.ok_or_else(|| format!("metric {} has no type", Excerpt::of(name)))?,
-                    Some(number) => {
-                        let kind = Kind::from_number(number);
-                        let kind = kind.ok_or_else(|| unknown_type(name, number))?;
-                        // The name may have got another type since, or may be gone.
-                        live.filter(|(_, live)| live.form() == kind.form())
-                            .unwrap_or_else(|| (name.into(), kind))
-                    }
-                };
+                let (name, kind) = named(name, terms, live)?;
                 if pieces.iter().any(|piece: &Arc<Piece>| piece.form() != kind.form()) {
                     return Err(format!("metric {} has values of another type", Excerpt::of(&name)));
                 }
@@ -199,7 +215,9 @@ impl<B: AsRef<[u8]>, N: Iterator<Item = Found<B>>, V: Iterator<Item = Found<B>>>
             let last = pieces.len().checked_sub(1).and_then(|last| pieces.get(last));
             let is_full = last.is_none_or(|piece| piece.len() == PIECE_ROWS);
             let labels: LabelsRow<'_> = postcard::from_bytes(row.as_ref()).map_err(text)?;
-            let piece = row::piece(&labels, values, &mut self.layouts)
+            let labels = row::Labels::read(&labels);
+            let piece = labels
+                .and_then(|labels| row::piece(&labels, values, &mut self.layouts))
                 .filter(|piece| is_next && is_full && piece.len() <= PIECE_ROWS)
                 .ok_or_else(|| format!("family {family}: piece {number} does not fit"))?;
             // What is left of a TTL that the family has no more.

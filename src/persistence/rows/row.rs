@@ -42,7 +42,7 @@ use lasting::{GroupTermsRow, LastingRow};
 use merges::RULES;
 
 pub(super) use merges::rule_number;
-pub(super) use read::{Layouts, piece};
+pub(super) use read::{Labels, Layouts, piece};
 
 /// The grouping labels of a group, sorted by name.
 #[derive(Debug, DeriveSerialize, Deserialize)]
@@ -501,7 +501,8 @@ mod tests {
         let values = postcard::to_allocvec(&ValuesRef { pushed_at: 7, piece: Some(piece) }).unwrap();
         let values: ValuesRow = postcard::from_bytes(&values).unwrap();
         assert_eq!(values.pushed_at, 7);
-        super::piece(&postcard::from_bytes(&labels).unwrap(), values, &mut Layouts::default()).unwrap()
+        let labels = Labels::read(&postcard::from_bytes(&labels).unwrap()).unwrap();
+        super::piece(&labels, values, &mut Layouts::default()).unwrap()
     }
 
     #[test]
@@ -542,7 +543,7 @@ mod tests {
         #[test]
         fn no_bytes_make_reading_panic(labels in prop::collection::vec(any::<u8>(), 0..60), values in prop::collection::vec(any::<u8>(), 0..60)) {
             if let (Ok(labels), Ok(values)) = (postcard::from_bytes(&labels), postcard::from_bytes(&values)) {
-                super::piece(&labels, values, &mut Layouts::default());
+                Labels::read(&labels).and_then(|labels| super::piece(&labels, values, &mut Layouts::default()));
             }
         }
     }

@@ -41,11 +41,37 @@ pub(in crate::store) struct Memory<'a> {
 }
 
 impl Held {
+    /// What a source has got and has no more from one of its versions to another.
+    pub(in crate::store) fn between(before: Option<&Group>, after: Option<&Group>) -> Held {
+        Held { gained: folds_without(after, before), lost: folds_without(before, after) }
+    }
+
+    /// Whether there is nothing of it.
+    pub(in crate::store) fn is_empty(&self) -> bool {
+        self.gained.is_empty() && self.lost.is_empty()
+    }
+
     fn lose(&mut self, family: &Family) {
         if family.fold().is_some() {
             self.lost.push((family.definition.name().clone(), blocks(family.blocks_from(0))));
         }
     }
+}
+
+/// The folded series of a version of a source that another one does not have.
+fn folds_without(version: Option<&Group>, other: Option<&Group>) -> Vec<(Arc<str>, Vec<Box<str>>)> {
+    let folded = version.into_iter().flat_map(Group::families).filter(|family| family.fold().is_some());
+    let lacking = folded.filter_map(|family| {
+        let name = family.definition.name();
+        let other = other.and_then(|other| other.shared_family(name)).filter(|other| other.fold().is_some());
+        if other.is_some_and(|other| Arc::ptr_eq(other, family)) {
+            return None;
+        }
+        let is_lacking = |block: &&str| other.is_none_or(|other| other.find(block).is_none());
+        let lacking = blocks(family.blocks_from(0).filter(is_lacking));
+        (!lacking.is_empty()).then(|| (name.clone(), lacking))
+    });
+    lacking.collect()
 }
 
 fn blocks<'b>(blocks: impl Iterator<Item = &'b str>) -> Vec<Box<str>> {

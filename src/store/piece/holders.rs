@@ -24,6 +24,11 @@ impl Piece {
         self.columns.set_holders(Vec::new());
     }
 
+    /// Takes the numbers of sources of a piece that has its first rows.
+    pub(in crate::store) fn take_holders_of(&mut self, other: &Piece) {
+        self.columns.set_holders(other.columns.holders().to_vec());
+    }
+
     /// The same piece with these numbers of sources.
     pub fn with_holders(mut self, counts: impl Iterator<Item = u32>) -> Piece {
         let counts: Vec<u32> = counts.collect();

@@ -85,18 +85,72 @@ pub(in crate::persistence) struct Layouts {
 }
 
 impl Layouts {
+    /// Lets series share the layouts of a piece.
+    #[cfg(feature = "postgres")]
+    pub(in crate::persistence) fn know(&mut self, piece: &Piece) {
+        let Rows::Histograms(rows) = piece.rows() else { return };
+        for part in rows.iter().flat_map(|row| row.value.parts()) {
+            let bits = part.layout.bounds().iter().map(|bound| bound.to_bits()).collect();
+            self.by_bounds.entry(bits).or_insert_with(|| part.layout.clone());
+        }
+    }
+
     fn shared(&mut self, bounds: &[f64]) -> Arc<Layout> {
         let bits: Box<[u64]> = bounds.iter().map(|bound| bound.to_bits()).collect();
         self.by_bounds.entry(bits).or_insert_with(|| Arc::new(Layout::of(bounds.into()))).clone()
     }
 }
 
-/// The piece that two rows describe. `None` if they are not consistent.
-pub(in crate::persistence) fn piece(
-    labels: &LabelsRow<'_>,
-    row: ValuesRow,
-    layouts: &mut Layouts,
-) -> Option<Piece> {
+/// The label blocks of a piece, one after the other, and where each is and when its series began.
+#[derive(Debug, Default)]
+pub(in crate::persistence) struct Labels {
+    blocks: String,
+    series: Vec<(std::ops::Range<usize>, Start)>,
+}
+
+impl Labels {
+    /// Those of a piece.
+    #[cfg(feature = "postgres")]
+    pub(in crate::persistence) fn of(piece: &Piece) -> Labels {
+        let mut labels =
+            Labels { blocks: piece.blocks().to_owned(), series: Vec::with_capacity(piece.len()) };
+        let mut end = 0;
+        for at in 0..piece.len() {
+            let from = end;
+            end += piece.block(at).len();
+            labels.series.push((from..end, piece.start(at)));
+        }
+        labels
+    }
+
+    /// Those of a row. `None` if it is not consistent.
+    pub(in crate::persistence) fn read(row: &LabelsRow<'_>) -> Option<Labels> {
+        let mut blocks = String::new();
+        let mut all = Vec::with_capacity(row.series.len());
+        let mut before = 0..0usize;
+        let mut start = 0i64;
+        for series in &row.series {
+            let from = blocks.len();
+            let prefix = before.start..before.start.checked_add(series.prefix as usize)?;
+            let suffix = before.end.checked_sub(series.suffix as usize)?..before.end;
+            // The common prefix and suffix must be within the block before and must not overlap.
+            if prefix.end > suffix.start || suffix.start < before.start {
+                return None;
+            }
+            blocks.get(prefix.clone()).and(blocks.get(suffix.clone()))?;
+            blocks.extend_from_within(prefix);
+            blocks.push_str(series.middle);
+            blocks.extend_from_within(suffix);
+            start = start.wrapping_add(series.start);
+            before = from..blocks.len();
+            all.push((before.clone(), Start::from_code(start)));
+        }
+        Some(Labels { blocks, series: all })
+    }
+}
+
+/// The piece with these labels and the values of a row. `None` if they do not go together.
+pub(in crate::persistence) fn piece(labels: &Labels, row: ValuesRow, layouts: &mut Layouts) -> Option<Piece> {
     let piece = match row.values {
         Values::Nothing => None,
         Values::Numbers(sums, rest) => {
@@ -128,34 +182,10 @@ pub(in crate::persistence) fn piece(
     Some(piece.with_pushed(pushed.collect()))
 }
 
-fn joined(
-    form: Form,
-    labels: &LabelsRow<'_>,
-    values: impl ExactSizeIterator<Item = OwnedValue>,
-) -> Option<Piece> {
+fn joined(form: Form, labels: &Labels, values: impl ExactSizeIterator<Item = OwnedValue>) -> Option<Piece> {
     if labels.series.len() != values.len() || labels.series.is_empty() {
         return None;
     }
-    let mut blocks = String::new();
-    let mut rows: Vec<(std::ops::Range<usize>, Start)> = Vec::with_capacity(labels.series.len());
-    let mut before = 0..0usize;
-    let mut start = 0i64;
-    for series in &labels.series {
-        let from = blocks.len();
-        let prefix = before.start..before.start.checked_add(series.prefix as usize)?;
-        let suffix = before.end.checked_sub(series.suffix as usize)?..before.end;
-        // The common prefix and suffix must be within the block before and must not overlap.
-        if prefix.end > suffix.start || suffix.start < before.start {
-            return None;
-        }
-        blocks.get(prefix.clone()).and(blocks.get(suffix.clone()))?;
-        blocks.extend_from_within(prefix);
-        blocks.push_str(series.middle);
-        blocks.extend_from_within(suffix);
-        start = start.wrapping_add(series.start);
-        before = from..blocks.len();
-        rows.push((before.clone(), Start::from_code(start)));
-    }
-    let rows = rows.into_iter().zip(values);
-    Some(Piece::of(form, rows.map(|((block, start), value)| (&blocks[block], start, value))))
+    let rows = labels.series.iter().zip(values);
+    Some(Piece::of(form, rows.map(|((block, start), value)| (&labels.blocks[block.clone()], *start, value))))
 }
