@@ -93,6 +93,8 @@ pub struct State {
     /// Whether accepted pushes are answered with 202, as the stock gateway does without the consistency check.
     answers_unchecked: bool,
     startup_flags: BTreeMap<String, String>,
+    /// The name of this gateway among those that share its database.
+    replica: Option<String>,
     /// Every setting, but for limits that were lowered since.
     settings: Vec<EffectiveSetting>,
     persistence: Persistence,
@@ -167,6 +169,7 @@ impl State {
             offers: if config.has_stock_formats() { Offers::Stock } else { Offers::All },
             answers_unchecked: config.push.disable_consistency_check,
             startup_flags: config.startup_flags(),
+            replica: config.replica_name(),
             settings: config.effective(),
             persistence: config.persistence.clone(),
             idempotency_keys: most(config.push.idempotency_keys),

@@ -27,6 +27,8 @@ mod deployment {
 }
 mod docs;
 mod durability {
+    #[cfg(feature = "postgres")]
+    mod balanced;
     mod clocks;
     mod contract;
     mod crash;
@@ -37,6 +39,8 @@ mod durability {
     mod odd_files;
     mod persistence;
     mod races;
+    #[cfg(feature = "postgres")]
+    mod replicas;
     mod stock_gateway_file;
     mod stock_import;
 }

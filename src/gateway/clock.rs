@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::time::{Moment, nanos_of};
+use crate::persistence::engine::CommonTime;
 
 /// If the clock is further behind, the gateway logs a warning.
 const WORTH_A_WARNING: Duration = Duration::from_secs(60);
@@ -70,14 +71,15 @@ impl Clock {
         }
     }
 
-    /// Follows a clock that several gateways have in common, which showed this time in nanoseconds since the epoch at
-    /// some moment between two others.
-    pub(super) fn follow(&self, common: i64, asked: Instant, answered: Instant) {
+    /// Follows a clock that several gateways have in common.
+    pub(super) fn follow(&self, common: CommonTime) {
+        // In this order the bounds are never too narrow.
+        let end = nanos_of(common.answered.elapsed());
         let system = system_nanos();
-        let (begin, end) = (nanos_of(asked.elapsed()), nanos_of(answered.elapsed()));
+        let begin = nanos_of(common.asked.elapsed());
         // How far it is ahead at least and at most.
-        let least = common.saturating_sub(system.saturating_sub(end));
-        let most = common.saturating_sub(system.saturating_sub(begin));
+        let least = common.nanos.saturating_sub(system.saturating_sub(end));
+        let most = common.nanos.saturating_sub(system.saturating_sub(begin));
         let ahead = self.ahead.load(Ordering::Relaxed);
         // Only what the reading rules out is changed, so that the length of round trips does not make time jump.
         self.ahead.store(ahead.clamp(least.min(most), most.max(least)), Ordering::Relaxed);
@@ -151,6 +153,28 @@ mod tests {
         assert_eq!(clock.time_at(1000, 260), 1130);
         assert_eq!(clock.time_at(1010, 280), 1140);
         assert_eq!(clock.latest(), 1140);
+    }
+
+    #[test]
+    fn it_follows_a_common_clock_and_not_the_length_of_round_trips() {
+        let clock = Clock::new();
+        let hour = 3_600_000_000_000;
+        let second = Duration::from_secs(1);
+        let reading = |nanos| {
+            let answered = Instant::now();
+            CommonTime { asked: answered.checked_sub(second).unwrap_or(answered), answered, nanos }
+        };
+        clock.follow(reading(system_nanos() - hour));
+        // Somewhere within the second of the round trip.
+        let ahead = clock.ahead();
+        assert!((-hour..=-hour + 2 * nanos_of(second)).contains(&ahead), "{ahead}");
+        let now = clock.now().nanos;
+        assert!(now < system_nanos() - hour / 2, "{now}");
+        // A reading that allows this does not change it.
+        clock.follow(reading(system_nanos() + ahead));
+        assert_eq!(clock.ahead(), ahead);
+        clock.follow(reading(system_nanos()));
+        assert!(clock.ahead().abs() <= 2 * nanos_of(second));
     }
 
     #[test]

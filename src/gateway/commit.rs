@@ -216,7 +216,7 @@ impl Committer {
     ) -> Result<Option<News>, CommitError> {
         let asked = self.health.writing(|| ask(&mut *self.engine, &self.store));
         if let Some(time) = self.engine.common_time() {
-            self.clock.follow(time.nanos, time.asked, time.answered);
+            self.clock.follow(time);
         }
         if let Some((replicas, metrics)) = &self.replicas {
             metrics.set_replicas(replicas.set(self.engine.replicas()));

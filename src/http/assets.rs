@@ -41,8 +41,8 @@ static MODULES: [bundle::Module; 24] = modules![
 ];
 
 /// The modules that make up `status.js`, which browsers load when the status is looked at. They use those above.
-static LATER: [bundle::Module; 6] =
-    modules!["limits.js" "refusals.js" "rules.js" "settings.js" "status.js" "tables.js"];
+static LATER: [bundle::Module; 7] =
+    modules!["limits.js" "refusals.js" "replicas.js" "rules.js" "settings.js" "status.js" "tables.js"];
 
 static ASSETS: LazyLock<[Asset; 5]> = LazyLock::new(|| {
     let style = include_str!("assets/page.css");

@@ -68,7 +68,7 @@ pub struct Postgres {
 
 impl Postgres {
     /// Connects to a database and reads everything into an empty store. `name` is that of this gateway among those that
-    /// share the database, and `lead` for how many nanoseconds new series are shown as 0.
+    /// share the database, `now` the time by its clock, and `lead` for how many nanoseconds new series are shown as 0.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl Postgres {
         address: &Address,
         name: &str,
         store: &Store,
-        now: Moment,
+        now: impl FnOnce(CommonTime) -> Moment,
         lead: u64,
         steps: &Arc<Steps>,
     ) -> Result<Postgres, DatabaseError> {
@@ -95,6 +95,7 @@ impl Postgres {
             }
         };
         steps.phase("reading the database", 0);
+        let now = now(head.read_time()?);
         let mut layout = Layout::default();
         let (place, latest) = read::everything(head.connection(), store, now, &mut layout)?;
         let before = read::history(head.connection())?;

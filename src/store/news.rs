@@ -114,6 +114,7 @@ impl CatchingUp<'_> {
                 self.release(&before, view.as_ref(), structure);
             }
         }
+        self.draft.is_structural |= !self.kinds.is_empty();
         for (name, kind) in &self.kinds {
             if let Some(kind) = kind {
                 structure.definitions.take_kind(name, *kind);

@@ -564,7 +564,7 @@ impl OfPostgres {
     fn open(&self, store: &Store) -> Box<dyn Engine> {
         let address = Address::parse(&self.database.url_at(self.proxy.port())).unwrap();
         let (progress, now) = (Progress::start(), Moment::at(0));
-        let open = || Postgres::open(&address, "a", store, now, 0, progress.steps());
+        let open = || Postgres::open(&address, "a", store, |_| now, 0, progress.steps());
         // A connection that is being cut may take this one with it.
         let opened = (0..3).find_map(|_| open().inspect_err(|error| println!("{error}")).ok());
         Box::new(opened.unwrap())

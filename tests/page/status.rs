@@ -363,3 +363,24 @@ fn a_refresh_keeps_the_place_in_the_status() {
     assert_eq!(browser.value(place), before);
     browser.finish();
 }
+
+#[cfg(feature = "postgres")]
+#[test]
+fn replicas_are_listed_and_none_is_taken_for_another() {
+    use crate::programs::database::Database;
+
+    let Some(database) = Database::start(&["fsync=off"]) else { return };
+    let Some(browser) = Browser::start(DESKTOP) else { return };
+    let flag = format!("--persistence.postgres={}", database.url());
+    let start = |name| Gateway::start(&[&flag, &format!("--persistence.replica={name}")]);
+    let (_one, two) = (start("one"), start("two"));
+    browser.open(&two.url("/#view=status"));
+    browser.wait_for_text("#status-view", "two (this one)");
+    let replicas = browser.text("#status-view div:has(> [data-place=replicas])");
+    assert!(replicas.contains("one") && replicas.contains("ago"), "{replicas}");
+    // Without a database there is no such part.
+    let alone = Gateway::start(&[]);
+    browser.open(&alone.url("/#view=status"));
+    browser.wait_for(LOADED);
+    assert!(!browser.text("#status-view").contains("Replicas"));
+}

@@ -65,6 +65,39 @@ impl Database {
         format!("postgres://tallygate@127.0.0.1:{port}/postgres")
     }
 
+    /// The address of this server and of another one that may take its place.
+    pub(crate) fn url_with(&self, other: &Database) -> String {
+        format!("postgres://tallygate@127.0.0.1:{},127.0.0.1:{}/postgres", self.port, other.port)
+    }
+
+    /// Starts a standby. From then on this server answers a commit when that has it, too.
+    pub(crate) fn standby(&mut self) -> Database {
+        let (directory, port) = (Directory::new(), free_port());
+        if let Some((user, group)) = other_user() {
+            chown(directory.path(), Some(user), Some(group)).unwrap();
+        }
+        let mut copy = as_other_user(&self.programs.join("pg_basebackup"));
+        let from = format!("host=127.0.0.1 port={} user=tallygate application_name=standby", self.port);
+        output_of(copy.args(["-D", &directory.path_of("data"), "-R", "-c", "fast", "-d", &from]));
+        let server = run(&self.programs, &directory, port, &[]);
+        let (programs, settings) = (self.programs.clone(), Vec::new());
+        let standby = Database { directory, programs, port, settings, server };
+        standby.wait();
+        self.set(&["synchronous_standby_names=*"]);
+        ask_until("the standby to follow", || {
+            match &*self.sql("SELECT sync_state FROM pg_stat_replication") {
+                "sync" => Ok(()),
+                other => Err(other.to_owned()),
+            }
+        });
+        standby
+    }
+
+    /// Lets a standby take the place of its primary.
+    pub(crate) fn promote(&self) {
+        assert_eq!(self.sql("SELECT pg_promote()"), "t");
+    }
+
     /// What psql prints for some SQL.
     pub(crate) fn sql(&self, sql: &str) -> String {
         output_of(command(self.programs.join("psql")).args([
@@ -130,8 +163,11 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        self.signal("QUIT");
-        let _ = self.server.wait();
+        // A test may have stopped it.
+        if let Ok(None) = self.server.try_wait() {
+            self.signal("QUIT");
+            let _ = self.server.wait();
+        }
     }
 }
 

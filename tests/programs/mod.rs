@@ -132,6 +132,21 @@ pub(crate) fn promtool() -> Option<PathBuf> {
     available("promtool", command(&program).arg("--version").output()).map(|_| program)
 }
 
+/// A load balancer.
+#[cfg(feature = "postgres")]
+pub(crate) fn haproxy() -> Option<PathBuf> {
+    let found =
+        ["haproxy", "/usr/sbin/haproxy"].map(|program| (program, command(program).arg("-v").output()));
+    let works = |(program, output): &(&str, std::io::Result<Output>)| {
+        output.as_ref().is_ok_and(|output| output.status.success()).then(|| PathBuf::from(program))
+    };
+    let program = found.iter().find_map(works);
+    if program.is_none() {
+        missing("haproxy", "it is neither on the PATH nor in /usr/sbin");
+    }
+    program
+}
+
 /// The stock Pushgateway.
 pub(crate) fn stock() -> Option<PathBuf> {
     let program = named("STOCK", "pushgateway");

@@ -54,10 +54,20 @@ impl Prometheus {
         global: &str,
         jobs: &str,
     ) -> Prometheus {
+        Prometheus::start_for(program, gateway.port(), flags, global, jobs)
+    }
+
+    /// Starts it for whatever listens on a port.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn start_at(program: &Path, port: u16) -> Prometheus {
+        Prometheus::start_for(program, port, &[], "", "")
+    }
+
+    fn start_for(program: &Path, port: u16, flags: &[&str], global: &str, jobs: &str) -> Prometheus {
         let folder = Directory::new();
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
         let mut config = std::fs::read_to_string(shipped.join("prometheus.yml")).unwrap();
-        let target = format!("127.0.0.1:{}", gateway.port());
+        let target = format!("127.0.0.1:{port}");
         for (from, to) in [
             ("scrape_interval: 15s", "scrape_interval: 1s"),
             ("evaluation_interval: 15s", "evaluation_interval: 1s"),

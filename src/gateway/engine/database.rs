@@ -5,7 +5,7 @@ use std::thread;
 
 use super::{Clock, Config, EngineError, Opened, Store, drop_empty_labels, lead};
 use crate::config::Sync;
-use crate::persistence::engine::{CommitError, Engine as _};
+use crate::persistence::engine::{CommitError, CommonTime, Engine as _};
 use crate::persistence::postgres::{Address, DatabaseError, Postgres};
 use crate::progress::Progress;
 use crate::store::difference::State;
@@ -27,7 +27,10 @@ pub(super) fn open(config: &Config, store: &Store, clock: &Clock) -> Result<Open
     let address = address_of(config)?;
     let open = || {
         let progress = Progress::start();
-        let now = clock.now();
+        let now = |time: CommonTime| {
+            clock.follow(time);
+            clock.now()
+        };
         let name = config.replica_name().unwrap_or_default();
         let mut postgres = Postgres::open(&address, &name, store, now, lead(config), progress.steps())
             .map_err(|source| database_error(&address, source))?;
@@ -108,8 +111,8 @@ pub(in crate::gateway) fn fill(
         let is_empty = store.group_count() == 0 && store.keys().is_empty();
         if is_empty { Ok(()) } else { Err(taken()) }
     };
-    let (store, now) = (empty_store(), Clock::new().now());
-    let opened = Postgres::open(&address, "copy", &store, now, lead(config), progress.steps());
+    let (store, clock) = (empty_store(), Clock::new());
+    let opened = Postgres::open(&address, "copy", &store, |_| clock.now(), lead(config), progress.steps());
     let mut postgres = opened.map_err(|source| database_error(&address, source))?;
     check_empty(&store)?;
     let filled = postgres.fill(state, latest).and_then(|is_kept| is_kept.then_some(()).ok_or_else(meanwhile));

@@ -49,6 +49,8 @@ struct Status<'a> {
     /// Empty for those who may not see them.
     flags: &'a BTreeMap<String, String>,
     start_time: String,
+    /// The name of this gateway among those that share its database. Null if it uses none.
+    replica: Option<&'a str>,
     access: Access<'a>,
     persistence: PersistenceState<'a>,
     /// The gateways that share the database. Null if there is none, or the visitor may not see them.
@@ -77,6 +79,7 @@ impl<'a> Status<'a> {
             ]),
             flags: if sees_flags { &state.startup_flags } else { &NO_FLAGS },
             start_time: started_at(state),
+            replica: state.replica.as_deref(),
             access: Access::of(state, visitor),
             persistence: PersistenceState::of(state, sees_all),
             replicas: if sees_all { ReplicaState::all(state) } else { None },

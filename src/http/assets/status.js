@@ -5,6 +5,7 @@ import { byId, element, setText } from "./dom.js";
 import { count, moment } from "./format.js";
 import { Limits } from "./limits.js";
 import * as refusals from "./refusals.js";
+import { Replicas } from "./replicas.js";
 import { tellTimes } from "./row.js";
 import { Rules, WebConfig } from "./rules.js";
 import { Settings } from "./settings.js";
@@ -55,6 +56,7 @@ const parts = [
     ["May", listed(access.may)],
   ]),
   facts("persistence", "Persistence", persistenceFacts),
+  new Replicas(),
   new Limits(),
   new Rules(),
   new WebConfig(),
@@ -108,11 +110,23 @@ function fail(error) {
   problem.replaceChildren(text, element("button", { type: "button", onclick: again[1] }, again[0]));
 }
 
+/** When each replica was started that has answered, by its name: behind a balancer it may be any. */
+const starts = new Map();
+
+/** Whether the gateway that answers was restarted since it has answered before, or has sent the page. */
+function isRestarted({ start_time: start, replica }) {
+  if (replica === null) return start !== root.dataset.started;
+  const before = starts.get(replica);
+  if (before === undefined) starts.set(replica, start);
+  return before !== undefined && before !== start;
+}
+
 /** Tells what has changed since the page was loaded, which does not know of it. */
-function tellNews({ start_time: start, access }) {
+function tellNews(status) {
+  const { start_time: start, access } = status;
   const may = access.may.join(" ");
   const told = [
-    start === root.dataset.started ? "" : `The gateway was restarted at ${moment(start)}. `,
+    isRestarted(status) ? `The gateway was restarted at ${moment(start)}. ` : "",
     may === root.dataset.may ? "" : `What you may do has changed: it is now ${listed(access.may)}. `,
   ].join("");
   news.hidden = told === "";

@@ -106,6 +106,17 @@ impl Head {
         self.time
     }
 
+    /// Reads the clock of the database.
+    pub(super) fn read_time(&mut self) -> Result<CommonTime, DatabaseError> {
+        let Some(statements) = &self.statements else { return Err(DatabaseError::closed()) };
+        let asked = Instant::now();
+        let rows = self.connection.rows(&statements.look, &[&i64::MAX])?;
+        let micros: i64 = rows.first().ok_or_else(place::missing)?.try_get(2)?;
+        let time = CommonTime { asked, answered: Instant::now(), nanos: micros.saturating_mul(1000) };
+        self.time = Some(time);
+        Ok(time)
+    }
+
     /// The gateways that use the database, as they were read last.
     pub(super) fn replicas(&self) -> &[Replica] {
         &self.replicas
@@ -190,8 +201,7 @@ impl Head {
         let head = Place { seq: first.try_get(0)?, replica: first.try_get(1)? };
         self.seen_until = head.seq;
         let micros: i64 = first.try_get(2)?;
-        let nanos = micros.saturating_mul(1000);
-        self.time = Some(CommonTime { asked, answered: Instant::now(), nanos });
+        self.time = Some(CommonTime { asked, answered: Instant::now(), nanos: micros.saturating_mul(1000) });
         if head == self.place {
             return Ok(Seen::Nothing);
         }
