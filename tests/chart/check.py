@@ -40,6 +40,7 @@ FOREIGN = {
     "gateway.networking.k8s.io/v1": ["HTTPRoute"],
     "gateway.networking.k8s.io/v1beta1": ["HTTPRoute"],
     "monitoring.coreos.com/v1": ["PrometheusRule", "ServiceMonitor"],
+    "monitoring.coreos.com/v1alpha1": ["ScrapeConfig"],
 }
 failures = []
 
@@ -180,10 +181,12 @@ def check_file(name, content, command):
 
 
 def check_binary(name, objects, binary):
-    """Has the gateway look at the flags, settings and logins that the chart gives it."""
+    """Has the gateway look at the flags, settings, environment and logins that the chart gives it."""
     container = gateway_of(objects)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "tokens").mkdir()
+        variables = {variable["name"]: variable["value"].replace("/etc/tallygate", folder)
+                     for variable in container.get("env", []) if "value" in variable}
         Path(folder, "tokens/t").write_text("a-token-of-some-length-that-nobody-guesses\n")
         arguments = [argument.replace("/etc/tallygate", folder).replace("/etc/config", folder)
                      for argument in container.get("args", [])]
@@ -194,7 +197,7 @@ def check_binary(name, objects, binary):
         content = base64.b64decode(users).decode() if users else "{}"
         Path(folder, "web-config.yaml").write_text(content)
         result = subprocess.run(
-            [binary, "--config.check", *arguments], capture_output=True, text=True, timeout=60, env={}
+            [binary, "--config.check", *arguments], capture_output=True, text=True, timeout=60, env=variables
         )
         if result.returncode:
             fail(name, f"the gateway does not take {arguments}: {result.stdout}{result.stderr}")

@@ -1,23 +1,33 @@
-//! Runs the queries of the dashboards in `config/dashboards` on a real Prometheus that scrapes a busy gateway. Also
-//! checks the example that shows them.
+//! Runs the queries of the dashboards in `config/dashboards` on a real Prometheus that scrapes a busy gateway, or
+//! replicas. Also checks the examples for Docker Compose.
 //!
 //! `.ci/schemas` checks their form. Tests that need a Prometheus are skipped if there is none; see
 //! `tests/programs/mod.rs`.
 
 use std::collections::BTreeSet;
+#[cfg(feature = "postgres")]
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+#[cfg(feature = "postgres")]
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use serde_json::Value;
 
+#[cfg(feature = "postgres")]
+use crate::programs::database::Database;
 use crate::programs::{self, ask_until};
 use crate::scraper::{self, Prometheus};
 use crate::support::{self, Directory, Gateway};
 
 /// The values that Grafana substitutes, for a scrape every second.
-const GIVEN: [(&str, &str); 2] = [("$__rate_interval", "10s"), ("$__range", "1m")];
+const GIVEN: [(&str, &str); 2] = [("$__rate_interval", RATE_INTERVAL), ("$__range", "1m")];
+const RATE_INTERVAL: &str = "10s";
+
+/// The row of panels whose series only gateways with a database have.
+const REPLICAS: &str = "Replicas";
 
 /// A dashboard, with the name of its file.
 struct Dashboard {
@@ -28,6 +38,8 @@ struct Dashboard {
 /// A query of a panel or a variable.
 struct Query {
     title: String,
+    /// The title of the row of panels, empty for a variable.
+    row: String,
     expression: String,
     /// Whether the results are a column of a table, in the row with the same labels.
     is_column: bool,
@@ -69,14 +81,17 @@ impl Dashboard {
 
     /// Each query as Grafana sends it at first, for all values of the variables.
     fn queries(&self) -> Vec<Query> {
-        let mut queries = Vec::new();
+        let (mut queries, mut row) = (Vec::new(), "");
         for panel in self.panels() {
+            if panel["type"] == "row" {
+                row = text(&panel["title"]);
+            }
             let title = format!("{}: {}", self.name, text(&panel["title"]));
             let targets = panel["targets"].as_array().map_or(&[][..], Vec::as_slice);
             let is_column = panel["type"] == "table" && targets.len() > 1;
             for target in targets {
                 let expression = self.filled(text(&target["expr"]));
-                queries.push(Query { title: title.clone(), expression, is_column });
+                queries.push(Query { title: title.clone(), row: row.to_owned(), expression, is_column });
             }
         }
         for variable in self.variables().filter(|variable| variable["type"] == "query") {
@@ -87,7 +102,7 @@ impl Dashboard {
                 .unwrap_or_else(|| panic!("{query}"));
             let title = format!("{}: variable {}", self.name, text(&variable["name"]));
             let expression = self.filled(&format!("count by ({label}) ({series})"));
-            queries.push(Query { title, expression, is_column: false });
+            queries.push(Query { title, row: String::new(), expression, is_column: false });
         }
         queries
     }
@@ -98,9 +113,13 @@ impl Dashboard {
         for (name, value) in GIVEN {
             filled = filled.replace(name, value);
         }
-        for variable in self.variables().filter(|variable| variable["type"] == "query") {
+        for variable in self.variables() {
             let name = format!("${}", text(&variable["name"]));
-            filled = filled.replace(&name, text(&variable["allValue"]));
+            match text(&variable["type"]) {
+                "query" => filled = filled.replace(&name, text(&variable["allValue"])),
+                "interval" => filled = filled.replace(&name, RATE_INTERVAL),
+                _ => {}
+            }
         }
         assert!(!filled.contains('$'), "a variable that {} does not have: {expression}", self.name);
         filled
@@ -148,37 +167,136 @@ impl Drop for SetOnDrop<'_> {
     }
 }
 
+/// Does something while a gateway is kept busy.
+fn while_busy(gateway: &Gateway, then: impl FnOnce()) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _stop = SetOnDrop(&stop);
+        scope.spawn(|| {
+            let rounds = (0..).take_while(|_| !stop.load(Ordering::Relaxed));
+            rounds.for_each(|round| keep_busy(gateway, round));
+        });
+        then();
+    });
+}
+
+/// Asks all queries of the dashboards that this holds for.
+fn ask_queries(prometheus: &Prometheus, is_asked: impl Fn(&Query) -> bool) {
+    for query in Dashboard::all().iter().flat_map(Dashboard::queries).filter(is_asked) {
+        let result = ask_until(&query.title, || query.result(prometheus));
+        let has_name = result[0]["metric"].get("__name__").is_some();
+        assert!(!(query.is_column && has_name), "the name of the series parts the rows: {result}");
+    }
+}
+
 #[test]
 fn every_query_has_a_result() {
     let Some(program) = programs::prometheus() else { return };
     let folder = Directory::new();
     let gateway = Gateway::start(&[&format!("--persistence.file={}", folder.path_of("metrics"))]);
     let prometheus = Prometheus::start(&program, &gateway);
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let _stop = SetOnDrop(&stop);
-        scope.spawn(|| {
-            let rounds = (0..).take_while(|_| !stop.load(Ordering::Relaxed));
-            rounds.for_each(|round| keep_busy(&gateway, round));
-        });
-        for dashboard in Dashboard::all() {
-            for query in dashboard.queries() {
-                let result = ask_until(&query.title, || query.result(&prometheus));
-                let has_name = result[0]["metric"].get("__name__").is_some();
-                assert!(!(query.is_column && has_name), "the name of the series parts the rows: {result}");
-            }
-        }
-        for (question, query) in table_of_manual("Queries") {
-            let query =
-                Query { title: question, expression: first_code(&query).to_owned(), is_column: false };
+    while_busy(&gateway, || {
+        ask_queries(&prometheus, |query| query.row != REPLICAS);
+        for (question, query) in table_of_manual("monitoring.md", "Queries") {
+            let expression = first_code(&query).to_owned();
+            let query = Query { title: question, row: String::new(), expression, is_column: false };
             ask_until(&query.title, || query.result(&prometheus));
         }
     });
 }
 
-/// The first two columns of the first table below a heading of the manual.
-fn table_of_manual(heading: &str) -> Vec<(String, String)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/monitoring.md");
+/// Replicas behind the balancer of the example, so that each scrape shows another one.
+#[cfg(feature = "postgres")]
+#[test]
+fn every_query_has_a_result_for_replicas() {
+    let Some(program) = programs::prometheus() else { return };
+    let Some(database) = Database::start(&["fsync=off"]) else { return };
+    let url = format!("--persistence.postgres={}", database.url());
+    let names = ["tallygate-1", "tallygate-2", "tallygate-3"];
+    let gateways = names.map(|name| Gateway::start(&[&url, &format!("--persistence.replica={name}")]));
+    let Some(balancer) = Balancer::before(&gateways) else { return };
+    let prometheus = Prometheus::start_at(&program, balancer.port);
+    let is = |title: &str, value: f64| {
+        let queries = Dashboard::all().iter().flat_map(Dashboard::queries).collect::<Vec<_>>();
+        let query = queries.iter().find(|query| query.title == title).unwrap();
+        ask_until(title, || match prometheus.value(&query.expression)? {
+            seen if seen == value => Ok(()),
+            seen => Err(format!("{} is {seen} instead of {value}", query.expression)),
+        });
+    };
+    while_busy(&gateways[1], || {
+        ask_queries(&prometheus, |_| true);
+        for name in names {
+            // Each of them is seen, and also after another one's scrape.
+            let seen =
+                format!("increase(tallygate_replica_barrier_seconds_count{{replica=\"{name}\"}}[10s])");
+            ask_until(&seen, || prometheus.value(&format!("{seen} > 0")));
+        }
+    });
+    assert_eq!(gateways[0].put("/metrics/job/one", "g 1\n").status, 200);
+    let groups = gateways[2].sample("tallygate_groups{replica=\"tallygate-3\"}").unwrap();
+    is("gateway: Groups", groups);
+    is("gateway: Gateways that use the database", 3.0);
+    is("gateway: Gateways up", 1.0);
+    is("gateway: Web configuration", 1.0);
+
+    let scrape = gateways[0].scrape();
+    let types = scrape.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let own = types.filter(|(name, _)| name.starts_with("tallygate_replica"));
+    let own: BTreeSet<_> = own.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
+    let documented = table_of_manual("metrics.md", "Metrics of replicas").into_iter();
+    assert_eq!(own, documented.map(|(name, kind)| (first_code(&name).to_owned(), kind)).collect());
+}
+
+/// The haproxy of the example, before gateways of this machine. It ends when dropped.
+#[cfg(feature = "postgres")]
+struct Balancer {
+    process: Child,
+    port: u16,
+    _folder: Directory,
+}
+
+#[cfg(feature = "postgres")]
+impl Balancer {
+    fn before(gateways: &[Gateway]) -> Option<Balancer> {
+        let program = programs::haproxy()?;
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let compose = example("docker-compose.replicas.yml");
+        let mut config = text(&compose["configs"]["haproxy"]["content"]).to_owned();
+        let mut replace = |from: &str, to: &str| {
+            assert!(config.contains(from), "no {from:?} in {config}");
+            config = config.replace(from, to);
+        };
+        replace("bind :9091", &format!("bind 127.0.0.1:{port}"));
+        // There is no server for names in this test.
+        replace("resolvers docker\n  nameserver dns 127.0.0.11:53\n", "");
+        replace(" resolvers docker init-addr libc,none", "");
+        for (number, gateway) in gateways.iter().enumerate() {
+            replace(&format!(" tallygate-{}:9091", number + 1), &format!(" 127.0.0.1:{}", gateway.port()));
+        }
+        let folder = Directory::new();
+        let file = folder.write("haproxy.cfg", config);
+        let mut command = programs::command(program);
+        let process = command.args(["-f", &file]).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let balancer = Balancer { process, port, _folder: folder };
+        ask_until("the balancer", || {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(|e| e.to_string())
+        });
+        Some(balancer)
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The first two columns of the first table below a heading of a page.
+fn table_of_manual(page: &str, heading: &str) -> Vec<(String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
     let manual = std::fs::read_to_string(path).unwrap();
     let (_, section) = manual.split_once(&format!("\n## {heading}\n")).expect("the heading");
     let rows =
@@ -201,7 +319,7 @@ fn the_manual_lists_every_alert() {
         .flat_map(|group| group["rules"].as_array().unwrap())
         .map(|rule| (text(&rule["alert"]).to_owned(), text(&rule["labels"]["severity"]).to_owned()))
         .collect();
-    let manual = table_of_manual("Alerts").into_iter();
+    let manual = table_of_manual("monitoring.md", "Alerts").into_iter();
     let listed: BTreeSet<_> =
         manual.map(|(alert, severity)| (first_code(&alert).to_owned(), severity)).collect();
     assert_eq!(listed, rules);
@@ -275,42 +393,67 @@ fn assert_overrides_match(panel: &Value) {
     }
 }
 
-/// The example with Prometheus and Grafana names existing files and a valid Prometheus configuration.
+/// An example for Docker Compose.
+fn example(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
+    serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The examples name existing files and services, and have a valid configuration of Prometheus.
 #[test]
-fn the_example_of_compose_is_whole() {
+fn the_examples_of_compose_are_whole() {
+    for (name, services) in [
+        ("docker-compose.yml", &["grafana", "prometheus", "tallygate"][..]),
+        (
+            "docker-compose.replicas.yml",
+            &["balancer", "postgres", "prometheus", "tallygate-1", "tallygate-2", "tallygate-3"],
+        ),
+    ] {
+        let compose = example(name);
+        let found: BTreeSet<_> =
+            compose["services"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(found, services.iter().copied().collect(), "{name}");
+        assert_files_exist(name, &compose);
+        assert_prometheus_is_valid(&compose["configs"]["prometheus"]["content"], services);
+    }
+}
+
+/// Checks that volumes and configurations that the services use are there, and that there are no others.
+fn assert_files_exist(name: &str, compose: &Value) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let file = std::fs::read_to_string(root.join("examples/docker-compose.yml")).unwrap();
-    let compose: Value = serde_saphyr::from_str(&file).unwrap();
-    let services = compose["services"].as_object().unwrap();
-    assert_eq!(
-        services.keys().collect::<BTreeSet<_>>(),
-        BTreeSet::from([&"grafana".to_owned(), &"prometheus".to_owned(), &"tallygate".to_owned()])
-    );
-    let configs = compose["configs"].as_object().unwrap();
-    let mut seen = BTreeSet::new();
-    for (name, service) in services {
-        for volume in service["volumes"].as_array().into_iter().flatten() {
+    let (mut volumes, mut configs) = (BTreeSet::new(), BTreeSet::new());
+    for (service, described) in compose["services"].as_object().unwrap() {
+        for volume in described["volumes"].as_array().into_iter().flatten() {
             let (source, _) = text(volume).split_once(':').unwrap();
-            let is_there = match source.strip_prefix('.') {
-                Some(_) => root.join("examples").join(source).exists(),
-                None => compose["volumes"].as_object().unwrap().contains_key(source),
-            };
-            assert!(is_there, "{name} needs {source}");
+            if source.starts_with('.') {
+                assert!(root.join("examples").join(source).exists(), "{service} of {name} needs {source}");
+            } else {
+                volumes.insert(source);
+            }
         }
-        for config in service["configs"].as_array().into_iter().flatten() {
-            seen.insert(text(&config["source"]));
+        for config in described["configs"].as_array().into_iter().flatten() {
+            configs.insert(text(&config["source"]));
         }
     }
-    assert_eq!(
-        seen,
-        configs.keys().map(String::as_str).collect(),
-        "configurations that are used, and are there"
-    );
+    for (key, used) in [("volumes", volumes), ("configs", configs)] {
+        let defined: BTreeSet<_> = compose[key].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(used, defined, "{key} of {name} that are used, and are there");
+    }
+}
+
+/// Checks a configuration of Prometheus that scrapes one of these services.
+fn assert_prometheus_is_valid(content: &Value, services: &[&str]) {
+    let config: Value = serde_saphyr::from_str(text(content)).unwrap();
+    let targets = config["scrape_configs"][0]["static_configs"][0]["targets"].as_array().unwrap();
+    let [target] = targets.as_slice() else { panic!("not one target: {targets:?}") };
+    let (service, port) = text(target).split_once(':').unwrap();
+    assert!(services.contains(&service) && port == "9091", "{target}");
 
     let Some(promtool) = programs::promtool() else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = Directory::new();
     folder.write("alerts.yml", std::fs::read_to_string(root.join("config/alerts.yml")).unwrap());
-    let config = folder.write("prometheus.yml", text(&configs["prometheus"]["content"]));
+    let config = folder.write("prometheus.yml", text(content));
     let check: &mut Command = &mut programs::command(promtool);
     programs::output_of(check.args(["check", "config", &config]));
 }

@@ -8,5 +8,5 @@ terminationGracePeriodSeconds, serviceAccount, ingress, route, tolerations, node
 hostAliases, runAsStatefulSet, securityContext, containerSecurityContext, affinity, podAntiAffinity,
 podAntiAffinityTopologyKey, topologySpreadConstraints, serviceMonitor, podDisruptionBudget, priorityClassName,
 strategy, persistentVolume, extraVolumes, extraVolumeMounts, networkPolicy, extraManifests, lifecycle,
-tallygate, prometheusRule, dashboards]
+tallygate, database, prometheusRule, dashboards]
 {{- end -}}

@@ -1,16 +1,28 @@
-{{/* The persistence file, from wherever it is named: flags, environment, settings. */}}
-{{- define "tallygate.file" -}}
-{{- $file := dig "persistence" "file" "" ((.Values.tallygate).config | default dict) -}}
-{{- range .Values.extraVars }}
-{{- if eq .name "TALLYGATE_PERSISTENCE__FILE" }}{{ $file = .value | default "" }}{{ end }}
+{{/*
+A setting of the table persistence, from wherever it is given: flags, environment, tallygate.config. (list ROOT KEY).
+A variable with valueFrom counts as set.
+*/}}
+{{- define "tallygate.persistence" -}}
+{{- $root := index . 0 -}}
+{{- $key := index . 1 -}}
+{{- $value := dig "persistence" $key "" (($root.Values.tallygate).config | default dict) -}}
+{{- $variable := printf "TALLYGATE_PERSISTENCE__%s" (upper $key) -}}
+{{- range $root.Values.extraVars }}
+{{- if eq .name $variable }}{{ $value = .value | default (ternary $variable "" (hasKey . "valueFrom")) }}{{ end }}
 {{- end }}
+{{- $flag := printf "--persistence.%s" $key -}}
 {{- $next := false -}}
-{{- range .Values.extraArgs }}
-{{- if $next }}{{ $file = toString . }}{{ end }}
-{{- $next = eq (toString .) "--persistence.file" }}
-{{- if hasPrefix "--persistence.file=" (toString .) }}{{ $file = trimPrefix "--persistence.file=" . }}{{ end }}
+{{- range $root.Values.extraArgs }}
+{{- if $next }}{{ $value = toString . }}{{ end }}
+{{- $next = eq (toString .) $flag }}
+{{- if hasPrefix (printf "%s=" $flag) (toString .) }}{{ $value = trimPrefix (printf "%s=" $flag) . }}{{ end }}
 {{- end }}
-{{- $file -}}
+{{- $value -}}
+{{- end -}}
+
+{{/* The persistence file. */}}
+{{- define "tallygate.file" -}}
+{{- include "tallygate.persistence" (list . "file") -}}
 {{- end -}}
 
 {{/*

@@ -6,6 +6,10 @@
 {{/* Changed settings replace the pod. */}}
 {{- $_ := set $annotations "checksum/tallygate-config" (include "tallygate.toml" $ | sha256sum) }}
 {{- end -}}
+{{- with (.Values.database).url }}
+{{/* The gateway reads it when it starts. */}}
+{{- $_ := set $annotations "checksum/tallygate-database" (sha256sum .) }}
+{{- end -}}
 labels:
   {{- include "tallygate.labels" . | nindent 2 }}
 {{- include "tallygate.optional" (list "annotations" $annotations 0) }}
@@ -23,12 +27,28 @@ labels:
 {{- end }}
 {{- end -}}
 
+{{- define "tallygate.environment" -}}
+{{- $variables := .Values.extraVars | default list -}}
+{{- if include "tallygate.databaseSecret" . -}}
+{{- $file := dict "name" "TALLYGATE_PERSISTENCE__POSTGRES_FILE" "value" "/etc/tallygate/database/url" -}}
+{{- $variables = append $variables $file -}}
+{{- end -}}
+{{- include "tallygate.optional" (list "env" $variables 0) -}}
+{{- end -}}
+
 {{- define "tallygate.volumeMounts" -}}
+{{- if not (include "tallygate.database" .) }}
 - name: storage-volume
   mountPath: {{ .Values.persistentVolume.mountPath | quote }}
   {{- with .Values.persistentVolume.subPath }}
   subPath: {{ . | quote }}
   {{- end }}
+{{- end }}
+{{- if include "tallygate.databaseSecret" . }}
+- name: tallygate-database
+  mountPath: /etc/tallygate/database
+  readOnly: true
+{{- end }}
 {{- if .Values.webConfiguration }}
 - name: web-config
   mountPath: /etc/config
@@ -51,7 +71,16 @@ labels:
 
 {{- define "tallygate.volumes" -}}
 {{- $claim := .Values.persistentVolume -}}
-{{- if not $claim.enabled }}
+{{- if include "tallygate.database" . }}
+{{- with include "tallygate.databaseSecret" . }}
+- name: tallygate-database
+  secret:
+    secretName: {{ . }}
+    items:
+      - key: {{ ternary "url" ($.Values.database.key | default "url") (not (empty $.Values.database.url)) }}
+        path: url
+{{- end }}
+{{- else if not $claim.enabled }}
 - name: storage-volume
   emptyDir:
     {{- $claim.emptyDir | default dict | toYaml | nindent 4 }}
@@ -86,9 +115,13 @@ labels:
     "topologyKey" .Values.podAntiAffinityTopologyKey
     "labelSelector" (dict "matchExpressions" (list (dict
         "key" "app.kubernetes.io/name" "operator" "In" "values" (list (include "tallygate.name" .))))) -}}
-{{- if eq (.Values.podAntiAffinity | default "") "hard" }}
+{{- $kind := .Values.podAntiAffinity | default "" -}}
+{{- if and (include "tallygate.shared" .) (not $affinity.podAntiAffinity) (not .Values.topologySpreadConstraints) }}
+{{- $kind = $kind | default "soft" }}
+{{- end }}
+{{- if eq $kind "hard" }}
 {{- $_ := set $affinity "podAntiAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $others)) }}
-{{- else if eq (.Values.podAntiAffinity | default "") "soft" }}
+{{- else if eq $kind "soft" }}
 {{- $preferred := dict "weight" 100 "podAffinityTerm" $others }}
 {{- $_ := set $affinity "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" (list $preferred)) }}
 {{- end -}}
@@ -99,7 +132,7 @@ labels:
 name: pushgateway
 image: {{ include "tallygate.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-{{- include "tallygate.optional" (list "env" .Values.extraVars 0) }}
+{{- include "tallygate.environment" . }}
 {{- with include "tallygate.arguments" . | trim }}
 args:
   {{- . | nindent 2 }}
@@ -123,8 +156,10 @@ readinessProbe:
 {{- include "tallygate.optional" (list "resources" .Values.resources 0) }}
 {{- include "tallygate.optional" (list "securityContext" .Values.containerSecurityContext 0) }}
 {{- include "tallygate.optional" (list "lifecycle" .Values.lifecycle 0) }}
+{{- with include "tallygate.volumeMounts" . | trim }}
 volumeMounts:
-  {{- include "tallygate.volumeMounts" . | trim | nindent 2 }}
+  {{- . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- define "tallygate.podSpec" -}}

@@ -22,6 +22,35 @@ basic_auth_users:
 {{- with keys $users | sortAlpha | first }}{{ . }}:{{ get $users . }}{{ end -}}
 {{- end -}}
 
+{{/* How Prometheus logs in, with a line break before it. Nothing if it need not. */}}
+{{- define "tallygate.monitorAccess" -}}
+{{- with .Values.serviceMonitor -}}
+{{- $secret := include "tallygate.monitorSecret" $ -}}
+{{- if .basicAuth }}
+{{ toYaml (dict "basicAuth" .basicAuth) }}
+{{- else if .authorization }}
+{{ toYaml (dict "authorization" .authorization) }}
+{{- else if $secret }}
+basicAuth:
+  username:
+    name: {{ $secret }}
+    key: user
+  password:
+    name: {{ $secret }}
+    key: password
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The secret that the chart makes for Prometheus, and nothing if it makes none. */}}
+{{- define "tallygate.monitorSecret" -}}
+{{- with .Values.serviceMonitor -}}
+{{- if and .enabled (include "tallygate.login" $) (not .basicAuth) (not .authorization) -}}
+{{ include "tallygate.fullname" $ }}-basic-auth
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "tallygate.monitorLogin" -}}
 {{- $login := include "tallygate.login" . | splitn ":" 2 -}}
 user: {{ $login._0 | b64enc | quote }}
