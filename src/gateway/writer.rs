@@ -185,17 +185,34 @@ impl Queue {
                 waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
             }
         }
-        let mut bytes = 0;
+        let mut batch = Batch::default();
+        waiting.move_to(&mut batch);
+        self.metrics.depth(waiting.jobs.len());
+        Some(batch)
+    }
+
+    /// Adds what has come meanwhile, as far as there is room in the batch.
+    fn top_up(&self, batch: &mut Batch) {
+        let mut waiting = self.lock();
+        waiting.move_to(batch);
+        self.metrics.depth(waiting.jobs.len());
+    }
+}
+
+impl Waiting {
+    /// Moves as much to a batch as may be in it, and one request at least to an empty one.
+    fn move_to(&mut self, batch: &mut Batch) {
+        let mut bytes = batch.jobs.iter().map(|job| job.bytes).sum::<usize>();
         let fits = |job: &&Job| {
             bytes += job.bytes;
             bytes <= MAX_BATCH_BYTES
         };
-        let count = waiting.jobs.iter().take(MAX_BATCH).take_while(fits).count().max(1);
-        let count = count.min(waiting.jobs.len());
-        let jobs: Vec<Job> = waiting.jobs.drain(..count).collect();
-        waiting.bytes -= jobs.iter().map(|job| job.bytes).sum::<usize>();
-        self.metrics.depth(waiting.jobs.len());
-        Some(Batch { jobs, lookers: std::mem::take(&mut waiting.lookers) })
+        let room = MAX_BATCH.saturating_sub(batch.jobs.len());
+        let least = usize::from(batch.jobs.is_empty());
+        let count = self.jobs.iter().take(room).take_while(fits).count().max(least).min(self.jobs.len());
+        self.bytes -= self.jobs.iter().take(count).map(|job| job.bytes).sum::<usize>();
+        batch.jobs.extend(self.jobs.drain(..count));
+        batch.lookers.append(&mut self.lookers);
     }
 }
 
@@ -212,10 +229,17 @@ impl Work {
     fn run(mut self) {
         let _fails = FailOnPanic(self.committer.health().clone());
         let _closes = CloseOnDrop(self.queue.clone());
-        while let Some(Batch { jobs, lookers }) =
-            self.queue.take(self.committer.is_shared() || self.committer.is_failing())
+        while let Some(mut batch) = self.queue.take(self.committer.is_shared() || self.committer.is_failing())
         {
-            let is_current = if self.is_ready() { self.do_at_once(jobs) } else { self.refuse(jobs) };
+            let is_current = self.is_ready() && self.do_at_once(&mut batch);
+            // What others have committed may expire, too.
+            if self.store.take_sooner()
+                && let Some(worker) = self.worker.get()
+            {
+                worker.wake();
+            }
+            let Batch { jobs, lookers } = batch;
+            jobs.into_iter().for_each(|job| reply(job.answer, Err(Failure::NotKept)));
             let answer = || if is_current { Ok(()) } else { Err(Failure::NotKept) };
             // If the client has gone, nobody receives the answer.
             lookers.into_iter().for_each(|looker| drop(looker.send(answer())));
@@ -230,20 +254,25 @@ impl Work {
 
     /// Processes requests, or looks what others have committed if there are none. Returns whether the store has all that
     /// was committed before.
-    fn do_at_once(&mut self, jobs: Vec<Job>) -> bool {
-        if jobs.is_empty() { self.committer.look().is_ok() } else { self.process(jobs) }
+    fn do_at_once(&mut self, batch: &mut Batch) -> bool {
+        if batch.jobs.is_empty() { self.committer.look().is_ok() } else { self.process(batch) }
     }
 
-    /// Applies and keeps requests together and answers them. Returns false if that can't be done.
-    fn process(&mut self, jobs: Vec<Job>) -> bool {
+    /// Applies and keeps requests together and answers them. If that can't be done, returns false and leaves them.
+    fn process(&mut self, batch: &mut Batch) -> bool {
         // Before the batch, so that a failed commit loses no key.
         self.store.keys().trim(self.clock.now());
         for _ in 0..MAX_TRIES {
             if self.committer.begin().is_err() {
-                break;
+                return false;
+            }
+            if self.committer.is_shared() {
+                // It may have waited for the turn of others.
+                self.queue.top_up(batch);
             }
             let mut draft = self.store.draft();
-            let answers: Vec<Answer> = jobs
+            let answers: Vec<Answer> = batch
+                .jobs
                 .iter()
                 .map(|job| {
                     let applied = self.store.submit_to(&mut draft, &job.transaction, self.clock.now());
@@ -257,27 +286,17 @@ impl Work {
             match committed {
                 Ok(Committed::Kept(_)) => {
                     self.store.publish(draft);
-                    if self.store.take_sooner()
-                        && let Some(worker) = self.worker.get()
-                    {
-                        worker.wake();
-                    }
-                    jobs.into_iter().zip(answers).for_each(|(job, answer)| reply(job.answer, answer));
+                    let answered = batch.jobs.drain(..).zip(answers);
+                    answered.for_each(|(job, answer)| reply(job.answer, answer));
                     return true;
                 }
                 Ok(Committed::Overtaken) => self.store.drop_draft(draft),
                 Err(_) => {
                     self.store.drop_draft(draft);
-                    break;
+                    return false;
                 }
             }
         }
-        self.refuse(jobs)
-    }
-
-    /// Answers that nothing can be kept.
-    fn refuse(&self, jobs: Vec<Job>) -> bool {
-        jobs.into_iter().for_each(|job| reply(job.answer, Err(Failure::NotKept)));
         false
     }
 }

@@ -28,6 +28,7 @@ pub struct Kept {
     groups: BTreeMap<u64, Arc<Group>>,
     names: BTreeMap<Arc<str>, Kind>,
     keys: BTreeMap<u64, Record>,
+    next_key: u64,
     latest: i64,
 }
 
@@ -43,6 +44,8 @@ impl Kept {
             };
         }
         self.keys.extend(difference.keys.iter().map(|record| (record.number, *record)));
+        let last = difference.keys.iter().map(|record| record.number).max();
+        self.next_key = self.next_key.max(last.map_or(0, |last| last + 1));
         if let Some(first) = difference.first_key {
             self.keys = self.keys.split_off(&first);
         }
@@ -54,6 +57,7 @@ impl Kept {
         for record in self.keys.values() {
             store.keys().restore(*record, crate::model::time::Moment::at(self.latest));
         }
+        store.keys().begin_at(self.next_key);
         store.restored();
     }
 
@@ -76,6 +80,7 @@ impl Kept {
             groups: self.views().collect(),
             kinds: self.names.iter().map(|(name, kind)| (name.clone(), Some(*kind))).collect(),
             keys: self.keys.values().copied().collect(),
+            next_key: self.next_key,
             commits: 0,
             latest: self.latest,
         }
@@ -185,6 +190,7 @@ impl Engine for Memory {
                 groups: state.groups.iter().map(|group| (group.epoch, group.clone())).collect(),
                 names: state.names.iter().cloned().collect(),
                 keys: state.keys.iter().map(|record| (record.number, *record)).collect(),
+                next_key: shared.kept.next_key.max(state.first_key),
                 latest,
             };
         }

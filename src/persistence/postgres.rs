@@ -15,7 +15,9 @@ mod error;
 mod head;
 mod place;
 mod read;
+mod roster;
 mod schema;
+mod seen;
 mod tls;
 
 use std::sync::Arc;
@@ -26,8 +28,9 @@ use crate::model::time::Moment;
 use crate::persistence::engine::{CommitError, Committed, CommonTime, Engine, Recovery, Replica, Written};
 use crate::persistence::postgres::changes::Changes;
 use crate::persistence::postgres::connection::Connection;
-use crate::persistence::postgres::head::{Head, Seen};
+use crate::persistence::postgres::head::{Head, Loss};
 use crate::persistence::postgres::place::Place;
+use crate::persistence::postgres::seen::Seen;
 use crate::persistence::rows::batch::Batch;
 use crate::persistence::rows::format::FORMAT;
 use crate::persistence::rows::history::{FORMAT_KEY, History, LEAD_KEY, SHOWN_KEY};
@@ -97,9 +100,8 @@ impl Postgres {
         steps.phase("reading the database", 0);
         let now = now(head.read_time()?);
         let mut layout = Layout::default();
-        let (place, latest) = read::everything(head.connection(), store, now, &mut layout)?;
-        let before = read::history(head.connection())?;
-        head.arrive(place);
+        let recorded = head.read_everything(store, now, &mut layout)?;
+        let before = head.history()?;
         let mut postgres = Postgres {
             head,
             layout,
@@ -109,7 +111,7 @@ impl Postgres {
             is_contended: false,
             is_behind: false,
             must_reload: false,
-            history: History { latest: before.latest.max(latest), ..before }.at(now, lead),
+            history: History { latest: before.latest.max(recorded.latest), ..before }.at(now, lead),
             written: 0,
         };
         store.restored();
@@ -136,9 +138,9 @@ impl Postgres {
             return Ok(None);
         }
         read::check_format(&mut connection)?;
-        let (_, latest) = read::everything(&mut connection, store, now, &mut Layout::default())?;
+        let (_, recorded) = read::everything(&mut connection, store, now, &mut Layout::default())?;
         store.restored();
-        Ok(Some(latest))
+        Ok(Some(recorded.latest))
     }
 
     /// What was recorded before this gateway.
@@ -195,6 +197,7 @@ impl Postgres {
         self.batch.clear();
         self.batch.all_gone();
         self.layout.state(state, &mut self.batch);
+        self.batch.next_key(state.keys.last().map_or(state.first_key, |last| last.number + 1));
     }
 
     /// Notes the groups of a state in the place of those that are known.
@@ -223,9 +226,9 @@ impl Postgres {
 
     /// What the store has to take in of what the database says.
     fn news(&mut self, seen: Seen, store: &Store) -> Result<Option<News>, DatabaseError> {
-        let (commits, place) = match seen {
+        let commits = match seen {
             Seen::Nothing if !self.must_reload => return Ok(None),
-            Seen::Commits(commits, place) if !self.must_reload => (commits, place),
+            Seen::Commits(commits) if !self.must_reload => commits,
             Seen::Lost => {
                 self.is_behind = true;
                 return Err(DatabaseError::Behind);
@@ -236,12 +239,13 @@ impl Postgres {
         self.must_reload = true;
         let mut changed = Changed::default();
         for row in &commits {
-            let entries = log::read(row).map_err(|error| DatabaseError::Damaged(error.to_string()))?;
+            let entries =
+                log::read(&row.changes).map_err(|error| DatabaseError::Damaged(error.to_string()))?;
             entries.iter().for_each(|entry| changed.add(entry));
         }
         let news = changed.news(store, &mut self.groups, &mut self.layout).map_err(DatabaseError::Damaged)?;
         let news = News { commits: commits.len() as u64, ..news };
-        self.head.arrive(place);
+        self.head.advance(commits);
         self.must_reload = false;
         Ok(Some(news))
     }
@@ -249,15 +253,14 @@ impl Postgres {
     /// Everything in the database.
     fn reload(&mut self) -> Result<Option<News>, DatabaseError> {
         tracing::warn!("reading everything from the database: the log does not say what others have changed");
-        self.head.give_up_turn()?;
+        self.must_reload = true;
         let store = Store::new([], Tracking::Nothing, Duration::MAX, usize::MAX);
         let mut layout = Layout::default();
-        let (place, latest) = read::everything(self.head.connection(), &store, Moment::at(0), &mut layout)?;
+        let recorded = self.head.read_everything(&store, Moment::at(0), &mut layout)?;
         store.restored();
         let state = store.take_all().0;
         self.know_groups(&state);
         self.layout = layout;
-        self.head.arrive(place);
         self.must_reload = false;
         Ok(Some(News {
             is_all: true,
@@ -265,8 +268,9 @@ impl Postgres {
             groups: state.groups.iter().map(|group| GroupView::of(group)).collect(),
             kinds: state.names.into_iter().map(|(name, kind)| (name, Some(kind))).collect(),
             keys: state.keys,
+            next_key: recorded.next_key,
             commits: 0,
-            latest,
+            latest: recorded.latest,
         }))
     }
 
@@ -309,6 +313,10 @@ impl Engine for Postgres {
         if !difference.gone.is_empty() {
             self.batch.add_latest(latest, false);
         }
+        // The row of the last key may be gone when the next one comes.
+        if let Some(last) = difference.keys.iter().map(|record| record.number).max() {
+            self.batch.next_key(last + 1);
+        }
         match self.commit_batch() {
             Ok(true) => {}
             Ok(false) => {
@@ -332,7 +340,7 @@ impl Engine for Postgres {
 
     fn look(&mut self, store: &Store) -> Result<Option<News>, CommitError> {
         self.check_whole()?;
-        if self.head.has_turn() {
+        if self.head.has_turn() && !self.must_reload {
             // Nobody can have committed since.
             self.head.give_up_turn()?;
             return Ok(None);
@@ -343,7 +351,17 @@ impl Engine for Postgres {
 
     fn prepare_recovery(&mut self) -> Result<Recovery, CommitError> {
         self.head.reconnect()?;
-        Ok(if self.is_behind { Recovery::Write } else { Recovery::Look })
+        if !self.is_behind {
+            return Ok(Recovery::Look);
+        }
+        match self.head.loss()? {
+            Loss::Mine => return Ok(Recovery::Write),
+            Loss::Waits => return Err(DatabaseError::Behind.into()),
+            Loss::Replaced => self.must_reload = true,
+            Loss::Over => {}
+        }
+        self.is_behind = false;
+        Ok(Recovery::Look)
     }
 
     fn recover(&mut self, state: &State, _since: &Difference, latest: i64) -> Result<Written, CommitError> {
@@ -357,6 +375,8 @@ impl Engine for Postgres {
         }
         self.know_groups(state);
         (self.is_behind, self.must_reload) = (false, false);
+        // The tables may be new ones.
+        self.record_settings()?;
         Ok(self.written_now())
     }
 

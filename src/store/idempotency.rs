@@ -152,6 +152,12 @@ impl Keys {
         self.lock().push(Remembrance { record, steady: now.steady.saturating_sub(age) });
     }
 
+    /// Gives the next key this number at least.
+    pub fn begin_at(&self, number: u64) {
+        let mut remembered = self.lock();
+        remembered.next = remembered.next.max(number);
+    }
+
     /// Forgets the keys from this number on, because their requests were not applied after all.
     pub fn forget_from(&self, number: u64) {
         let mut remembered = self.lock();

@@ -30,6 +30,8 @@ pub struct News {
     pub kinds: Vec<(Arc<str>, Option<Kind>)>,
     /// The new idempotency keys, by number.
     pub keys: Vec<Record>,
+    /// The number that the next key gets at least.
+    pub next_key: u64,
     /// How many commits these are, if that is known.
     pub commits: u64,
     /// The latest time that is recorded, in nanoseconds since the epoch.
@@ -58,7 +60,11 @@ impl Store {
                 self.keys.restore(record, now);
             }
         }
+        self.keys.begin_at(news.next_key);
+        // What this gateway has forgotten is not removed from the rows by what others did.
+        let first_key = structure.first_key;
         let replaced = self.publish_locked(draft, &mut structure);
+        structure.first_key = first_key;
         self.count_names(&structure);
         drop(structure);
         drop(replaced);

@@ -71,11 +71,21 @@ fn ask(address: SocketAddr, method: &str, request: &[u8]) -> io::Result<(u16, St
     Ok((answer.status, answer.text()))
 }
 
+/// What all clients together have done.
+#[derive(Default)]
+struct Run {
+    /// How many pushes were sent at least once, and how many of them were acknowledged.
+    begun: AtomicU64,
+    acknowledged: AtomicU64,
+    is_over: AtomicBool,
+}
+
 /// Pushes again and again until the end, each push with a key until it is acknowledged.
-fn push_until(is_over: &AtomicBool, addresses: &[SocketAddr], client: usize, acknowledged: &AtomicU64) {
+fn push_until_the_end(run: &Run, addresses: &[SocketAddr], client: usize) {
     let mut random = Random::new(client as u64);
     let mut number = 0;
-    while !is_over.load(Ordering::SeqCst) {
+    while !run.is_over.load(Ordering::SeqCst) {
+        run.begun.fetch_add(1, Ordering::SeqCst);
         let key = format!("{client}-{number}");
         number += 1;
         let request =
@@ -87,20 +97,23 @@ fn push_until(is_over: &AtomicBool, addresses: &[SocketAddr], client: usize, ack
                 other => Err(format!("{other:?}")),
             }
         });
-        acknowledged.fetch_add(1, Ordering::SeqCst);
+        run.acknowledged.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-/// Scrapes any of these until the end. No total is ever below one that was shown or acknowledged before.
-fn scrape_until(is_over: &AtomicBool, addresses: &[SocketAddr], acknowledged: &AtomicU64) {
+/// Scrapes any of these until the end. Each push counts once, at some moment between its request and its answer: a total
+/// is neither below what was shown or acknowledged before, nor above what was sent by the end of the scrape.
+fn scrape_until_the_end(run: &Run, addresses: &[SocketAddr]) {
     let request = encode_request("GET", "/metrics", &[], b"");
     let (mut random, mut highest) = (Random::new(99), 0.0);
-    while !is_over.load(Ordering::SeqCst) {
-        let before = acknowledged.load(Ordering::SeqCst) as f64;
+    while !run.is_over.load(Ordering::SeqCst) {
+        let acknowledged = run.acknowledged.load(Ordering::SeqCst) as f64;
         let address = addresses[random.below(addresses.len() as u64) as usize];
         if let Ok((200, text)) = ask(address, "GET", &request) {
+            let begun = run.begun.load(Ordering::SeqCst) as f64;
             let total = sample(&text, TOTAL).unwrap_or(0.0);
-            assert!(total >= before && total >= highest, "{total} after {highest}, {before} acknowledged");
+            let told = format!("{total} after {highest}, {acknowledged} acknowledged, {begun} sent");
+            assert!(total >= acknowledged && total >= highest && total <= begun, "{told}");
             highest = total;
         }
     }
@@ -108,29 +121,31 @@ fn scrape_until(is_over: &AtomicBool, addresses: &[SocketAddr], acknowledged: &A
 
 /// Lets clients push to some addresses while something happens. Gives how many pushes were acknowledged.
 fn under_load(addresses: &[SocketAddr], happens: impl FnOnce(&dyn Fn(u64))) -> u64 {
-    let (is_over, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
-    struct End<'a>(&'a AtomicBool);
+    struct End<'a>(&'a Run);
     impl Drop for End<'_> {
         fn drop(&mut self) {
-            self.0.store(true, Ordering::SeqCst);
+            self.0.is_over.store(true, Ordering::SeqCst);
         }
     }
+    let run = Run::default();
     thread::scope(|scope| {
-        let _end = End(&is_over);
-        for client in 0..CLIENTS {
-            let (is_over, acknowledged) = (&is_over, &acknowledged);
-            scope.spawn(move || push_until(is_over, addresses, client, acknowledged));
-        }
-        scope.spawn(|| scrape_until(&is_over, addresses, &acknowledged));
+        let (end, run) = (End(&run), &run);
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| scope.spawn(move || push_until_the_end(run, addresses, client)))
+            .collect();
+        let scraper = scope.spawn(move || scrape_until_the_end(run, addresses));
         happens(&|more| {
-            let target = acknowledged.load(Ordering::SeqCst) + more;
-            ask_until("more pushes", || match acknowledged.load(Ordering::SeqCst) {
+            let target = run.acknowledged.load(Ordering::SeqCst) + more;
+            ask_until("more pushes", || match run.acknowledged.load(Ordering::SeqCst) {
                 now if now >= target => Ok(()),
                 now => Err(format!("{now} of {target}")),
             });
         });
+        drop(end);
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        scraper.join().unwrap();
     });
-    acknowledged.load(Ordering::SeqCst)
+    run.acknowledged.load(Ordering::SeqCst)
 }
 
 fn start_at(address: SocketAddr, url: &str) -> Gateway {

@@ -766,25 +766,26 @@ fn commit(
     let difference = store.difference_of(&draft);
     let committed = if difference.is_empty() {
         // There must be no draft when something is taken in.
-        engine
-            .look(store)
-            .map(|news| news.is_none().then_some(Committed::Kept(Written::default())).ok_or(news))
+        match engine.look(store) {
+            Ok(None) => Ok(Committed::Kept(Written::default())),
+            Ok(Some(news)) => {
+                store.drop_draft(draft);
+                store.catch_up(news, Moment::at(0));
+                return None;
+            }
+            Err(error) => Err(error),
+        }
     } else {
-        engine.commit(&difference, now).map(Ok)
+        engine.commit(&difference, now)
     };
     match committed {
-        Ok(Ok(Committed::Kept(_))) => {
+        Ok(Committed::Kept(_)) => {
             assert_eq!(answers, expected);
             store.publish(draft);
             Some(true)
         }
-        Ok(Ok(Committed::Overtaken)) => {
+        Ok(Committed::Overtaken) => {
             store.drop_draft(draft);
-            None
-        }
-        Ok(Err(news)) => {
-            store.drop_draft(draft);
-            news.into_iter().for_each(|news| store.catch_up(news, Moment::at(0)));
             None
         }
         Err(_) => {

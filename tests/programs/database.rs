@@ -60,6 +60,10 @@ impl Database {
         self.url_at(self.port)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The same through another port.
     pub(crate) fn url_at(&self, port: u16) -> String {
         format!("postgres://tallygate@127.0.0.1:{port}/postgres")

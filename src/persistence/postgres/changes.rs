@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 use crate::persistence::postgres::connection::Query;
 use crate::persistence::postgres::schema::Statements;
 use crate::persistence::rows::batch::{Batch, RowKey, Step, Table};
-use crate::persistence::rows::history::LATEST_KEY;
+use crate::persistence::rows::history::{LATEST_KEY, NEXT_KEY};
 
 /// One statement has at most so many rows, and rows of about so many bytes.
 const MOST_ROWS: usize = 10_000;
@@ -80,6 +80,9 @@ impl<'a> Changes<'a> {
             Step::KeysGone { from, to } => {
                 self.put_keys();
                 self.done.push(Change::RemoveKeys(signed(*from), signed(*to)));
+            }
+            Step::NextKey(number) => {
+                self.meta.insert(NEXT_KEY, signed(*number));
             }
             Step::Latest { nanos, .. } => {
                 self.meta.insert(LATEST_KEY, *nanos);

@@ -8,7 +8,7 @@ use futures_core::Stream as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Row, Statement};
+use tokio_postgres::{Client, Config, Row, RowStream, Statement};
 
 use crate::persistence::postgres::address::Address;
 use crate::persistence::postgres::error::DatabaseError;
@@ -25,7 +25,11 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// Settings of a session, so that the server forgets a gateway that is gone. Where a server has no such setting, the
 /// keep-alives of TCP must do.
-const SESSION: [&str; 2] = ["SET idle_in_transaction_session_timeout = '5s'", "SET lock_timeout = '15s'"];
+const SESSION: [&str; 3] = [
+    "SET idle_in_transaction_session_timeout = '5s'",
+    "SET lock_timeout = '8s'",
+    "SET tcp_user_timeout = '10s'",
+];
 
 /// One connection, and the thread's own runtime for it.
 #[derive(Debug)]
@@ -164,17 +168,10 @@ impl Connection {
         self.with(ANSWER_WITHIN, async |client| client.query_opt(sql, parameters).await)
     }
 
-    /// Calls `each` for every row of the answer.
-    pub(super) fn each(&mut self, sql: &str, mut each: impl FnMut(Row)) -> Result<(), DatabaseError> {
-        // As many rows as there are take their time.
-        self.with(Duration::MAX, async |client| {
-            let none: [i32; 0] = [];
-            let mut rows = std::pin::pin!(client.query_raw(sql, none).await?);
-            while let Some(row) = std::future::poll_fn(|context| rows.as_mut().poll_next(context)).await {
-                each(row?);
-            }
-            Ok(())
-        })
+    /// Calls `each` for every row of the answer to some SQL.
+    pub(super) fn each(&mut self, sql: &str, each: impl FnMut(Row)) -> Result<(), DatabaseError> {
+        let none: [i32; 0] = [];
+        self.stream(async |client| client.query_raw(sql, none).await, each)
     }
 
     /// The rows of the answer to a statement.
@@ -183,8 +180,35 @@ impl Connection {
         statement: &Statement,
         parameters: &[&(dyn ToSql + std::marker::Sync)],
     ) -> Result<Vec<Row>, DatabaseError> {
-        // As many rows as there are take their time.
-        self.with(ANSWER_WITHIN, async |client| client.query(statement, parameters).await)
+        let mut rows = Vec::new();
+        let parameters = parameters.iter().copied();
+        self.stream(async |client| client.query_raw(statement, parameters).await, |row| rows.push(row))?;
+        Ok(rows)
+    }
+
+    /// Calls `each` for every row of an answer. As many as there are take their time, but each must come in time.
+    fn stream(
+        &mut self,
+        ask: impl AsyncFnOnce(&Client) -> Result<RowStream, tokio_postgres::Error>,
+        mut each: impl FnMut(Row),
+    ) -> Result<(), DatabaseError> {
+        let is_whole = self.with(Duration::MAX, async |client| {
+            let Ok(rows) = timeout(ANSWER_WITHIN, ask(client)).await else { return Ok(false) };
+            let mut rows = std::pin::pin!(rows?);
+            loop {
+                let next = std::future::poll_fn(|context| rows.as_mut().poll_next(context));
+                match timeout(ANSWER_WITHIN, next).await {
+                    Ok(Some(row)) => each(row?),
+                    Ok(None) => return Ok(true),
+                    Err(_) => return Ok(false),
+                }
+            }
+        })?;
+        if is_whole {
+            return Ok(());
+        }
+        self.client = None;
+        Err(DatabaseError::Silent)
     }
 
     /// Begins a transaction, executes one statement in it, and returns the rows of the answer to another. The

@@ -9,11 +9,10 @@ use crate::persistence::engine::CommitError;
 use crate::persistence::rows::format::FORMAT;
 
 /// What a database answers for a while: when it starts, stops or is busy, or when another server takes its place.
-const PASSING: [SqlState; 6] = [
+const PASSING: [SqlState; 5] = [
     SqlState::CANNOT_CONNECT_NOW,
     SqlState::ADMIN_SHUTDOWN,
     SqlState::CRASH_SHUTDOWN,
-    SqlState::LOCK_NOT_AVAILABLE,
     SqlState::TOO_MANY_CONNECTIONS,
     SqlState::READ_ONLY_SQL_TRANSACTION,
 ];
@@ -63,6 +62,9 @@ pub enum DatabaseError {
     /// Another gateway has committed first.
     #[error("another gateway has committed first")]
     Overtaken,
+    /// Another gateway holds the lock for longer than one waits.
+    #[error("another gateway does not end its commit")]
+    Locked,
     /// It has lost what it had kept.
     #[error("it has lost commits that it had confirmed")]
     Behind,
@@ -90,7 +92,7 @@ impl DatabaseError {
 
     /// Whether a later try may find it working.
     pub(super) fn may_pass(&self) -> bool {
-        matches!(self, DatabaseError::Unreachable(_) | DatabaseError::Silent)
+        matches!(self, DatabaseError::Unreachable(_) | DatabaseError::Silent | DatabaseError::Locked)
     }
 }
 
@@ -100,6 +102,9 @@ impl From<tokio_postgres::Error> for DatabaseError {
         // A server that can't put transactions in order says so itself, and keeps nothing.
         if error.code().is_some_and(|code| OVERTAKEN.contains(code)) {
             return DatabaseError::Overtaken;
+        }
+        if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+            return DatabaseError::Locked;
         }
         if let Some(answer) = error.as_db_error() {
             let message = answer.message().to_owned();

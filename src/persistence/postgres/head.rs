@@ -9,12 +9,19 @@ use std::time::{Duration, Instant};
 use ring::rand::SecureRandom as _;
 use tokio_postgres::Row;
 
+use crate::model::time::Moment;
 use crate::persistence::engine::{CommonTime, Replica};
 use crate::persistence::postgres::changes::Changes;
 use crate::persistence::postgres::connection::{Connection, Query};
 use crate::persistence::postgres::error::DatabaseError;
-use crate::persistence::postgres::place::{self, Place};
-use crate::persistence::postgres::schema::Statements;
+use crate::persistence::postgres::place::{Past, Place};
+use crate::persistence::postgres::read::{self, Recorded};
+use crate::persistence::postgres::roster;
+use crate::persistence::postgres::schema::{self, Statements};
+use crate::persistence::postgres::seen::{self, Logged, Seen};
+use crate::persistence::rows::history::History;
+use crate::persistence::rows::layout::Layout;
+use crate::store::Store;
 
 /// For how long reading tells what the latest commit is, after the server has kept something. A server that another
 /// one has replaced can still be read, but keeps nothing any more if it waits for standbys.
@@ -26,17 +33,26 @@ const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// How often a turn is asked for where the server can't put transactions in order.
 const TRIES: usize = 5;
 
-/// What the database says of commits after the one that this gateway has seen last.
-#[derive(Debug)]
-pub(super) enum Seen {
-    /// There are none.
-    Nothing,
-    /// These, in order, and the last of them.
-    Commits(Vec<Box<[u8]>>, Place),
-    /// The log does not say: this gateway was away for too long, or the database was put back and used since.
-    Unknown,
-    /// The database has lost the commit that this gateway has seen.
-    Lost,
+/// How long to wait, after a loss was found, for other replicas that may have seen more.
+const OTHERS_WITHIN: Duration = Duration::from_secs(3);
+
+/// For how long the log is kept for a gateway that reads everything.
+const READS_WITHIN: f64 = 300.0;
+
+/// The size of a part of the log: what a slow connection brings in time.
+const PART_BYTES: usize = 1 << 20;
+
+/// What to do about a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// There is none any more.
+    Over,
+    /// The database has another history by now.
+    Replaced,
+    /// Another replica may have more to write.
+    Waits,
+    /// This gateway writes what it has.
+    Mine,
 }
 
 /// The head of the history, as this gateway knows it.
@@ -51,6 +67,12 @@ pub(super) struct Head {
     name: String,
     /// The commit that it has seen last.
     place: Place,
+    /// The commits up to there.
+    past: Past,
+    /// When it was found that the database has lost commits, and which its last one was then.
+    lost: Option<(Instant, Place)>,
+    /// The highest number that another replica has seen which is there.
+    highest_other: i64,
     /// The number of the last commit in the database, when it was asked for.
     seen_until: i64,
     /// Whether it holds the lock that lets no other gateway commit, and has seen everything.
@@ -75,6 +97,8 @@ impl Head {
     ) -> Result<Head, DatabaseError> {
         let statements = Some(Statements::prepare(&mut connection)?);
         let name = name.to_owned();
+        let mut past = Past::default();
+        past.begin_at(&place);
         Ok(Head {
             connection,
             statements,
@@ -82,6 +106,9 @@ impl Head {
             name,
             seen_until: place.seq,
             place,
+            past,
+            lost: None,
+            highest_other: 0,
             has_turn: false,
             kept_at: None,
             beaten_at: None,
@@ -91,14 +118,47 @@ impl Head {
         })
     }
 
-    /// The connection, to read.
-    pub(super) fn connection(&mut self) -> &mut Connection {
-        &mut self.connection
+    /// Reads everything into an empty store. Returns what is recorded beside it.
+    pub(super) fn read_everything(
+        &mut self,
+        store: &Store,
+        now: Moment,
+        layout: &mut Layout,
+    ) -> Result<Recorded, DatabaseError> {
+        let read = self.try_read(store, now, layout);
+        let (place, recorded) = self.closing_on_error(read)?;
+        self.past.begin_at(&place);
+        self.place = place;
+        Ok(recorded)
     }
 
-    /// Notes that the gateway has taken in everything up to this commit.
-    pub(super) fn arrive(&mut self, place: Place) {
-        self.place = place;
+    fn try_read(
+        &mut self,
+        store: &Store,
+        now: Moment,
+        layout: &mut Layout,
+    ) -> Result<(Place, Recorded), DatabaseError> {
+        self.give_up_turn()?;
+        // What is committed meanwhile must stay in the log.
+        let found = Place::latest(&mut self.connection)?;
+        self.beat_at(found.seq, READS_WITHIN)?;
+        let read = read::everything(&mut self.connection, store, now, layout)?;
+        self.beaten_at = None;
+        Ok(read)
+    }
+
+    /// What is recorded about the gateways before.
+    pub(super) fn history(&mut self) -> Result<History, DatabaseError> {
+        let history = read::history(&mut self.connection);
+        self.closing_on_error(history)
+    }
+
+    /// Notes that the gateway has taken these commits in.
+    pub(super) fn advance(&mut self, commits: Vec<Logged>) {
+        for Logged { place, .. } in commits {
+            self.past.add(&place);
+            self.place = place;
+        }
     }
 
     /// The clock of the database, as it was read last.
@@ -111,7 +171,7 @@ impl Head {
         let Some(statements) = &self.statements else { return Err(DatabaseError::closed()) };
         let asked = Instant::now();
         let rows = self.connection.rows(&statements.look, &[&i64::MAX])?;
-        let micros: i64 = rows.first().ok_or_else(place::missing)?.try_get(2)?;
+        let (_, micros) = seen::head(&rows)?;
         let time = CommonTime { asked, answered: Instant::now(), nanos: micros.saturating_mul(1000) };
         self.time = Some(time);
         Ok(time)
@@ -133,11 +193,32 @@ impl Head {
         for _ in 1..TRIES {
             match self.try_turn() {
                 Err(DatabaseError::Overtaken) => {}
+                Err(DatabaseError::Locked) => self.unblock()?,
+                Ok(Seen::TooMuch) => {
+                    // It is read while others go on.
+                    self.give_up_turn()?;
+                    return self.look();
+                }
                 seen => return self.closing_on_error(seen),
             }
         }
         let seen = self.try_turn();
         self.closing_on_error(seen)
+    }
+
+    /// Ends whoever has the turn and stands still in the middle of it, which its server does not notice.
+    fn unblock(&mut self) -> Result<(), DatabaseError> {
+        self.give_up_turn()?;
+        let statement = self.statements.as_ref().and_then(|statements| statements.unblock.as_ref());
+        let Some(statement) = statement else { return Err(DatabaseError::Locked) };
+        let ended = self.connection.rows(statement, &[]);
+        let ended = self.closing_on_error(ended)?;
+        let count: i64 = ended.first().map_or(Ok(0), |row| row.try_get(0))?;
+        tracing::warn!(
+            connections = count,
+            "a gateway stands still in the middle of a commit: its connection is ended"
+        );
+        if count > 0 { Ok(()) } else { self.closing_on_error(Err(DatabaseError::Locked)) }
     }
 
     fn try_turn(&mut self) -> Result<Seen, DatabaseError> {
@@ -146,7 +227,7 @@ impl Head {
         let asked = Instant::now();
         // Even if that fails, a transaction has begun.
         self.has_turn = true;
-        let rows = self.connection.locked_rows(&statements.lock, &statements.look, &[&self.place.seq])?;
+        let rows = self.connection.locked_rows(&statements.lock, &statements.glance, &[&self.place.seq])?;
         self.seen(&rows, asked)
     }
 
@@ -179,46 +260,47 @@ impl Head {
     fn list(&mut self) -> Result<(), DatabaseError> {
         let Some(statements) = &self.statements else { return Err(DatabaseError::closed()) };
         let rows = self.connection.rows(&statements.replicas, &[])?;
-        let head = self.seen_until;
-        let replica = |row: &Row| {
-            let behind = head.saturating_sub(row.try_get(3)?);
-            Ok::<_, DatabaseError>(Replica {
-                is_self: row.try_get::<_, &str>(0)? == self.id,
-                name: row.try_get(1)?,
-                version: row.try_get(2)?,
-                behind: u64::try_from(behind).unwrap_or_default(),
-                started_micros: row.try_get(4)?,
-                quiet_micros: row.try_get(5)?,
-            })
-        };
-        self.replicas = rows.iter().map(replica).collect::<Result<_, _>>()?;
+        (self.replicas, self.highest_other) = roster::read(&rows, &self.id, self.seen_until)?;
         self.listed_at = Some(Instant::now());
         Ok(())
     }
 
     fn seen(&mut self, rows: &[Row], asked: Instant) -> Result<Seen, DatabaseError> {
-        let first = rows.first().ok_or_else(place::missing)?;
-        let head = Place { seq: first.try_get(0)?, replica: first.try_get(1)? };
+        let (head, micros) = seen::head(rows)?;
         self.seen_until = head.seq;
-        let micros: i64 = first.try_get(2)?;
         self.time = Some(CommonTime { asked, answered: Instant::now(), nanos: micros.saturating_mul(1000) });
-        if head == self.place {
-            return Ok(Seen::Nothing);
+        let seen = seen::seen(rows, &self.place, &self.past)?;
+        if matches!(seen, Seen::Lost) && self.lost.is_none() {
+            self.lost = Some((asked, head));
         }
-        if head.seq < self.place.seq {
-            return Ok(Seen::Lost);
+        Ok(seen)
+    }
+
+    /// Decides who writes to the database again what it has lost: the replica that has seen most. Of several, one.
+    pub(super) fn loss(&mut self) -> Result<Loss, DatabaseError> {
+        let loss = self.try_loss();
+        self.closing_on_error(loss)
+    }
+
+    fn try_loss(&mut self) -> Result<Loss, DatabaseError> {
+        self.give_up_turn()?;
+        let found = Place::latest(&mut self.connection)?;
+        let loss = if found == self.place {
+            Loss::Over
+        } else if !self.past.has(&found) {
+            Loss::Replaced
+        } else {
+            self.beat()?;
+            self.list()?;
+            let (since, known) = self.lost.get_or_insert_with(|| (Instant::now(), found.clone()));
+            *known = found;
+            let has_most = self.highest_other <= self.place.seq;
+            if since.elapsed() >= OTHERS_WITHIN && has_most { Loss::Mine } else { Loss::Waits }
+        };
+        if matches!(loss, Loss::Over | Loss::Replaced) {
+            self.lost = None;
         }
-        let (mut at, mut commits) = (self.place.clone(), Vec::with_capacity(rows.len()));
-        for row in rows {
-            let Some(seq) = row.try_get::<_, Option<i64>>(3)? else { return Ok(Seen::Unknown) };
-            let before: &str = row.try_get(5)?;
-            if seq != at.seq + 1 || *before != *at.replica {
-                return Ok(Seen::Unknown);
-            }
-            at = Place { seq, replica: row.try_get(4)? };
-            commits.push(row.try_get::<_, &[u8]>(6)?.into());
-        }
-        if at == head { Ok(Seen::Commits(commits, at)) } else { Ok(Seen::Unknown) }
+        Ok(loss)
     }
 
     /// Makes changes of about so many bytes and adds them to the history, whose next row is `log`. Returns false if
@@ -234,17 +316,20 @@ impl Head {
         self.commit_from(&from, self.place.seq + 1, changes, log, bytes)
     }
 
-    /// The same after the database has lost commits: whatever it has is replaced.
+    /// The same after the database has lost commits: what it has is replaced, unless that has changed since
+    /// [`Head::loss`] was asked.
     pub(super) fn commit_over(
         &mut self,
         changes: &Changes<'_>,
         log: &[u8],
         bytes: u64,
     ) -> Result<bool, DatabaseError> {
-        self.give_up_turn()?;
-        let found = Place::latest(&mut self.connection);
-        let found = self.closing_on_error(found)?;
-        self.commit_from(&found, found.seq.max(self.place.seq) + 1, changes, log, bytes)
+        let Some((_, found)) = self.lost.clone() else { return Ok(false) };
+        let is_kept = self.commit_from(&found, found.seq.max(self.place.seq) + 1, changes, log, bytes)?;
+        if is_kept {
+            self.lost = None;
+        }
+        Ok(is_kept)
     }
 
     fn commit_from(
@@ -261,19 +346,27 @@ impl Head {
             parameters: vec![&seq, &self.id, &from.seq, &from.replica],
         }];
         changes.queries(statements, &mut queries);
-        queries.push(Query {
-            statement: &statements.log,
-            parameters: vec![&seq, &self.id, &from.replica, &log],
-        });
+        if *from != self.place {
+            queries.push(Query { statement: &statements.unlog, parameters: vec![&from.seq] });
+        }
+        let parts = parts(log);
+        let count = parts.len() as i64;
+        for (part, changes) in &parts {
+            queries.push(Query {
+                statement: &statements.log,
+                parameters: vec![&seq, part, &count, &self.id, &from.replica, changes],
+            });
+        }
         let asked = Instant::now();
         let beats = self.beaten_at.is_none_or(|beaten| beaten.elapsed() >= BEAT_EVERY);
         if beats {
-            queries.extend(beat(statements, &self.id, &self.name, &seq));
+            queries.extend(roster::beat(statements, &self.id, &self.name, &seq, &0.0));
         }
         let began = std::mem::take(&mut self.has_turn);
         match self.connection.transaction(&queries, bytes + log.len() as u64, began) {
             Ok(()) => {
                 self.place = Place { seq, replica: self.id.clone() };
+                self.past.add(&self.place);
                 self.kept_at = Some(asked);
                 if beats {
                     self.beaten_at = Some(asked);
@@ -281,14 +374,20 @@ impl Head {
                 Ok(true)
             }
             Err(DatabaseError::Overtaken) => Ok(false),
+            Err(DatabaseError::Locked) => self.unblock().map(|()| false),
             Err(error) => self.closing_on_error(Err(error)),
         }
     }
 
     /// Notes in the database that this gateway is there and how far it has come, and shortens the log.
     pub(super) fn beat(&mut self) -> Result<(), DatabaseError> {
+        self.beat_at(self.place.seq, 0.0)
+    }
+
+    /// The same for a place, in advance for so many seconds.
+    fn beat_at(&mut self, seq: i64, seconds: f64) -> Result<(), DatabaseError> {
         let Some(statements) = &self.statements else { return Err(DatabaseError::closed()) };
-        let queries = beat(statements, &self.id, &self.name, &self.place.seq);
+        let queries = roster::beat(statements, &self.id, &self.name, &seq, &seconds);
         let asked = Instant::now();
         let kept = self.connection.transaction(&queries, 0, false);
         if kept.is_ok() {
@@ -313,6 +412,9 @@ impl Head {
         }
         self.close();
         self.connection.reopen()?;
+        // It may be another database than before.
+        schema::create(&mut self.connection)?;
+        read::check_format(&mut self.connection)?;
         self.statements = Some(Statements::prepare(&mut self.connection)?);
         Ok(())
     }
@@ -353,18 +455,10 @@ impl Head {
     }
 }
 
-/// Notes that a replica is there and how far it has come, and removes what nobody needs for that any more.
-fn beat<'a>(statements: &'a Statements, id: &'a String, name: &'a String, seq: &'a i64) -> [Query<'a>; 3] {
-    let of = |statement, parameters| Query { statement, parameters };
-    [
-        of(&statements.beat, vec![id, name, &VERSION, seq]),
-        of(&statements.shorten, Vec::new()),
-        of(&statements.forget, Vec::new()),
-    ]
+/// The parts of a row of the log, with their numbers: at least one.
+fn parts(log: &[u8]) -> Vec<(i64, &[u8])> {
+    if log.is_empty() { vec![(0, log)] } else { (0..).zip(log.chunks(PART_BYTES)).collect() }
 }
-
-/// The version of this program.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// An id that no other gateway has.
 pub(super) fn new_id() -> Result<String, DatabaseError> {

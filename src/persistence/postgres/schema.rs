@@ -17,7 +17,8 @@ const CREATE: [&str; 9] = [
     "CREATE TABLE IF NOT EXISTS tallygate_head \
      (id bigint PRIMARY KEY, seq bigint NOT NULL, replica text NOT NULL)",
     "CREATE TABLE IF NOT EXISTS tallygate_log \
-     (seq bigint PRIMARY KEY, replica text NOT NULL, before text NOT NULL, changes bytea NOT NULL)",
+     (seq bigint, part bigint, parts bigint NOT NULL, replica text NOT NULL, before text NOT NULL, \
+      changes bytea NOT NULL, PRIMARY KEY (seq, part))",
     "CREATE TABLE IF NOT EXISTS tallygate_replicas \
      (id text PRIMARY KEY, name text NOT NULL, version text NOT NULL, seq bigint NOT NULL, \
       started timestamptz NOT NULL, seen timestamptz NOT NULL)",
@@ -64,13 +65,19 @@ pub(super) struct Statements {
     /// zero.
     pub(super) advance: Statement,
     pub(super) log: Statement,
+    /// Removes what is in the log from a number on.
+    pub(super) unlog: Statement,
     /// Waits until no other gateway commits, and lets none do so until the transaction ends.
     pub(super) lock: Statement,
     /// What was committed since, in order, and at least one row.
     pub(super) look: Statement,
-    /// Notes that a replica is there, and how far it has come.
+    /// The same, for who lets others wait: only so much that a connection holds it by itself.
+    pub(super) glance: Statement,
+    /// Ends connections that hold the lock and do not go on. `None` where the server does not know how.
+    pub(super) unblock: Option<Statement>,
+    /// Notes that a replica is there, and how far it has come; also in advance, for so many seconds.
     pub(super) beat: Statement,
-    /// Removes from the log what every replica that is there has.
+    /// Removes from the log what every replica that is there has. One of them does it, as two would disturb each other.
     pub(super) shorten: Statement,
     /// All replicas.
     pub(super) replicas: Statement,
@@ -85,6 +92,18 @@ pub(super) struct Statements {
     pub(super) put_keys: Statement,
     pub(super) remove_keys: Statement,
     pub(super) put_meta: Statement,
+}
+
+/// A connection holds so much that the server has sent and the client has not read yet.
+const GLANCE_BYTES: usize = 100_000;
+
+/// What was committed since a number. `changes` is what is read of the changes.
+fn look(changes: &str) -> String {
+    format!(
+        "SELECT head.seq, head.replica, {NOW}, log.seq, log.part, log.parts, log.replica, log.before, {changes} \
+         FROM tallygate_head AS head LEFT JOIN tallygate_log AS log ON log.seq > $1 \
+         WHERE head.id = 1 ORDER BY log.seq, log.part"
+    )
 }
 
 /// The time of the database, in microseconds since the epoch.
@@ -107,24 +126,33 @@ impl Statements {
                  WHERE id = 1 AND seq = $3 AND replica = $4 RETURNING id) SELECT 1 / count(*) FROM advanced",
             )?,
             log: connection.prepare(
-                "INSERT INTO tallygate_log (seq, replica, before, changes) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (seq) DO UPDATE \
-                 SET replica = excluded.replica, before = excluded.before, changes = excluded.changes",
+                "INSERT INTO tallygate_log (seq, part, parts, replica, before, changes) \
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (seq, part) DO UPDATE SET parts = excluded.parts, \
+                 replica = excluded.replica, before = excluded.before, changes = excluded.changes",
             )?,
+            unlog: connection.prepare("DELETE FROM tallygate_log WHERE seq >= $1")?,
             lock: connection.prepare("SELECT seq FROM tallygate_head WHERE id = 1 FOR UPDATE")?,
-            look: connection.prepare(&format!(
-                "SELECT head.seq, head.replica, {NOW}, log.seq, log.replica, log.before, log.changes \
-                 FROM tallygate_head AS head LEFT JOIN tallygate_log AS log ON log.seq > $1 \
-                 WHERE head.id = 1 ORDER BY log.seq"
-            ))?,
+            look: connection.prepare(&look("log.changes"))?,
+            glance: connection.prepare(&look(&format!(
+                "CASE WHEN sum(length(log.changes)) OVER (ORDER BY log.seq, log.part) <= {GLANCE_BYTES} \
+                 THEN log.changes END"
+            )))?,
+            unblock: connection.prepare(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                 WHERE usename = current_user AND pid <> pg_backend_pid() AND wait_event_type = 'Client' \
+                 AND xact_start < clock_timestamp() - interval '5 seconds' AND pid IN (SELECT pid FROM pg_locks \
+                 WHERE relation = CAST('tallygate_head' AS regclass) AND mode IN ('RowShareLock', 'RowExclusiveLock'))",
+            ).ok(),
             beat: connection.prepare(
                 "INSERT INTO tallygate_replicas (id, name, version, seq, started, seen) \
-                 VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp()) \
+                 VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp() + $5 * interval '1 second') \
                  ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, seen = excluded.seen",
             )?,
             shorten: connection.prepare(
-                "DELETE FROM tallygate_log WHERE seq <= (SELECT min(seq) FROM tallygate_replicas \
-                 WHERE seen > clock_timestamp() - interval '30 seconds')",
+                "WITH there AS (SELECT id, seq FROM tallygate_replicas \
+                 WHERE seen > clock_timestamp() - interval '30 seconds') \
+                 DELETE FROM tallygate_log WHERE seq <= (SELECT min(seq) FROM there) \
+                 AND (SELECT min(id) FROM there) = $1",
             )?,
             replicas: connection.prepare(
                 "SELECT id, name, version, seq, CAST(extract(epoch FROM started) * 1000000 AS bigint), \

@@ -194,6 +194,8 @@ impl<'a> Tables<'a> {
                 opened(&mut self.keys, self.transaction, KEYS)?
                     .retain_in::<u64, _>(from..to, |_, _| false)?;
             }
+            #[cfg(feature = "postgres")]
+            Step::NextKey(_) => {}
             Step::Latest { nanos, is_last } => {
                 let mut table = self.transaction.open_table(META)?;
                 table.insert(LATEST_KEY, nanos.unsigned_abs())?;

@@ -58,6 +58,9 @@ pub(in crate::persistence) enum Step {
         from: u64,
         to: u64,
     },
+    /// The number that the next idempotency key gets at least.
+    #[cfg(feature = "postgres")]
+    NextKey(u64),
     /// The latest time that was seen, and whether the file is closed after it.
     Latest {
         nanos: i64,
@@ -185,6 +188,12 @@ impl Batch {
     /// Removes the idempotency keys with these numbers.
     pub(in crate::persistence) fn keys_gone(&mut self, numbers: Range<u64>) {
         self.steps.push(Step::KeysGone { from: numbers.start, to: numbers.end });
+    }
+
+    /// Writes the number that the next idempotency key gets at least.
+    #[cfg(feature = "postgres")]
+    pub(in crate::persistence) fn next_key(&mut self, number: u64) {
+        self.steps.push(Step::NextKey(number));
     }
 
     fn remove(&mut self, from: RowKey, to: RowKey) {

@@ -10,6 +10,9 @@ pub(in crate::persistence) const LATEST_KEY: &str = "latest_nanos";
 pub(in crate::persistence) const LEAD_KEY: &str = "lead_nanos";
 /// See [`History::shown_until`].
 pub(in crate::persistence) const SHOWN_KEY: &str = "shown_until_nanos";
+/// The number that the next idempotency key gets, where several gateways give them out.
+#[cfg(feature = "postgres")]
+pub(in crate::persistence) const NEXT_KEY: &str = "next_key";
 /// See [`History::is_closed`].
 pub(in crate::persistence) const CLOSED_KEY: &str = "closed";
 

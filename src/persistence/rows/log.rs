@@ -14,6 +14,7 @@ pub(in crate::persistence) enum Entry<'a> {
     Key(u64, #[serde(borrow)] Bytes<'a>),
     KeysGone(u64, u64),
     Latest(i64),
+    NextKey(u64),
 }
 
 /// Bytes that are written as a whole.
@@ -41,6 +42,7 @@ pub(in crate::persistence) fn write(batch: &Batch, to: &mut Vec<u8>) {
             Step::Key { number, value } => Entry::Key(*number, Bytes(batch.bytes(value))),
             Step::KeysGone { from, to } => Entry::KeysGone(*from, *to),
             Step::Latest { nanos, .. } => Entry::Latest(*nanos),
+            Step::NextKey(number) => Entry::NextKey(*number),
         };
         append(&entry, to);
     }

@@ -28,6 +28,7 @@ pub(in crate::persistence) struct Changed<'a> {
     groups: BTreeMap<u64, ChangedGroup<'a>>,
     kinds: BTreeMap<&'a str, Option<u8>>,
     keys: BTreeMap<u64, &'a [u8]>,
+    next_key: u64,
     latest: i64,
 }
 
@@ -76,6 +77,7 @@ impl<'a> Changed<'a> {
             Entry::Kind(name, kind) => drop(self.kinds.insert(name, kind)),
             Entry::Key(number, value) => drop(self.keys.insert(number, value.0)),
             Entry::KeysGone(from, to) => self.keys.retain(|number, _| !(from..to).contains(number)),
+            Entry::NextKey(number) => self.next_key = self.next_key.max(number),
             Entry::Latest(nanos) => self.latest = self.latest.max(nanos),
         }
     }
@@ -84,7 +86,8 @@ impl<'a> Changed<'a> {
         let (epoch, family, piece) = row_key_parts(from);
         match (row_key_parts(to), family.checked_sub(1)) {
             ((u64::MAX, ..), _) => {
-                *self = Changed { is_all: true, latest: self.latest, ..Changed::default() };
+                let Changed { next_key, latest, .. } = *self;
+                *self = Changed { is_all: true, next_key, latest, ..Changed::default() };
             }
             (_, None) => {
                 self.groups.insert(epoch, ChangedGroup { is_new: true, ..ChangedGroup::default() });
@@ -123,7 +126,8 @@ impl<'a> Changed<'a> {
         keys: &mut GroupKeys,
         layout: &mut Layout,
     ) -> Result<News, String> {
-        let mut news = News { is_all: self.is_all, latest: self.latest, ..News::default() };
+        let mut news =
+            News { is_all: self.is_all, next_key: self.next_key, latest: self.latest, ..News::default() };
         let mut kinds: HashMap<&str, (Arc<str>, Kind), RandomState> = HashMap::default();
         for (name, kind) in &self.kinds {
             let shared: Arc<str> = (*name).into();
