@@ -107,8 +107,12 @@ impl CatchingUp<'_> {
         }
         after.extend(gone.into_iter().map(|key| (key, None)));
         for mut view in views {
+            let is_source = view.labels.is_source;
             for family in &mut view.families {
-                family.kind = self.kinds.get(&family.name).copied().flatten().unwrap_or(family.kind);
+                // What a source remembers may be of a time when the name had another type.
+                let kind = self.kinds.get(&family.name).copied().flatten();
+                let kind = kind.filter(|kind| !is_source || kind.form() == family.kind.form());
+                family.kind = kind.unwrap_or(family.kind);
             }
             view.families.sort_by(|a, b| a.name.cmp(&b.name));
             structure.next_epoch = structure.next_epoch.max(view.epoch);
