@@ -7,12 +7,11 @@ use foldhash::fast::RandomState;
 
 use crate::model::kind::Kind;
 use crate::model::time::Moment;
-use crate::store::definition::Lease;
 use crate::store::draft::Draft;
 use crate::store::family::Family;
 use crate::store::group::{Group, Held, NO_SLOT};
 use crate::store::idempotency::Record;
-use crate::store::restore::{expect_ends, restored, without_families};
+use crate::store::restore::{expect_ends, family_of, family_of_source, without_families};
 use crate::store::shareable::Shareable;
 use crate::store::structure::Structure;
 use crate::store::{FamilyView, GroupView, Store};
@@ -236,31 +235,17 @@ impl CatchingUp<'_> {
         shareable: &mut Shareable,
         structure: &mut Structure,
     ) -> Family {
-        let definitions = &mut structure.definitions;
         if group.is_source() {
-            let definition = definitions.shared(&view.name, view.kind);
-            let lease = Lease { definition, slot: NO_SLOT };
-            return restored(view, lease, structure.epoch(), shareable);
+            return family_of_source(view, structure, shareable);
         }
-        definitions.expect_shape(&view.name, &group.labels.shape, |key, each| {
-            match self.draft.groups.get(key) {
-                Some(version) => {
-                    version.iter().for_each(|group| group.blocks_of(&view.name).for_each(&mut *each))
-                }
-                None => {
-                    self.store.groups.read(key, |group| group.blocks_of(&view.name).for_each(&mut *each));
-                }
+        let name = view.name.clone();
+        let visit = |key: &str, each: &mut dyn FnMut(&str)| match self.draft.groups.get(key) {
+            Some(version) => version.iter().for_each(|group| group.blocks_of(&name).for_each(&mut *each)),
+            None => {
+                self.store.groups.read(key, |group| group.blocks_of(&name).for_each(&mut *each));
             }
-        });
-        let lease = definitions.lease(&view.name, view.kind, &group.labels);
-        let metadata = definitions.metadata(&view.name, view.metadata.texts());
-        let (name, lasting) = (view.name.clone(), view.lasting);
-        let mut family = restored(view, lease, structure.epoch(), shareable);
-        family.set_metadata(metadata);
-        family.restore_lasting(lasting);
-        family.forget_holders();
-        structure.definitions.list(&name, &group.labels.key, family.blocks_from(0));
-        family.share_layout(&mut structure.definitions);
+        };
+        let family = family_of(view, &group.labels, structure, shareable, visit);
         if family.fold().is_some() {
             self.to_recount.insert(group.labels.key.clone());
         }

@@ -8,6 +8,7 @@ use crate::store::deadlines::Subject;
 use crate::store::definition::Lease;
 use crate::store::family::Family;
 use crate::store::group::{End, Group, NO_SLOT};
+use crate::store::group_labels::GroupLabels;
 use crate::store::shareable::Shareable;
 use crate::store::structure::Structure;
 use crate::store::times::Times;
@@ -47,20 +48,11 @@ impl Store {
         let (mut group, families) = without_families(view, structure.slot());
         let mut shareable = Shareable::default();
         for family in families {
-            structure.definitions.expect_shape(&family.name, &group.labels.shape, |key, each| {
-                self.groups.read(key, |group| group.blocks_of(&family.name).for_each(each));
-            });
-            let lease = structure.definitions.lease(&family.name, family.kind, &group.labels);
-            let metadata = structure.definitions.metadata(&family.name, family.metadata.texts());
-            let (name, lasting) = (family.name.clone(), family.lasting);
-            let mut restored = restored(family, lease, structure.epoch(), &mut shareable);
-            restored.set_metadata(metadata);
-            restored.restore_lasting(lasting);
-            // They are counted once all sources are there.
-            restored.forget_holders();
-            structure.definitions.list(&name, &group.labels.key, restored.blocks_from(0));
-            restored.share_layout(&mut structure.definitions);
-            group.restore(restored);
+            let name = family.name.clone();
+            let visit = |key: &str, each: &mut dyn FnMut(&str)| {
+                self.groups.read(key, |group| group.blocks_of(&name).for_each(each));
+            };
+            group.restore(family_of(family, &group.labels, structure, &mut shareable, visit));
         }
         self.welcome(&group, structure);
         expect_ends(&group, |subject, deadline| structure.deadlines.add(subject, deadline));
@@ -74,9 +66,7 @@ impl Store {
         let (mut group, families) = without_families(view, NO_SLOT);
         let mut shareable = Shareable::default();
         for family in families {
-            let definition = structure.definitions.shared(&family.name, family.kind);
-            let lease = Lease { definition, slot: NO_SLOT };
-            group.restore(restored(family, lease, structure.epoch(), &mut shareable));
+            group.restore(family_of_source(family, structure, &mut shareable));
         }
         self.welcome(&group, structure);
         expect_ends(&group, |subject, deadline| structure.deadlines.add(subject, deadline));
@@ -102,8 +92,41 @@ pub(super) fn without_families(view: GroupView, slot: u32) -> (Group, Vec<Family
     (group, families)
 }
 
+/// The family of a view, for a group that is shown. `visit` calls back with the label blocks that the group with a key has
+/// of it.
+pub(super) fn family_of(
+    view: FamilyView,
+    group: &Arc<GroupLabels>,
+    structure: &mut Structure,
+    shareable: &mut Shareable,
+    visit: impl Fn(&str, &mut dyn FnMut(&str)),
+) -> Family {
+    structure.definitions.expect_shape(&view.name, &group.shape, visit);
+    let lease = structure.definitions.lease(&view.name, view.kind, group);
+    let metadata = structure.definitions.metadata(&view.name, view.metadata.texts());
+    let (name, lasting) = (view.name.clone(), view.lasting);
+    let mut family = restored(view, lease, structure.epoch(), shareable);
+    family.set_metadata(metadata);
+    family.restore_lasting(lasting);
+    // They are counted once all sources are there.
+    family.forget_holders();
+    structure.definitions.list(&name, &group.key, family.blocks_from(0));
+    family.share_layout(&mut structure.definitions);
+    family
+}
+
+/// The family of a view, for a source.
+pub(super) fn family_of_source(
+    view: FamilyView,
+    structure: &mut Structure,
+    shareable: &mut Shareable,
+) -> Family {
+    let definition = structure.definitions.shared(&view.name, view.kind);
+    restored(view, Lease { definition, slot: NO_SLOT }, structure.epoch(), shareable)
+}
+
 /// The family of a view, with its series.
-pub(super) fn restored(family: FamilyView, lease: Lease, epoch: u64, shareable: &mut Shareable) -> Family {
+fn restored(family: FamilyView, lease: Lease, epoch: u64, shareable: &mut Shareable) -> Family {
     let mut restored = Family::new(lease, epoch, family.number);
     restored.rule = family.rule;
     restored.pushed_at = family.pushed_at;

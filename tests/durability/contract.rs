@@ -624,6 +624,22 @@ fn recover(engine: &mut dyn Engine, store: &Store) {
     assert!(recovered, "the engine does not recover");
 }
 
+/// The log with a batch, each of whose requests has seen what came before, and the answers to these.
+fn extended(
+    log: &[(Request, Moment)],
+    batch: &Batch,
+    now: &mut i64,
+) -> (Vec<(Request, Moment)>, Vec<Answer>) {
+    let mut with_batch = log.to_vec();
+    for request in &batch.requests {
+        *now += 10;
+        let request = request.clone().seen(&given(&with_batch).0);
+        with_batch.push((request, Moment::at(*now)));
+    }
+    let expected = given(&with_batch).1.split_off(log.len());
+    (with_batch, expected)
+}
+
 /// Takes in what others have committed. Returns whether there was anything.
 fn look(engine: &mut dyn Engine, store: &Store) -> Result<bool, CommitError> {
     let news = engine.look(store)?;
@@ -639,13 +655,7 @@ fn check_drafts(mut subject: impl Subject, batches: &[Batch]) {
     let mut log: Vec<(Request, Moment)> = Vec::new();
     let mut now = 1000;
     for batch in batches {
-        let mut with_batch = log.clone();
-        for request in &batch.requests {
-            now += 10;
-            let request = request.clone().seen(&given(&with_batch).0);
-            with_batch.push((request, Moment::at(now)));
-        }
-        let expected = given(&with_batch).1.split_off(log.len());
+        let (with_batch, expected) = extended(&log, batch, &mut now);
         if let Some(trouble) = batch.trouble {
             subject.disturb(trouble);
         }
@@ -703,13 +713,7 @@ fn check_replicas(mut subject: impl Subject, batches: &[Batch], turns: &[usize])
     let mut log: Vec<(Request, Moment)> = Vec::new();
     let mut now = 1000;
     for (number, (batch, turn)) in batches.iter().zip(turns.iter().cycle()).enumerate() {
-        let mut with_batch = log.clone();
-        for request in &batch.requests {
-            now += 10;
-            let request = request.clone().seen(&given(&with_batch).0);
-            with_batch.push((request, Moment::at(now)));
-        }
-        let expected = given(&with_batch).1.split_off(log.len());
+        let (with_batch, expected) = extended(&log, batch, &mut now);
         if let Some(trouble) = batch.trouble {
             subject.disturb(trouble);
         }
