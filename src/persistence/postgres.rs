@@ -49,6 +49,9 @@ pub use error::DatabaseError;
 const START_WITHIN: Duration = Duration::from_secs(30);
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// How often a gateway that starts looks how far others are.
+const POLL: Duration = Duration::from_millis(100);
+
 /// The engine of a database.
 #[derive(Debug)]
 pub struct Postgres {
@@ -97,6 +100,12 @@ impl Postgres {
                 Err(error) => return Err(error),
             }
         };
+        steps.phase("waiting for other gateways to say how far they are", 0);
+        let joined = Instant::now();
+        // The database may have lost what others are about to write again.
+        while joined.elapsed() < START_WITHIN && !head.may_begin(joined.elapsed())? {
+            thread::sleep(POLL);
+        }
         steps.phase("reading the database", 0);
         let now = now(head.read_time()?);
         let mut layout = Layout::default();
@@ -227,13 +236,14 @@ impl Postgres {
     /// What the store has to take in of what the database says.
     fn news(&mut self, seen: Seen, store: &Store) -> Result<Option<News>, DatabaseError> {
         let commits = match seen {
-            Seen::Nothing if !self.must_reload => return Ok(None),
-            Seen::Commits(commits) if !self.must_reload => commits,
+            _ if self.must_reload => return self.reload(),
+            Seen::Nothing => return Ok(None),
+            Seen::Commits(commits) => commits,
             Seen::Lost => {
                 self.is_behind = true;
                 return Err(DatabaseError::Behind);
             }
-            _ => return self.reload(),
+            Seen::TooMuch | Seen::Unknown => return self.reload(),
         };
         // If it fails half way, only the rows themselves can be trusted.
         self.must_reload = true;
@@ -301,7 +311,11 @@ impl Engine for Postgres {
         let seen = self.head.take_turn()?;
         // With nobody else committing, the round trip for a turn is not worth it.
         self.is_contended = !matches!(seen, Seen::Nothing);
-        Ok(self.news(seen, store)?)
+        let news = self.news(seen, store);
+        if news.is_err() {
+            self.head.give_up_turn()?;
+        }
+        Ok(news?)
     }
 
     fn commit(&mut self, difference: &Difference, latest: i64) -> Result<Committed, CommitError> {
@@ -357,8 +371,7 @@ impl Engine for Postgres {
         match self.head.loss()? {
             Loss::Mine => return Ok(Recovery::Write),
             Loss::Waits => return Err(DatabaseError::Behind.into()),
-            Loss::Replaced => self.must_reload = true,
-            Loss::Over => {}
+            Loss::Replaced | Loss::Over => self.must_reload = true,
         }
         self.is_behind = false;
         Ok(Recovery::Look)

@@ -273,6 +273,22 @@ fn what_the_database_has_lost_comes_back_from_whoever_has_seen_most() {
 }
 
 #[test]
+fn one_that_starts_before_a_loss_is_made_good_waits_for_that() {
+    let Some((database, gateways)) = two("") else { return };
+    let [one, two] = &gateways;
+    one.push("/metrics/job/j", COUNTER);
+    back_up(&database);
+    (0..5).for_each(|_| two.push("/metrics/job/j", COUNTER));
+    assert_eq!(one.sample(TOTAL), Some(6.0));
+    put_back(&database);
+    let three = start(&database, "three", "");
+    three.push("/metrics/job/j", COUNTER);
+    push_until_kept(one);
+    push_until_kept(two);
+    assert_eq!([one, two, &three].map(|gateway| gateway.sample(TOTAL)), [Some(9.0); 3]);
+}
+
+#[test]
 fn what_was_kept_since_the_database_was_put_back_stays() {
     let Some((database, gateways)) = two("") else { return };
     let [one, two] = &gateways;
@@ -322,7 +338,7 @@ fn one_that_stands_still_in_the_middle_of_a_commit_is_shut_out() {
         let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
         connection.write_all(&[kind.as_slice(), &length, body].concat()).unwrap();
     };
-    message(None, b"\0\x03\0\0user\0tallygate\0database\0postgres\0\0");
+    message(None, b"\0\x03\0\0user\0tallygate\0database\0postgres\0application_name\0tallygate\0\0");
     message(Some(b'Q'), b"BEGIN\0");
     message(Some(b'P'), b"\0UPDATE tallygate_head SET seq = seq\0\0\0");
     message(Some(b'B'), b"\0\0\0\0\0\0\0\0");

@@ -9,9 +9,10 @@ use crate::persistence::postgres::schema::Statements;
 use crate::persistence::rows::batch::{Batch, RowKey, Step, Table};
 use crate::persistence::rows::history::{LATEST_KEY, NEXT_KEY};
 
-/// One statement has at most so many rows, and rows of about so many bytes.
+/// One statement has at most so many rows, and rows of about so many bytes: a slow connection must bring it before the
+/// server takes the gateway for idle.
 const MOST_ROWS: usize = 10_000;
-const MOST_BYTES: usize = 8 << 20;
+const MOST_BYTES: usize = 256 << 10;
 
 /// The changes of a batch in the order in which they must be made. The last change of a row is the one that counts,
 /// and no statement has the same row twice.

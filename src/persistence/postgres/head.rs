@@ -16,7 +16,7 @@ use crate::persistence::postgres::connection::{Connection, Query};
 use crate::persistence::postgres::error::DatabaseError;
 use crate::persistence::postgres::place::{Past, Place};
 use crate::persistence::postgres::read::{self, Recorded};
-use crate::persistence::postgres::roster;
+use crate::persistence::postgres::roster::{self, Others};
 use crate::persistence::postgres::schema::{self, Statements};
 use crate::persistence::postgres::seen::{self, Logged, Seen};
 use crate::persistence::rows::history::History;
@@ -39,8 +39,11 @@ const OTHERS_WITHIN: Duration = Duration::from_secs(3);
 /// For how long the log is kept for a gateway that reads everything.
 const READS_WITHIN: f64 = 300.0;
 
-/// The size of a part of the log: what a slow connection brings in time.
-const PART_BYTES: usize = 1 << 20;
+/// For how long the others wait for a gateway that writes everything.
+const WRITES_WITHIN: f64 = 60.0;
+
+/// The size of a part of the log: what a slow connection brings before the server takes the gateway for idle.
+const PART_BYTES: usize = 256 << 10;
 
 /// What to do about a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +74,8 @@ pub(super) struct Head {
     past: Past,
     /// When it was found that the database has lost commits, and which its last one was then.
     lost: Option<(Instant, Place)>,
-    /// The highest number that another replica has seen which is there.
-    highest_other: i64,
+    /// The other replicas.
+    others: Others,
     /// The number of the last commit in the database, when it was asked for.
     seen_until: i64,
     /// Whether it holds the lock that lets no other gateway commit, and has seen everything.
@@ -108,7 +111,7 @@ impl Head {
             place,
             past,
             lost: None,
-            highest_other: 0,
+            others: Others::default(),
             has_turn: false,
             kept_at: None,
             beaten_at: None,
@@ -145,6 +148,14 @@ impl Head {
         let read = read::everything(&mut self.connection, store, now, layout)?;
         self.beaten_at = None;
         Ok(read)
+    }
+
+    /// Whether this gateway, which has joined so long ago, may begin with what the database has: all others have said
+    /// since how far they are, and none has seen more.
+    pub(super) fn may_begin(&mut self, joined: Duration) -> Result<bool, DatabaseError> {
+        let asked = self.list().and_then(|()| Place::latest(&mut self.connection));
+        let found = self.closing_on_error(asked)?;
+        Ok(self.others.have_at_most(found.seq, &self.name, joined))
     }
 
     /// What is recorded about the gateways before.
@@ -214,11 +225,11 @@ impl Head {
         let ended = self.connection.rows(statement, &[]);
         let ended = self.closing_on_error(ended)?;
         let count: i64 = ended.first().map_or(Ok(0), |row| row.try_get(0))?;
-        tracing::warn!(
-            connections = count,
-            "a gateway stands still in the middle of a commit: its connection is ended"
-        );
-        if count > 0 { Ok(()) } else { self.closing_on_error(Err(DatabaseError::Locked)) }
+        if count == 0 {
+            return Err(DatabaseError::Locked);
+        }
+        tracing::warn!("a gateway stands still in the middle of a commit: its connection is ended");
+        Ok(())
     }
 
     fn try_turn(&mut self) -> Result<Seen, DatabaseError> {
@@ -260,7 +271,7 @@ impl Head {
     fn list(&mut self) -> Result<(), DatabaseError> {
         let Some(statements) = &self.statements else { return Err(DatabaseError::closed()) };
         let rows = self.connection.rows(&statements.replicas, &[])?;
-        (self.replicas, self.highest_other) = roster::read(&rows, &self.id, self.seen_until)?;
+        (self.replicas, self.others) = roster::read(&rows, &self.id, self.seen_until)?;
         self.listed_at = Some(Instant::now());
         Ok(())
     }
@@ -284,21 +295,28 @@ impl Head {
 
     fn try_loss(&mut self) -> Result<Loss, DatabaseError> {
         self.give_up_turn()?;
+        self.beat()?;
+        self.list()?;
         let found = Place::latest(&mut self.connection)?;
+        let (since, known) = self.lost.get_or_insert_with(|| (Instant::now(), found.clone()));
+        *known = found.clone();
+        let since = since.elapsed();
         let loss = if found == self.place {
             Loss::Over
-        } else if !self.past.has(&found) {
-            Loss::Replaced
+        } else if self.past.has(&found) {
+            let has_most = self.others.have_less_than(self.place.seq, &self.id, since);
+            if since >= OTHERS_WITHIN && has_most { Loss::Mine } else { Loss::Waits }
+        } else if found.seq < self.place.seq && self.others.older_has_more_than(found.seq) {
+            // It may know whether what was found is in the past of both.
+            Loss::Waits
         } else {
-            self.beat()?;
-            self.list()?;
-            let (since, known) = self.lost.get_or_insert_with(|| (Instant::now(), found.clone()));
-            *known = found;
-            let has_most = self.highest_other <= self.place.seq;
-            if since.elapsed() >= OTHERS_WITHIN && has_most { Loss::Mine } else { Loss::Waits }
+            Loss::Replaced
         };
-        if matches!(loss, Loss::Over | Loss::Replaced) {
-            self.lost = None;
+        match loss {
+            Loss::Over | Loss::Replaced => self.lost = None,
+            // While it writes, it says nothing else.
+            Loss::Mine => self.beat_at(self.place.seq, WRITES_WITHIN)?,
+            Loss::Waits => {}
         }
         Ok(loss)
     }
@@ -442,7 +460,7 @@ impl Head {
     fn close(&mut self) {
         self.statements = None;
         self.has_turn = false;
-        (self.kept_at, self.beaten_at) = (None, None);
+        (self.kept_at, self.beaten_at, self.lost) = (None, None, None);
         self.connection.close();
     }
 

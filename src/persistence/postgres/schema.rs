@@ -12,7 +12,7 @@ use crate::persistence::postgres::error::DatabaseError;
 use crate::persistence::rows::batch::Table;
 
 /// Creates what is not there.
-const CREATE: [&str; 9] = [
+const CREATE: [&str; 8] = [
     "CREATE TABLE IF NOT EXISTS tallygate_meta (key text PRIMARY KEY, value bigint NOT NULL)",
     "CREATE TABLE IF NOT EXISTS tallygate_head \
      (id bigint PRIMARY KEY, seq bigint NOT NULL, replica text NOT NULL)",
@@ -26,8 +26,12 @@ const CREATE: [&str; 9] = [
     "CREATE TABLE IF NOT EXISTS tallygate_values (key bytea PRIMARY KEY, value bytea NOT NULL)",
     "CREATE TABLE IF NOT EXISTS tallygate_kinds (name text PRIMARY KEY, kind smallint NOT NULL)",
     "CREATE TABLE IF NOT EXISTS tallygate_keys (number bigint PRIMARY KEY, value bytea NOT NULL)",
-    "INSERT INTO tallygate_head (id, seq, replica) VALUES (1, 0, '') ON CONFLICT (id) DO NOTHING",
 ];
+
+/// Who inserts it waits for whoever commits, so that this is not tried where it is there.
+const HEAD: &str = "SELECT seq FROM tallygate_head WHERE id = 1";
+const INSERT_HEAD: &str =
+    "INSERT INTO tallygate_head (id, seq, replica) VALUES (1, 0, '') ON CONFLICT (id) DO NOTHING";
 
 /// How often the tables are created again because another gateway creates them at the same time, and how long to wait
 /// before that.
@@ -38,14 +42,22 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) fn create(connection: &mut Connection) -> Result<(), DatabaseError> {
     for _ in 1..TRIES {
         // Two that create the same table disturb each other, whatever the SQL says.
-        match CREATE.iter().try_for_each(|sql| connection.execute(sql)) {
+        match create_once(connection) {
             Err(DatabaseError::Refused { is_race: true, .. } | DatabaseError::Overtaken) => {
                 thread::sleep(PAUSE)
             }
             created => return created,
         }
     }
-    CREATE.iter().try_for_each(|sql| connection.execute(sql))
+    create_once(connection)
+}
+
+fn create_once(connection: &mut Connection) -> Result<(), DatabaseError> {
+    CREATE.iter().try_for_each(|sql| connection.execute(sql))?;
+    match connection.first(HEAD, &[])? {
+        Some(_) => Ok(()),
+        None => connection.execute(INSERT_HEAD),
+    }
 }
 
 /// Whether the tables are there.
@@ -139,9 +151,13 @@ impl Statements {
             )))?,
             unblock: connection.prepare(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                 WHERE usename = current_user AND pid <> pg_backend_pid() AND wait_event_type = 'Client' \
-                 AND xact_start < clock_timestamp() - interval '5 seconds' AND pid IN (SELECT pid FROM pg_locks \
-                 WHERE relation = CAST('tallygate_head' AS regclass) AND mode IN ('RowShareLock', 'RowExclusiveLock'))",
+                     WHERE usename = current_user AND datname = current_database() \
+                     AND application_name = current_setting('application_name') AND pid <> pg_backend_pid() \
+                     AND wait_event_type = 'Client' AND query_start < clock_timestamp() - interval '6 seconds' \
+                     AND state_change < clock_timestamp() - interval '6 seconds' \
+                     AND pid IN (SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database \
+                     WHERE pg_database.datname = current_database() \
+                     AND relation = CAST('tallygate_head' AS regclass) AND mode IN ('RowShareLock', 'RowExclusiveLock'))",
             ).ok(),
             beat: connection.prepare(
                 "INSERT INTO tallygate_replicas (id, name, version, seq, started, seen) \

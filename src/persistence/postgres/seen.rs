@@ -16,7 +16,7 @@ pub(super) enum Seen {
     TooMuch,
     /// The log does not say: this gateway was away for too long, or the database was put back and used since.
     Unknown,
-    /// The database has lost the commit that this gateway has seen.
+    /// The database has lost the commit that this gateway has seen, as far as the numbers tell.
     Lost,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn seen(rows: &[Row], place: &Place, past: &Past) -> Result<Seen, Dat
     if head == *place {
         return Ok(Seen::Nothing);
     }
-    if past.has(&head) {
+    if past.has(&head) || head.seq < place.seq {
         return Ok(Seen::Lost);
     }
     let mut commits: Vec<Logged> = Vec::new();
