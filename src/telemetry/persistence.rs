@@ -1,4 +1,4 @@
-//! Metrics of commits to the persistence file and of the requests that wait for them.
+//! Metrics of commits to the persistence file or database, and of the requests that wait for them.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ metrics! {
     /// Metrics of commits.
     pub struct CommitMetrics {
         commits: IntCounterVec by ["result"] = "tallygate_commits_total",
-            "Commits to the persistence file by what became of them.";
+            "Commits to the persistence file or database by what became of them.";
         duration: Histogram = "tallygate_commit_duration_seconds",
-            "How long commits took that succeeded, the sync of the disk included.",
+            "How long commits took that succeeded, the sync of the disk or the answer of the database included.",
             exponential_buckets(0.000_25, 2.0, 15)?;
         requests: Histogram = "tallygate_commit_requests",
             "How many requests went into one commit; none are counted with persistence.sync = \"interval\".",
             exponential_buckets(1.0, 4.0, 6)?;
         rows: IntCounter = "tallygate_commit_rows_total",
-            "Rows that were written to the persistence file or removed from it.";
+            "Rows that were written to the persistence file or database, or removed from it.";
         row_bytes: IntCounter = "tallygate_commit_row_bytes_total",
-            "Size of the rows that were written to the persistence file.";
+            "Size of the rows that were written to the persistence file or database.";
         written: IntCounter = "tallygate_persistence_written_bytes_total",
-            "Bytes written to the persistence file, with whole pages for rows and with its own bookkeeping.";
+            "Bytes written to the persistence file, with whole pages for rows and with its own bookkeeping, or to the database.";
     }
 }
 
