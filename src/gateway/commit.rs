@@ -214,11 +214,15 @@ impl Committer {
         &mut self,
         ask: impl FnOnce(&mut dyn Engine, &Store) -> Result<Option<News>, CommitError>,
     ) -> Result<Option<News>, CommitError> {
-        let asked = self.health.writing(|| ask(&mut *self.engine, &self.store));
-        if let Some(time) = self.engine.common_time() {
-            self.clock.follow(time);
+        if !self.engine.is_shared() {
+            return Ok(None);
         }
-        if let Some((replicas, metrics)) = &self.replicas {
+        let before = self.engine.common_time().map(|time| time.asked);
+        let asked = self.health.writing(|| ask(&mut *self.engine, &self.store));
+        let time = self.engine.common_time().filter(|time| Some(time.asked) != before);
+        // A batch begins without a question where nobody else commits.
+        if let (Some(time), Some((replicas, metrics))) = (time, &self.replicas) {
+            self.clock.follow(time);
             metrics.set_replicas(replicas.set(self.engine.replicas()));
             metrics.set_clock_ahead(self.clock.ahead());
             match asked.as_ref() {

@@ -24,7 +24,7 @@
 //!
 //! The layout of rows, the rewriting of files and the tracking of failed commits are the engine's own business.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::store::Store;
 use crate::store::difference::{Difference, State};
@@ -125,14 +125,24 @@ pub struct Replica {
     pub name: String,
     /// The version of its program.
     pub version: String,
-    /// When it was started, in microseconds since the epoch.
-    pub started_micros: i64,
-    /// How long ago it noted that it is there, in microseconds.
-    pub quiet_micros: i64,
+    /// When it was started.
+    pub started: SystemTime,
+    /// How long ago it noted that it is there.
+    pub quiet: Duration,
     /// How many commits it did not have then that there are by now.
     pub behind: u64,
     /// Whether it is this gateway.
     pub is_self: bool,
+}
+
+impl Replica {
+    /// A gateway that did not say for this long that it is there counts as gone.
+    pub const GONE_AFTER: Duration = Duration::from_secs(30);
+
+    /// Whether it is there.
+    pub fn is_there(&self) -> bool {
+        self.quiet < Replica::GONE_AFTER
+    }
 }
 
 /// A reading of a clock that all gateways have in common.

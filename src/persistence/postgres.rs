@@ -29,7 +29,6 @@ use crate::persistence::engine::{CommitError, Committed, CommonTime, Engine, Rec
 use crate::persistence::postgres::changes::Changes;
 use crate::persistence::postgres::connection::Connection;
 use crate::persistence::postgres::head::{Head, Loss};
-use crate::persistence::postgres::place::Place;
 use crate::persistence::postgres::seen::Seen;
 use crate::persistence::rows::batch::Batch;
 use crate::persistence::rows::format::FORMAT;
@@ -91,7 +90,7 @@ impl Postgres {
         let begun = Instant::now();
         // What starts together with its database must wait for it.
         let mut head = loop {
-            match join(address, name) {
+            match Head::join(address, name) {
                 Ok(head) => break head,
                 Err(error) if error.may_pass() && begun.elapsed() < START_WITHIN => {
                     tracing::warn!(err = %error, "the database can't be reached; trying again");
@@ -110,7 +109,6 @@ impl Postgres {
         let now = now(head.read_time()?);
         let mut layout = Layout::default();
         let recorded = head.read_everything(store, now, &mut layout)?;
-        let before = head.history()?;
         let mut postgres = Postgres {
             head,
             layout,
@@ -120,7 +118,7 @@ impl Postgres {
             is_contended: false,
             is_behind: false,
             must_reload: false,
-            history: History { latest: before.latest.max(recorded.latest), ..before }.at(now, lead),
+            history: recorded.history.at(now, lead),
             written: 0,
         };
         store.restored();
@@ -149,7 +147,7 @@ impl Postgres {
         read::check_format(&mut connection)?;
         let (_, recorded) = read::everything(&mut connection, store, now, &mut Layout::default())?;
         store.restored();
-        Ok(Some(recorded.latest))
+        Ok(Some(recorded.history.latest))
     }
 
     /// What was recorded before this gateway.
@@ -241,6 +239,9 @@ impl Postgres {
             Seen::Commits(commits) => commits,
             Seen::Lost => {
                 self.is_behind = true;
+                // At once, so that one that starts waits.
+                self.head.give_up_turn()?;
+                self.head.beat()?;
                 return Err(DatabaseError::Behind);
             }
             Seen::TooMuch | Seen::Unknown => return self.reload(),
@@ -280,26 +281,14 @@ impl Postgres {
             keys: state.keys,
             next_key: recorded.next_key,
             commits: 0,
-            latest: recorded.latest,
+            latest: recorded.history.latest,
         }))
     }
 
-    /// Fails if the store must take in everything first.
-    fn check_whole(&self) -> Result<(), DatabaseError> {
+    /// Fails until what the database has lost is decided about; see [`Engine::prepare_recovery`].
+    fn check_not_behind(&self) -> Result<(), DatabaseError> {
         if self.is_behind { Err(DatabaseError::Behind) } else { Ok(()) }
     }
-}
-
-/// Connects, makes sure that the tables are there, and becomes one of the replicas.
-fn join(address: &Address, name: &str) -> Result<Head, DatabaseError> {
-    let mut connection = Connection::open(address)?;
-    schema::create(&mut connection)?;
-    read::check_format(&mut connection)?;
-    let place = Place::latest(&mut connection)?;
-    let mut head = Head::new(connection, head::new_id()?, name, place)?;
-    // From here on the log keeps what is committed later.
-    head.beat()?;
-    Ok(head)
 }
 
 impl Engine for Postgres {
@@ -307,7 +296,7 @@ impl Engine for Postgres {
         if !self.is_contended {
             return Ok(None);
         }
-        self.check_whole()?;
+        self.check_not_behind()?;
         let seen = self.head.take_turn()?;
         // With nobody else committing, the round trip for a turn is not worth it.
         self.is_contended = !matches!(seen, Seen::Nothing);
@@ -319,7 +308,7 @@ impl Engine for Postgres {
     }
 
     fn commit(&mut self, difference: &Difference, latest: i64) -> Result<Committed, CommitError> {
-        self.check_whole()?;
+        self.check_not_behind()?;
         self.batch.clear();
         self.layout.difference(difference, &mut self.batch);
         // A change records its time in its group or with its key. A deletion removes that record, so the time is
@@ -353,7 +342,7 @@ impl Engine for Postgres {
     }
 
     fn look(&mut self, store: &Store) -> Result<Option<News>, CommitError> {
-        self.check_whole()?;
+        self.check_not_behind()?;
         if self.head.has_turn() && !self.must_reload {
             // Nobody can have committed since.
             self.head.give_up_turn()?;

@@ -4,7 +4,7 @@
 //! pages of other sites, but for the flags, which the stock gateway gives them too.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -177,10 +177,8 @@ struct ReplicaState {
 impl ReplicaState {
     fn all(state: &State) -> Option<Vec<ReplicaState>> {
         let of = |replica: Replica| ReplicaState {
-            start_time: second(
-                SystemTime::UNIX_EPOCH + Duration::from_micros(replica.started_micros.max(0).unsigned_abs()),
-            ),
-            seen_seconds_ago: replica.quiet_micros.max(0) as f64 / 1e6,
+            start_time: second(replica.started),
+            seen_seconds_ago: replica.quiet.as_secs_f64(),
             behind_commits: replica.behind,
             is_this_one: replica.is_self,
             name: replica.name,

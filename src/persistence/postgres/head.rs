@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 
 use crate::model::time::Moment;
 use crate::persistence::engine::{CommonTime, Replica};
+use crate::persistence::postgres::address::Address;
 use crate::persistence::postgres::changes::Changes;
 use crate::persistence::postgres::connection::{Connection, Query};
 use crate::persistence::postgres::error::DatabaseError;
@@ -19,7 +20,6 @@ use crate::persistence::postgres::read::{self, Recorded};
 use crate::persistence::postgres::roster::{self, Others};
 use crate::persistence::postgres::schema::{self, Statements};
 use crate::persistence::postgres::seen::{self, Logged, Seen};
-use crate::persistence::rows::history::History;
 use crate::persistence::rows::layout::Layout;
 use crate::store::Store;
 
@@ -91,18 +91,15 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Begins at this place.
-    pub(super) fn new(
-        mut connection: Connection,
-        id: String,
-        name: &str,
-        place: Place,
-    ) -> Result<Head, DatabaseError> {
-        let statements = Some(Statements::prepare(&mut connection)?);
-        let name = name.to_owned();
+    /// Connects, and becomes one of the replicas, under this name for people.
+    pub(super) fn join(address: &Address, name: &str) -> Result<Head, DatabaseError> {
+        let mut connection = Connection::open(address)?;
+        let statements = Some(prepared(&mut connection)?);
+        let place = Place::latest(&mut connection)?;
         let mut past = Past::default();
         past.begin_at(&place);
-        Ok(Head {
+        let (id, name) = (new_id()?, name.to_owned());
+        let mut head = Head {
             connection,
             statements,
             id,
@@ -118,7 +115,10 @@ impl Head {
             time: None,
             replicas: Vec::new(),
             listed_at: None,
-        })
+        };
+        // From here on the log keeps what is committed later.
+        head.beat()?;
+        Ok(head)
     }
 
     /// Reads everything into an empty store. Returns what is recorded beside it.
@@ -158,12 +158,6 @@ impl Head {
         Ok(self.others.have_at_most(found.seq, &self.name, joined))
     }
 
-    /// What is recorded about the gateways before.
-    pub(super) fn history(&mut self) -> Result<History, DatabaseError> {
-        let history = read::history(&mut self.connection);
-        self.closing_on_error(history)
-    }
-
     /// Notes that the gateway has taken these commits in.
     pub(super) fn advance(&mut self, commits: Vec<Logged>) {
         for Logged { place, .. } in commits {
@@ -183,9 +177,12 @@ impl Head {
         let asked = Instant::now();
         let rows = self.connection.rows(&statements.look, &[&i64::MAX])?;
         let (_, micros) = seen::head(&rows)?;
-        let time = CommonTime { asked, answered: Instant::now(), nanos: micros.saturating_mul(1000) };
-        self.time = Some(time);
-        Ok(time)
+        Ok(self.note_time(micros, asked))
+    }
+
+    fn note_time(&mut self, micros: i64, asked: Instant) -> CommonTime {
+        let nanos = micros.saturating_mul(1000);
+        *self.time.insert(CommonTime { asked, answered: Instant::now(), nanos })
     }
 
     /// The gateways that use the database, as they were read last.
@@ -201,7 +198,7 @@ impl Head {
     /// Waits until no other gateway commits, lets none commit until the next commit or [`Head::give_up_turn`], and
     /// says what was committed before.
     pub(super) fn take_turn(&mut self) -> Result<Seen, DatabaseError> {
-        for _ in 1..TRIES {
+        for _ in 0..TRIES {
             match self.try_turn() {
                 Err(DatabaseError::Overtaken) => {}
                 Err(DatabaseError::Locked) => self.unblock()?,
@@ -213,8 +210,7 @@ impl Head {
                 seen => return self.closing_on_error(seen),
             }
         }
-        let seen = self.try_turn();
-        self.closing_on_error(seen)
+        self.closing_on_error(Err(DatabaseError::Overtaken))
     }
 
     /// Ends whoever has the turn and stands still in the middle of it, which its server does not notice.
@@ -279,7 +275,7 @@ impl Head {
     fn seen(&mut self, rows: &[Row], asked: Instant) -> Result<Seen, DatabaseError> {
         let (head, micros) = seen::head(rows)?;
         self.seen_until = head.seq;
-        self.time = Some(CommonTime { asked, answered: Instant::now(), nanos: micros.saturating_mul(1000) });
+        self.note_time(micros, asked);
         let seen = seen::seen(rows, &self.place, &self.past)?;
         if matches!(seen, Seen::Lost) && self.lost.is_none() {
             self.lost = Some((asked, head));
@@ -431,9 +427,7 @@ impl Head {
         self.close();
         self.connection.reopen()?;
         // It may be another database than before.
-        schema::create(&mut self.connection)?;
-        read::check_format(&mut self.connection)?;
-        self.statements = Some(Statements::prepare(&mut self.connection)?);
+        self.statements = Some(prepared(&mut self.connection)?);
         Ok(())
     }
 
@@ -473,13 +467,20 @@ impl Head {
     }
 }
 
+/// Makes sure that the tables are there and can be used, and prepares the statements.
+fn prepared(connection: &mut Connection) -> Result<Statements, DatabaseError> {
+    schema::create(connection)?;
+    read::check_format(connection)?;
+    Statements::prepare(connection)
+}
+
 /// The parts of a row of the log, with their numbers: at least one.
 fn parts(log: &[u8]) -> Vec<(i64, &[u8])> {
     if log.is_empty() { vec![(0, log)] } else { (0..).zip(log.chunks(PART_BYTES)).collect() }
 }
 
 /// An id that no other gateway has.
-pub(super) fn new_id() -> Result<String, DatabaseError> {
+fn new_id() -> Result<String, DatabaseError> {
     let mut bytes = [0; 16];
     ring::rand::SystemRandom::new()
         .fill(&mut bytes)

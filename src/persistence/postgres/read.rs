@@ -25,8 +25,8 @@ struct Rows {
 /// What is recorded beside the rows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Recorded {
-    /// The latest time, in nanoseconds since the epoch, which is also in rows.
-    pub(super) latest: i64,
+    /// About the gateways before, with the latest time of the rows.
+    pub(super) history: History,
     /// The number that the next idempotency key gets at least.
     pub(super) next_key: u64,
 }
@@ -40,14 +40,14 @@ pub(super) fn everything(
 ) -> Result<(Place, Recorded), DatabaseError> {
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")?;
     let place = Place::latest(connection)?;
-    let latest = meta(connection, LATEST_KEY)?.unwrap_or_default();
+    let history = history(connection)?;
     let next_key = meta(connection, NEXT_KEY)?.map_or(0, |next| u64::try_from(next).unwrap_or_default());
     let rows = Rows::read(connection)?;
     // Taking them in may take longer than the database waits.
     connection.execute("COMMIT")?;
-    let latest = latest.max(rows.load(store, now, layout)?);
+    let latest = history.latest.max(rows.load(store, now, layout)?);
     store.keys().begin_at(next_key);
-    Ok((place, Recorded { latest, next_key }))
+    Ok((place, Recorded { history: History { latest, ..history }, next_key }))
 }
 
 impl Rows {
@@ -115,7 +115,7 @@ pub(super) fn check_format(connection: &mut Connection) -> Result<(), DatabaseEr
 }
 
 /// What was recorded about the gateways before.
-pub(super) fn history(connection: &mut Connection) -> Result<History, DatabaseError> {
+fn history(connection: &mut Connection) -> Result<History, DatabaseError> {
     Ok(History {
         latest: meta(connection, LATEST_KEY)?.unwrap_or_default(),
         // Another gateway may have gone on.

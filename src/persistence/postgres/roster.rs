@@ -1,6 +1,6 @@
 //! The list of replicas in the database.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio_postgres::Row;
 
@@ -12,11 +12,8 @@ use crate::persistence::postgres::schema::Statements;
 /// Another replica that noted within this time that it is there is there.
 const THERE_WITHIN: Duration = Duration::from_secs(5);
 
-/// One that noted it within this time may still be there, and not have noticed yet that its connection leads nowhere.
-const HEARD_WITHIN: Duration = Duration::from_secs(30);
-
 /// How long one that starts waits for others that do not say how far they are.
-const STARTS_WITHIN: Duration = Duration::from_secs(3);
+const STARTS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The other replicas.
 #[derive(Debug, Default)]
@@ -38,7 +35,8 @@ impl Others {
     /// Whether none of them has seen more, since a loss was found so long ago. Of several that have seen as much, one
     /// counts.
     pub(super) fn have_less_than(&self, seq: i64, id: &str, since: Duration) -> bool {
-        self.0.iter().filter(|other| other.quiet < HEARD_WITHIN).all(|other| {
+        // One that did not say so for a while may not have noticed yet that its connection leads nowhere.
+        self.0.iter().filter(|other| other.quiet < Replica::GONE_AFTER).all(|other| {
             let is_there = other.quiet < THERE_WITHIN;
             let was_heard = other.quiet < since;
             let has_less = (other.seq, &*other.id) < (seq, id);
@@ -54,7 +52,7 @@ impl Others {
     /// Whether none has seen more, of which each has said since this gateway joined how far it is. Those of its own name
     /// were here before it.
     pub(super) fn have_at_most(&self, seq: i64, name: &str, joined: Duration) -> bool {
-        self.0.iter().filter(|other| other.quiet < HEARD_WITHIN && other.name != name).all(|other| {
+        self.0.iter().filter(|other| other.quiet < Replica::GONE_AFTER && other.name != name).all(|other| {
             let was_heard = other.quiet < joined;
             if was_heard { other.seq <= seq } else { joined >= STARTS_WITHIN }
         })
@@ -91,15 +89,15 @@ pub(super) fn read(rows: &[Row], own_id: &str, head: i64) -> Result<(Vec<Replica
         let replica = Replica {
             name: row.try_get(1)?,
             version: row.try_get(2)?,
-            started_micros,
-            quiet_micros,
+            started: UNIX_EPOCH + Duration::from_micros(started_micros.max(0).unsigned_abs()),
+            quiet: Duration::from_micros(quiet_micros.max(0).unsigned_abs()),
             behind: u64::try_from(head.saturating_sub(seq)).unwrap_or_default(),
             is_self: id == own_id,
         };
         if replica.is_self {
             own_start = started_micros;
         } else {
-            let quiet = Duration::from_micros(quiet_micros.max(0).unsigned_abs());
+            let quiet = replica.quiet;
             others.push((
                 started_micros,
                 Other { id, name: replica.name.clone(), seq, quiet, is_older: false },
@@ -150,8 +148,8 @@ mod tests {
             (&[][..], 0, true),
             (&[("a", 7, 1)], 2, true),
             (&[("a", 8, 1)], 2, false),
-            (&[("a", 6, 4)], 2, false),
-            (&[("a", 6, 4)], 3, true),
+            (&[("a", 6, 6)], 4, false),
+            (&[("a", 6, 6)], 5, true),
             (&[("a", 8, 40)], 2, true),
             (&[("m", 8, 4)], 0, true),
         ] {

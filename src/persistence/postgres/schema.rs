@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_postgres::Statement;
 
+use crate::persistence::engine::Replica;
 use crate::persistence::postgres::connection::Connection;
 use crate::persistence::postgres::error::DatabaseError;
 use crate::persistence::rows::batch::Table;
@@ -69,6 +70,16 @@ pub(super) fn is_there(connection: &mut Connection) -> Result<bool, DatabaseErro
         Err(error) => Err(error),
     }
 }
+
+/// Ends connections of other gateways that hold the lock and made no progress for a while.
+const UNBLOCK: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+     WHERE usename = current_user AND datname = current_database() \
+     AND application_name = current_setting('application_name') AND pid <> pg_backend_pid() \
+     AND wait_event_type = 'Client' AND query_start < clock_timestamp() - interval '6 seconds' \
+     AND state_change < clock_timestamp() - interval '6 seconds' \
+     AND pid IN (SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database \
+     WHERE pg_database.datname = current_database() \
+     AND relation = CAST('tallygate_head' AS regclass) AND mode IN ('RowShareLock', 'RowExclusiveLock'))";
 
 /// The statements that are executed again and again, prepared.
 #[derive(Debug)]
@@ -149,27 +160,19 @@ impl Statements {
                 "CASE WHEN sum(length(log.changes)) OVER (ORDER BY log.seq, log.part) <= {GLANCE_BYTES} \
                  THEN log.changes END"
             )))?,
-            unblock: connection.prepare(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                     WHERE usename = current_user AND datname = current_database() \
-                     AND application_name = current_setting('application_name') AND pid <> pg_backend_pid() \
-                     AND wait_event_type = 'Client' AND query_start < clock_timestamp() - interval '6 seconds' \
-                     AND state_change < clock_timestamp() - interval '6 seconds' \
-                     AND pid IN (SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database \
-                     WHERE pg_database.datname = current_database() \
-                     AND relation = CAST('tallygate_head' AS regclass) AND mode IN ('RowShareLock', 'RowExclusiveLock'))",
-            ).ok(),
+            unblock: connection.prepare(UNBLOCK).ok(),
             beat: connection.prepare(
                 "INSERT INTO tallygate_replicas (id, name, version, seq, started, seen) \
                  VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp() + $5 * interval '1 second') \
                  ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, seen = excluded.seen",
             )?,
-            shorten: connection.prepare(
+            shorten: connection.prepare(&format!(
                 "WITH there AS (SELECT id, seq FROM tallygate_replicas \
-                 WHERE seen > clock_timestamp() - interval '30 seconds') \
+                 WHERE seen > clock_timestamp() - interval '{} seconds') \
                  DELETE FROM tallygate_log WHERE seq <= (SELECT min(seq) FROM there) \
                  AND (SELECT min(id) FROM there) = $1",
-            )?,
+                Replica::GONE_AFTER.as_secs()
+            ))?,
             replicas: connection.prepare(
                 "SELECT id, name, version, seq, CAST(extract(epoch FROM started) * 1000000 AS bigint), \
                  CAST(extract(epoch FROM clock_timestamp() - seen) * 1000000 AS bigint) \
