@@ -153,6 +153,10 @@ impl Head {
     /// Whether this gateway, which has joined so long ago, may begin with what the database has: all others have said
     /// since how far they are, and none has seen more.
     pub(super) fn may_begin(&mut self, joined: Duration) -> Result<bool, DatabaseError> {
+        if self.is_beat_due() {
+            // Others may wait to hear how far this one is.
+            self.beat()?;
+        }
         let asked = self.list().and_then(|()| Place::latest(&mut self.connection));
         let found = self.closing_on_error(asked)?;
         Ok(self.others.have_at_most(found.seq, &self.name, joined))
@@ -372,7 +376,7 @@ impl Head {
             });
         }
         let asked = Instant::now();
-        let beats = self.beaten_at.is_none_or(|beaten| beaten.elapsed() >= BEAT_EVERY);
+        let beats = self.is_beat_due();
         if beats {
             queries.extend(roster::beat(statements, &self.id, &self.name, &seq, &0.0));
         }
@@ -391,6 +395,10 @@ impl Head {
             Err(DatabaseError::Locked) => self.unblock().map(|()| false),
             Err(error) => self.closing_on_error(Err(error)),
         }
+    }
+
+    fn is_beat_due(&self) -> bool {
+        self.beaten_at.is_none_or(|beaten| beaten.elapsed() >= BEAT_EVERY)
     }
 
     /// Notes in the database that this gateway is there and how far it has come, and shortens the log.
