@@ -44,8 +44,7 @@ impl Kept {
             };
         }
         self.keys.extend(difference.keys.iter().map(|record| (record.number, *record)));
-        let last = difference.keys.iter().map(|record| record.number).max();
-        self.next_key = self.next_key.max(last.map_or(0, |last| last + 1));
+        self.next_key = self.next_key.max(difference.next_key().unwrap_or_default());
         if let Some(first) = difference.first_key {
             self.keys = self.keys.split_off(&first);
         }
@@ -190,7 +189,7 @@ impl Engine for Memory {
                 groups: state.groups.iter().map(|group| (group.epoch, group.clone())).collect(),
                 names: state.names.iter().cloned().collect(),
                 keys: state.keys.iter().map(|record| (record.number, *record)).collect(),
-                next_key: shared.kept.next_key.max(state.first_key),
+                next_key: shared.kept.next_key.max(state.next_key()),
                 latest,
             };
         }

@@ -204,7 +204,7 @@ impl Postgres {
         self.batch.clear();
         self.batch.all_gone();
         self.layout.state(state, &mut self.batch);
-        self.batch.next_key(state.keys.last().map_or(state.first_key, |last| last.number + 1));
+        self.batch.next_key(state.next_key());
     }
 
     /// Notes the groups of a state in the place of those that are known.
@@ -317,8 +317,8 @@ impl Engine for Postgres {
             self.batch.add_latest(latest, false);
         }
         // The row of the last key may be gone when the next one comes.
-        if let Some(last) = difference.keys.iter().map(|record| record.number).max() {
-            self.batch.next_key(last + 1);
+        if let Some(next) = difference.next_key() {
+            self.batch.next_key(next);
         }
         match self.commit_batch() {
             Ok(true) => {}

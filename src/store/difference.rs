@@ -43,6 +43,11 @@ impl Difference {
             && self.first_key.is_none()
     }
 
+    /// The number of the key after the new ones. `None` if there are none.
+    pub fn next_key(&self) -> Option<u64> {
+        self.keys.iter().map(|record| record.number + 1).max()
+    }
+
     /// Adds the difference of two versions with the same key. `None` stands for a group that did not exist or was
     /// deleted.
     pub(super) fn add(&mut self, before: Option<Arc<Group>>, after: Option<Arc<Group>>) {
@@ -73,6 +78,13 @@ pub struct State {
     pub keys: Vec<Record>,
     /// The number of the first of them, or of the next one if there are none.
     pub first_key: u64,
+}
+
+impl State {
+    /// The number of the key after those that are remembered.
+    pub fn next_key(&self) -> u64 {
+        self.keys.last().map_or(self.first_key, |last| last.number + 1)
+    }
 }
 
 impl Store {

@@ -145,7 +145,7 @@ impl Family {
     /// Gives a family without series those that it had before. All pieces but the last must be full.
     pub fn restore(&mut self, pieces: Pieces) {
         self.len = pieces.iter().map(|piece| piece.len() as u32).sum();
-        self.bytes = pieces.iter().flat_map(|piece| (0..piece.len()).map(|at| piece.row_bytes(at))).sum();
+        self.bytes = pieces.iter().map(|piece| piece.bytes()).sum();
         self.pieces = pieces;
         self.forget_lookup();
         self.index_new_series();

@@ -23,7 +23,7 @@ pub struct News {
     pub is_all: bool,
     /// The keys of deleted groups. One of them may be in `groups` again.
     pub gone: Vec<Arc<str>>,
-    /// The new and changed groups, whole. What has not changed in a group has the pieces that the store has.
+    /// The new and changed groups, whole, with the types that names have now. What has not changed in a group has the pieces that the store has.
     pub groups: Vec<GroupView>,
     /// The types of metric names that came or changed. `None` for names that are gone.
     pub kinds: Vec<(Arc<str>, Option<Kind>)>,
@@ -106,13 +106,6 @@ impl CatchingUp<'_> {
         }
         after.extend(gone.into_iter().map(|key| (key, None)));
         for mut view in views {
-            let is_source = view.labels.is_source;
-            for family in &mut view.families {
-                // What a source remembers may be of a time when the name had another type.
-                let kind = self.kinds.get(&family.name).copied().flatten();
-                let kind = kind.filter(|kind| !is_source || kind.form() == family.kind.form());
-                family.kind = kind.unwrap_or(family.kind);
-            }
             view.families.sort_by(|a, b| a.name.cmp(&b.name));
             structure.next_epoch = structure.next_epoch.max(view.epoch);
             after.insert(view.labels.key.clone(), Some(view));

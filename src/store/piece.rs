@@ -7,6 +7,7 @@ mod columns;
 mod few;
 mod holders;
 mod value;
+mod whole;
 
 use std::sync::Arc;
 

@@ -68,14 +68,19 @@ impl Pieces {
     /// The piece with this number, to be changed: it and its chunk are copied if other versions share them.
     #[inline]
     pub fn get_mut(&mut self, number: usize) -> Option<&mut Piece> {
-        let piece = match &mut self.0 {
+        self.place(number).map(Arc::make_mut)
+    }
+
+    /// The place of the piece with this number. Its chunk is copied if other versions share it.
+    #[inline]
+    fn place(&mut self, number: usize) -> Option<&mut Arc<Piece>> {
+        match &mut self.0 {
             Held::None => None,
             Held::One(piece) => (number == 0).then_some(piece),
             Held::Many(chunks) => {
                 Arc::make_mut(chunks.get_mut(number / CHUNK_PIECES)?).get_mut(number % CHUNK_PIECES)
             }
-        };
-        piece.map(Arc::make_mut)
+        }
     }
 
     /// Lets the pieces share their labels with other pieces that have the same.
@@ -105,14 +110,7 @@ impl Pieces {
 
     /// Puts a piece in the place of the one with its number, or behind the last.
     pub fn put(&mut self, number: usize, piece: Arc<Piece>) {
-        let place = match &mut self.0 {
-            Held::One(place) if number == 0 => Some(place),
-            Held::Many(chunks) => chunks
-                .get_mut(number / CHUNK_PIECES)
-                .and_then(|chunk| Arc::make_mut(chunk).get_mut(number % CHUNK_PIECES)),
-            _ => None,
-        };
-        match place {
+        match self.place(number) {
             Some(place) => *place = piece,
             None => self.push(piece),
         }

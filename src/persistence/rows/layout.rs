@@ -183,9 +183,8 @@ fn changed_families<'a>(
 /// Whether two pieces have the same labels and start times.
 fn has_labels_of(piece: &Piece, other: &Piece) -> bool {
     piece.len() == other.len()
-        && piece.blocks() == other.blocks()
-        && (0..piece.len())
-            .all(|at| piece.start(at) == other.start(at) && piece.block(at).len() == other.block(at).len())
+        && piece.begins_with(other)
+        && (0..piece.len()).all(|at| piece.start(at) == other.start(at))
 }
 
 fn whole_names(group: &Group, family: &Family, batch: &mut Batch) {

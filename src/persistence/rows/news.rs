@@ -201,7 +201,7 @@ impl Reading<'_> {
             .into_iter()
             .flatten()
             .filter(|family| !changed.gone.contains(&family.number))
-            .map(|family| (family.number, family))
+            .map(|family| (family.number, self.retyped(family, labels.is_source)))
             .collect();
         for number in first_values.keys() {
             changed.families.entry(*number).or_default();
@@ -209,12 +209,21 @@ impl Reading<'_> {
         for (number, changed) in changed.families {
             let values = first_values.remove(&number);
             let family = self
-                .family(number, families.remove(&number), changed, values, labels.is_source)
+                .family(number, families.remove(&number), changed, values)
                 .map_err(|error| format!("family {number}: {error}"))?;
             families.insert(number, family);
         }
         let families = families.into_values().collect();
         Ok((GroupView { epoch, labels, times: values.times, ttl: values.ttl, families }, is_small))
+    }
+
+    /// A family with the type that its name has now. What a source remembers may be of a time when the name had another
+    /// one.
+    fn retyped(&self, family: FamilyView, is_of_source: bool) -> FamilyView {
+        match self.kinds.get(&*family.name).filter(|_| !is_of_source) {
+            Some((_, kind)) => FamilyView { kind: *kind, ..family },
+            None => family,
+        }
     }
 
     /// A family after the change. `first` has the values of its first piece if they do not lie in a row of their own.
@@ -224,17 +233,12 @@ impl Reading<'_> {
         before: Option<FamilyView>,
         mut changed: ChangedFamily<'_>,
         mut first: Option<ValuesRow>,
-        is_of_source: bool,
     ) -> Result<FamilyView, String> {
-        let retyped =
-            before.as_ref().filter(|_| !is_of_source).and_then(|before| self.kinds.get(&*before.name));
-        let retyped = retyped.map(|(_, kind)| *kind);
         let mut family = match (changed.name, before) {
             (Some(row), before) => self.named(number, row, before)?,
             (None, Some(before)) => before,
             (None, None) => return Err("its name is missing".to_owned()),
         };
-        family.kind = retyped.unwrap_or(family.kind);
         if let Some(left) = changed.left {
             family.pieces.truncate(left as usize);
         }

@@ -1,11 +1,8 @@
 //! A family as another gateway has left it.
 
-use std::sync::Arc;
-
 use crate::model::merge::Merge;
 use crate::store::FamilyView;
 use crate::store::family::Family;
-use crate::store::piece::Piece;
 use crate::store::shareable::Shareable;
 
 impl Family {
@@ -20,7 +17,8 @@ impl Family {
         is_same
             && view.pieces.differing(&self.pieces).all(|number| {
                 let pieces = self.pieces.get(number).zip(view.pieces.get(number));
-                pieces.is_none_or(|(before, after)| begins_with(after, before))
+                pieces
+                    .is_none_or(|(before, after)| after.form() == before.form() && after.begins_with(before))
             })
     }
 
@@ -50,11 +48,11 @@ impl Family {
                 None => piece.share_labels(known),
             }
             if let Some(before) = before {
-                after.bytes -= bytes_of(before);
+                after.bytes -= before.bytes();
                 after.len -= before.len() as u32;
                 piece.take_holders_of(before);
             }
-            after.bytes += bytes_of(piece);
+            after.bytes += piece.bytes();
             after.len += piece.len() as u32;
         }
         after.pieces = pieces;
@@ -66,16 +64,4 @@ impl Family {
         }
         after
     }
-}
-
-fn begins_with(piece: &Piece, before: &Arc<Piece>) -> bool {
-    Arc::ptr_eq(piece.shared_blocks(), before.shared_blocks()) && piece.len() == before.len()
-        || (piece.form() == before.form()
-            && piece.len() >= before.len()
-            && piece.blocks().starts_with(before.blocks())
-            && (0..before.len()).all(|at| piece.block(at).len() == before.block(at).len()))
-}
-
-fn bytes_of(piece: &Piece) -> u64 {
-    (0..piece.len()).map(|at| piece.row_bytes(at)).sum()
 }
