@@ -32,6 +32,7 @@ pub mod order;
 mod overdue;
 pub mod piece;
 pub mod pieces;
+pub mod readahead;
 mod restore;
 pub mod selection;
 pub mod semantics;

@@ -35,6 +35,20 @@ impl Lines {
         if self.is_quoted { Cow::Owned(format!("\"{}\"", self.name)) } else { Cow::Borrowed(&self.name) }
     }
 
+    /// Writes the name with `suffix`, the labels, and a space.
+    #[inline]
+    pub(super) fn plain(&self, out: &mut Vec<u8>, suffix: &str, labels: Labels<'_>) {
+        if self.is_quoted || labels.has_quoted_names {
+            return self.series(out, suffix, self.block(labels).as_bytes(), None);
+        }
+        out.extend_from_slice(self.name.as_bytes());
+        if !suffix.is_empty() {
+            out.extend_from_slice(suffix.as_bytes());
+        }
+        out.extend_from_slice(labels.block.as_bytes());
+        out.push(b' ');
+    }
+
     /// The labels under the escaping scheme.
     #[inline]
     pub(super) fn block<'a>(&self, labels: Labels<'a>) -> Cow<'a, str> {
@@ -45,38 +59,42 @@ impl Lines {
     #[inline]
     pub(super) fn series(&self, out: &mut Vec<u8>, suffix: &str, block: &[u8], extra: Option<(&str, &[u8])>) {
         if self.is_quoted {
-            out.extend_from_slice(b"{\"");
-            out.extend_from_slice(self.name.as_bytes());
-            out.extend_from_slice(suffix.as_bytes());
-            out.push(b'"');
-            // The name is followed by a list of labels that begins with a comma.
-            let inner = block.get(1..block.len().saturating_sub(1)).unwrap_or_default();
-            if !inner.is_empty() {
-                out.push(b',');
-                out.extend_from_slice(inner);
-            }
-            if let Some((name, value)) = extra {
-                out.push(b',');
-                write_extra(out, name, value);
-            }
-            out.push(b'}');
-        } else {
-            out.extend_from_slice(self.name.as_bytes());
-            out.extend_from_slice(suffix.as_bytes());
-            match extra {
-                None => out.extend_from_slice(block),
-                Some((name, value)) => {
-                    let open = block.split_last().map_or(&b"{"[..], |(_, open)| open);
-                    out.extend_from_slice(open);
-                    if open.len() > 1 {
-                        out.push(b',');
-                    }
-                    write_extra(out, name, value);
-                    out.push(b'}');
+            return self.quoted_series(out, suffix, block, extra);
+        }
+        out.extend_from_slice(self.name.as_bytes());
+        out.extend_from_slice(suffix.as_bytes());
+        match extra {
+            None => out.extend_from_slice(block),
+            Some((name, value)) => {
+                let open = block.split_last().map_or(&b"{"[..], |(_, open)| open);
+                out.extend_from_slice(open);
+                if open.len() > 1 {
+                    out.push(b',');
                 }
+                write_extra(out, name, value);
+                out.push(b'}');
             }
         }
         out.push(b' ');
+    }
+
+    /// Writes the name among the labels.
+    fn quoted_series(&self, out: &mut Vec<u8>, suffix: &str, block: &[u8], extra: Option<(&str, &[u8])>) {
+        out.extend_from_slice(b"{\"");
+        out.extend_from_slice(self.name.as_bytes());
+        out.extend_from_slice(suffix.as_bytes());
+        out.push(b'"');
+        // The name is followed by a list of labels that begins with a comma.
+        let inner = block.get(1..block.len().saturating_sub(1)).unwrap_or_default();
+        if !inner.is_empty() {
+            out.push(b',');
+            out.extend_from_slice(inner);
+        }
+        if let Some((name, value)) = extra {
+            out.push(b',');
+            write_extra(out, name, value);
+        }
+        out.extend_from_slice(b"} ");
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::clashes::Clashes;
 use super::doubles::Doubles;
 use super::source::{CHUNK_BYTES, ReceiverGone, Source, TimeOf, seconds};
@@ -12,37 +10,15 @@ use crate::gateway::Gateway;
 use crate::model::count::Count;
 use crate::model::escaping::Escaping;
 use crate::model::kind::{Form, Kind};
+use crate::model::sum::Sum;
 use crate::model::summary::Summary;
 use crate::model::time::Start;
 use crate::store::order::{Entry, Order};
-use crate::store::piece::{Piece, RowValue, ShownRow};
+use crate::store::piece::{Piece, Row, RowValue, Rows, ShownRow};
+use crate::store::readahead::ReadAhead;
 use crate::store::snapshot::{Snapshot, SnapshotFamily};
 use crate::store::states;
 use crate::telemetry;
-
-/// How many series are looked up before they are written. Series that are neighbours in a scrape are far apart in
-/// memory. Looking them up in a row lets their cache misses overlap.
-const LOOKAHEAD: usize = 64;
-
-/// If these rows are in that many pieces or fewer, nearly all of each piece is needed.
-const SWEPT: usize = LOOKAHEAD / 16;
-
-/// Reads the pieces of these rows. Series that were pushed together often are neighbours in a scrape, in another order:
-/// then whole pieces are read in the order of memory, which is much faster. Returns whether that was done.
-fn sweep(rows: &[(&Piece, usize)]) -> bool {
-    let mut pieces: SmallVec<[&Piece; SWEPT]> = SmallVec::new();
-    for (piece, _) in rows {
-        if !pieces.iter().rev().any(|other| std::ptr::eq(*other, *piece)) {
-            if pieces.len() == SWEPT {
-                std::hint::black_box(rows.iter().fold(0, |sum, (piece, _)| sum + piece.len()));
-                return false;
-            }
-            pieces.push(piece);
-        }
-    }
-    std::hint::black_box(pieces.iter().fold(0, |sum, piece| sum ^ piece.sweep()));
-    true
-}
 
 /// Writes a row of a piece, and hands on the output whenever `full` says so. `block` is its label block, which the
 /// caller has looked up. `created` is its start time, if that was pushed as a series.
@@ -81,7 +57,8 @@ fn write_empty_row(
     let labels = labels(piece, shown, block);
     let details = Details { start: shown.start.nanos(), created, ..Details::default() };
     match shown.value {
-        RowValue::Number(_) => writer.number(out, labels, 0.0, details),
+        // Written by itself.
+        RowValue::Number(_) => {}
         RowValue::Summary(summary) => {
             let empty = Summary::new(0.0, Count::ZERO, &summary.quantiles);
             writer.summary(out, labels, &empty, details, full);
@@ -248,9 +225,10 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
     /// Whether a series is hidden because it would look like another one with escaped names.
     #[inline]
     fn is_hidden(&mut self, family: &SnapshotFamily, piece: &Piece, block: &str) -> bool {
-        if !piece.has_quoted_names() || self.escaping == Escaping::AllowUtf8 {
-            return false;
-        }
+        piece.has_quoted_names() && self.escaping != Escaping::AllowUtf8 && self.is_double(family, block)
+    }
+
+    fn is_double(&mut self, family: &SnapshotFamily, block: &str) -> bool {
         let doubles = self.doubles.get_or_insert_with(|| Doubles::among(|| family.blocks(), self.escaping));
         doubles.hide(block)
     }
@@ -267,6 +245,49 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
         if !self.part.has(piece, row) {
             return Ok(());
         }
+        match piece.rows() {
+            Rows::Numbers(numbers) => {
+                let number = &numbers[row];
+                self.number((piece, row), number, block, is_newborn(number.start), created);
+                Ok(())
+            }
+            Rows::Summaries(_) | Rows::Histograms(_) => {
+                self.composite(piece, row, block, is_newborn(piece.start(row)), created)
+            }
+        }
+    }
+
+    /// Writes a number, as nearly all lines of a scrape are. Within a [`RowValue`] the value would be stored and read
+    /// again for every line, which takes longer than the rest of it.
+    #[inline]
+    fn number(
+        &mut self,
+        (piece, row): (&Piece, usize),
+        number: &Row<Sum>,
+        block: &str,
+        is_newborn: bool,
+        created: Option<f64>,
+    ) {
+        let value = if is_newborn { 0.0 } else { number.value.value() };
+        let (has_quoted_names, simple_labels) = (piece.has_quoted_names(), number.simple_labels());
+        let labels = Labels { block, has_quoted_names, simple_labels };
+        if let Writer::Text(writer) = &self.writer {
+            // The text format shows no details.
+            return writer.number(&mut self.out, labels, value);
+        }
+        let exemplars = if is_newborn { &[] } else { piece.exemplars(row) };
+        let details = Details { start: number.start.nanos(), exemplars, created };
+        self.writer.number(&mut self.out, labels, value, details);
+    }
+
+    fn composite(
+        &mut self,
+        piece: &Piece,
+        row: usize,
+        block: &str,
+        is_newborn: bool,
+        created: Option<f64>,
+    ) -> Result<(), ReceiverGone> {
         let mut delivered = Ok(());
         let deliver = &mut self.deliver;
         let mut full = |out: &mut Vec<u8>| {
@@ -277,7 +298,7 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
                 out.clear();
             }
         };
-        if is_newborn(piece.start(row)) {
+        if is_newborn {
             write_empty_row(&mut self.writer, &mut self.out, piece, row, block, created, &mut full);
         } else {
             write_row(&mut self.writer, &mut self.out, piece, row, block, created, &mut full);
@@ -288,22 +309,10 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
     fn rows(&mut self, family: &SnapshotFamily, entries: &[Entry]) -> Result<(), ReceiverGone> {
         let is_newborn = self.is_newborn(family);
         let created = self.clashes.created_of(family.name());
-        let mut rows: Vec<(&Piece, usize)> = Vec::with_capacity(LOOKAHEAD);
-        let mut blocks: Vec<&str> = Vec::with_capacity(LOOKAHEAD);
-        for entries in entries.chunks(LOOKAHEAD) {
-            rows.clear();
-            rows.extend(entries.iter().filter_map(|entry| family.row(*entry)));
-            let is_swept = sweep(&rows);
-            blocks.clear();
-            blocks.extend(rows.iter().map(|(piece, row)| piece.block(*row)));
-            if !is_swept {
-                let touched = blocks.iter().fold(0, |sum: u8, block| {
-                    let bytes = block.as_bytes();
-                    sum.wrapping_add(bytes[0]).wrapping_add(bytes[bytes.len() / 2])
-                });
-                std::hint::black_box(touched);
-            }
-            for (&(piece, row), block) in rows.iter().zip(&blocks) {
+        let mut ahead = ReadAhead::new(family, entries);
+        while let Some(rows) = ahead.rows() {
+            for &(piece, row) in rows {
+                let block = piece.block(row);
                 if self.is_hidden(family, piece, block) {
                     continue;
                 }

@@ -115,6 +115,12 @@ impl Histogram {
         Histogram { first, others: Vec::new(), native: pushed.native_part(), sum: Sum::new(pushed.sum) }
     }
 
+    /// Asks the processor to read the counts before they are needed.
+    #[inline]
+    pub fn prefetch(&self) {
+        self.first.counts.prefetch();
+    }
+
     /// A histogram of these parts, without native buckets. `None` if there are no parts.
     pub fn from_parts(parts: Vec<Part>, sum: Sum) -> Option<Histogram> {
         let mut parts = parts.into_iter();

@@ -5,19 +5,31 @@
 //! back as the same number; plain notation while the exponent of the first digit is between -4 and
 //! 5, else `d.ddde±XX`; `+Inf`, `-Inf`, `NaN`; and 0 for negative zero.
 
+mod short;
+
 /// Numbers from [`PLAIN_FROM`] and below [`PLAIN_BELOW`] are in plain notation.
 const PLAIN_FROM: f64 = 1e-4;
 const PLAIN_BELOW: f64 = 1e6;
 
 /// Appends `value` as a sample value.
+#[inline]
 pub fn write_f64(out: &mut Vec<u8>, value: f64) {
-    // Most samples are small integers, which need no search for the shortest form.
-    let whole = value as i32;
-    if f64::from(whole) == value && value.abs() < PLAIN_BELOW {
-        let mut digits = itoa::Buffer::new();
-        out.extend_from_slice(digits.format(whole).as_bytes());
-        return;
+    if !short::write::<false>(out, value) {
+        write_long(out, value);
     }
+}
+
+/// Appends `value` as a sample value, with `.0` if it would look like an integer.
+#[inline]
+pub fn write_float(out: &mut Vec<u8>, value: f64) {
+    // What is not short has an exponent if it is whole.
+    if !short::write::<true>(out, value) {
+        write_long(out, value);
+    }
+}
+
+/// Appends any value.
+fn write_long(out: &mut Vec<u8>, value: f64) {
     if !value.is_finite() {
         out.extend_from_slice(match value {
             f64::INFINITY => b"+Inf",
@@ -38,9 +50,6 @@ pub fn write_f64(out: &mut Vec<u8>, value: f64) {
         write_digits(out, digits, digits.len() as i32);
         return;
     }
-    if magnitude < PLAIN_BELOW && write_thousandths(out, magnitude) {
-        return;
-    }
     let mut buffer = zmij::Buffer::new();
     let printed = buffer.format_finite(magnitude);
     if (PLAIN_FROM..PLAIN_BELOW).contains(&magnitude) {
@@ -51,24 +60,6 @@ pub fn write_f64(out: &mut Vec<u8>, value: f64) {
     let mut digits = [0u8; 32];
     let (length, point) = shortest_digits(printed, &mut digits);
     write_digits(out, &digits[..length], point);
-}
-
-/// Writes a number with up to three decimals. Returns false if it has more, or is below a thousandth.
-///
-/// No two decimals of up to 15 digits read back as the same number, so the digits are the shortest form.
-#[inline]
-fn write_thousandths(out: &mut Vec<u8>, magnitude: f64) -> bool {
-    let thousandths = (magnitude * 1000.0).round();
-    if thousandths / 1000.0 != magnitude || thousandths < 1.0 {
-        return false;
-    }
-    let thousandths = thousandths as u32;
-    out.extend_from_slice(itoa::Buffer::new().format(thousandths / 1000).as_bytes());
-    let digit = |unit: u32| b'0' + (thousandths / unit % 10) as u8;
-    let decimals = [b'.', digit(100), digit(10), digit(1)];
-    let significant = decimals.iter().rposition(|digit| *digit != b'0').unwrap_or_default();
-    out.extend_from_slice(&decimals[..=significant]);
-    true
 }
 
 /// The text of `value`, as [`write_f64`] writes it.
@@ -179,7 +170,40 @@ mod tests {
         assert_eq!(format_f64_signed(0.0), "0");
     }
 
+    fn float(value: f64) -> String {
+        let mut out = Vec::new();
+        write_float(&mut out, value);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn floats_look_like_floats() {
+        for (value, expected) in [
+            (0.0, "0.0"),
+            (-0.0, "0.0"),
+            (1.0, "1.0"),
+            (-20.0, "-20.0"),
+            (0.5, "0.5"),
+            (999_999.0, "999999.0"),
+            (1e6, "1e+06"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(float(value), expected);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_float_is_the_number_with_a_decimal(
+            value in prop_oneof![any::<f64>(), (-2_000_000i32..2_000_000).prop_map(f64::from), -1e7..1e7],
+        ) {
+            let plain = format_f64(value);
+            let is_whole = plain.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+            prop_assert_eq!(float(value), if is_whole { format!("{plain}.0") } else { plain });
+        }
+
         #[test]
         fn reads_back_as_the_same_number(bits in any::<u64>()) {
             let value = f64::from_bits(bits);

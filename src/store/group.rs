@@ -6,8 +6,10 @@ mod overflow;
 mod removal;
 mod source;
 
-use std::hint::black_box;
+use std::slice;
 use std::sync::Arc;
+
+use prefetch_index::prefetch_index;
 
 use crate::model::merge::Merge;
 use crate::model::push::{self, Push};
@@ -183,15 +185,15 @@ impl Group {
         self.position(name).ok().map(|at| &self.families[at])
     }
 
-    /// Reads something of every family. A group that was not pushed to for a while has left the
-    /// caches: read when they are needed, its families would wait for memory one after the other; read
-    /// in a row, they wait together.
+    /// Asks for the first families before any is needed. A group that was not pushed to for a while has left the caches, and
+    /// its families would wait for memory one after the other.
     fn warm_up(&self) {
         let families = || self.families.iter().take(WARMED_FAMILIES);
-        black_box(families().fold(0, |sum, family| sum + family.series_count()));
+        families().for_each(|family| prefetch_index(slice::from_ref(&**family), 0));
         let pieces = || families().filter_map(|family| family.pieces().first());
-        black_box(pieces().fold(0, |sum, piece| sum + piece.len()));
-        black_box(pieces().fold(0, |sum, piece| sum ^ piece.glance()));
+        pieces().for_each(|piece| piece.prefetch());
+        pieces().for_each(|piece| piece.prefetch_row(0));
+        pieces().for_each(|piece| piece.prefetch_rest(0));
     }
 
     /// Finds out where everything of a push belongs.

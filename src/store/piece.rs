@@ -3,6 +3,18 @@
 //! A piece is the unit of copy on write. A scrape clones shared pointers to pieces; a push that
 //! changes a piece while a scrape holds it copies that piece and no more.
 
+/// Does the same with the rows of any form.
+macro_rules! with_rows {
+    ($rows:expr, $name:ident => $do:expr) => {
+        match $rows {
+            Rows::Numbers($name) => $do,
+            Rows::Summaries($name) => $do,
+            Rows::Histograms($name) => $do,
+        }
+    };
+}
+
+mod ahead;
 mod columns;
 mod few;
 mod holders;
@@ -40,9 +52,6 @@ const _: () = assert!(size_of::<Piece>() <= 64);
 
 /// What a row takes beside its labels and what can grow, in bytes.
 const ROW_BYTES: usize = 64;
-
-/// What is read from memory at once, in bytes, on nearly all machines.
-const CACHE_LINE: usize = 64;
 
 /// What an exemplar takes, in bytes.
 const EXEMPLAR_BYTES: usize = 256;
@@ -130,6 +139,12 @@ impl<V> Row<V> {
         let simple_labels = u8::try_from(simple_labels(block)).ok().filter(|count| *count > 0);
         Row { value, start, label_end: label_end as u32, simple_labels }
     }
+
+    /// How many labels the row has, if they are simple ones and not very many; see [`simple_labels`]. Zero if not.
+    #[inline]
+    pub fn simple_labels(&self) -> u16 {
+        self.simple_labels.map_or(0, u16::from)
+    }
 }
 
 impl OwnedValue {
@@ -150,17 +165,6 @@ impl OwnedValue {
             _ => {}
         }
     }
-}
-
-/// Does the same with the rows of any form.
-macro_rules! with_rows {
-    ($rows:expr, $name:ident => $do:expr) => {
-        match $rows {
-            Rows::Numbers($name) => $do,
-            Rows::Summaries($name) => $do,
-            Rows::Histograms($name) => $do,
-        }
-    };
 }
 
 impl Piece {
@@ -261,20 +265,6 @@ impl Piece {
         &self.labels
     }
 
-    /// Something of the first row and of the labels, for who wants both in the caches.
-    #[inline]
-    pub fn glance(&self) -> u32 {
-        let end = with_rows!(&self.rows, rows => rows.first().map_or(0, |row| row.label_end));
-        end ^ u32::from(self.labels.as_bytes().first().copied().unwrap_or_default())
-    }
-
-    /// Reads all of the rows and labels in the order of memory, for who needs most of them in another order.
-    #[inline]
-    pub fn sweep(&self) -> u32 {
-        let ends = with_rows!(&self.rows, rows => rows.iter().fold(0, |sum, row| sum ^ row.label_end));
-        self.labels.as_bytes().iter().step_by(CACHE_LINE).fold(ends, |sum, byte| sum ^ u32::from(*byte))
-    }
-
     /// The label block of a row.
     #[inline]
     pub fn block(&self, at: usize) -> &str {
@@ -292,8 +282,8 @@ impl Piece {
     #[inline]
     pub fn shown(&self, at: usize) -> ShownRow<'_> {
         with_rows!(&self.rows, rows => {
-            let Row { value, start, simple_labels, .. } = &rows[at];
-            ShownRow { value: value.seen(), start: *start, simple_labels: simple_labels.map_or(0, u16::from) }
+            let row = &rows[at];
+            ShownRow { value: row.value.seen(), start: row.start, simple_labels: row.simple_labels() }
         })
     }
 
@@ -495,6 +485,12 @@ impl Rows {
 
 #[inline]
 fn block_in<'a, V>(labels: &'a str, rows: &[Row<V>], at: usize) -> &'a str {
+    let (start, end) = span_in(rows, at);
+    &labels[start..end]
+}
+
+#[inline]
+fn span_in<V>(rows: &[Row<V>], at: usize) -> (usize, usize) {
     let start = at.checked_sub(1).map_or(0, |before| rows[before].label_end as usize);
-    &labels[start..rows[at].label_end as usize]
+    (start, rows[at].label_end as usize)
 }

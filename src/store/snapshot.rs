@@ -3,19 +3,28 @@
 //! A snapshot holds no guard. Pushes go on meanwhile, and copy the parts that they share with it.
 
 use std::collections::HashMap;
+use std::slice;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use prefetch_index::prefetch_index;
 use smallvec::SmallVec;
 
 use crate::model::kind::Kind;
 use crate::model::merge::Merge;
 use crate::store::definition::Definition;
+use crate::store::family::Family;
 use crate::store::fold::Folding;
 use crate::store::group::Group;
 use crate::store::group_labels::GroupLabels;
 use crate::store::order::{Entry, Extent};
 use crate::store::piece::{PIECE_ROWS, Piece};
+
+/// How many families of a group are asked for before they are needed.
+const PREFETCHED_FAMILIES: usize = 64;
+
+/// How many pieces of each of them.
+const PREFETCHED_PIECES: usize = 4;
 
 /// All families of all groups, and the push times of the groups.
 #[derive(Debug, Default)]
@@ -184,7 +193,10 @@ impl Snapshot {
         snapshot.families.reserve_exact(names);
         let mut positions: HashMap<usize, usize, RandomState> = HashMap::default();
         positions.reserve(names);
-        for group in groups {
+        let mut groups = groups.into_iter();
+        // None is held longer than needed: a push meanwhile copies what is held.
+        while let Some(group) = groups.next() {
+            prefetch(groups.as_slice());
             let times = GroupTimes {
                 labels: group.labels.clone(),
                 pushed_at: group.times.pushed_at,
@@ -216,4 +228,23 @@ impl Snapshot {
         snapshot.families.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         snapshot
     }
+}
+
+/// Asks for the next groups before they are needed: for a group, for the families of the one before it, and for some
+/// pieces of the one before that.
+fn prefetch(next: &[Arc<Group>]) {
+    if let Some(group) = next.get(2) {
+        prefetch_index(slice::from_ref(&**group), 0);
+    }
+    if let Some(group) = next.get(1) {
+        first_families(group).for_each(|family| prefetch_index(slice::from_ref(&**family), 0));
+    }
+    if let Some(group) = next.first() {
+        let pieces = first_families(group).flat_map(|family| family.pieces().iter().take(PREFETCHED_PIECES));
+        pieces.for_each(|piece| piece.prefetch());
+    }
+}
+
+fn first_families(group: &Group) -> impl Iterator<Item = &Arc<Family>> {
+    group.families().iter().take(PREFETCHED_FAMILIES)
 }

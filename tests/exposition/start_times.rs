@@ -216,6 +216,19 @@ fn a_newborn_series_is_shown_as_zero_for_a_while() {
 }
 
 #[test]
+fn a_newborn_series_has_no_exemplar_yet() {
+    let body = "# TYPE c counter\nc_total 5 # {trace_id=\"1\"} 1\n# EOF\n";
+    let shown = |lead| {
+        let gateway = with_lead(lead, &[]);
+        assert_eq!(send(&gateway, "POST", "/metrics/job/a", OPENMETRICS, body.as_bytes()).status, 200);
+        text_of(&gateway, OPENMETRICS)
+    };
+    let (newborn, grown) = (shown("1h"), shown("0s"));
+    assert!(newborn.contains("c_total{instance=\"\",job=\"a\"} 0.0\n"), "{newborn}");
+    assert!(grown.contains("c_total{instance=\"\",job=\"a\"} 5.0 # {trace_id=\"1\"} 1.0 "), "{grown}");
+}
+
+#[test]
 fn what_replaces_is_shown_as_it_is() {
     let gateway = with_lead("1h", &[]);
     let body = counter_since(1_520_430_000, 3.0);

@@ -1,7 +1,7 @@
 //! Writes OpenMetrics text as `expfmt.MetricFamilyToOpenMetrics` does, with units and all types.
 
 use super::name::{Form, form, plain_form};
-use super::number::{mark_float, write_count, write_float, write_time};
+use super::number::{mark_float, write_count, write_time};
 use super::values::can_be_exemplar;
 use crate::exposition::line::Lines;
 use crate::exposition::written::{Details, Full, Head, Labels};
@@ -11,7 +11,7 @@ use crate::model::exemplar::{Exemplar, OfBuckets, of_value};
 use crate::model::histogram::Histogram;
 use crate::model::kind::{self, Kind};
 use crate::model::labels::has_quoted_names;
-use crate::model::number::format_f64;
+use crate::model::number::{format_f64, write_float};
 use crate::model::summary::Summary;
 
 /// Writes OpenMetrics text.
@@ -85,22 +85,21 @@ impl OpenMetricsWriter {
     }
 
     /// Writes a series with one value.
-    #[inline]
     pub fn number(&self, out: &mut Vec<u8>, labels: Labels<'_>, value: f64, details: Details<'_>) {
-        let block = self.lines.block(labels);
         let suffix = match self.kind {
             Kind::Counter => "_total",
             Kind::Info => "_info",
             _ => "",
         };
-        self.lines.series(out, suffix, block.as_bytes(), None);
+        self.lines.plain(out, suffix, labels);
         write_float(out, value);
-        if self.kind == Kind::Counter {
-            self.exemplar(out, of_value(details.exemplars));
-            out.push(b'\n');
-            self.created(out, block.as_bytes(), details);
-        } else {
-            out.push(b'\n');
+        if self.kind != Kind::Counter {
+            return out.push(b'\n');
+        }
+        self.exemplar(out, of_value(details.exemplars));
+        out.push(b'\n');
+        if details.created.is_some() || self.has_created_series {
+            self.created(out, self.lines.block(labels).as_bytes(), details);
         }
     }
 
@@ -144,7 +143,7 @@ impl OpenMetricsWriter {
         histogram.all_buckets(|text, bound, count| {
             label.clear();
             label.extend_from_slice(text.as_bytes());
-            mark_float(&mut label, 0);
+            mark_float(&mut label);
             self.lines.series(out, "_bucket", block, Some(("le", &label)));
             write_count(out, whole(count));
             self.exemplar(out, exemplars.next(bound));
@@ -194,7 +193,7 @@ impl OpenMetricsWriter {
         let block = self.lines.block(labels);
         histogram.all_buckets(|text, _, count| {
             let mut label = text.as_bytes().to_vec();
-            mark_float(&mut label, 0);
+            mark_float(&mut label);
             self.lines.series(out, "", block.as_bytes(), Some(("le", &label)));
             write_float(out, count.as_f64());
             out.push(b'\n');
@@ -213,7 +212,7 @@ impl OpenMetricsWriter {
     fn quantiles(&self, out: &mut Vec<u8>, block: &[u8], summary: &Summary, full: Full<'_>) {
         for quantile in &summary.quantiles {
             let mut label = format_f64(quantile.quantile).into_bytes();
-            mark_float(&mut label, 0);
+            mark_float(&mut label);
             self.lines.series(out, "", block, Some(("quantile", &label)));
             write_float(out, quantile.value);
             out.push(b'\n');

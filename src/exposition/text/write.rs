@@ -49,7 +49,9 @@ impl TextWriter {
     /// Writes a counter, gauge or untyped series.
     #[inline]
     pub fn number(&self, out: &mut Vec<u8>, labels: Labels<'_>, value: f64) {
-        self.sample(out, "", self.lines.block(labels).as_bytes(), None, value);
+        self.lines.plain(out, "", labels);
+        write_f64(out, value);
+        out.push(b'\n');
     }
 
     /// Writes a summary series.

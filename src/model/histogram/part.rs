@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use prefetch_index::prefetch_index;
+
 use super::layout::{Bucket, Layout};
 use crate::model::count::RunningCount;
 use crate::model::sum::Sum;
@@ -16,6 +18,15 @@ pub enum Counts {
 }
 
 impl Counts {
+    /// Asks the processor to read them before they are needed.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        match self {
+            Counts::Int(counts) => prefetch_index(counts, 0),
+            Counts::Float(counts) => prefetch_index(counts, 0),
+        }
+    }
+
     pub(super) fn new(buckets: &[Bucket]) -> Counts {
         Counts::of(buckets.iter().map(|bucket| bucket.count.into()))
     }

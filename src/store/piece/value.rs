@@ -33,6 +33,10 @@ pub(super) trait FormValue: Clone {
     /// What [`FormValue::growing_bytes`] of a new one will be, at most.
     fn size_of(pushed: Self::Pushed<'_>) -> usize;
 
+    /// Asks the processor to read what it has elsewhere in memory before that is needed.
+    #[inline]
+    fn prefetch(&self) {}
+
     /// The value, borrowed.
     fn seen(&self) -> RowValue<'_>;
 
@@ -176,6 +180,11 @@ impl FormValue for Histogram {
 
     fn size_of(pushed: Pushed<'_>) -> usize {
         pushed_size(pushed.buckets, pushed.native)
+    }
+
+    #[inline]
+    fn prefetch(&self) {
+        Histogram::prefetch(self);
     }
 
     fn seen(&self) -> RowValue<'_> {
