@@ -18,7 +18,7 @@ pub mod web;
 mod window;
 
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::Instant;
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
@@ -157,7 +157,9 @@ impl Telemetry {
     }
 
     /// Counts an answered push, with the size of its request and how long it took.
-    pub fn push(&self, is_put: bool, code: u16, bytes: u64, took: Duration) {
+    pub fn push(&self, is_put: bool, code: u16, bytes: u64, started: Instant) {
+        let now = Instant::now();
+        let took = now.saturating_duration_since(started);
         let at = usize::from(is_put);
         let method = PUSH_METHODS[at];
         match code {
@@ -166,8 +168,8 @@ impl Telemetry {
                 .inc(),
             _ => self.request("push", method, code),
         }
-        self.metrics.push_size.observe(at, bytes);
-        self.metrics.push_duration.observe(at, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        self.metrics.push_size.observe(at, bytes, now);
+        self.metrics.push_duration.observe(at, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), now);
     }
 
     /// Counts a push that was merged.
@@ -257,6 +259,7 @@ fn show_build(gauge: &IntGaugeVec) {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::time::Duration;
 
     use super::*;
     use crate::store::Tracking;
@@ -264,7 +267,7 @@ mod tests {
     #[test]
     fn every_exposed_family_is_declared_with_its_type() {
         let telemetry = Telemetry::new(true, Some("a")).unwrap();
-        telemetry.push(false, 200, 100, Duration::from_millis(2));
+        telemetry.push(false, 200, 100, Instant::now());
         telemetry.push_refused("timestamp");
         telemetry.rules().pushed(1);
         let declared: HashMap<String, OwnFamily> = own_families(true).collect();

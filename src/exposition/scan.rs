@@ -57,7 +57,7 @@ impl<'a> Cursor<'a> {
     /// A cursor at the start of the body, behind a byte order mark.
     pub(super) fn new(input: &'a [u8], arena: &'a Bump) -> Cursor<'a> {
         let at = if input.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
-        Cursor { input, text: std::str::from_utf8(input).ok(), arena, at }
+        Cursor { input, text: simdutf8::basic::from_utf8(input).ok(), arena, at }
     }
 
     fn keep(&self, text: Cow<'a, str>) -> &'a str {

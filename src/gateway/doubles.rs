@@ -53,9 +53,9 @@ fn label_set(block: &str, escaping: Escaping) -> String {
     let mut labels: Vec<_> =
         labels.map(|pair| (escaping.label_name(&pair.name()).into_owned(), pair.escaped_value())).collect();
     labels.sort_unstable();
-    let mut set = Vec::with_capacity(block.len());
+    let mut set = String::with_capacity(block.len());
     write_block(&mut set, labels);
-    String::from_utf8(set).unwrap_or_default()
+    set
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Reads and decompresses request bodies within limits.
 
+use std::future::poll_fn;
 use std::io::{self, Read};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -124,9 +126,8 @@ pub(super) async fn read(
         let room = quota.take(announced.unwrap_or(0).min(ANNOUNCED_ROOM)).ok_or(BodyError::Busy)?;
         *share = Some(room);
     }
-    let mut deadline = Instant::now() + time;
-    let mut chunks = Chunks { payload, watch, reading: None };
-    let Some(first) = chunks.next(deadline).await? else { return Ok(Bytes::new()) };
+    let mut chunks = Chunks { payload, watch, reading: None, time, deadline: None };
+    let Some(first) = chunks.next().await? else { return Ok(Bytes::new()) };
     if announced == Some(first.len() as u64) {
         return Ok(first);
     }
@@ -153,9 +154,9 @@ pub(super) async fn read(
         }
         body.extend_from_slice(&bytes);
         if length - since >= PROGRESS_BYTES {
-            (since, deadline) = (length, Instant::now() + time);
+            (since, chunks.deadline) = (length, None);
         }
-        chunk = chunks.next(deadline).await?;
+        chunk = chunks.next().await?;
     }
     Ok(body.freeze())
 }
@@ -166,21 +167,35 @@ struct Chunks<'a> {
     watch: Option<&'a Rc<Watch>>,
     /// Lets the connection read the body. Set at the first part that has to be waited for.
     reading: Option<ReadingBody>,
+    /// How long a period may last: the time within which [`PROGRESS_BYTES`] have to arrive.
+    time: Duration,
+    /// When the period ends. Not set before something has to be waited for in it.
+    deadline: Option<Instant>,
 }
 
 impl Chunks<'_> {
-    async fn next(&mut self, deadline: Instant) -> Result<Option<Bytes>, BodyError> {
-        let chunk = std::future::poll_fn(|context| {
-            let chunk = Pin::new(&mut *self.payload).poll_next(context);
-            match (&self.reading, self.watch) {
-                (None, Some(watch)) if chunk.is_pending() => self.reading = Some(watch.reading_body()),
-                (None, Some(watch)) => watch.body_has_come(),
-                _ => {}
+    async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        // Most bodies are there already, and need no timer.
+        let chunk = match poll_fn(|context| Poll::Ready(self.poll(context))).await {
+            Poll::Ready(chunk) => chunk,
+            Poll::Pending => {
+                let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + self.time);
+                timeout_at(deadline, poll_fn(|context| self.poll(context)))
+                    .await
+                    .map_err(|_| BodyError::TooSlow)?
             }
-            chunk
-        });
-        let chunk = timeout_at(deadline, chunk).await.map_err(|_| BodyError::TooSlow)?;
+        };
         chunk.transpose().map_err(BodyError::Incomplete)
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
+        let chunk = Pin::new(&mut *self.payload).poll_next(context);
+        match (&self.reading, self.watch) {
+            (None, Some(watch)) if chunk.is_pending() => self.reading = Some(watch.reading_body()),
+            (None, Some(watch)) => watch.body_has_come(),
+            _ => {}
+        }
+        chunk
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) async fn push(
     let answer = accept(state, method, request, &mut payload, group).await;
     let bytes = approximate_size(request);
     let code = answer.status().as_u16();
-    state.gateway.telemetry().push(method == Method::Put, code, bytes, started.elapsed());
+    state.gateway.telemetry().push(method == Method::Put, code, bytes, started);
     answer
 }
 

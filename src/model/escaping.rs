@@ -76,15 +76,15 @@ impl Escaping {
         if self == Escaping::AllowUtf8 {
             return Cow::Borrowed(block);
         }
-        let mut out = vec![b'{'];
+        let mut out = String::from("{");
         for pair in pairs(block) {
             if out.len() > 1 {
-                out.push(b',');
+                out.push(',');
             }
             write_pair(&mut out, &self.label_name(&pair.name()), pair.escaped_value());
         }
-        out.push(b'}');
-        Cow::Owned(String::from_utf8(out).unwrap_or_default())
+        out.push('}');
+        Cow::Owned(out)
     }
 }
 

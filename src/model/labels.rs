@@ -197,9 +197,9 @@ pub fn without_empty_labels(block: &str) -> Cow<'_, str> {
         return Cow::Borrowed(block);
     }
     let kept = pairs(block).filter(|pair| !is_empty(pair));
-    let mut out = Vec::with_capacity(block.len());
+    let mut out = String::with_capacity(block.len());
     write_block(&mut out, kept.map(|pair| (pair.name(), pair.value)));
-    Cow::Owned(String::from_utf8(out).unwrap_or_default())
+    Cow::Owned(out)
 }
 
 fn is_empty(pair: &Pair<'_>) -> bool {
@@ -279,39 +279,36 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 }
 
 /// Appends `name="value"` to a block under construction. `value` is escaped already.
-pub fn write_pair(out: &mut Vec<u8>, name: &str, escaped_value: &str) {
+pub fn write_pair(out: &mut String, name: &str, escaped_value: &str) {
     if is_legacy_label_name(name) {
-        out.extend_from_slice(name.as_bytes());
+        out.push_str(name);
     } else {
-        out.push(b'"');
-        out.extend_from_slice(escape(name).as_bytes());
-        out.push(b'"');
+        out.push('"');
+        out.push_str(&escape(name));
+        out.push('"');
     }
-    out.extend_from_slice(b"=\"");
-    out.extend_from_slice(escaped_value.as_bytes());
-    out.push(b'"');
+    out.push_str("=\"");
+    out.push_str(escaped_value);
+    out.push('"');
 }
 
 /// Builds a block from labels that are sorted by name, with values not yet escaped.
 pub fn block_of<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let mut out = Vec::with_capacity(48);
+    let mut out = String::with_capacity(48);
     write_block(&mut out, labels.into_iter().map(|(name, value)| (name, escape(value))));
-    String::from_utf8(out).unwrap_or_default()
+    out
 }
 
 /// Appends a block of labels that are sorted by name, with values that are escaped already.
-pub fn write_block<N: AsRef<str>, V: AsRef<str>>(
-    out: &mut Vec<u8>,
-    labels: impl IntoIterator<Item = (N, V)>,
-) {
-    out.push(b'{');
+pub fn write_block<N: AsRef<str>, V: AsRef<str>>(out: &mut String, labels: impl IntoIterator<Item = (N, V)>) {
+    out.push('{');
     for (at, (name, escaped_value)) in labels.into_iter().enumerate() {
         if at > 0 {
-            out.push(b',');
+            out.push(',');
         }
         write_pair(out, name.as_ref(), escaped_value.as_ref());
     }
-    out.push(b'}');
+    out.push('}');
 }
 
 /// The order of the series of a family in a scrape: fewer labels first, then by label values, position by position,

@@ -62,7 +62,7 @@ pub fn is_reserved_label_name(name: &str) -> bool {
 /// Whether no series can have a label of this name: it is empty or reserved, or has a NUL character, which
 /// Prometheus does not read in names.
 pub fn is_unusable_label_name(name: &str) -> bool {
-    name.is_empty() || is_reserved_label_name(name) || name.contains('\0')
+    name.is_empty() || is_reserved_label_name(name) || memchr::memchr(0, name.as_bytes()).is_some()
 }
 
 #[cfg(test)]

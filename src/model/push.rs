@@ -216,6 +216,6 @@ impl Push {
     }
 
     fn str(&self, span: Span) -> &str {
-        &self.text[span.start as usize..span.end as usize]
+        span.text(&self.text)
     }
 }

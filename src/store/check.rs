@@ -232,17 +232,17 @@ pub fn check_spellings(push: &Push, own: &str, definitions: &Definitions) -> Res
 
 /// The key of the group with this shape that a series with this label block would belong to.
 fn key_within(block: &str, shape: &Shape) -> Option<String> {
-    let mut key = vec![b'{'];
+    let mut key = String::from("{");
     let mut labels = pairs(block);
     for name in shape.iter() {
         let pair = labels.find(|pair| pair.name() == **name)?;
         if key.len() > 1 {
-            key.push(b',');
+            key.push(',');
         }
         write_pair(&mut key, name, pair.escaped_value());
     }
-    key.push(b'}');
-    String::from_utf8(key).ok()
+    key.push('}');
+    Some(key)
 }
 
 /// Checks that Prometheus would not take the own series of a new group for those of its twin, the group whose key

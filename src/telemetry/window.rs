@@ -53,10 +53,9 @@ impl Declared for SummaryVec {
 }
 
 impl SummaryVec {
-    /// Records an observation for the method at this position.
-    pub(super) fn observe(&self, method: usize, units: u64) {
+    /// Records an observation at this time for the method at this position.
+    pub(super) fn observe(&self, method: usize, units: u64, now: Instant) {
         let mut summary = self.by_method[method].lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
         if summary.is_none() {
             *summary = Summary::new(now);
         }

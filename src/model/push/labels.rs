@@ -20,7 +20,7 @@ pub(super) struct ForcedLabels<'g> {
     /// The names, and where the label ends in the text. A label without text is one that no series has.
     labels: Vec<(&'g str, usize)>,
     /// All labels, one after the other.
-    text: Vec<u8>,
+    text: String,
     /// Which is the empty `instance` label that a label of the body may replace.
     default_instance: Option<usize>,
 }
@@ -40,7 +40,7 @@ impl<'g> ForcedLabels<'g> {
         }
         let is_given = grouping.has_instance() || grouping.absent().iter().any(|name| **name == *INSTANCE);
         let default_instance = (!is_given).then(|| insert(INSTANCE, Some("")));
-        let mut text = Vec::with_capacity(grouping.key().len() + 16);
+        let mut text = String::with_capacity(grouping.key().len() + 16);
         let label = |(name, value): (&'g str, Option<&str>)| {
             if let Some(value) = value {
                 write_pair(&mut text, name, &escape(value));
@@ -60,7 +60,7 @@ impl<'g> ForcedLabels<'g> {
         self.labels.get(at).map(|(name, _)| *name)
     }
 
-    fn label(&self, at: usize) -> &[u8] {
+    fn label(&self, at: usize) -> &str {
         let start = at.checked_sub(1).map_or(0, |before| self.labels[before].1);
         &self.text[start..self.labels[at].1]
     }
@@ -74,7 +74,7 @@ pub(super) struct Template<'a> {
     form: Option<Form>,
     /// The names of the series' own labels, in the order of the body.
     names: Vec<&'a str>,
-    text: Vec<u8>,
+    text: String,
     /// Where in the text the value of which own label goes.
     values: Vec<(usize, usize)>,
 }
@@ -97,7 +97,7 @@ impl<'a> Template<'a> {
         let mut template = Template {
             form: Some(kind.form()),
             names: labels.iter().map(|label| label.name).collect(),
-            text: Vec::with_capacity(forcing.text.len() + 64),
+            text: String::with_capacity(forcing.text.len() + 64),
             values: Vec::with_capacity(labels.len()),
         };
         let special = kind.form().special_label();
@@ -115,7 +115,7 @@ impl<'a> Template<'a> {
                 forced += 1;
                 continue;
             }
-            template.text.push(if template.text.is_empty() { b'{' } else { b',' });
+            template.text.push(if template.text.is_empty() { '{' } else { ',' });
             // A grouping label overwrites; the default for `instance` gives way.
             let is_own = order.is_lt() || (order.is_eq() && forcing.default_instance == Some(forced));
             if let Some(at) = taken.filter(|_| is_own) {
@@ -129,12 +129,12 @@ impl<'a> Template<'a> {
                 if special.is_some() && special == forcing.name(forced) {
                     return Err(LabelFault::Explicit(special == Some("le")));
                 }
-                template.text.extend_from_slice(forcing.label(forced));
+                template.text.push_str(forcing.label(forced));
             }
             forced += usize::from(order.is_ge());
         }
-        template.text.extend_from_slice(b"}");
-        match std::str::from_utf8(&template.text).ok().and_then(colliding_label) {
+        template.text.push('}');
+        match colliding_label(&template.text) {
             Some(name) => Err(LabelFault::Colliding(Excerpt::of(&name))),
             None => Ok(template),
         }
@@ -150,14 +150,14 @@ impl<'a> Template<'a> {
 
     /// Writes the block of a series with these labels, which fit.
     #[inline]
-    pub(super) fn write(&self, out: &mut Vec<u8>, labels: &[Label<'a>]) {
+    pub(super) fn write(&self, out: &mut String, labels: &[Label<'a>]) {
         let mut from = 0;
         for (to, own) in &self.values {
-            out.extend_from_slice(&self.text[from..*to]);
-            out.extend_from_slice(labels[*own].escaped_value.as_bytes());
+            out.push_str(&self.text[from..*to]);
+            out.push_str(labels[*own].escaped_value);
             from = *to;
         }
-        out.extend_from_slice(&self.text[from..]);
+        out.push_str(&self.text[from..]);
     }
 }
 

@@ -74,7 +74,7 @@ impl Push {
             aggregate,
             limits,
             longest_value: u32::try_from(limits.label_value_length).unwrap_or(u32::MAX),
-            text: Vec::with_capacity(text_bytes(body, forced.len())),
+            text: String::with_capacity(text_bytes(body, forced.len())),
             forced,
             buckets: Vec::new(),
             quantiles: Vec::new(),
@@ -97,7 +97,7 @@ impl Push {
             if GROUP_FAMILIES.contains(&family.name) || created.is_in(at) {
                 continue;
             }
-            if family.name.contains('\0') {
+            if memchr::memchr(0, family.name.as_bytes()).is_some() {
                 let offset = body.series_of(family).next().and_then(|series| series.offset);
                 return Err(Refusal::at(offset, Cause::InvalidName { family: Excerpt::of(family.name) }));
             }
@@ -144,13 +144,11 @@ impl Push {
                 series: Span { start: first as u32, end: series.len() as u32 },
             });
         }
-        // Every piece of the text was a string.
-        let text = String::from_utf8(builder.text).unwrap_or_default();
         let mut push = Push {
             families,
             by_name: OnceLock::new(),
             series,
-            text,
+            text: builder.text,
             buckets: builder.buckets,
             quantiles: builder.quantiles,
             natives: builder.natives,
@@ -203,6 +201,12 @@ fn span_of<T>(items: &mut Vec<T>, fill: impl FnOnce(&mut Vec<T>)) -> Span {
     Span { start, end: items.len() as u32 }
 }
 
+fn text_of(text: &mut String, fill: impl FnOnce(&mut String)) -> Span {
+    let start = text.len() as u32;
+    fill(text);
+    Span { start, end: text.len() as u32 }
+}
+
 struct Builder<'b, 'a> {
     body: &'b Body<'a>,
     aggregate: bool,
@@ -210,7 +214,7 @@ struct Builder<'b, 'a> {
     /// How long a label value may be, if that fits a text of a push.
     longest_value: u32,
     forced: ForcedLabels<'b>,
-    text: Vec<u8>,
+    text: String,
     buckets: Vec<Bucket>,
     quantiles: Vec<Quantile>,
     natives: Vec<NativeHistogram>,
@@ -250,7 +254,7 @@ impl<'a> Builder<'_, 'a> {
             return Err(Refusal::at(series.offset, Cause::TooMuchText { limit: self.limits.text }));
         }
         let template = &self.template;
-        let block = span_of(&mut self.text, |text| template.write(text, labels));
+        let block = text_of(&mut self.text, |text| template.write(text, labels));
         // Mostly all of it is shorter than a value may be.
         let length = block.end - block.start;
         if length > self.longest_value {
@@ -278,7 +282,7 @@ impl<'a> Builder<'_, 'a> {
     }
 
     fn add_text(&mut self, text: &str) -> Span {
-        span_of(&mut self.text, |all| all.extend_from_slice(text.as_bytes()))
+        text_of(&mut self.text, |all| all.push_str(text))
     }
 
     /// Copies the exemplars of a series, whose label block is `block`.
@@ -305,7 +309,7 @@ impl<'a> Builder<'_, 'a> {
                 return Err(ValueFault::ExemplarLabels(chars));
             }
             let own = self.raw_block(&labels);
-            if let Some(bad) = std::str::from_utf8(own.of(&self.text)).ok().and_then(colliding_label) {
+            if let Some(bad) = colliding_label(own.text(&self.text)) {
                 return Err(ValueFault::ExemplarLabel(Excerpt::of(&bad)));
             }
             let exemplar =
@@ -318,7 +322,7 @@ impl<'a> Builder<'_, 'a> {
     /// The labels of the body as they are, for an exemplar.
     fn raw_block(&mut self, labels: &[body::Label<'_>]) -> Span {
         let pairs = labels.iter().map(|label| (label.name, label.escaped_value));
-        span_of(&mut self.text, |text| write_block(text, pairs))
+        text_of(&mut self.text, |text| write_block(text, pairs))
     }
 
     /// Checks a value and copies its buckets or quantiles.
@@ -422,7 +426,7 @@ impl<'a> Builder<'_, 'a> {
 
     #[cold]
     fn describe(&self, family: &str, kind: Kind, block: Span, series: &body::Series) -> String {
-        let block = std::str::from_utf8(block.of(&self.text)).unwrap_or_default();
+        let block = block.text(&self.text);
         describe(family, kind, block, &self.shown_value(series))
     }
 

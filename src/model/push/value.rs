@@ -46,6 +46,11 @@ impl Span {
     pub(super) fn of<T>(self, items: &[T]) -> &[T] {
         &items[self.start as usize..self.end as usize]
     }
+
+    /// The part of a text.
+    pub(super) fn text(self, text: &str) -> &str {
+        &text[self.start as usize..self.end as usize]
+    }
 }
 
 /// Where in a [`Push`](super::Push) a native histogram is. Counted from 1, so that having none takes no room.

@@ -31,9 +31,9 @@ pub fn overflow_block(series_block: &str) -> String {
     let (before, after) = own.split_at(before);
     // A grouping label of that name overwrites it, as in any series of a push.
     let overflow = (!has_label).then(|| (name.into(), value));
-    let mut block = Vec::with_capacity(series_block.len() + name.len() + value.len() + 4);
+    let mut block = String::with_capacity(series_block.len() + name.len() + value.len() + 4);
     write_block(&mut block, before.iter().cloned().chain(overflow).chain(after.iter().cloned()));
-    String::from_utf8(block).unwrap_or_default()
+    block
 }
 
 impl Placement {
