@@ -10,8 +10,8 @@ use crate::store::order::Entry;
 use crate::store::piece::Piece;
 use crate::store::snapshot::SnapshotFamily;
 
-/// How many rows are asked for at once. With twice as many, those that come too early push out others.
-const STRETCH: usize = 16;
+/// How many rows are asked for at once. With more of them, those that come too early push out others.
+const STRETCH: usize = 8;
 
 /// How many stretches are under way: one for each step, and the one that is needed now.
 const UNDER_WAY: usize = 4;
