@@ -57,7 +57,7 @@ fn write_empty_row(
     let labels = labels(piece, shown, block);
     let details = Details { start: shown.start.nanos(), created, ..Details::default() };
     match shown.value {
-        // Written by itself.
+        // `Exposure::number` writes numbers.
         RowValue::Number(_) => {}
         RowValue::Summary(summary) => {
             let empty = Summary::new(0.0, Count::ZERO, &summary.quantiles);

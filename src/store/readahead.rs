@@ -93,8 +93,9 @@ mod tests {
         // In an order that is not that of memory.
         let entry = |at: u32| Entry { slot: 0, position: at * 7 % 150 };
         let unknown = Entry { slot: 9, position: 0 };
-        let few = [0, 1, 15, 16, 17, 47, 48, 49, 63, 64, 65, 150];
-        for entries in few.map(|count| (0..count).map(entry).collect::<Vec<_>>()) {
+        // Any number of stretches under way, full and begun, and many.
+        for count in (0..=(STRETCH * (UNDER_WAY + 1)) as u32).chain([150]) {
+            let entries: Vec<_> = (0..count).map(entry).collect();
             // A stretch of what is not there ends nothing.
             let with_gap = [&entries[..], &[unknown; STRETCH * UNDER_WAY], &entries[..]].concat();
             for entries in [entries, with_gap] {
