@@ -28,10 +28,6 @@ const GZIP_LEVEL: flate2::Compression = flate2::Compression::fast();
 /// The fastest regular level of zstd. It compresses better than gzip at any level.
 const ZSTD_LEVEL: i32 = 1;
 
-/// How much compressed output is sent at once. Each part wakes the thread of the connection, which takes as long as
-/// compressing much text.
-const COMPRESSED_BYTES: usize = 64 * 1024;
-
 /// Answers a scrape.
 pub(super) fn scrape(state: &Arc<State>, request: &HttpRequest) -> HttpResponse {
     let headers = request.headers();
@@ -91,7 +87,7 @@ fn write(
             let seen = gateway.scrape(format, |chunk| {
                 // Writing to a vector does not fail.
                 encoder.write_all(chunk).map_err(|_| ReceiverGone)?;
-                send_much(encoder.get_mut(), send)
+                send_all(encoder.get_mut(), send)
             })?;
             send(Bytes::from(encoder.finish().map_err(|_| ReceiverGone)?))?;
             Ok(seen)
@@ -101,7 +97,7 @@ fn write(
                 zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL).map_err(|_| ReceiverGone)?;
             let seen = gateway.scrape(format, |chunk| {
                 encoder.write_all(chunk).map_err(|_| ReceiverGone)?;
-                send_much(encoder.get_mut(), send)
+                send_all(encoder.get_mut(), send)
             })?;
             send(Bytes::from(encoder.finish().map_err(|_| ReceiverGone)?))?;
             Ok(seen)
@@ -109,12 +105,10 @@ fn write(
     }
 }
 
-/// Sends the finished output of a compressor if it is enough.
-fn send_much(finished: &mut Vec<u8>, send: stream::Send<'_>) -> Result<(), ReceiverGone> {
-    if finished.len() < COMPRESSED_BYTES {
-        return Ok(());
-    }
-    send(Bytes::from(std::mem::replace(finished, Vec::with_capacity(2 * COMPRESSED_BYTES))))
+/// Sends the finished output of a compressor, if there is any.
+fn send_all(finished: &mut Vec<u8>, send: stream::Send<'_>) -> Result<(), ReceiverGone> {
+    let finished = std::mem::take(finished);
+    if finished.is_empty() { Ok(()) } else { send(Bytes::from(finished)) }
 }
 
 /// Takes the chunk and leaves an empty vector of the usual capacity.
