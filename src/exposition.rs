@@ -9,6 +9,7 @@ pub mod ending;
 mod error;
 mod format;
 mod label_names;
+mod last_composite;
 mod line;
 mod lines_cost;
 mod media_type;

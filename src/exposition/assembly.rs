@@ -33,6 +33,15 @@ pub(super) enum Member {
     Quantile(f64),
 }
 
+/// The series of a sample.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Owner {
+    /// The one with the labels since this mark.
+    LabelsSince(usize),
+    /// The histogram or summary with this handle.
+    Known(u32),
+}
+
 /// The parts of shorter inputs are not counted beforehand, which would take longer than it saves. In bytes.
 const COUNTED_FROM: usize = 4096;
 
@@ -71,8 +80,15 @@ impl<'a> Assembly<'a> {
         *self.body.families[family].kind.get_or_insert(Kind::Untyped)
     }
 
-    /// Adds a sample to its series and returns the handle of the series. Its labels were added since `mark`, and
-    /// its line begins at `start`.
+    /// The labels of a series.
+    pub(super) fn labels(&self, owner: Owner) -> &[Label<'a>] {
+        match owner {
+            Owner::LabelsSince(mark) => self.body.labels_since(mark),
+            Owner::Known(handle) => self.body.labels_of(self.body.series(handle)),
+        }
+    }
+
+    /// Adds a sample to its series and returns the handle of the series. Its line begins at `start`.
     ///
     /// # Errors
     ///
@@ -82,16 +98,19 @@ impl<'a> Assembly<'a> {
         &mut self,
         start: usize,
         (family, role): (usize, Role),
-        mark: usize,
+        owner: Owner,
         member: Member,
         value: f64,
     ) -> Result<u32, &'static str> {
         let form = self.kind(family).form();
-        if form == Form::Number {
-            let offset = Some(start as u32);
-            return Ok(self.body.push_series(family, mark, Value::Number(value), offset));
-        }
-        let handle = self.composite(family, mark, start);
+        let handle = match owner {
+            Owner::Known(handle) => handle,
+            Owner::LabelsSince(mark) if form == Form::Number => {
+                let offset = Some(start as u32);
+                return Ok(self.body.push_series(family, mark, Value::Number(value), offset));
+            }
+            Owner::LabelsSince(mark) => self.composite(family, mark, start),
+        };
         if form == Form::Histogram && value < 0.0 {
             match (role, member) {
                 (Role::Count, _) => return Err("count"),

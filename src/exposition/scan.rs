@@ -1,6 +1,7 @@
 //! Reads the tokens of the text formats.
 
 mod number;
+mod value_end;
 
 use std::borrow::Cow;
 
@@ -12,7 +13,8 @@ use crate::message::{printable, quote, quote_byte};
 use crate::model::labels::{closing_quote, unescape};
 use crate::model::limits::{Limit, TooMuch};
 use crate::model::name::{LABEL_NAME_BYTES, METRIC_NAME_BYTES, legacy_length};
-use number::{MAX_SHORT_DECIMAL, ShortDecimal};
+use number::{number_before, short_decimal_at};
+use value_end::find_value_end;
 
 pub(super) use number::parse_f64;
 
@@ -124,6 +126,13 @@ impl<'a> Cursor<'a> {
 
     /// The bytes from here to the end of the line, without trailing blanks.
     pub(super) fn words(&mut self) -> &'a [u8] {
+        let ahead = self.ahead();
+        // Usually a single word.
+        let length = ahead.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        if ahead.get(length) == Some(&b'\n') {
+            self.at += length;
+            return &ahead[..length];
+        }
         ending::trim_blanks_end(self.rest())
     }
 
@@ -160,9 +169,19 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     pub(super) fn skip_blanks(&mut self) {
-        while matches!(self.peek(), b' ' | b'\t') {
+        // Mostly there is none, or one.
+        if matches!(self.peek(), b' ' | b'\t') {
             self.at += 1;
+            if matches!(self.peek(), b' ' | b'\t') {
+                self.skip_more_blanks();
+            }
         }
+    }
+
+    #[cold]
+    fn skip_more_blanks(&mut self) {
+        let blanks = self.ahead().iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        self.at += blanks;
     }
 
     /// The bytes from here to the next blank.
@@ -280,16 +299,26 @@ impl<'a> Cursor<'a> {
     /// Takes a short decimal that is followed by a blank or a line feed, as most values are.
     #[inline]
     pub(super) fn take_short_decimal(&mut self) -> Option<f64> {
-        let mut decimal = ShortDecimal::default();
-        for (length, byte) in self.ahead().iter().enumerate().take(MAX_SHORT_DECIMAL + 1) {
-            if matches!(byte, b' ' | b'\n' | b'\t') {
-                let value = decimal.value()?;
-                self.at += length;
-                return Some(value);
-            }
-            decimal.add(*byte)?;
+        let ahead = self.ahead();
+        let (value, length) = short_decimal_at(ahead)?;
+        if !matches!(ahead.get(length), Some(b' ' | b'\n' | b'\t')) {
+            return None;
         }
-        None
+        self.at += length;
+        Some(value)
+    }
+
+    /// Takes the number in quotes behind the next `skipped` bytes if the closing brace follows.
+    #[inline]
+    pub(super) fn take_number_at_end_of_labels(&mut self, skipped: usize) -> Option<f64> {
+        const END: &[u8] = b"\"}";
+        let ahead = self.ahead().get(skipped..)?;
+        let (number, length) = match short_decimal_at(ahead) {
+            Some((number, length)) if ahead[length..].starts_with(END) => (number, length),
+            _ => number_before(ahead, END)?,
+        };
+        self.at += skipped + length + END.len();
+        Some(number)
     }
 
     fn quoted_name(&mut self, what: &str) -> Result<&'a str, Fault> {
@@ -417,12 +446,17 @@ impl<'a> Cursor<'a> {
     /// scrape must be UTF-8.
     pub(super) fn help(&mut self) -> Result<&'a str, Fault> {
         let start = self.at;
-        let raw = self.rest();
-        if memchr::memchr(b'\\', raw).is_none()
-            && let Some(text) = self.text(start, self.at)
+        let ahead = self.ahead();
+        // Usually without escapes.
+        if let Some(length) = memchr::memchr2(b'\n', b'\\', ahead)
+            && ahead[length] == b'\n'
+            && let Some(text) = self.text(start, start + length)
         {
+            let text = text.strip_suffix('\r').unwrap_or(text);
+            self.at += text.len();
             return Ok(text);
         }
+        let raw = self.rest();
         self.check_escapes(raw, start)?;
         Ok(match self.text(start, self.at) {
             Some(text) => self.keep(unescape(text)),
@@ -451,34 +485,4 @@ fn with_known_escapes(text: &str) -> Cow<'_, str> {
     }
     out.push_str(&text[copied..]);
     Cow::Owned(out)
-}
-
-/// The number of eight-byte words of a label value that are checked one by one. For a short value that is faster
-/// than a search function, which takes time to set up.
-const SHORT_VALUE_WORDS: usize = 4;
-
-/// The offset of the first quote, backslash or line feed.
-#[inline]
-fn find_value_end(bytes: &[u8]) -> Option<usize> {
-    const LOW: u64 = u64::from_le_bytes([1; 8]);
-    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
-    // The lowest set bit marks the first byte that equals the needle. Bits above it may be set for other bytes.
-    let equals = |word: u64, needle: u8| {
-        let difference = word ^ (LOW * u64::from(needle));
-        difference.wrapping_sub(LOW) & !difference & HIGH
-    };
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        if at == SHORT_VALUE_WORDS {
-            let read = SHORT_VALUE_WORDS * 8;
-            return memchr::memchr3(b'"', b'\\', b'\n', &bytes[read..]).map(|found| read + found);
-        }
-        let word = u64::from_le_bytes(*word);
-        let found = equals(word, b'"') | equals(word, b'\\') | equals(word, b'\n');
-        if found != 0 {
-            return Some(at * 8 + found.trailing_zeros() as usize / 8);
-        }
-    }
-    let at = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | b'\n'))?;
-    Some(words.len() * 8 + at)
 }

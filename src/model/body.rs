@@ -292,6 +292,11 @@ impl<'a> Body<'a> {
         self.starts.sort();
     }
 
+    /// Whether any series has exemplars.
+    pub fn has_exemplars(&self) -> bool {
+        !self.exemplars.is_empty()
+    }
+
     /// The exemplars of the series with this handle.
     pub fn exemplars_of(&self, handle: u32) -> impl Iterator<Item = &Exemplar> {
         self.exemplars.of(handle)
@@ -339,12 +344,28 @@ impl<'a> Body<'a> {
     /// If there are too many.
     #[inline]
     pub fn push_label(&mut self, label: Label<'a>) -> Result<(), TooMuch> {
-        if self.labels.len() >= self.limits.label_pairs {
+        self.has_empty_labels |= label.escaped_value.is_empty();
+        self.push_exemplar_label(label)
+    }
+
+    /// Adds a label of an exemplar, where an empty value counts as any other.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many.
+    #[inline]
+    pub fn push_exemplar_label(&mut self, label: Label<'a>) -> Result<(), TooMuch> {
+        if !self.has_room(1) {
             return Err(TooMuch(Limit::LabelPairsPerPush));
         }
-        self.has_empty_labels |= label.escaped_value.is_empty();
         self.labels.push(label);
         Ok(())
+    }
+
+    /// Whether this many labels can be added.
+    #[inline]
+    pub fn has_room(&self, labels: usize) -> bool {
+        self.labels.len() + labels <= self.limits.label_pairs
     }
 
     /// Whether labels that count as absent were added. [`Body::drop_empty_labels`] has to drop them.

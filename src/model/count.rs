@@ -17,6 +17,11 @@ impl Count {
 
     /// The count for a sample value: an integer if the value is one.
     pub fn from_f64(value: f64) -> Count {
+        // Nearly all values fit here, and conversions of signed numbers are cheaper.
+        let whole = value as i64;
+        if whole as f64 == value && (0..i64::MAX).contains(&whole) {
+            return Count::Int(whole as u64);
+        }
         // The cast saturates. Values beyond u64, below zero or with a fraction convert back to another number. 2^64
         // is what the largest u64 converts back to, so it is excluded.
         let whole = value as u64;

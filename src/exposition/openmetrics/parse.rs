@@ -11,10 +11,11 @@ use bumpalo::Bump;
 use super::family::{Current, Sample, Seen, SeriesStart};
 use super::name::{self, kind_of};
 use super::number::parse_time;
-use crate::exposition::assembly::{Assembly, Member, Role, duplicate_label};
+use crate::exposition::assembly::{Assembly, Member, Owner, Role, duplicate_label};
 use crate::exposition::ending;
 use crate::exposition::error::ParseError;
 use crate::exposition::label_names::LabelNames;
+use crate::exposition::last_composite::LastComposite;
 use crate::exposition::reading::{Names, Reading};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
 use crate::message::{quote, quote_byte};
@@ -57,6 +58,7 @@ pub(in crate::exposition) fn read<'a>(
         current: Current::new(""),
         last: None,
         label_names: LabelNames::default(),
+        last_composite: LastComposite::default(),
     };
     let read = parser.lines();
     let read = read.and_then(|()| if reading.require_final_newline { check_end(input) } else { Ok(()) });
@@ -100,6 +102,15 @@ impl Again {
     }
 }
 
+/// What the labels of a sample say, besides those that are in the body now.
+struct Labels {
+    member: Member,
+    /// How many labels the others are.
+    others: usize,
+    /// Where the value of the label that distinguishes the samples of a series begins, if that label is the last.
+    special_at_end: Option<usize>,
+}
+
 struct Parser<'a> {
     input: &'a [u8],
     arena: &'a Bump,
@@ -110,6 +121,7 @@ struct Parser<'a> {
     /// The name, family and role of the last sample, because most lines have the same.
     last: Option<(&'a str, usize, Sample)>,
     label_names: LabelNames<'a>,
+    last_composite: LastComposite<'a>,
 }
 
 impl<'a> Parser<'a> {
@@ -237,11 +249,18 @@ impl<'a> Parser<'a> {
         self.current.settle_starts(&mut self.assembly.body);
         self.current = Current::new(name);
         self.last = None;
+        self.last_composite.forget();
         Ok(())
     }
 
     fn sample(&mut self, line: &mut Cursor<'a>) -> Result<(), Fault> {
         let start = line.at;
+        if let Some(again) = self.last_composite.take(line, &self.assembly.body) {
+            let target = (again.family, Sample::Value(Role::Plain));
+            self.value(line, start, target, Owner::Known(again.handle), again.member)?;
+            return Ok(());
+        }
+        self.last_composite.forget();
         let target = match self.last {
             Some((name, family, sample)) if line.take_metric_name(name) => (family, sample),
             _ => {
@@ -253,12 +272,18 @@ impl<'a> Parser<'a> {
             }
         };
         let mark = self.assembly.body.label_mark();
-        let mut member = Member::None;
+        let mut labels = Labels { member: Member::None, others: 0, special_at_end: None };
         if line.peek() == b'{' {
             line.at += 1;
-            member = self.labels(line, target)?;
+            labels = self.labels(line, target)?;
         }
-        self.value(line, start, target, mark, member)
+        let owner = Owner::LabelsSince(mark);
+        let handle = self.value(line, start, target, owner, labels.member)?;
+        if let (Some(handle), Some(value_at)) = (handle, labels.special_at_end) {
+            let start = &self.input[start..value_at];
+            self.last_composite.remember(start, labels.others, labels.member, (target.0, handle));
+        }
+        Ok(())
     }
 
     /// Parses `{"name",label="value"} 1`: the name is in the braces, as a string without a value.
@@ -273,8 +298,9 @@ impl<'a> Parser<'a> {
         let target = self.target(line, name_at, name)?;
         let mark = self.assembly.body.label_mark();
         line.at += usize::from(line.peek() == b',');
-        let member = self.labels(line, target)?;
-        self.value(line, start, target, mark, member)
+        let labels = self.labels(line, target)?;
+        self.value(line, start, target, Owner::LabelsSince(mark), labels.member)?;
+        Ok(())
     }
 
     /// The family of a sample with this name, and the role of the sample in it.
@@ -311,7 +337,7 @@ impl<'a> Parser<'a> {
 
     /// Parses labels up to the closing brace. Adds them to the body, except for the label that distinguishes the
     /// samples of a series.
-    fn labels(&mut self, line: &mut Cursor<'a>, (family, sample): (usize, Sample)) -> Result<Member, Fault> {
+    fn labels(&mut self, line: &mut Cursor<'a>, (family, sample): (usize, Sample)) -> Result<Labels, Fault> {
         let kind = self.assembly.kind(family);
         let special = match sample {
             Sample::Value(Role::Plain) => kind.form().special_label().unwrap_or(""),
@@ -319,6 +345,7 @@ impl<'a> Parser<'a> {
         };
         let (start, mark) = (line.at, self.assembly.body.label_mark());
         let mut member = Member::None;
+        let mut special_at_end = None;
         self.label_names.begin();
         while line.peek() != b'}' {
             let name = if !special.is_empty() && line.take_label_name(special) {
@@ -345,18 +372,21 @@ impl<'a> Parser<'a> {
                 if is_second {
                     return Err(line.fault(value_at, format!("duplicate label {special}")));
                 }
+                let has_comma = self.input[line.at - 1] == b',';
+                special_at_end = (!has_comma).then_some(value_at + 1);
             } else {
                 self.assembly.body.push_label(label).map_err(|much| line.too_much(value_at, much))?;
             }
         }
         line.at += 1;
+        let others = self.assembly.body.labels_since(mark).len();
         if self.label_names.may_repeat() {
             self.check_labels(line, start, mark)?;
         }
         if self.assembly.body.has_labels_to_drop() {
             self.assembly.body.drop_empty_labels(mark);
         }
-        Ok(member)
+        Ok(Labels { member, others, special_at_end })
     }
 
     /// A label name up to the equals sign.
@@ -415,7 +445,7 @@ impl<'a> Parser<'a> {
         line: &Cursor<'a>,
         (start, value_at): (usize, usize),
         kind: Kind,
-        (mark, member): (usize, Member),
+        (owner, member): (Owner, Member),
         role: Role,
         value: f64,
     ) -> Result<(), Fault> {
@@ -425,7 +455,7 @@ impl<'a> Parser<'a> {
             Kind::StateSet if value != 0.0 && value != 1.0 => {
                 Err(line.fault(value_at, "a state has the value 0 or 1"))
             }
-            Kind::StateSet if !self.assembly.body.labels_since(mark).iter().any(|l| l.name == name) => {
+            Kind::StateSet if !self.assembly.labels(owner).iter().any(|l| l.name == name) => {
                 let message = format!("a sample of a stateset needs a label {}", quote(name.as_bytes()));
                 Err(line.fault(start, message))
             }

@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
         let mut has_timestamp = false;
         fields(message, |field, content| {
             match field {
-                1 => self.label(content.bytes()?)?,
+                1 => self.label(content.bytes()?, true)?,
                 6 => has_timestamp = true,
                 _ if field == member_field => member = Some(content.bytes()?),
                 _ => {}
@@ -246,7 +246,7 @@ impl<'a> Reader<'a> {
         let (mut value, mut at) = (0.0, None);
         fields(content.bytes()?, |field, content| {
             match field {
-                1 => self.label(content.bytes()?)?,
+                1 => self.label(content.bytes()?, false)?,
                 2 => value = content.double()?,
                 3 => at = Some(timestamp(content)?),
                 _ => {}
@@ -257,7 +257,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn label(&mut self, message: &'a [u8]) -> Result<(), Cause> {
+    /// Reads a label of a series, or of an exemplar.
+    fn label(&mut self, message: &'a [u8], is_of_series: bool) -> Result<(), Cause> {
         let (mut name, mut value) = ("", "");
         fields(message, |field, content| {
             match field {
@@ -267,7 +268,12 @@ impl<'a> Reader<'a> {
             }
             Ok::<(), Cause>(())
         })?;
-        self.body.push_label(Label { name, escaped_value: self.keep(escape(value)) })?;
+        let label = Label { name, escaped_value: self.keep(escape(value)) };
+        if is_of_series {
+            self.body.push_label(label)?
+        } else {
+            self.body.push_exemplar_label(label)?
+        }
         Ok(())
     }
 

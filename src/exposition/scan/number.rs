@@ -10,54 +10,51 @@ pub(in crate::exposition) fn parse_f64(token: &[u8]) -> Option<f64> {
     short_decimal(token).or_else(|| any_f64(token))
 }
 
-/// The maximum length of a short decimal in bytes.
-pub(super) const MAX_SHORT_DECIMAL: usize = 16;
+/// The most digits of a short decimal.
+const MAX_DIGITS: usize = 15;
 
-/// Up to 15 digits with an optional point. The digits and the power of ten are exact, so one division rounds
-/// correctly.
-#[derive(Clone, Copy, Default)]
-pub(super) struct ShortDecimal {
-    digits: u64,
-    count: usize,
-    /// The number of digits before the point, if there is one.
-    whole: Option<usize>,
-}
-
-impl ShortDecimal {
-    #[inline]
-    pub(super) fn add(&mut self, byte: u8) -> Option<()> {
-        let digit = byte.wrapping_sub(b'0');
-        if digit < 10 {
-            self.digits = self.digits * 10 + u64::from(digit);
-            self.count += 1;
-        } else if byte == b'.' && self.whole.is_none() {
-            self.whole = Some(self.count);
-        } else {
-            return None;
+/// The short decimal at the start of `bytes` and its length: up to 15 digits with an optional point. The digits and the
+/// power of ten are exact, so one division rounds correctly.
+#[inline]
+pub(super) fn short_decimal_at(bytes: &[u8]) -> Option<(f64, usize)> {
+    // So many digits can't overflow.
+    let bytes = &bytes[..bytes.len().min(MAX_DIGITS + 2)];
+    let (mut number, mut at) = (0, 0);
+    let mut read_digits = |at: &mut usize| {
+        while let Some(digit) = bytes.get(*at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10)
+        {
+            number = number * 10 + i64::from(digit);
+            *at += 1;
         }
-        Some(())
-    }
-
-    #[inline]
-    pub(super) fn value(self) -> Option<f64> {
-        if !(1..=15).contains(&self.count) {
-            return None;
-        }
-        Some(match self.count - self.whole.unwrap_or(self.count) {
-            0 => self.digits as f64,
-            decimals => self.digits as f64 / POWERS_OF_TEN[decimals],
-        })
-    }
+        number
+    };
+    let whole = read_digits(&mut at);
+    let (count, value) = if bytes.get(at) == Some(&b'.') {
+        let point = at;
+        at += 1;
+        let digits = read_digits(&mut at);
+        let decimals = at - point - 1;
+        (at - 1, digits as f64 / POWERS_OF_TEN.get(decimals)?)
+    } else {
+        (at, whole as f64)
+    };
+    (1..=MAX_DIGITS).contains(&count).then_some((value, at))
 }
 
 #[inline]
 fn short_decimal(token: &[u8]) -> Option<f64> {
-    if token.len() > MAX_SHORT_DECIMAL {
-        return None;
+    short_decimal_at(token).and_then(|(value, length)| (length == token.len()).then_some(value))
+}
+
+/// A number that is followed by `end`, and its length, if that is one of a number.
+pub(super) fn number_before(bytes: &[u8], end: &[u8]) -> Option<(f64, usize)> {
+    const INFINITY: &[u8] = b"+Inf";
+    const LONGEST: usize = 24;
+    if bytes.strip_prefix(INFINITY).is_some_and(|rest| rest.starts_with(end)) {
+        return Some((f64::INFINITY, INFINITY.len()));
     }
-    let mut decimal = ShortDecimal::default();
-    token.iter().try_for_each(|byte| decimal.add(*byte))?;
-    decimal.value()
+    let length = bytes.windows(end.len()).take(LONGEST + 1).position(|text| text == end)?;
+    Some((parse_f64(&bytes[..length])?, length))
 }
 
 fn any_f64(token: &[u8]) -> Option<f64> {
@@ -98,10 +95,13 @@ mod tests {
 
     #[test]
     fn short_decimals_are_rounded_like_any_number() {
-        for text in ["0.1", "387.125", "0.30000000000000", "12345678.9012345", "5.", ".5"] {
+        for text in ["0.1", "387.125", "0.30000000000000", "12345678.9012345", "5.", ".5", "123456789012345"]
+        {
             assert_eq!(short_decimal(text.as_bytes()), text.parse().ok(), "{text}");
         }
-        assert_eq!(short_decimal(b"."), None);
+        for text in ["", ".", "1.2.3", "-1", "1234567890123456", "0.300000000000001", "1e3"] {
+            assert_eq!(short_decimal(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

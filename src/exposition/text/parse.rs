@@ -8,10 +8,11 @@ use bumpalo::Bump;
 
 use super::kinds::{kind_of, word_of};
 use super::targets::{Target, Targets};
-use crate::exposition::assembly::{Assembly, Member, duplicate_label};
+use crate::exposition::assembly::{Assembly, Member, Owner, Role, duplicate_label};
 use crate::exposition::ending;
 use crate::exposition::error::ParseError;
 use crate::exposition::label_names::LabelNames;
+use crate::exposition::last_composite::LastComposite;
 use crate::exposition::reading::{Names, Reading};
 use crate::exposition::scan::{Cursor, Fault, parse_f64};
 use crate::message::{quote, quote_byte};
@@ -79,6 +80,7 @@ struct Parser<'a> {
     assembly: Assembly<'a>,
     targets: Targets<'a>,
     label_names: LabelNames<'a>,
+    last_composite: LastComposite<'a>,
 }
 
 impl<'a> Parser<'a> {
@@ -91,6 +93,7 @@ impl<'a> Parser<'a> {
             assembly,
             targets: Targets::new(),
             label_names: LabelNames::default(),
+            last_composite: LastComposite::default(),
         }
     }
 
@@ -202,6 +205,13 @@ impl<'a> Parser<'a> {
 
     fn sample(&mut self, line: &mut Cursor<'a>) -> Result<(), Fault> {
         let start = line.at;
+        if let Some(again) = self.last_composite.take(line, &self.assembly.body) {
+            let target = Target { family: again.family, role: Role::Plain };
+            line.skip_blanks();
+            self.value(line, start, target, Owner::Known(again.handle), again.member)?;
+            return Ok(());
+        }
+        self.last_composite.forget();
         let target = match self.targets.same_target(line) {
             Some(target) => target,
             None => {
@@ -219,7 +229,8 @@ impl<'a> Parser<'a> {
             self.labels_and_value(line, start, target, NamePlace::BeforeBraces)
         } else {
             let mark = self.assembly.body.label_mark();
-            self.value(line, start, target, mark, Member::None)
+            self.value(line, start, target, Owner::LabelsSince(mark), Member::None)?;
+            Ok(())
         }
     }
 
@@ -276,12 +287,14 @@ impl<'a> Parser<'a> {
         let form = self.assembly.kind(target.family).form();
         let special = form.special_label().unwrap_or("");
         let mut member = Member::None;
+        // Where the value of the special label begins, and where it ends.
+        let mut special_value = (start, start);
         self.label_names.begin();
-        loop {
+        let end = loop {
             line.skip_blanks();
             if line.peek() == b'}' {
                 line.at += 1;
-                break;
+                break line.at - 1;
             }
             let name_at = line.at;
             let name = if form != Form::Number && line.take_label_name(special) {
@@ -308,6 +321,7 @@ impl<'a> Parser<'a> {
                 };
                 member =
                     if form == Form::Histogram { Member::Bound(number) } else { Member::Quantile(number) };
+                special_value = (value_at + 1, line.at);
             }
             line.skip_blanks();
             match line.peek() {
@@ -318,7 +332,8 @@ impl<'a> Parser<'a> {
                     return Err(line.fault(line.at, format!("unexpected end of label value {value}")));
                 }
             }
-        }
+        };
+        let labels = self.assembly.body.labels_since(mark).len();
         if self.label_names.may_repeat() {
             self.check_duplicate_labels(line, start, target, mark)?;
         }
@@ -326,7 +341,14 @@ impl<'a> Parser<'a> {
             self.assembly.body.drop_empty_labels(mark);
         }
         line.skip_blanks();
-        self.value(line, start, target, mark, member)
+        let handle = self.value(line, start, target, Owner::LabelsSince(mark), member)?;
+        let (value_start, value_end) = special_value;
+        let is_bare = matches!(name_place, NamePlace::BeforeBraces);
+        if is_bare && target.role == Role::Plain && value_end == end {
+            let start = &self.input[start..value_start];
+            self.last_composite.remember(start, labels, member, (target.family, handle));
+        }
+        Ok(())
     }
 
     /// A label name up to the equals sign that the line before did not have. `None` if it is the metric name.
@@ -363,29 +385,30 @@ impl<'a> Parser<'a> {
         Ok(Some(name))
     }
 
-    /// Parses the value, an optional timestamp, and the end of the line.
+    /// Parses the value, an optional timestamp, and the end of the line. Returns the handle of the series.
     #[inline]
     fn value(
         &mut self,
         line: &mut Cursor<'a>,
         start: usize,
         target: Target,
-        mark: usize,
+        owner: Owner,
         member: Member,
-    ) -> Result<(), Fault> {
+    ) -> Result<u32, Fault> {
         self.assembly.body.count_sample().map_err(|much| line.too_much(start, much))?;
         let value = match line.take_short_decimal() {
             Some(value) => value,
             None => self.any_value(line)?,
         };
-        let handle = self.assembly.record(start, (target.family, target.role), mark, member, value).map_err(
-            |what| {
+        let handle = self
+            .assembly
+            .record(start, (target.family, target.role), owner, member, value)
+            .map_err(|what| {
                 let name = quote(self.name(target).as_bytes());
                 line.fault(start, format!("negative {what} for histogram {name}"))
-            },
-        )?;
+            })?;
         if line.is_blank_to_end_of_line() {
-            return Ok(());
+            return Ok(handle);
         }
         line.skip_blanks();
         let timestamp_at = line.at;
@@ -401,7 +424,7 @@ impl<'a> Parser<'a> {
             return Err(line.fault(rest_at, format!("spurious string after timestamp: {rest}")));
         }
         self.assembly.body.series_mut(handle).has_timestamp = true;
-        Ok(())
+        Ok(handle)
     }
 
     fn any_value(&self, line: &mut Cursor<'a>) -> Result<f64, Fault> {

@@ -3,16 +3,17 @@
 use super::*;
 
 impl<'a> Parser<'a> {
-    /// The value, an optional timestamp, an optional exemplar.
+    /// The value, an optional timestamp, an optional exemplar. Returns the handle of the series, unless the value is
+    /// its start time.
     #[inline]
     pub(super) fn value(
         &mut self,
         line: &mut Cursor<'a>,
         start: usize,
         (family, sample): (usize, Sample),
-        mark: usize,
+        owner: Owner,
         member: Member,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<u32>, Fault> {
         self.blank(line)?;
         self.assembly.body.count_sample().map_err(|much| line.too_much(start, much))?;
         let value_at = line.at;
@@ -29,7 +30,8 @@ impl<'a> Parser<'a> {
                 let nanos = parse_time(token)
                     .ok_or_else(|| line.fault(value_at, format!("invalid start time {}", quote(token))))?;
                 let has_timestamp = self.timestamp(line)?;
-                return self.start(family, mark, start, nanos, has_timestamp);
+                self.start(family, owner, start, nanos, has_timestamp)?;
+                return Ok(None);
             }
         };
         let value = match line.take_short_decimal() {
@@ -40,19 +42,19 @@ impl<'a> Parser<'a> {
             }
         };
         let kind = self.assembly.kind(family);
-        self.check(line, (start, value_at), kind, (mark, member), role, value)?;
-        let handle = self.assembly.record(start, (family, role), mark, member, value).map_err(|what| {
+        self.check(line, (start, value_at), kind, (owner, member), role, value)?;
+        let handle = self.assembly.record(start, (family, role), owner, member, value).map_err(|what| {
             let name = quote(self.current.name.as_bytes());
             line.fault(value_at, format!("negative {what} for histogram {name}"))
         })?;
         if line.is_blank_to_end_of_line() {
-            return Ok(());
+            return Ok(Some(handle));
         }
         if self.timestamp(line)? {
             self.assembly.body.series_mut(handle).has_timestamp = true;
         }
         if line.is_blank_to_end_of_line() {
-            return Ok(());
+            return Ok(Some(handle));
         }
         let place = match (kind, role, member) {
             (Kind::Counter, _, _) => Some(Place::Value),
@@ -61,7 +63,8 @@ impl<'a> Parser<'a> {
             }
             _ => None,
         };
-        self.exemplar(line, handle, place)
+        self.exemplar(line, handle, place)?;
+        Ok(Some(handle))
     }
 
     /// Parses a timestamp. False if there is none.
@@ -92,7 +95,7 @@ impl<'a> Parser<'a> {
         while line.peek() != b'}' {
             let name = self.label_name(line)?;
             let (label, at) = self.label(line, name)?;
-            self.assembly.body.push_label(label).map_err(|much| line.too_much(at, much))?;
+            self.assembly.body.push_exemplar_label(label).map_err(|much| line.too_much(at, much))?;
         }
         line.at += 1;
         self.check_labels(line, start, mark)?;
@@ -115,22 +118,25 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Notes the start time of the series with the labels since `mark`.
+    /// Notes the start time of a series.
     fn start(
         &mut self,
         family: usize,
-        mark: usize,
+        owner: Owner,
         start: usize,
         nanos: i64,
         has_timestamp: bool,
     ) -> Result<(), Fault> {
-        if self.assembly.kind(family).form() == Form::Number {
-            let labels = self.assembly.body.labels_since(mark).to_vec();
-            self.assembly.body.drop_labels(mark);
-            self.current.starts.push(SeriesStart { labels, nanos, has_timestamp });
-            return Ok(());
-        }
-        let handle = self.assembly.composite(family, mark, start);
+        let handle = match owner {
+            Owner::Known(handle) => handle,
+            Owner::LabelsSince(mark) if self.assembly.kind(family).form() == Form::Number => {
+                let labels = self.assembly.body.labels_since(mark).to_vec();
+                self.assembly.body.drop_labels(mark);
+                self.current.starts.push(SeriesStart { labels, nanos, has_timestamp });
+                return Ok(());
+            }
+            Owner::LabelsSince(mark) => self.assembly.composite(family, mark, start),
+        };
         self.assembly.body.push_start(handle, nanos);
         self.assembly.body.series_mut(handle).has_timestamp |= has_timestamp;
         Ok(())
