@@ -38,6 +38,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use bumpalo::Bump;
+use smallvec::SmallVec;
 
 use crate::config::PutMode;
 use crate::exposition::{Names, ParseError, Reading};
@@ -355,7 +356,7 @@ impl Gateway {
         };
         let target = ruled.map_or(pushed, |ruled| ruled.target());
         let terms = ruled.map_or_else(Terms::default, Ruled::group_terms);
-        let part = |(at, push): (usize, Push)| Part::Push {
+        let part = |at: usize, push: Push| Part::Push {
             grouping: Cow::Borrowed(target),
             push,
             // What a PUT takes away has gone with the first of its pushes.
@@ -363,7 +364,11 @@ impl Gateway {
             source: source.as_ref().map(|source| Cow::Owned(source.block.clone())),
             terms,
         };
-        Transaction { parts: pushes.into_iter().enumerate().map(part).collect(), key: None }
+        let mut parts = SmallVec::with_capacity(pushes.len());
+        for (at, push) in pushes.into_iter().enumerate() {
+            parts.push(part(at, push));
+        }
+        Transaction { parts, key: None }
     }
 
     /// Submits a transaction. While it waits, the client holds `held` bytes for it.

@@ -218,21 +218,18 @@ impl Heads {
                     None => (Place::Method, rest.len()),
                 }
             }
-            Place::Target => {
-                let is_end = |byte: &u8| matches!(byte, b' ' | b'\n') || has_to_be_escaped(*byte);
-                match rest.iter().position(is_end) {
-                    Some(end) if rest[end] == b' ' => {
-                        self.word.clear();
-                        (Place::Version, end + 1)
-                    }
-                    Some(end) if rest[end] == b'\n' => (Place::LineStart, end + 1),
-                    Some(end) => {
-                        changes.replace(bytes, at + end, format!("%{:02X}", rest[end]).as_bytes());
-                        (Place::Target, end + 1)
-                    }
-                    None => (Place::Target, rest.len()),
+            Place::Target => match rest.iter().position(|byte| ENDS_PART_OF_TARGET[usize::from(*byte)]) {
+                Some(end) if rest[end] == b' ' => {
+                    self.word.clear();
+                    (Place::Version, end + 1)
                 }
-            }
+                Some(end) if rest[end] == b'\n' => (Place::LineStart, end + 1),
+                Some(end) => {
+                    changes.replace(bytes, at + end, format!("%{:02X}", rest[end]).as_bytes());
+                    (Place::Target, end + 1)
+                }
+                None => (Place::Target, rest.len()),
+            },
             Place::Version => {
                 let end = memchr::memchr(b'\n', rest);
                 self.word.push(&rest[..end.unwrap_or(rest.len())]);
@@ -371,8 +368,19 @@ impl Changes {
     }
 }
 
+/// The bytes before which a part of a target ends: behind it something follows, or the byte has to be escaped.
+static ENDS_PART_OF_TARGET: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(byte as u8, b' ' | b'\n') || has_to_be_escaped(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
 /// Whether the library would refuse or cut a target at this byte, while Go's accepts it.
-fn has_to_be_escaped(byte: u8) -> bool {
+const fn has_to_be_escaped(byte: u8) -> bool {
     byte >= 0x80 || matches!(byte, b'#' | b'"' | b'<' | b'>' | b'`')
 }
 

@@ -223,7 +223,7 @@ fn labels(path: &str, names: Names) -> Result<Vec<GroupingLabel<'_>>, PathError>
         return Ok(Vec::with_capacity(1));
     }
     let components = path.strip_prefix('/').unwrap_or(path);
-    let count = components.split('/').count();
+    let count = components.bytes().filter(|byte| *byte == b'/').count() + 1;
     if !count.is_multiple_of(2) {
         return Err(PathError::OddComponents { labels: quote(&decode(path).unwrap_or_default()) });
     }

@@ -83,6 +83,11 @@ impl<'a> Grouping<'a> {
         &self.key
     }
 
+    /// Whether any label has an empty value, `instance` aside.
+    pub fn has_empty_labels(&self) -> bool {
+        self.labels.iter().any(|label| label.value.is_empty() && label.name != INSTANCE)
+    }
+
     /// The key that the group would have if labels with empty values were kept. `None` if it is the same.
     pub fn key_with_empty_labels(&self) -> Option<String> {
         let empty = |name: &Cow<'a, str>| GroupingLabel { name: name.clone(), value: Cow::Borrowed("") };

@@ -93,6 +93,14 @@ pub(super) fn shown_twice(numbers: impl Iterator<Item = f64> + Clone) -> Option<
     numbers.windows(2).find(|pair| pair[0].to_bits() == pair[1].to_bits()).map(|pair| pair[0])
 }
 
+/// Whether a count is above another one as floats.
+fn is_more(count: Count, other: Count) -> bool {
+    match (count, other) {
+        (Count::Int(count), Count::Int(other)) if count <= other => false,
+        _ => count.as_f64() > other.as_f64(),
+    }
+}
+
 /// Sorts the buckets of a histogram that adds and checks that it is one. Returns its count.
 pub(super) fn check_histogram(
     buckets: &mut [Bucket],
@@ -105,9 +113,8 @@ pub(super) fn check_histogram(
     if buckets.iter().any(|b| b.bound.is_nan()) {
         return Err(ValueFault::Bound);
     }
-    if let Some(bad) =
-        buckets.iter().map(|b| b.count).chain(count).find(|c| !(c.as_f64() >= 0.0 && c.as_f64().is_finite()))
-    {
+    let is_bad = |count: &Count| matches!(count, Count::Float(x) if !(*x >= 0.0 && x.is_finite()));
+    if let Some(bad) = buckets.iter().map(|b| b.count).chain(count).find(is_bad) {
         return Err(ValueFault::Count(bad));
     }
     if !buckets.is_sorted_by(|a, b| a.bound < b.bound) {
@@ -117,7 +124,7 @@ pub(super) fn check_histogram(
         if pair[0].bound == pair[1].bound {
             return Err(ValueFault::DuplicateBound(pair[1].bound));
         }
-        if pair[0].count.as_f64() > pair[1].count.as_f64() {
+        if is_more(pair[0].count, pair[1].count) {
             return Err(ValueFault::Falling(pair[1].bound));
         }
     }

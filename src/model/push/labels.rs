@@ -142,10 +142,20 @@ impl<'a> Template<'a> {
 
     /// Whether a series with these labels has this layout.
     #[inline]
-    pub(super) fn fits(&self, kind: Kind, labels: &[Label<'a>]) -> bool {
-        self.form == Some(kind.form())
+    pub(super) fn fits(&mut self, kind: Kind, labels: &[Label<'a>], forcing: &ForcedLabels<'_>) -> bool {
+        (self.form == Some(kind.form()) || self.takes_form(kind.form(), forcing))
             && self.names.len() == labels.len()
             && self.names.iter().zip(labels).all(|(name, label)| is_same(name, label.name))
+    }
+
+    /// Takes another form if none of the labels may be forbidden there.
+    fn takes_form(&mut self, form: Form, forcing: &ForcedLabels<'_>) -> bool {
+        let is_special = |name: &str| form.special_label() == Some(name);
+        let can = self.form.is_some()
+            && !self.names.iter().any(|name| is_special(name))
+            && !forcing.labels.iter().any(|(name, _)| is_special(name));
+        self.form = if can { Some(form) } else { self.form };
+        can
     }
 
     /// Writes the block of a series with these labels, which fit.

@@ -16,7 +16,7 @@ use crate::model::exemplar::MAX_LABEL_CHARS;
 use crate::model::grouping::Grouping;
 use crate::model::histogram::Bucket;
 use crate::model::kind::{Form, Kind};
-use crate::model::labels::{escape_count, has_empty_labels, quote_value, write_block};
+use crate::model::labels::{escape_count, quote_value, write_block};
 use crate::model::limits::{MAX_BLOCK_BYTES, PushLimits};
 use crate::model::merge::{Buckets, FamilyTerms, Merge, Temporality};
 use crate::model::native_histogram::{MAX_BUCKETS, NativeHistogram};
@@ -124,10 +124,12 @@ impl Push {
                 if let Some(start) = start.filter(|_| kind.has_start()) {
                     starts.push(block.start, start);
                 }
-                builder.exemplars(handle, block).map_err(|fault| {
-                    let metric = builder.describe(family.name, kind, block, pushed);
-                    Refusal::at(pushed.offset, fault.cause(metric))
-                })?;
+                if body.has_exemplars() {
+                    builder.exemplars(handle, block).map_err(|fault| {
+                        let metric = builder.describe(family.name, kind, block, pushed);
+                        Refusal::at(pushed.offset, fault.cause(metric))
+                    })?;
+                }
                 series.push(Series { block, value, offset: pushed.offset });
             }
             let mut text = |text: &str| builder.add_text(text);
@@ -154,7 +156,7 @@ impl Push {
             natives: builder.natives,
             exemplars: builder.exemplars,
             starts,
-            has_empty_labels: body.has_empty_labels() || has_empty_labels(grouping.key()),
+            has_empty_labels: body.has_empty_labels() || grouping.has_empty_labels(),
             process_start: if aggregate { process_start(body) } else { None },
             session: None,
         };
@@ -236,7 +238,7 @@ impl<'a> Builder<'_, 'a> {
     /// Writes the label block of a series: its labels and the forced ones, sorted.
     fn block(&mut self, family: &str, kind: Kind, series: &body::Series) -> Result<Span, Refusal> {
         let labels = self.body.labels_of(series);
-        if !self.template.fits(kind, labels) {
+        if !self.template.fits(kind, labels, &self.forced) {
             let most = self.limits.name_length;
             if let Some(label) = labels.iter().find(|label| label.name.len() > most) {
                 return Err(Refusal::at(series.offset, too_long("a label name", label.name, most)));
