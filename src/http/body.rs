@@ -5,7 +5,6 @@ use std::io::{self, Read};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
@@ -14,7 +13,6 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{Bytes, BytesMut};
 use flate2::bufread::MultiGzDecoder;
 use futures_core::Stream;
-use tokio::time::{Instant, timeout_at};
 
 use super::admission::{Quota, Share};
 use super::connection::{ReadingBody, Watch};
@@ -99,16 +97,15 @@ impl Encoding {
 /// The largest buffer that is reserved only because the body announces its length.
 const ANNOUNCED_ROOM: u64 = 1 << 20;
 
-/// How many bytes of a body have to arrive within each period of its time limit.
+/// How many bytes of a body have to arrive within its time limit each time.
 const PROGRESS_BYTES: usize = 256 * 1024;
 
-/// Reads a body of at most `limit` bytes. Each [`PROGRESS_BYTES`] have to arrive within `time`. Takes memory from
-/// the quota for a body that does not arrive at once.
+/// Reads a body of at most `limit` bytes. Each [`PROGRESS_BYTES`] have to arrive within the time limit of the
+/// connection. Takes memory from the quota for a body that does not arrive at once.
 pub(super) async fn read(
     payload: &mut Payload,
     request: &HttpRequest,
     limit: u64,
-    time: Duration,
     share: &mut Option<Share>,
     quota: &Quota,
 ) -> Result<Bytes, BodyError> {
@@ -126,7 +123,7 @@ pub(super) async fn read(
         let room = quota.take(announced.unwrap_or(0).min(ANNOUNCED_ROOM)).ok_or(BodyError::Busy)?;
         *share = Some(room);
     }
-    let mut chunks = Chunks { payload, watch, reading: None, time, deadline: None };
+    let mut chunks = Chunks { payload, watch, reading: None };
     let Some(first) = chunks.next().await? else { return Ok(Bytes::new()) };
     if announced == Some(first.len() as u64) {
         return Ok(first);
@@ -154,7 +151,8 @@ pub(super) async fn read(
         }
         body.extend_from_slice(&bytes);
         if length - since >= PROGRESS_BYTES {
-            (since, chunks.deadline) = (length, None);
+            since = length;
+            chunks.next_part();
         }
         chunk = chunks.next().await?;
     }
@@ -167,25 +165,23 @@ struct Chunks<'a> {
     watch: Option<&'a Rc<Watch>>,
     /// Lets the connection read the body. Set at the first part that has to be waited for.
     reading: Option<ReadingBody>,
-    /// How long a period may last: the time within which [`PROGRESS_BYTES`] have to arrive.
-    time: Duration,
-    /// When the period ends. Not set before something has to be waited for in it.
-    deadline: Option<Instant>,
 }
 
 impl Chunks<'_> {
     async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
-        // Most bodies are there already, and need no timer.
-        let chunk = match poll_fn(|context| Poll::Ready(self.poll(context))).await {
-            Poll::Ready(chunk) => chunk,
-            Poll::Pending => {
-                let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + self.time);
-                timeout_at(deadline, poll_fn(|context| self.poll(context)))
-                    .await
-                    .map_err(|_| BodyError::TooSlow)?
+        let chunk = poll_fn(|context| match self.poll(context) {
+            Poll::Pending if self.reading.as_ref().is_some_and(ReadingBody::is_late) => {
+                Poll::Ready(Err(BodyError::TooSlow))
             }
-        };
-        chunk.transpose().map_err(BodyError::Incomplete)
+            chunk => chunk.map(Ok),
+        });
+        chunk.await?.transpose().map_err(BodyError::Incomplete)
+    }
+
+    fn next_part(&self) {
+        if let Some(reading) = &self.reading {
+            reading.next_part();
+        }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {

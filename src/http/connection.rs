@@ -1,11 +1,13 @@
 //! Connections: their number, and the time limits for clients.
 //!
-//! actix limits only the time for the first head of a connection. Here every head has a time limit, and so does the
-//! reading of an answer. Nothing is read ahead, neither from a client that does not read its answers nor behind a
+//! actix limits only the time for the first head of a connection and the time between two requests, with a timer for each.
+//! Here every head has a time limit, and so have the parts of a body, the reading of an answer, and the time between two
+//! requests; one clock watches all of them. Nothing is read ahead, neither from a client that does not read its answers nor behind a
 //! request that is being answered. What actix would refuse without an explanation is escaped if possible; otherwise
 //! the client is told what is wrong. A client that waits for `100 Continue` gets it here, once the gateway wants
 //! the body.
 
+mod since;
 mod watch;
 
 use std::io;
@@ -213,8 +215,8 @@ impl<S> Watched<S> {
     fn note<T>(&self, context: &mut Context<'_>, written: &Poll<io::Result<T>>) {
         let watch = &self.watch;
         if written.is_pending() {
-            if watch.blocked_since.get() == 0 {
-                watch.blocked_since.set(watch.monitor.now());
+            if !watch.blocked_since.lasts() {
+                watch.blocked_since.begin();
             }
             watch.wait(context);
         }
@@ -248,11 +250,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     /// actix flushes after it has written everything.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.watch.close_reason.get() == Some(CloseReason::SlowReading) {
+            return Poll::Ready(Err(too_slow()));
+        }
         let flushed = Pin::new(&mut this.stream).poll_flush(context);
         this.note(context, &flushed);
-        if flushed.is_ready() && this.watch.blocked_since.replace(0) != 0 {
-            if this.watch.head_since.get() != 0 {
-                this.watch.head_since.set(this.watch.monitor.now());
+        if flushed.is_ready() && this.watch.blocked_since.end() {
+            this.watch.answered_since.begin();
+            if this.watch.head_since.lasts() {
+                this.watch.head_since.begin();
             }
             this.watch.read_on();
         }
@@ -260,7 +266,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        if this.watch.close_reason.get() == Some(CloseReason::SlowReading) {
+            return Poll::Ready(Err(too_slow()));
+        }
+        // The end of TLS may have to be sent before.
+        let shut_down = Pin::new(&mut this.stream).poll_shutdown(context);
+        this.note(context, &shut_down);
+        shut_down
     }
 
     fn poll_write_vectored(

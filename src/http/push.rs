@@ -17,7 +17,6 @@ use super::connection::Watch;
 use super::hints::{self, Unread};
 use super::path::{self, JobEncoding, NamedGroup, PathError};
 use super::{State, refuse_path, refused};
-use crate::config::unlimited::longest;
 use crate::exposition::BodyFormat;
 use crate::gateway::idempotency::{self, BadKey};
 use crate::gateway::{Method, Pending, PushError, PushRequest, SenderHeaders};
@@ -102,10 +101,10 @@ async fn accept(
             return answer::error(StatusCode::BAD_REQUEST, error);
         }
     };
-    let (limit, time) = (state.max_body_bytes, longest(state.limits.body_timeout));
+    let limit = state.max_body_bytes;
     // Taken for a large body, and held until it is answered.
     let mut share = None;
-    let body = match body::read(payload, request, limit, time, &mut share, &state.bodies).await {
+    let body = match body::read(payload, request, limit, &mut share, &state.bodies).await {
         Ok(body) => body,
         Err(error) => {
             if let (BodyError::TooSlow, Some(watch)) = (&error, request.conn_data::<Rc<Watch>>()) {

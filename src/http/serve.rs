@@ -21,7 +21,6 @@ use tokio::time::MissedTickBehavior;
 use super::closing::Closing;
 use super::connection::{self, Admitted, Watched};
 use super::{State, auth, dispatch, tls};
-use crate::config::unlimited::longest;
 
 /// How long a connection may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -86,8 +85,8 @@ where
                 let stopping = requests.clone();
                 async move { stopping.notified().await }
             })
-            .keep_alive(KeepAlive::Timeout(longest(state.limits.idle_timeout)))
-            // `connection` limits the time for every head instead.
+            // `connection` limits the time for every head, and for being idle.
+            .keep_alive(KeepAlive::Os)
             .client_request_timeout(Duration::ZERO)
             .client_disconnect_timeout(CLOSE_TIMEOUT)
             .local_addr(address)

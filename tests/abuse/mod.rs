@@ -7,7 +7,7 @@ mod memory;
 
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -45,6 +45,18 @@ fn a_connection_that_was_answered_may_be_idle() {
     assert_eq!(slow.read_response("GET").unwrap().status, 408);
     idle.send(&encode_request("GET", "/-/healthy", &[], b"")).unwrap();
     assert_eq!(idle.read_response("GET").unwrap().status, 200);
+    attack.is_over();
+}
+
+#[test]
+fn idle_connections_are_closed_but_not_too_early() {
+    let attack = Attack::start("idle_timeout = \"300ms\"");
+    let mut idle = attack.gateway.connect();
+    let sent = Instant::now();
+    idle.send(&encode_request("GET", "/-/healthy", &[], b"")).unwrap();
+    assert_eq!(idle.read_response("GET").unwrap().status, 200);
+    assert!(idle.read_to_end().unwrap().is_empty());
+    assert!(sent.elapsed() >= Duration::from_millis(300), "{:?}", sent.elapsed());
     attack.is_over();
 }
 

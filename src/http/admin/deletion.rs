@@ -9,7 +9,6 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::{Serialize, Serializer};
 
 use super::parameters::{BadParameters, Parameters};
-use crate::config::unlimited::longest;
 use crate::gateway::deletion::DeletionRequest;
 use crate::gateway::idempotency::BadKey;
 use crate::gateway::{Failure, Pending};
@@ -59,8 +58,8 @@ async fn accept(
 ) -> Result<HttpResponse, Error> {
     // Held until it is answered.
     let mut share = None;
-    let (limit, time) = (state.max_body_bytes, longest(state.limits.body_timeout));
-    let form = body::read(payload, request, limit, time, &mut share, &state.bodies).await?;
+    let limit = state.max_body_bytes;
+    let form = body::read(payload, request, limit, &mut share, &state.bodies).await?;
     let form = form_of(request, &form)?;
     let key = idempotency_key(request.headers())?;
     let Parameters { filter, text, is_dry_run } =

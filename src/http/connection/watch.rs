@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::since::Since;
 use crate::config::Limits;
 use crate::config::unlimited::longest;
 use crate::gateway::Client;
@@ -19,23 +20,23 @@ use crate::http::head::{Expectation, Heads, Looked};
 use crate::http::refusal::{self, DRAIN_TIMEOUT, Refusing};
 use crate::model::limits::Limit;
 
-/// The state of a connection. Times are from [`ConnectionMonitor::now`]; 0 means none.
+/// The state of a connection.
 #[derive(Debug)]
 pub(in crate::http) struct Watch {
     /// When the head of the current request began to arrive.
-    pub(super) head_since: Cell<u64>,
+    pub(super) head_since: Since,
     /// Since when the client has not read its answer.
-    pub(super) blocked_since: Cell<u64>,
+    pub(super) blocked_since: Since,
     /// Whether a read was held up meanwhile.
     pub(super) has_read_waiting: Cell<bool>,
     /// The number of requests that are being answered.
     answering: Cell<u32>,
-    /// Whether the body of the current request is being read.
-    is_reading_body: Cell<bool>,
+    /// Since when the current part of a body is being waited for.
+    body_since: Since,
     /// Whether the client waits for `100 Continue`.
     pub(super) asking: Asking,
-    /// When the last request was answered.
-    answered_at: Cell<u64>,
+    /// Since when the last request is answered.
+    pub(super) answered_since: Since,
     /// Whether the answer told the client that the connection will close.
     is_closing: Cell<bool>,
     /// Whether the connection closes with the current answer, although the client may send more of the request.
@@ -50,7 +51,7 @@ pub(in crate::http) struct Watch {
     pub(super) heads: RefCell<Heads>,
     /// The peer.
     client: Client,
-    pub(super) monitor: Rc<ConnectionMonitor>,
+    monitor: Rc<ConnectionMonitor>,
 }
 
 /// Why a connection ends.
@@ -71,7 +72,7 @@ pub(in crate::http) struct Answering(Rc<Watch>);
 impl Drop for Answering {
     fn drop(&mut self) {
         self.0.answering.set(self.0.answering.get() - 1);
-        self.0.answered_at.set(self.0.monitor.now.get());
+        self.0.answered_since.begin();
         self.0.read_on();
         if self.0.is_ending.get() && self.0.answering.get() == 0 {
             self.0.close_reason.set(self.0.close_reason.get().or(Some(CloseReason::Over)));
@@ -105,9 +106,21 @@ impl Drop for Attended {
 #[derive(Debug)]
 pub(in crate::http) struct ReadingBody(Rc<Watch>);
 
+impl ReadingBody {
+    /// Begins the time for the next part of the body.
+    pub(in crate::http) fn next_part(&self) {
+        self.0.body_since.begin();
+    }
+
+    /// Whether the current part takes too long. The request is woken when it does.
+    pub(in crate::http) fn is_late(&self) -> bool {
+        self.0.is_body_late()
+    }
+}
+
 impl Drop for ReadingBody {
     fn drop(&mut self) {
-        self.0.is_reading_body.set(false);
+        self.0.body_since.end();
     }
 }
 
@@ -116,13 +129,13 @@ impl Watch {
     pub(super) fn begin(state: &Arc<State>, peer: Option<SocketAddr>) -> Rc<Watch> {
         let monitor = monitor(state);
         let watch = Rc::new(Watch {
-            head_since: Cell::new(monitor.now.get()),
-            blocked_since: Cell::new(0),
+            head_since: Since::default(),
+            blocked_since: Since::default(),
             has_read_waiting: Cell::new(false),
             answering: Cell::new(0),
-            is_reading_body: Cell::new(false),
+            body_since: Since::default(),
             asking: Asking::default(),
-            answered_at: Cell::new(0),
+            answered_since: Since::default(),
             is_closing: Cell::new(false),
             is_ending: Cell::new(false),
             is_closed: Cell::new(false),
@@ -134,6 +147,7 @@ impl Watch {
             client: Client::from(peer),
             monitor: monitor.clone(),
         });
+        watch.head_since.begin();
         monitor.connections.borrow_mut().push(Rc::downgrade(&watch));
         watch
     }
@@ -141,7 +155,7 @@ impl Watch {
     /// Marks the request whose head has arrived as being answered.
     pub(in crate::http) fn answering(self: &Rc<Watch>) -> Answering {
         self.answering.set(self.answering.get() + 1);
-        self.head_since.set(0);
+        self.head_since.end();
         let expectation = SPARE_HEAD.with_borrow_mut(|spare| self.heads.borrow_mut().understood(spare));
         self.asking.begin(expectation);
         Answering(self.clone())
@@ -166,7 +180,7 @@ impl Watch {
 
     /// Lets more of the body be read. A client that waits for `100 Continue` gets it.
     pub(in crate::http) fn reading_body(self: &Rc<Watch>) -> ReadingBody {
-        self.is_reading_body.set(true);
+        self.body_since.begin();
         if self.asking.body_is_wanted() {
             self.wake();
         }
@@ -178,7 +192,7 @@ impl Watch {
     /// pile up. Requests behind the current one wait in the buffers of the system; actix would take in as many as
     /// 16, with heads of 128 KiB each.
     pub(super) fn holds_reading_up(&self) -> bool {
-        self.blocked_since.get() != 0 || (self.answering.get() != 0 && !self.is_reading_body.get())
+        self.blocked_since.lasts() || (self.answering.get() != 0 && !self.body_since.lasts())
     }
 
     /// Resumes a read that was held up, unless it still has to wait.
@@ -211,7 +225,15 @@ impl Watch {
         self.is_closing.set(true);
     }
 
-    fn judge(&self, now: u64, times: &Times) {
+    fn is_body_late(&self) -> bool {
+        self.body_since.is_over(self.monitor.now.get(), self.monitor.times.body)
+    }
+
+    fn judge(&self) {
+        let (now, times) = (self.monitor.now.get(), &self.monitor.times);
+        for since in [&self.head_since, &self.blocked_since, &self.body_since, &self.answered_since] {
+            since.date(now);
+        }
         if let Some(asker) = &*self.asker.borrow() {
             // A client that has closed only its sending side still gets answers that are ready soon.
             if self.is_closed.get() {
@@ -221,19 +243,22 @@ impl Watch {
                 self.wake();
             }
         }
-        let is_over = |since: u64, longest: u64| since != 0 && now.saturating_sub(since) >= longest;
-        let is_waiting = self.answering.get() == 0 && self.blocked_since.get() == 0;
-        let (close_reason, limit) = if is_over(self.blocked_since.get(), times.send) {
+        if self.is_body_late() {
+            // Who answers the request finds out.
+            self.wake();
+        }
+        let is_waiting = self.answering.get() == 0 && !self.blocked_since.lasts();
+        let (close_reason, limit) = if self.blocked_since.is_over(now, times.send) {
             (CloseReason::SlowReading, Some(Limit::SendTimeout))
         } else if is_waiting && self.is_closing.get() {
             // The client is sending a body that is not wanted.
-            if !is_over(self.answered_at.get(), times.close) {
+            if !self.answered_since.is_over(now, times.close) {
                 return;
             }
             (CloseReason::Over, None)
-        } else if is_waiting && is_over(self.head_since.get(), times.head) {
+        } else if is_waiting && self.head_since.is_over(now, times.head) {
             (CloseReason::SlowHead, Some(Limit::HeadTimeout))
-        } else if is_waiting && self.head_since.get() == 0 && is_over(self.answered_at.get(), times.idle) {
+        } else if is_waiting && !self.head_since.lasts() && self.answered_since.is_over(now, times.idle) {
             (CloseReason::Over, None)
         } else {
             return;
@@ -249,8 +274,8 @@ impl Watch {
 
     /// Notes that bytes have arrived. If nothing is being answered, they begin a head.
     pub(super) fn something_came(&self) {
-        if self.answering.get() == 0 && self.head_since.get() == 0 {
-            self.head_since.set(self.monitor.now.get());
+        if self.answering.get() == 0 && !self.head_since.lasts() {
+            self.head_since.begin();
         }
     }
 
@@ -275,46 +300,34 @@ impl Watch {
 
 /// Closes the slow and idle connections of one thread.
 #[derive(Debug)]
-pub(super) struct ConnectionMonitor {
-    /// In milliseconds, starting at 1. It advances with each tick.
+struct ConnectionMonitor {
+    /// In milliseconds. It advances with each tick.
     now: Cell<u64>,
+    times: Times,
     connections: RefCell<Vec<Weak<Watch>>>,
     state: Arc<State>,
-}
-
-impl ConnectionMonitor {
-    /// The current time in milliseconds.
-    pub(super) fn now(&self) -> u64 {
-        self.now.get()
-    }
 }
 
 /// The time limits, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Times {
     head: u64,
+    body: u64,
     send: u64,
     idle: u64,
     close: u64,
+    /// How often the connections are checked.
+    tick: u64,
 }
-
-/// Idle connections are closed this much later than by actix, which does not close all of them.
-const IDLE_SLACK: Duration = Duration::from_secs(1);
 
 impl Times {
     fn of(limits: &Limits) -> Times {
-        let millis = |time| u64::try_from(longest(time).as_millis()).unwrap_or(u64::MAX);
-        Times {
-            head: millis(limits.head_timeout),
-            send: millis(limits.send_timeout),
-            idle: millis(longest(limits.idle_timeout) + IDLE_SLACK),
-            close: millis(DRAIN_TIMEOUT),
-        }
-    }
-
-    /// How often the connections are checked.
-    fn tick(self) -> Duration {
-        Duration::from_millis((self.head.min(self.send) / 8).clamp(10, 500))
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let [head, body, send, idle] =
+            [limits.head_timeout, limits.body_timeout, limits.send_timeout, limits.idle_timeout]
+                .map(|time| millis(longest(time)));
+        let tick = (head.min(body).min(send).min(idle) / 8).clamp(10, 500);
+        Times { head, body, send, idle, close: millis(DRAIN_TIMEOUT), tick }
     }
 }
 
@@ -330,7 +343,8 @@ fn monitor(state: &Arc<State>) -> Rc<ConnectionMonitor> {
     MONITOR.with_borrow_mut(|monitor| {
         let begin = || {
             let monitor = Rc::new(ConnectionMonitor {
-                now: Cell::new(1),
+                now: Cell::new(0),
+                times: Times::of(&state.limits),
                 connections: RefCell::default(),
                 state: state.clone(),
             });
@@ -342,16 +356,14 @@ fn monitor(state: &Arc<State>) -> Rc<ConnectionMonitor> {
 }
 
 async fn watch(monitor: Rc<ConnectionMonitor>) {
-    let times = Times::of(&monitor.state.limits);
     let began = Instant::now();
-    let mut ticks = tokio::time::interval(times.tick());
+    let mut ticks = tokio::time::interval(Duration::from_millis(monitor.times.tick));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let now = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1;
+        let now = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         monitor.now.set(now);
-        let judged =
-            |watch: &Weak<Watch>| watch.upgrade().inspect(|watch| watch.judge(now, &times)).is_some();
+        let judged = |watch: &Weak<Watch>| watch.upgrade().inspect(|watch| watch.judge()).is_some();
         let mut connections = monitor.connections.borrow_mut();
         connections.retain(judged);
         if connections.capacity() > 4 * connections.len() + 1024 {
