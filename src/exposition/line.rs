@@ -7,12 +7,17 @@ use crate::model::escaping::Escaping;
 use crate::model::labels::escape;
 use crate::model::name::is_legacy_metric_name;
 
+/// Up to this many bytes, a name is copied without asking how long it is.
+const SHORT_NAME: usize = 32;
+
 /// Writes the names and labels of samples, family by family.
 #[derive(Debug)]
 pub(super) struct Lines {
     escaping: Escaping,
     /// The escaped name of the current family, without quotes.
     name: String,
+    /// The name with zeros behind it, if it is not long.
+    short_name: Option<[u8; SHORT_NAME]>,
     /// Whether the name must be in quotes within the braces.
     is_quoted: bool,
 }
@@ -20,7 +25,7 @@ pub(super) struct Lines {
 impl Lines {
     /// Writes lines with this escaping scheme.
     pub(super) fn new(escaping: Escaping) -> Lines {
-        Lines { escaping, name: String::new(), is_quoted: false }
+        Lines { escaping, name: String::new(), short_name: None, is_quoted: false }
     }
 
     /// Begins a family. Its name is escaped already.
@@ -28,6 +33,45 @@ impl Lines {
         self.is_quoted = !is_legacy_metric_name(name);
         self.name.clear();
         self.name.push_str(&if self.is_quoted { escape(name) } else { Cow::Borrowed(name) });
+        self.short_name = (self.name.len() <= SHORT_NAME).then(|| {
+            let mut padded = [0; SHORT_NAME];
+            padded[..self.name.len()].copy_from_slice(self.name.as_bytes());
+            padded
+        });
+    }
+
+    /// Appends the name.
+    #[inline]
+    fn write_name(&self, out: &mut Vec<u8>) {
+        match &self.short_name {
+            Some(padded) => {
+                let end = out.len() + self.name.len();
+                out.extend_from_slice(padded);
+                out.truncate(end);
+            }
+            None => out.extend_from_slice(self.name.as_bytes()),
+        }
+    }
+
+    /// Writes the name and a block of labels whose names need no quotes.
+    #[inline]
+    pub(super) fn simple(&self, out: &mut Vec<u8>, block: &[u8]) {
+        if self.is_quoted {
+            self.quoted_series(out, "", block, None);
+            // The number begins with it.
+            out.pop();
+            return;
+        }
+        self.write_name(out);
+        out.extend_from_slice(block);
+    }
+
+    /// Writes what the lines of all samples of a series have in common that differ in the value of the label `extra` alone:
+    /// everything up to that value.
+    pub(super) fn start(&self, out: &mut Vec<u8>, suffix: &str, block: &[u8], extra: &str) {
+        self.series(out, suffix, block, Some((extra, b"")));
+        // The closing quote and brace, and the space.
+        out.truncate(out.len() - 3);
     }
 
     /// The name of the family as in HELP and TYPE lines.

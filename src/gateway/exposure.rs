@@ -257,7 +257,7 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
         }
     }
 
-    /// Writes a number, as nearly all lines of a scrape are. Within a [`RowValue`] the value would be stored and read
+    /// Writes a number. Within a [`RowValue`] the value would be stored and read
     /// again for every line, which takes longer than the rest of it.
     #[inline]
     fn number(
@@ -271,10 +271,6 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
         let value = if is_newborn { 0.0 } else { number.value.value() };
         let (has_quoted_names, simple_labels) = (piece.has_quoted_names(), number.simple_labels());
         let labels = Labels { block, has_quoted_names, simple_labels };
-        if let Writer::Text(writer) = &self.writer {
-            // The text format shows no details.
-            return writer.number(&mut self.out, labels, value);
-        }
         let exemplars = if is_newborn { &[] } else { piece.exemplars(row) };
         let details = Details { start: number.start.nanos(), exemplars, created };
         self.writer.number(&mut self.out, labels, value, details);
@@ -309,9 +305,21 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
     fn rows(&mut self, family: &SnapshotFamily, entries: &[Entry]) -> Result<(), ReceiverGone> {
         let is_newborn = self.is_newborn(family);
         let created = self.clashes.created_of(family.name());
-        let mut ahead = ReadAhead::new(family, entries);
-        while let Some(rows) = ahead.rows() {
-            for &(piece, row) in rows {
+        for run in ReadAhead::new(family, entries) {
+            if let (Writer::Text(writer), Some(numbers)) = (&self.writer, run.numbers()) {
+                // Nearly all lines of a scrape, so what does not matter for them is not asked.
+                for row in run.rows() {
+                    let number = &numbers.rows[row];
+                    let value = if is_newborn(number.start) { 0.0 } else { number.value.value() };
+                    writer.plain_number(&mut self.out, numbers.block(row), value);
+                    if self.out.len() >= CHUNK_BYTES {
+                        flush(&mut self.out, &mut self.deliver)?;
+                    }
+                }
+                continue;
+            }
+            let piece = run.piece;
+            for row in run.rows() {
                 let block = piece.block(row);
                 if self.is_hidden(family, piece, block) {
                     continue;
@@ -369,8 +377,15 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
 
     /// Hands on the output.
     pub(super) fn flush(&mut self) -> Result<(), ReceiverGone> {
-        (self.deliver)(&mut self.out)?;
-        self.out.clear();
-        Ok(())
+        flush(&mut self.out, &mut self.deliver)
     }
+}
+
+fn flush(
+    out: &mut Vec<u8>,
+    deliver: &mut impl FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>,
+) -> Result<(), ReceiverGone> {
+    deliver(out)?;
+    out.clear();
+    Ok(())
 }

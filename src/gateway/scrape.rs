@@ -13,7 +13,7 @@ use crate::model::merge::reconciled;
 use crate::model::time::Moment;
 use crate::store::Seen;
 use crate::store::order::{Entry, Order};
-use crate::store::snapshot::{GroupTimes, Slots, Snapshot, SnapshotFamily};
+use crate::store::snapshot::{GroupTimes, Snapshot, SnapshotFamily, SnapshotGroups};
 use crate::telemetry;
 
 /// The families that the gateway adds to every group: name, help, and which time they show.
@@ -189,7 +189,7 @@ impl Gateway {
         self.store.orders().of(family.name(), family.extents(), |entry| family.block(entry))
     }
 
-    pub(super) fn order_of_groups(&self, groups: &Slots<GroupTimes>) -> Order {
+    pub(super) fn order_of_groups(&self, groups: &SnapshotGroups) -> Order {
         let block = |entry: Entry| groups.get(entry.slot).map_or("", GroupTimes::block);
         self.store.orders().of(GROUP_ORDER, groups.extents(), block)
     }

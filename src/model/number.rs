@@ -7,6 +7,8 @@
 
 mod short;
 
+use crate::model::count::Count;
+
 /// Numbers from [`PLAIN_FROM`] and below [`PLAIN_BELOW`] are in plain notation.
 const PLAIN_FROM: f64 = 1e-4;
 const PLAIN_BELOW: f64 = 1e6;
@@ -16,6 +18,25 @@ const PLAIN_BELOW: f64 = 1e6;
 pub fn write_f64(out: &mut Vec<u8>, value: f64) {
     if !short::write::<false>(out, value) {
         write_long(out, value);
+    }
+}
+
+/// Appends the end of a line in the text format: a space, `value` as a sample value, and a line feed.
+#[inline]
+pub fn write_end(out: &mut Vec<u8>, value: f64) {
+    if !short::write_end(out, value) {
+        out.push(b' ');
+        write_f64(out, value);
+        out.push(b'\n');
+    }
+}
+
+/// Appends the end of a line as [`write_end`] does, with a count.
+#[inline]
+pub fn write_count_end(out: &mut Vec<u8>, count: Count) {
+    match count {
+        Count::Int(count) if count < PLAIN_BELOW as u64 => short::write_whole_end(out, count as u32),
+        count => write_end(out, count.as_f64()),
     }
 }
 

@@ -45,6 +45,7 @@ impl Sum {
     }
 
     /// The sum that a scrape shows.
+    #[inline]
     pub const fn value(self) -> f64 {
         self.high
     }

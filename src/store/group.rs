@@ -192,8 +192,8 @@ impl Group {
         families().for_each(|family| prefetch_index(slice::from_ref(&**family), 0));
         let pieces = || families().filter_map(|family| family.pieces().first());
         pieces().for_each(|piece| piece.prefetch());
-        pieces().for_each(|piece| piece.prefetch_row(0));
-        pieces().for_each(|piece| piece.prefetch_rest(0));
+        pieces().for_each(|piece| piece.prefetch_rows([0].into_iter()));
+        pieces().for_each(|piece| piece.prefetch_rest([0].into_iter()));
     }
 
     /// Finds out where everything of a push belongs.

@@ -18,6 +18,8 @@ mod ahead;
 mod columns;
 mod few;
 mod holders;
+mod numbers;
+mod row;
 mod value;
 mod whole;
 
@@ -26,7 +28,7 @@ use std::sync::Arc;
 use crate::model::exemplar::{self, Exemplars, Placed};
 use crate::model::histogram::Histogram;
 use crate::model::kind::Form;
-use crate::model::labels::{has_quoted_names, simple_labels};
+use crate::model::labels::has_quoted_names;
 use crate::model::limits::MAX_BLOCK_BYTES;
 use crate::model::merge::Merge;
 use crate::model::push::{Push, Series, Value};
@@ -35,10 +37,13 @@ use crate::model::summary::{Quantile, Summary};
 use crate::model::time::{Moment, Start};
 use crate::store::piece::columns::Columns;
 use crate::store::piece::few::List;
+use crate::store::piece::row::span;
 use crate::store::piece::value::FormValue;
 use crate::store::shareable::Shareable;
 
 pub use few::Few;
+pub use numbers::Numbers;
+pub use row::Row;
 
 /// How many series a piece holds at most. Every piece of a family but the last is full.
 pub const PIECE_ROWS: usize = 32;
@@ -88,18 +93,6 @@ pub enum Rows {
     Histograms(Vec<Row<Histogram>>),
 }
 
-/// The state of one series.
-#[derive(Clone, Debug)]
-pub struct Row<V> {
-    /// The value.
-    pub value: V,
-    /// When the series began.
-    pub start: Start,
-    label_end: u32,
-    /// `None` if they are not simple, or more than 255.
-    simple_labels: Option<u8>,
-}
-
 /// A borrowed value of any form.
 #[derive(Clone, Copy, Debug)]
 pub enum RowValue<'a> {
@@ -118,7 +111,8 @@ pub struct ShownRow<'a> {
     pub value: RowValue<'a>,
     /// When the series began.
     pub start: Start,
-    /// How many labels the row has, if they are simple ones and not very many; see [`simple_labels`]. Zero if not.
+    /// How many labels the row has, if they are simple ones and not very many; see
+    /// [`simple_labels`](crate::model::labels::simple_labels). Zero if not.
     pub simple_labels: u16,
 }
 
@@ -131,20 +125,6 @@ pub enum OwnedValue {
     Summary(Summary),
     /// A histogram.
     Histogram(Histogram),
-}
-
-impl<V> Row<V> {
-    /// A row whose label block is the last in labels of this length.
-    fn new(value: V, start: Start, block: &str, label_end: usize) -> Row<V> {
-        let simple_labels = u8::try_from(simple_labels(block)).ok().filter(|count| *count > 0);
-        Row { value, start, label_end: label_end as u32, simple_labels }
-    }
-
-    /// How many labels the row has, if they are simple ones and not very many; see [`simple_labels`]. Zero if not.
-    #[inline]
-    pub fn simple_labels(&self) -> u16 {
-        self.simple_labels.map_or(0, u16::from)
-    }
 }
 
 impl OwnedValue {
@@ -485,12 +465,5 @@ impl Rows {
 
 #[inline]
 fn block_in<'a, V>(labels: &'a str, rows: &[Row<V>], at: usize) -> &'a str {
-    let (start, end) = span_in(rows, at);
-    &labels[start..end]
-}
-
-#[inline]
-fn span_in<V>(rows: &[Row<V>], at: usize) -> (usize, usize) {
-    let start = at.checked_sub(1).map_or(0, |before| rows[before].label_end as usize);
-    (start, rows[at].label_end as usize)
+    &labels[span(rows, at)]
 }

@@ -32,7 +32,7 @@ pub struct Snapshot {
     /// The families, sorted by name.
     pub families: Vec<SnapshotFamily>,
     /// The groups by slot.
-    pub groups: Slots<GroupTimes>,
+    pub groups: SnapshotGroups,
 }
 
 /// One family across all groups.
@@ -43,8 +43,70 @@ pub struct SnapshotFamily {
     pub kind: Kind,
     help: SharedText,
     unit: SharedText,
-    /// In one list and not in chunks, because a scrape looks up every series.
-    members: Slots<SmallVec<[Arc<Piece>; 1]>>,
+    members: Members,
+}
+
+/// The pieces of all groups that have a family. In one list, because a scrape looks up every series. There may be very many
+/// families that only one group has, so one piece takes no other memory.
+#[derive(Debug, Default)]
+struct Members {
+    pieces: SmallVec<[Arc<Piece>; 1]>,
+    /// Where the pieces of the group in each slot begin, and how many there are.
+    ranges: SmallVec<[(u32, u32); 1]>,
+    extents: SmallVec<[Extent; 1]>,
+}
+
+impl Members {
+    fn add<'a>(&mut self, slot: u32, extent: Extent, pieces: impl Iterator<Item = &'a Arc<Piece>>) {
+        let slot = slot as usize;
+        if self.ranges.len() <= slot {
+            self.ranges.resize(slot + 1, (0, 0));
+            self.extents.resize(slot + 1, Extent::default());
+        }
+        let first = self.pieces.len();
+        self.pieces.extend(pieces.cloned());
+        self.ranges[slot] = (first as u32, (self.pieces.len() - first) as u32);
+        self.extents[slot] = extent;
+    }
+}
+
+/// Finds the rows of a family.
+#[derive(Clone, Copy, Debug)]
+pub struct Lookup<'a> {
+    pieces: &'a [Arc<Piece>],
+    ranges: &'a [(u32, u32)],
+}
+
+impl<'a> Lookup<'a> {
+    /// All pieces.
+    pub fn pieces(self) -> &'a [Arc<Piece>] {
+        self.pieces
+    }
+
+    /// Which of the pieces holds a series.
+    #[inline]
+    pub fn index(self, entry: Entry) -> Option<usize> {
+        let (slot, number) = piece_of(entry);
+        let (first, count) = *self.ranges.get(slot as usize)?;
+        (number < count).then_some((first + number) as usize)
+    }
+
+    /// The piece that holds a series.
+    pub fn piece(self, entry: Entry) -> Option<&'a Piece> {
+        self.pieces.get(self.index(entry)?).map(|piece| &**piece)
+    }
+}
+
+/// The slot of a series, and the number of its piece there.
+#[inline]
+pub fn piece_of(entry: Entry) -> (u32, u32) {
+    (entry.slot, entry.position / PIECE_ROWS as u32)
+}
+
+/// The row of a series in its piece.
+#[inline]
+pub fn row_in_piece(entry: Entry) -> usize {
+    entry.position as usize % PIECE_ROWS
 }
 
 /// A text that may differ between groups. The one of the smallest group key is used, so that every snapshot has the
@@ -100,34 +162,27 @@ impl GroupTimes {
     }
 }
 
-/// Items by slot, each with the extent that the sort order of a family depends on. There may be very many families
-/// that only one group has.
-#[derive(Debug)]
-pub struct Slots<T> {
-    items: SmallVec<[Option<T>; 1]>,
-    extents: SmallVec<[Extent; 1]>,
+/// The groups by slot, and what their order in a scrape depends on.
+#[derive(Debug, Default)]
+pub struct SnapshotGroups {
+    times: Vec<Option<GroupTimes>>,
+    extents: Vec<Extent>,
 }
 
-impl<T> Default for Slots<T> {
-    fn default() -> Slots<T> {
-        Slots { items: SmallVec::new(), extents: SmallVec::new() }
-    }
-}
-
-impl<T> Slots<T> {
-    fn set(&mut self, slot: u32, extent: Extent, item: T) {
+impl SnapshotGroups {
+    fn set(&mut self, slot: u32, extent: Extent, times: GroupTimes) {
         let slot = slot as usize;
-        if self.items.len() <= slot {
-            self.items.resize_with(slot + 1, || None);
+        if self.times.len() <= slot {
+            self.times.resize_with(slot + 1, || None);
             self.extents.resize(slot + 1, Extent::default());
         }
-        self.items[slot] = Some(item);
+        self.times[slot] = Some(times);
         self.extents[slot] = extent;
     }
 
-    /// The item in this slot.
-    pub fn get(&self, slot: u32) -> Option<&T> {
-        self.items.get(slot as usize)?.as_ref()
+    /// The group in this slot.
+    pub fn get(&self, slot: u32) -> Option<&GroupTimes> {
+        self.times.get(slot as usize)?.as_ref()
     }
 
     /// The extents of all slots. An empty slot has a zero extent.
@@ -159,20 +214,17 @@ impl SnapshotFamily {
 
     /// The extents of the groups that have the family.
     pub fn extents(&self) -> &[Extent] {
-        self.members.extents()
+        &self.members.extents
     }
 
-    /// The piece that holds a series, and its row there.
-    #[inline]
-    pub fn row(&self, entry: Entry) -> Option<(&Piece, usize)> {
-        let position = entry.position as usize;
-        let piece = self.members.get(entry.slot)?.get(position / PIECE_ROWS)?;
-        Some((piece, position % PIECE_ROWS))
+    /// Finds its rows.
+    pub fn lookup(&self) -> Lookup<'_> {
+        Lookup { pieces: &self.members.pieces, ranges: &self.members.ranges }
     }
 
     /// The pieces of all groups, in no particular order.
     pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
-        self.members.items.iter().flatten().flatten().map(|piece| &**piece)
+        self.members.pieces.iter().map(|piece| &**piece)
     }
 
     /// The label blocks of all series, in no order.
@@ -182,7 +234,7 @@ impl SnapshotFamily {
 
     /// The label block of a series.
     pub fn block(&self, entry: Entry) -> &str {
-        self.row(entry).map_or("", |(piece, row)| piece.block(row))
+        self.lookup().piece(entry).map_or("", |piece| piece.block(row_in_piece(entry)))
     }
 }
 
@@ -212,7 +264,7 @@ impl Snapshot {
                         kind: family.definition.kind(),
                         help: SharedText::default(),
                         unit: SharedText::default(),
-                        members: Slots::default(),
+                        members: Members::default(),
                     });
                     families.len() - 1
                 });
@@ -220,7 +272,7 @@ impl Snapshot {
                 let extent = Extent { epoch: family.epoch, len: family.series_count() };
                 let folded = folding.pieces(&group, family);
                 let pieces = folded.as_ref().unwrap_or(family.pieces());
-                all.members.set(family.slot, extent, pieces.iter().cloned().collect());
+                all.members.add(family.slot, extent, pieces.iter());
                 all.help.add(&group.labels.key, family.metadata().help.as_ref());
                 all.unit.add(&group.labels.key, family.metadata().unit.as_ref());
             }

@@ -5,7 +5,7 @@ use crate::exposition::written::{Full, Head, Labels};
 use crate::model::escaping::Escaping;
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;
-use crate::model::number::{format_f64, write_f64};
+use crate::model::number::{format_f64, write_count_end, write_end, write_f64};
 use crate::model::summary::Summary;
 
 /// Writes the text format, version 0.0.4 or 1.0.0.
@@ -13,12 +13,14 @@ use crate::model::summary::Summary;
 pub struct TextWriter {
     escaping: Escaping,
     lines: Lines,
+    /// What the lines of the buckets of a histogram begin with.
+    start: Vec<u8>,
 }
 
 impl TextWriter {
     /// A writer with this escaping scheme.
     pub fn new(escaping: Escaping) -> TextWriter {
-        TextWriter { escaping, lines: Lines::new(escaping) }
+        TextWriter { escaping, lines: Lines::new(escaping), start: Vec::new() }
     }
 
     /// Writes the HELP and TYPE lines.
@@ -54,6 +56,13 @@ impl TextWriter {
         out.push(b'\n');
     }
 
+    /// Writes a series of a number whose label names need no quotes.
+    #[inline]
+    pub fn plain_number(&self, out: &mut Vec<u8>, block: &[u8], value: f64) {
+        self.lines.simple(out, block);
+        write_end(out, value);
+    }
+
     /// Writes a summary series.
     pub fn summary(&self, out: &mut Vec<u8>, labels: Labels<'_>, summary: &Summary, full: Full<'_>) {
         let block = self.lines.block(labels);
@@ -67,10 +76,22 @@ impl TextWriter {
     }
 
     /// Writes a histogram series, with a `+Inf` bucket in any case.
-    pub fn histogram(&self, out: &mut Vec<u8>, labels: Labels<'_>, histogram: &Histogram, full: Full<'_>) {
+    pub fn histogram(
+        &mut self,
+        out: &mut Vec<u8>,
+        labels: Labels<'_>,
+        histogram: &Histogram,
+        full: Full<'_>,
+    ) {
         let block = self.lines.block(labels);
+        let start = &mut self.start;
+        start.clear();
+        self.lines.start(start, "_bucket", block.as_bytes(), "le");
         histogram.all_buckets(|label, _, count| {
-            self.sample(out, "_bucket", block.as_bytes(), Some(("le", label)), count.as_f64());
+            out.extend_from_slice(start);
+            out.extend_from_slice(label.as_bytes());
+            out.extend_from_slice(b"\"}");
+            write_count_end(out, count);
             full(out);
         });
         self.sample(out, "_sum", block.as_bytes(), None, histogram.sum.value());

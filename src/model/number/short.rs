@@ -13,31 +13,75 @@ pub(super) fn write<const MARKED: bool>(out: &mut Vec<u8>, value: f64) -> bool {
         return false;
     }
     let whole = magnitude as u32;
-    let (digits, length) = digits(whole);
-    let (mut text, mut length) = (u128::from(digits), length);
-    if f64::from(whole) != magnitude {
-        let thousandths = (magnitude * 1000.0 + 0.5) as u32;
-        // Also what is no number differs.
-        if f64::from(thousandths) / 1000.0 != magnitude {
-            return false;
-        }
-        // Not a whole number, so it can't have been rounded up to the next one.
-        let rest = thousandths - whole * 1000;
-        let digit = |unit: u32| b'0' + (rest / unit % 10) as u8;
-        let decimals = u32::from_le_bytes([b'.', digit(100), digit(10), digit(1)]);
-        text |= u128::from(decimals) << (8 * length);
-        length += 2 + usize::from(!rest.is_multiple_of(100)) + usize::from(!rest.is_multiple_of(10));
-    } else if MARKED {
+    let (mut text, mut length) = if f64::from(whole) != magnitude {
+        let Some(decimal) = decimal(magnitude, whole) else { return false };
+        decimal
+    } else {
+        let (digits, length) = digits(whole);
+        (u128::from(digits), length)
+    };
+    if MARKED && f64::from(whole) == magnitude {
         text |= u128::from(u16::from_le_bytes(*b".0")) << (8 * length);
         length += 2;
     }
     let sign = usize::from(value < 0.0);
     text = text << (8 * sign) | u128::from(b'-' * sign as u8);
-    // Appending all of it and taking back what is too much is faster than copying a length that is not known.
-    let end = out.len() + sign + length;
-    out.extend_from_slice(&text.to_le_bytes());
-    out.truncate(end);
+    append(out, &text.to_le_bytes(), sign + length);
     true
+}
+
+/// Appends a space and `value` as [`write`] does, if it is not negative, and a line feed.
+#[inline]
+pub(super) fn write_end(out: &mut Vec<u8>, value: f64) -> bool {
+    let whole = value as u32;
+    if value >= PLAIN_BELOW {
+        return false;
+    }
+    if f64::from(whole) == value {
+        write_whole_end(out, whole);
+        return true;
+    }
+    // A negative number or none is taken for one with decimals, which it isn't.
+    let Some((text, length)) = decimal(value, whole) else { return false };
+    append(out, &(text << 8 | u128::from(b' ')).to_le_bytes(), 1 + length);
+    out.push(b'\n');
+    true
+}
+
+/// Appends a space, a number below a million, and a line feed.
+#[inline]
+pub(super) fn write_whole_end(out: &mut Vec<u8>, number: u32) {
+    let (digits, length) = digits(number);
+    // As there are six digits at most, all of it are eight bytes.
+    let text = u64::from(b' ') | digits << 8 | u64::from(b'\n') << (8 * (1 + length));
+    append(out, &text.to_le_bytes(), length + 2);
+}
+
+/// Appends the first `length` bytes of a text. To append all of it and take back what is too much is faster than to copy a
+/// length that is not known.
+#[inline]
+fn append(out: &mut Vec<u8>, text: &[u8], length: usize) {
+    let end = out.len() + length;
+    out.extend_from_slice(text);
+    out.truncate(end);
+}
+
+/// The text of a number with up to three decimals whose whole part is `whole`, and its length. `None` if there are more.
+#[inline]
+fn decimal(magnitude: f64, whole: u32) -> Option<(u128, usize)> {
+    let thousandths = (magnitude * 1000.0 + 0.5) as u32;
+    // Also what is no number differs.
+    if f64::from(thousandths) / 1000.0 != magnitude {
+        return None;
+    }
+    let (digits, length) = digits(whole);
+    // Not a whole number, so it can't have been rounded up to the next one.
+    let rest = thousandths - whole * 1000;
+    let digit = |unit: u32| b'0' + (rest / unit % 10) as u8;
+    let decimals = u32::from_le_bytes([b'.', digit(100), digit(10), digit(1)]);
+    let text = u128::from(digits) | u128::from(decimals) << (8 * length);
+    let count = 2 + usize::from(!rest.is_multiple_of(100)) + usize::from(!rest.is_multiple_of(10));
+    Some((text, length + count))
 }
 
 /// The digits of a number below 10^8 as bytes, the first one in the lowest byte, and how many there are. The number is
@@ -75,6 +119,10 @@ mod tests {
                 assert!(write::<false>(&mut out, value), "{value}");
                 // `Display` writes the shortest digits, but zero with its sign.
                 assert_eq!(&out[2..], (value + 0.0).to_string().as_bytes());
+                let mut line = b"1".to_vec();
+                let is_positive = value >= 0.0;
+                assert_eq!(write_end(&mut line, value), is_positive, "{value}");
+                assert_eq!(line, if is_positive { [&out[..], b"\n"].concat() } else { b"1".to_vec() });
                 out.truncate(2);
                 assert!(write::<true>(&mut out, value), "{value}");
                 // `Debug` writes whole numbers with a decimal.
@@ -90,6 +138,7 @@ mod tests {
         {
             let mut out = b"1 ".to_vec();
             assert!(!write::<true>(&mut out, value), "{value}");
+            assert!(!write_end(&mut out, value), "{value}");
             assert_eq!(out, b"1 ");
         }
     }

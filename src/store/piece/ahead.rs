@@ -4,11 +4,13 @@
 //! be asked for only when the one before it has come, so each has a step of its own, and between two steps there should be
 //! other work.
 
+use std::ops::Range;
 use std::slice;
 
 use prefetch_index::prefetch_index;
 
-use super::{Piece, Row, Rows, span_in};
+use super::row::span;
+use super::{Numbers, Piece, Row, Rows};
 use crate::store::piece::value::FormValue;
 
 /// What is read from memory at once, in bytes, on nearly all machines.
@@ -23,33 +25,60 @@ impl Piece {
         prefetch_index(slice::from_ref(self), 1);
     }
 
-    /// Second step: a row, and the end of the one before it, which says where the labels of the row begin.
+    /// Second step: rows.
     #[inline]
-    pub fn prefetch_row(&self, at: usize) {
-        with_rows!(&self.rows, rows => prefetch_row(rows, at));
+    pub fn prefetch_rows(&self, at: impl Iterator<Item = usize>) {
+        with_rows!(&self.rows, rows => prefetch_rows(rows, at));
     }
 
-    /// Third step: the label block of a row, and the counts of a histogram.
+    /// Third step: the label blocks of rows, and the counts of histograms.
     #[inline]
-    pub fn prefetch_rest(&self, at: usize) {
+    pub fn prefetch_rest(&self, at: impl Iterator<Item = usize>) {
         let labels = self.labels.as_bytes();
-        let (start, end) = with_rows!(&self.rows, rows => {
-            let Some(row) = rows.get(at) else { return };
-            row.value.prefetch();
-            span_in(rows, at)
-        });
-        (start..end).step_by(CACHE_LINE).for_each(|at| prefetch_index(labels, at));
-        prefetch_index(labels, end.wrapping_sub(1));
+        with_rows!(&self.rows, rows => prefetch_rest(rows, labels, at));
+    }
+}
+
+impl Numbers<'_> {
+    /// As [`Piece::prefetch_rows`].
+    #[inline]
+    pub fn prefetch_rows(&self, at: impl Iterator<Item = usize>) {
+        prefetch_rows(self.rows, at);
+    }
+
+    /// As [`Piece::prefetch_rest`].
+    #[inline]
+    pub fn prefetch_rest(&self, at: impl Iterator<Item = usize>) {
+        prefetch_rest(self.rows, self.labels, at);
     }
 }
 
 #[inline]
-fn prefetch_row<V>(rows: &[Row<V>], at: usize) {
-    prefetch_index(rows, at);
-    // A long row has its end in another line than its start. The end of a short one is in the line of its start, but that
-    // of the row before it may not be.
-    let is_long = size_of::<Row<V>>() > CACHE_LINE;
-    prefetch_index(rows, if is_long { at + 1 } else { at.wrapping_sub(1) });
+fn prefetch_rows<V>(rows: &[Row<V>], at: impl Iterator<Item = usize>) {
+    for at in at {
+        prefetch_index(rows, at);
+        // A long row has its end in another line than its start.
+        if size_of::<Row<V>>() > CACHE_LINE {
+            prefetch_index(rows, at + 1);
+        }
+    }
+}
+
+#[inline]
+fn prefetch_rest<V: FormValue>(rows: &[Row<V>], labels: &[u8], at: impl Iterator<Item = usize>) {
+    for at in at {
+        let Some(row) = rows.get(at) else { return };
+        row.value.prefetch();
+        let Range { start, end } = span(rows, at);
+        // Where the line of the start begins; it need not begin within the labels.
+        let before = (labels.as_ptr().addr() + start) % CACHE_LINE;
+        prefetch_index(labels, start);
+        let (mut next, end) = (start + CACHE_LINE - before, end);
+        while next < end {
+            prefetch_index(labels, next);
+            next += CACHE_LINE;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -63,8 +92,8 @@ mod tests {
             let piece = Piece::new(form);
             piece.prefetch();
             for at in [0, 1, usize::MAX - 1] {
-                piece.prefetch_row(at);
-                piece.prefetch_rest(at);
+                piece.prefetch_rows([at].into_iter());
+                piece.prefetch_rest([at].into_iter());
             }
         }
     }
