@@ -57,10 +57,7 @@ impl Lines {
     #[inline]
     pub(super) fn simple(&self, out: &mut Vec<u8>, block: &[u8]) {
         if self.is_quoted {
-            self.quoted_series(out, "", block, None);
-            // The number begins with it.
-            out.pop();
-            return;
+            return self.quoted_series(out, "", block, None);
         }
         self.write_name(out);
         out.extend_from_slice(block);
@@ -70,8 +67,8 @@ impl Lines {
     /// everything up to that value.
     pub(super) fn start(&self, out: &mut Vec<u8>, suffix: &str, block: &[u8], extra: &str) {
         self.series(out, suffix, block, Some((extra, b"")));
-        // The closing quote and brace, and the space.
-        out.truncate(out.len() - 3);
+        // The closing quote and brace.
+        out.truncate(out.len() - 2);
     }
 
     /// The name of the family as in HELP and TYPE lines.
@@ -79,18 +76,17 @@ impl Lines {
         if self.is_quoted { Cow::Owned(format!("\"{}\"", self.name)) } else { Cow::Borrowed(&self.name) }
     }
 
-    /// Writes the name with `suffix`, the labels, and a space.
+    /// Writes the name with `suffix`, and the labels.
     #[inline]
     pub(super) fn plain(&self, out: &mut Vec<u8>, suffix: &str, labels: Labels<'_>) {
         if self.is_quoted || labels.has_quoted_names {
             return self.series(out, suffix, self.block(labels).as_bytes(), None);
         }
-        out.extend_from_slice(self.name.as_bytes());
+        self.write_name(out);
         if !suffix.is_empty() {
             out.extend_from_slice(suffix.as_bytes());
         }
         out.extend_from_slice(labels.block.as_bytes());
-        out.push(b' ');
     }
 
     /// The labels under the escaping scheme.
@@ -99,7 +95,7 @@ impl Lines {
         if labels.has_quoted_names { self.escaping.block(labels.block) } else { Cow::Borrowed(labels.block) }
     }
 
-    /// Writes the name with `suffix`, the labels followed by `extra`, and a space.
+    /// Writes the name with `suffix`, and the labels followed by `extra`.
     #[inline]
     pub(super) fn series(&self, out: &mut Vec<u8>, suffix: &str, block: &[u8], extra: Option<(&str, &[u8])>) {
         if self.is_quoted {
@@ -119,7 +115,6 @@ impl Lines {
                 out.push(b'}');
             }
         }
-        out.push(b' ');
     }
 
     /// Writes the name among the labels.
@@ -138,7 +133,7 @@ impl Lines {
             out.push(b',');
             write_extra(out, name, value);
         }
-        out.extend_from_slice(b"} ");
+        out.push(b'}');
     }
 }
 

@@ -257,8 +257,8 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
         }
     }
 
-    /// Writes a number. Within a [`RowValue`] the value would be stored and read
-    /// again for every line, which takes longer than the rest of it.
+    /// Writes a number. Within a [`RowValue`] the value would be stored and read again for every line, which takes longer
+    /// than the rest of it.
     #[inline]
     fn number(
         &mut self,
@@ -312,9 +312,7 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
                     let number = &numbers.rows[row];
                     let value = if is_newborn(number.start) { 0.0 } else { number.value.value() };
                     writer.plain_number(&mut self.out, numbers.block(row), value);
-                    if self.out.len() >= CHUNK_BYTES {
-                        flush(&mut self.out, &mut self.deliver)?;
-                    }
+                    flush_if_full(&mut self.out, &mut self.deliver)?;
                 }
                 continue;
             }
@@ -372,20 +370,26 @@ impl<D: FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>> Exposure<'_, D> {
 
     #[inline]
     fn flush_if_full(&mut self) -> Result<(), ReceiverGone> {
-        if self.out.len() >= CHUNK_BYTES { self.flush() } else { Ok(()) }
+        flush_if_full(&mut self.out, &mut self.deliver)
     }
 
     /// Hands on the output.
     pub(super) fn flush(&mut self) -> Result<(), ReceiverGone> {
-        flush(&mut self.out, &mut self.deliver)
+        (self.deliver)(&mut self.out)?;
+        self.out.clear();
+        Ok(())
     }
 }
 
-fn flush(
+/// Hands on the output if it is a whole chunk.
+#[inline]
+fn flush_if_full(
     out: &mut Vec<u8>,
     deliver: &mut impl FnMut(&mut Vec<u8>) -> Result<(), ReceiverGone>,
 ) -> Result<(), ReceiverGone> {
-    deliver(out)?;
-    out.clear();
+    if out.len() >= CHUNK_BYTES {
+        deliver(out)?;
+        out.clear();
+    }
     Ok(())
 }

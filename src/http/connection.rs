@@ -1,10 +1,10 @@
 //! Connections: their number, and the time limits for clients.
 //!
-//! actix limits only the time for the first head of a connection and the time between two requests, with a timer for each.
-//! Here every head has a time limit, and so have the parts of a body, the reading of an answer, and the time between two
-//! requests; one clock watches all of them. Nothing is read ahead, neither from a client that does not read its answers nor behind a
-//! request that is being answered. What actix would refuse without an explanation is escaped if possible; otherwise
-//! the client is told what is wrong. A client that waits for `100 Continue` gets it here, once the gateway wants
+//! actix limits only the time for the first head of a connection and the time between two requests, with a timer for
+//! each. Here every head has a time limit, and so have the parts of a body, the reading of an answer, and the time between
+//! two requests; one clock watches all of them. Nothing is read ahead, neither from a client that does not read its answers
+//! nor behind a request that is being answered. What actix would refuse without an explanation is escaped if possible;
+//! otherwise the client is told what is wrong. A client that waits for `100 Continue` gets it here, once the gateway wants
 //! the body.
 
 mod since;
@@ -117,10 +117,6 @@ pub(super) async fn turn_away(mut stream: TcpStream, answer: &[u8]) {
     let _ = timeout(DRAIN_TIMEOUT, exchange).await;
 }
 
-fn too_slow() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the client is too slow")
-}
-
 impl<S: AsyncRead + AsyncWrite + Closing + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -139,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Closing + Unpin> AsyncRead for Watched<S> {
                 return Poll::Ready(Ok(()));
             }
             Some(CloseReason::Over) => return Poll::Ready(Ok(())),
-            Some(CloseReason::SlowReading) => return Poll::Ready(Err(too_slow())),
+            Some(CloseReason::SlowReading) => return Poll::Ready(this.still_reads()),
         }
         if watch.holds_reading_up() {
             watch.has_read_waiting.set(true);
@@ -211,6 +207,16 @@ fn hand_on(waiting: &mut Vec<u8>, buffer: &mut ReadBuf<'_>) {
 }
 
 impl<S> Watched<S> {
+    /// The error of a client that did not read its answer in time.
+    fn still_reads(&self) -> io::Result<()> {
+        match self.watch.close_reason.get() {
+            Some(CloseReason::SlowReading) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the client is too slow"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Notes whether the client reads its answer.
     fn note<T>(&self, context: &mut Context<'_>, written: &Poll<io::Result<T>>) {
         let watch = &self.watch;
@@ -226,9 +232,7 @@ impl<S> Watched<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.watch.close_reason.get() == Some(CloseReason::SlowReading) {
-            return Poll::Ready(Err(too_slow()));
-        }
+        this.still_reads()?;
         this.watch.asking.give_up();
         if this.watch.asking.is_due() {
             let asked = this.watch.asking.poll(&mut this.stream, context);
@@ -250,9 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     /// actix flushes after it has written everything.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.watch.close_reason.get() == Some(CloseReason::SlowReading) {
-            return Poll::Ready(Err(too_slow()));
-        }
+        this.still_reads()?;
         let flushed = Pin::new(&mut this.stream).poll_flush(context);
         this.note(context, &flushed);
         if flushed.is_ready() && this.watch.blocked_since.end() {
@@ -267,9 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.watch.close_reason.get() == Some(CloseReason::SlowReading) {
-            return Poll::Ready(Err(too_slow()));
-        }
+        this.still_reads()?;
         // The end of TLS may have to be sent before.
         let shut_down = Pin::new(&mut this.stream).poll_shutdown(context);
         this.note(context, &shut_down);

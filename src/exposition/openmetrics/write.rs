@@ -92,6 +92,7 @@ impl OpenMetricsWriter {
             _ => "",
         };
         self.lines.plain(out, suffix, labels);
+        out.push(b' ');
         write_float(out, value);
         if self.kind != Kind::Counter {
             return out.push(b'\n');
@@ -144,7 +145,7 @@ impl OpenMetricsWriter {
             label.clear();
             label.extend_from_slice(text.as_bytes());
             mark_float(&mut label);
-            self.lines.series(out, "_bucket", block, Some(("le", &label)));
+            self.series(out, "_bucket", block, Some(("le", &label)));
             write_count(out, whole(count));
             self.exemplar(out, exemplars.next(bound));
             out.push(b'\n');
@@ -194,7 +195,7 @@ impl OpenMetricsWriter {
         histogram.all_buckets(|text, _, count| {
             let mut label = text.as_bytes().to_vec();
             mark_float(&mut label);
-            self.lines.series(out, "", block.as_bytes(), Some(("le", &label)));
+            self.series(out, "", block.as_bytes(), Some(("le", &label)));
             write_float(out, count.as_f64());
             out.push(b'\n');
             full(out);
@@ -204,7 +205,7 @@ impl OpenMetricsWriter {
     /// Writes the sum or count of a summary or histogram as the only sample of a family.
     fn part(&mut self, out: &mut Vec<u8>, only: &str, labels: Labels<'_>, sum: f64, count: Count) {
         out.append(&mut self.head);
-        self.lines.series(out, "", self.lines.block(labels).as_bytes(), None);
+        self.series(out, "", self.lines.block(labels).as_bytes(), None);
         write_float(out, if matches!(only, "_sum" | "_gsum") { sum } else { count.as_f64() });
         out.push(b'\n');
     }
@@ -213,7 +214,7 @@ impl OpenMetricsWriter {
         for quantile in &summary.quantiles {
             let mut label = format_f64(quantile.quantile).into_bytes();
             mark_float(&mut label);
-            self.lines.series(out, "", block, Some(("quantile", &label)));
+            self.series(out, "", block, Some(("quantile", &label)));
             write_float(out, quantile.value);
             out.push(b'\n');
             full(out);
@@ -225,11 +226,18 @@ impl OpenMetricsWriter {
         out.extend_from_slice(b"# EOF\n");
     }
 
+    /// Writes the name with `suffix`, the labels followed by `extra`, and a space.
+    #[inline]
+    fn series(&self, out: &mut Vec<u8>, suffix: &str, block: &[u8], extra: Option<(&str, &[u8])>) {
+        self.lines.series(out, suffix, block, extra);
+        out.push(b' ');
+    }
+
     fn sum_and_count(&self, out: &mut Vec<u8>, suffixes: [&str; 2], block: &[u8], sum: f64, count: Count) {
-        self.lines.series(out, suffixes[0], block, None);
+        self.series(out, suffixes[0], block, None);
         write_float(out, sum);
         out.push(b'\n');
-        self.lines.series(out, suffixes[1], block, None);
+        self.series(out, suffixes[1], block, None);
         write_count(out, count);
         out.push(b'\n');
     }
@@ -256,10 +264,10 @@ impl OpenMetricsWriter {
     /// knows.
     fn created(&self, out: &mut Vec<u8>, block: &[u8], details: Details<'_>) {
         if let Some(created) = details.created {
-            self.lines.series(out, "_created", block, None);
+            self.series(out, "_created", block, None);
             write_float(out, created);
         } else if let Some(start) = details.start.filter(|_| self.has_created_series) {
-            self.lines.series(out, "_created", block, None);
+            self.series(out, "_created", block, None);
             write_time(out, start);
         } else {
             return;
