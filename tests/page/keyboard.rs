@@ -54,6 +54,7 @@ fn a_keyboard_is_enough() {
     assert!(question.contains(r#"{job="b"}"#), "{question}");
     browser.press(&format!("{TAB}{ENTER}"));
     browser.wait_for_count(".group", 3);
+    browser.wait_for_count("dialog[open]", 0);
     // The focus moves to the element that is there now.
     assert_ne!(focused(&browser), r#"job="b""#);
     assert_eq!(browser.value("document.activeElement.classList.contains('toggle')"), true);

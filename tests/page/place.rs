@@ -52,6 +52,33 @@ fn a_push_appears_without_a_loss_of_place() {
     browser.finish();
 }
 
+/// The list of what was typed last may come after the reader has opened a group of what was typed before.
+#[test]
+fn what_is_open_stays_open_while_the_filter_and_the_order_show_it() {
+    let gateway = Gateway::start(&[]);
+    push_jobs(&gateway, &["import_orders", "import_stock", "report"]);
+    let Some(browser) = Browser::start(DESKTOP) else { return };
+    browser.open(&gateway.url("/"));
+    browser.click(&toggle(&group(r#"job="import_stock""#)));
+    browser.wait_for_count(".group.open .family", 1);
+    let is_shown = |words: &str, open: u64| {
+        browser.wait_for(&format!(
+            "(a => '{words}' === `${{a.get('q')}} ${{a.get('sort')}} ${{a.getAll('open').length}}`)
+             (new URLSearchParams(location.hash.slice(1)))
+             && document.querySelector('#groups').ariaBusy === 'false'"
+        ));
+        assert_eq!(browser.count(".group.open"), open, "{words}");
+    };
+    browser.press("/import");
+    is_shown("import null 1", 1);
+    browser.click("[data-sort=pushed]");
+    is_shown("import pushed 1", 1);
+    browser.run("document.querySelector('#filter').select()");
+    browser.press("report");
+    is_shown("report pushed 0", 0);
+    browser.finish();
+}
+
 /// It is asked for before the script of the page is there, which then must not ask again.
 #[test]
 fn the_first_groups_are_asked_for_once() {

@@ -187,7 +187,7 @@ export class Groups {
     this.#restore(anchor);
     this.#summary();
     const opened = open ? [...open].filter(([id]) => this.#rows.has(id)) : [];
-    if (isNew) for (const row of this.#rows.values()) if (!open?.has(row.id) && row.isOpen) row.close();
+    if (open) for (const row of this.#rows.values()) if (!open.has(row.id) && row.isOpen) row.close();
     await Promise.all([
       ...refreshed.filter((row) => row.isOpen).map((row) => row.refresh()),
       ...opened.map(([id, families]) => this.#openRow(this.#rows.get(id), families)),
@@ -334,6 +334,8 @@ export class Groups {
   #drop(row) {
     const order = this.#order.filter((id) => id !== row.id);
     this.#focusAfter(row.id, new Set(order));
+    // A refresh came first.
+    if (order.length === this.#order.length) return;
     const { group } = row;
     const { total, matching, total_series: allSeries, series } = this.#counts;
     this.#settle(order);
