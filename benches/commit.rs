@@ -37,7 +37,7 @@ fn commits(c: &mut Criterion) {
             let (gateway, file) = gateway(folder);
             let groupings: Vec<_> = (0..groups).map(grouping).collect();
             for grouping in &groupings {
-                gateway.push(&text_push(grouping, &body)).expect("the body is valid");
+                gateway.push_blocking(&text_push(grouping, &body)).expect("the body is valid");
             }
             let mut at = 0;
             let mut next = || {

@@ -44,7 +44,7 @@ use crate::config::PutMode;
 use crate::exposition::{Names, ParseError, Reading};
 use crate::model::body::Body;
 use crate::model::grouping::Grouping;
-use crate::model::labels::{EmptyLabels, ShownLabels};
+use crate::model::labels::EmptyLabels;
 use crate::model::limits::{Limit, PushLimits};
 use crate::model::push::Push;
 use crate::model::refusal::Refusal;
@@ -302,21 +302,16 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// If the body can't be parsed. Nothing has changed then.
+    /// If a rule does not accept the push, or a header or the body can't be used. Nothing has changed then.
     pub fn push(&self, push: &PushRequest<'_>) -> Result<Pending, PushError> {
+        self.take(push).inspect_err(|error| self.not_taken(push, error))
+    }
+
+    fn take(&self, push: &PushRequest<'_>) -> Result<Pending, PushError> {
         let PushRequest { method, grouping, format, body, .. } = *push;
         let ruled = self.ruled(push)?;
         let arena = Bump::new();
-        let parsed = format.parse(body, &self.reading(), &arena);
-        let parsed = parsed.map_err(|error| self.not_parsed(error)).inspect_err(|error| {
-            tracing::debug!(
-                method = method.name(),
-                source = %push.client,
-                group = %ShownLabels::of(grouping.key()),
-                err = %error,
-                "failed to parse text"
-            );
-        })?;
+        let parsed = format.parse(body, &self.reading(), &arena).map_err(|error| self.not_parsed(error))?;
         if ruled.as_ref().is_some_and(Ruled::is_dropped) {
             return Ok(Pending::Done(Ok(Outcome::Dropped)));
         }
@@ -457,16 +452,12 @@ impl Gateway {
         self.store.group(key)
     }
 
-    /// Counts a push whose body can't be parsed or exceeds a limit.
-    #[cold]
+    /// Why a body was not parsed.
     fn not_parsed(&self, error: ParseError) -> PushError {
-        let Some(limit) = error.limit else {
-            self.telemetry.push_malformed();
-            return error.into();
-        };
-        self.telemetry.limits().hit(limit);
-        self.telemetry.push_refused(limit.name());
-        PushError::TooMuch { limit, most: self.limits.most(limit), place: error.place }
+        match error.limit {
+            Some(limit) => PushError::TooMuch { limit, most: self.limits.most(limit), place: error.place },
+            None => error.into(),
+        }
     }
 }
 

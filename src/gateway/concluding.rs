@@ -1,4 +1,4 @@
-//! Waits for the results of requests, and counts and logs them in one place.
+//! Waits for the results of requests, and counts and logs what becomes of pushes in one place.
 
 use super::{Failure, Gateway, Pending, Place, PushError, PushRequest};
 use crate::exposition::ending;
@@ -7,6 +7,39 @@ use crate::model::refusal::Refusal;
 use crate::store::{Outcome, Rejection};
 
 impl Gateway {
+    /// Counts and logs a push that is not taken: nothing of it reaches the store.
+    #[cold]
+    pub(super) fn not_taken(&self, push: &PushRequest<'_>, error: &PushError) {
+        let what = match error {
+            PushError::Unreadable(_) => {
+                self.telemetry.push_malformed();
+                "failed to parse text"
+            }
+            PushError::TooMuch { limit, .. } => {
+                self.telemetry.limits().hit(*limit);
+                self.telemetry.push_refused(limit.name());
+                "failed to parse text"
+            }
+            PushError::Forbidden(_) | PushError::Target { .. } => {
+                self.telemetry.push_refused("rule");
+                "push refused by a rule"
+            }
+            PushError::Header(_) => {
+                self.telemetry.push_refused("header");
+                "push with a header that can't be used"
+            }
+            // They are counted when their result is known.
+            PushError::Refused { .. } | PushError::Failed(_) => return,
+        };
+        tracing::debug!(
+            method = push.method.name(),
+            source = %push.client,
+            group = %ShownLabels::of(push.grouping.key()),
+            err = %error,
+            "{what}"
+        );
+    }
+
     /// Waits for the result of a push.
     ///
     /// # Errors

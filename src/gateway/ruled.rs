@@ -148,16 +148,11 @@ impl Gateway {
             file: rules.path().to_owned(),
             place: decision.rule.map_or_else(Place::default, |rule| rules.group_rule_place(rule)),
         };
-        let refused = match TargetFault::of(&decision, self.limits) {
-            _ if !decision.accept => Some(PushError::Forbidden(place())),
-            Some(fault) => Some(PushError::Target { rule: place(), fault }),
-            None => None,
-        };
-        if let Some(refused) = refused {
-            self.telemetry.push_refused("rule");
-            return Err(refused);
+        match TargetFault::of(&decision, self.limits) {
+            _ if !decision.accept => Err(PushError::Forbidden(place())),
+            Some(fault) => Err(PushError::Target { rule: place(), fault }),
+            None => Ok(Some(self.ruled_by(decision, push.sender)?)),
         }
-        Ok(Some(self.ruled_by(decision, push.sender)?))
     }
 
     fn ruled_by(&self, decision: Arc<GroupDecision>, headers: SenderHeaders<'_>) -> Result<Ruled, BadHeader> {

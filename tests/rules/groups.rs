@@ -84,7 +84,7 @@ match = '{job="lost"}'
 relabel = [{ action = "labeldrop", regex = "job" }]
 "#,
     );
-    let gateway = Gateway::start(&[&format!("--config.file={file}")]);
+    let gateway = Gateway::start(&[&format!("--config.file={file}"), "--log.level=debug"]);
     for method in ["POST", "PUT"] {
         let answer = gateway.request(method, "/metrics/job/noisy", &[], b"this is no metric");
         assert_eq!(answer.status, 403);
@@ -102,6 +102,7 @@ relabel = [{ action = "labeldrop", regex = "job" }]
     assert_eq!(gateway.pushed(), "");
     assert_eq!(gateway.sample("tallygate_pushes_total{result=\"dropped\"}"), Some(2.0));
     assert_eq!(gateway.sample("tallygate_refused_pushes_total{reason=\"rule\"}"), Some(4.0));
+    gateway.wait_for_log("push refused by a rule");
     // A body that can't be read is refused all the same.
     assert_eq!(gateway.post("/metrics/job/quiet/zone/test", "m x\n").status, 400);
     gateway.push("/metrics/job/quiet/zone/eu", "m 1\n");
@@ -136,6 +137,8 @@ fn a_header_that_a_rule_reads_has_to_be_right() {
         // Nobody looks at it where no rule says so.
         assert_eq!(gateway.request("POST", "/metrics/job/b", &[(name, value)], b"m 1\n").status, 200);
     }
+    assert_eq!(gateway.sample("tallygate_pushes_total{result=\"refused\"}"), Some(3.0));
+    assert_eq!(gateway.sample("tallygate_refused_pushes_total{reason=\"header\"}"), Some(3.0));
 }
 
 #[test]
