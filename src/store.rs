@@ -81,16 +81,16 @@ const FREE_SLOTS: usize = 10_000;
 /// What each further free slot takes, in bytes.
 const SLOT_BYTES: u64 = 80;
 
-/// What a store records about changes for commits.
+/// When changes of a store are committed, if they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tracking {
-    /// Nothing: the store is in memory only.
+pub enum CommitMode {
+    /// Never: the store is in memory only.
     #[default]
-    Nothing,
-    /// The versions of the last commit. Changes are visible at once.
-    Unsaved,
-    /// Changes are made to drafts, and are visible once these are published.
-    Drafts,
+    Never,
+    /// After they are visible. The store keeps the versions of the last commit.
+    After,
+    /// Before they are visible. They are made to drafts, which are published once they are committed.
+    Before,
 }
 
 /// Up to when a snapshot shows all pushes, in nanoseconds since the epoch.
@@ -104,7 +104,7 @@ pub struct Store {
     structure: Mutex<Structure>,
     orders: Orders,
     keys: Keys,
-    tracking: Tracking,
+    commit_mode: CommitMode,
     /// Set while a transaction over several groups is drafted. Other changes of values then wait for the structure.
     is_drafting: AtomicBool,
     group_count: AtomicI64,
@@ -131,16 +131,16 @@ impl Store {
     /// `window`, and at most `keys` are remembered.
     pub fn new(
         own: impl IntoIterator<Item = (String, OwnFamily)>,
-        tracking: Tracking,
+        commit_mode: CommitMode,
         window: Duration,
         keys: usize,
     ) -> Store {
         Store {
-            groups: Groups::new(tracking == Tracking::Unsaved),
-            structure: Mutex::new(Structure::new(own, tracking)),
+            groups: Groups::new(commit_mode == CommitMode::After),
+            structure: Mutex::new(Structure::new(own, commit_mode)),
             orders: Orders::default(),
             keys: Keys::new(window, keys),
-            tracking,
+            commit_mode,
             is_drafting: AtomicBool::new(false),
             group_count: AtomicI64::new(0),
             series_count: AtomicI64::new(0),

@@ -262,7 +262,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::store::Tracking;
+    use crate::store::CommitMode;
 
     #[test]
     fn every_exposed_family_is_declared_with_its_type() {
@@ -271,7 +271,7 @@ mod tests {
         telemetry.push_refused("timestamp");
         telemetry.rules().pushed(1);
         let declared: HashMap<String, OwnFamily> = own_families(true).collect();
-        let store = Store::new([], Tracking::Nothing, Duration::ZERO, 1);
+        let store = Store::new([], CommitMode::Never, Duration::ZERO, 1);
         let exposed = telemetry.families(&store, Moment::at(0));
         for family in &exposed {
             let own = declared.get(&family.name).unwrap_or_else(|| panic!("{} is not declared", family.name));

@@ -16,7 +16,7 @@ use crate::config::{Config, Sync};
 use crate::exposition::Names;
 use crate::persistence::redb::disk::{Disk, Folder};
 use crate::rules::{RuleError, RuleSet};
-use crate::store::{Store, Tracking};
+use crate::store::{CommitMode, Store};
 use crate::telemetry::{Telemetry, own_families};
 
 /// Why a gateway can't start.
@@ -54,14 +54,14 @@ impl Gateway {
     /// As [`Gateway::new`].
     pub fn with_disk(config: &Config, disk: Box<dyn Disk>) -> Result<Gateway, StartError> {
         let rules = RuleSet::compile(&config.rules)?;
-        let tracking = match (config.persistence.keeps(), config.persistence.sync) {
-            (false, _) => Tracking::Nothing,
-            (true, Sync::Push) => Tracking::Drafts,
-            (true, Sync::Interval) => Tracking::Unsaved,
+        let commit_mode = match (config.persistence.keeps(), config.persistence.sync) {
+            (false, _) => CommitMode::Never,
+            (true, Sync::Push) => CommitMode::Before,
+            (true, Sync::Interval) => CommitMode::After,
         };
         let store = Arc::new(Store::new(
             own_families(config.telemetry.process_metrics),
-            tracking,
+            commit_mode,
             config.push.idempotency_window,
             limits::most_keys(config),
         ));
@@ -71,7 +71,7 @@ impl Gateway {
         let mut shown_until = 0;
         let (mut replicas, mut kept_in) = (None, String::new());
         let health = Arc::new(Health::of(Medium::of(config)));
-        let durability = if tracking == Tracking::Nothing {
+        let durability = if commit_mode == CommitMode::Never {
             Durability::Memory
         } else {
             let opened = engine::open(config, disk, &store, &clock)?;

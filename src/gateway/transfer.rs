@@ -13,7 +13,7 @@ use crate::persistence::redb::error::OpenError;
 use crate::persistence::redb::file::{self, Found};
 use crate::persistence::stock_file;
 use crate::progress::Progress;
-use crate::store::{Store, Tracking};
+use crate::store::{CommitMode, Store};
 use crate::telemetry::own_families;
 
 /// Where a copy goes.
@@ -79,7 +79,7 @@ fn file_error(path: &Path, source: OpenError) -> EngineError {
 
 fn empty_store(config: &Config) -> Store {
     let (window, keys) = (config.push.idempotency_window, limits::most_keys(config));
-    Store::new(own_families(true), Tracking::Nothing, window, keys)
+    Store::new(own_families(true), CommitMode::Never, window, keys)
 }
 
 fn kept(config: &Config, progress: &Progress) -> Result<Kept, EngineError> {

@@ -60,7 +60,7 @@ pub enum Buckets {
 /// What rules say of a pushed family. The default is what holds without rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FamilyTerms {
-    /// How values meet, for gauges and untyped values; none for what their type says.
+    /// How gauges and untyped values are merged. `None` for as their type says.
     pub merge: Option<Merge>,
     /// What values are, for counters, histograms and summaries.
     pub temporality: Temporality,
@@ -73,7 +73,7 @@ pub struct FamilyTerms {
 }
 
 impl FamilyTerms {
-    /// How the values of a family of this kind and name meet under these terms, where pushes are aggregated.
+    /// How the values of a family of this kind and name are merged under these terms, where pushes are aggregated.
     pub fn merge_of(self, kind: Kind, family_name: &str) -> Merge {
         let rule = self.merge.filter(|_| Merge::is_free_for(kind));
         rule.unwrap_or_else(|| Merge::of(kind, family_name))
@@ -97,7 +97,7 @@ impl Merge {
         matches!(self, Merge::Last | Merge::Fold(_))
     }
 
-    /// Whether a rule may let the values of a family of this kind meet otherwise.
+    /// Whether a rule may have the values of a family of this kind merged otherwise.
     pub fn is_free_for(kind: Kind) -> bool {
         matches!(kind, Kind::Gauge | Kind::Untyped)
     }

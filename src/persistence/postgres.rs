@@ -39,7 +39,7 @@ use crate::persistence::rows::news::{Changed, GroupKeys};
 use crate::progress::Steps;
 use crate::store::difference::{Difference, State};
 use crate::store::news::News;
-use crate::store::{GroupView, Store, Tracking};
+use crate::store::{CommitMode, GroupView, Store};
 
 pub use address::Address;
 pub use error::DatabaseError;
@@ -265,7 +265,7 @@ impl Postgres {
     fn reload(&mut self) -> Result<Option<News>, DatabaseError> {
         tracing::warn!("reading everything from the database: the log does not say what others have changed");
         self.must_reload = true;
-        let store = Store::new([], Tracking::Nothing, Duration::MAX, usize::MAX);
+        let store = Store::new([], CommitMode::Never, Duration::MAX, usize::MAX);
         let mut layout = Layout::default();
         let recorded = self.head.read_everything(&store, Moment::at(0), &mut layout)?;
         store.restored();

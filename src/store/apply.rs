@@ -26,7 +26,7 @@ use crate::store::space::{Handle, Space};
 use crate::store::structure::Structure;
 use crate::store::terms::Terms;
 use crate::store::transaction::{Outcome, Part, Rejection, Transaction};
-use crate::store::{Store, Tracking};
+use crate::store::{CommitMode, Store};
 
 impl Store {
     /// Checks a transaction and applies it to the published groups, whole or not at all; with an idempotency key,
@@ -152,7 +152,7 @@ impl Store {
     pub(super) fn note_gone(&self, changed: Changed, structure: &mut Structure) {
         structure.deadlines.forget_group(&changed.version.labels.key);
         // For the next commit.
-        if self.tracking == Tracking::Unsaved {
+        if self.commit_mode == CommitMode::After {
             structure.gone.extend(changed.before.map(|before| before.epoch));
             structure.lone_keys.extend(changed.keys);
         }
@@ -160,7 +160,7 @@ impl Store {
 
     /// Remembers a key and returns its number.
     fn number_of(&self, key: &Key, now: Moment) -> u64 {
-        self.keys.remember(*key, now, self.tracking == Tracking::Drafts)
+        self.keys.remember(*key, now, self.commit_mode == CommitMode::Before)
     }
 
     /// Changes a group and updates the totals.
@@ -395,7 +395,7 @@ impl<'a> Applying<'a, '_> {
         let Some(key) = self.key else { return };
         let number = self.store.number_of(key, self.now);
         let is_noted = self.space.hold(group, |mut handle| handle.note_key(number)).unwrap_or(false);
-        if !is_noted && self.store.tracking == Tracking::Unsaved {
+        if !is_noted && self.store.commit_mode == CommitMode::After {
             structure.lone_keys.push(number);
         }
     }

@@ -18,7 +18,7 @@ use crate::model::kind::Kind;
 use crate::model::merge::{Merge, reconciled};
 use crate::model::push::GROUP_FAMILIES;
 use crate::model::refusal::{Cause, Other};
-use crate::store::Tracking;
+use crate::store::CommitMode;
 use crate::store::free_slots::FreeSlots;
 use crate::store::group_labels::{GroupLabels, Shape};
 use crate::store::metadata::{Metadata, MetadataRef};
@@ -88,7 +88,7 @@ pub struct Definitions {
     free_slots: usize,
     shown: ShownNames,
     own: HashMap<String, OwnFamily, RandomState>,
-    tracking: Tracking,
+    commit_mode: CommitMode,
     /// Whether types that change are shown later.
     holds_back: bool,
     /// Names that came, went or changed their type since the last commit.
@@ -108,15 +108,15 @@ pub struct Lease {
 
 impl Definitions {
     /// No live names; `own` are those of the gateway itself.
-    pub fn new(own: impl IntoIterator<Item = (String, OwnFamily)>, tracking: Tracking) -> Definitions {
+    pub fn new(own: impl IntoIterator<Item = (String, OwnFamily)>, commit_mode: CommitMode) -> Definitions {
         Definitions {
             families: Names::default(),
             bytes: 0,
             free_slots: 0,
             shown: ShownNames::default(),
             own: own.into_iter().collect(),
-            tracking,
-            holds_back: tracking == Tracking::Drafts,
+            commit_mode,
+            holds_back: commit_mode == CommitMode::Before,
             changed: HashSet::default(),
             retypings: Vec::new(),
         }
@@ -194,7 +194,7 @@ impl Definitions {
         for (name, kind) in self.retypings.drain(from.min(self.retypings.len())..).rev() {
             if let Some(entry) = self.families.get_mut(&name) {
                 entry.kind = kind;
-                note_change(self.tracking, self.holds_back, &mut self.changed, entry);
+                note_change(self.commit_mode, self.holds_back, &mut self.changed, entry);
             }
         }
     }
@@ -252,7 +252,7 @@ impl Definitions {
     pub fn take_kind(&mut self, name: &str, kind: Kind) {
         if let Some(entry) = self.families.get_mut(name).filter(|entry| entry.kind != kind) {
             entry.kind = kind;
-            note_change(self.tracking, self.holds_back, &mut self.changed, entry);
+            note_change(self.commit_mode, self.holds_back, &mut self.changed, entry);
         }
     }
 
@@ -326,14 +326,14 @@ impl Definitions {
                 self.bytes += bytes_of(name);
                 self.shown.add(&definition.name);
                 let entry = Entry::of(definition, &group.shape);
-                note_change(self.tracking, self.holds_back, &mut self.changed, &entry);
+                note_change(self.commit_mode, self.holds_back, &mut self.changed, &entry);
                 self.families.insert(entry)
             }
         };
         if entry.kind != kind {
             self.retypings.push((entry.definition.name.clone(), entry.kind));
             entry.kind = kind;
-            note_change(self.tracking, self.holds_back, &mut self.changed, entry);
+            note_change(self.commit_mode, self.holds_back, &mut self.changed, entry);
         }
         // The first ones, so that the last ones can be given up.
         let slot = entry.free_slots().and_then(FreeSlots::first).unwrap_or(entry.holders.len() as u32);
@@ -358,7 +358,7 @@ impl Definitions {
                 self.families.insert(entry)
             }
         };
-        note_change(self.tracking, self.holds_back, &mut self.changed, entry);
+        note_change(self.commit_mode, self.holds_back, &mut self.changed, entry);
         entry.definition = definition;
         hold(entry, slot, group, &mut self.free_slots);
         entry.list(&group.key, blocks);
@@ -374,7 +374,7 @@ impl Definitions {
             }
             self.retypings.push((entry.definition.name.clone(), entry.kind));
             entry.kind = kind;
-            note_change(self.tracking, self.holds_back, &mut self.changed, entry);
+            note_change(self.commit_mode, self.holds_back, &mut self.changed, entry);
         }
         Some(entry.definition.clone())
     }
@@ -398,7 +398,7 @@ impl Definitions {
         }
         if entry.groups() == 0 {
             self.retypings.push((entry.definition.name.clone(), entry.kind));
-            note_change(self.tracking, self.holds_back, &mut self.changed, entry);
+            note_change(self.commit_mode, self.holds_back, &mut self.changed, entry);
             self.families.remove(name);
             // All slots were given up with the last one.
             self.bytes -= bytes_of(name);

@@ -15,7 +15,7 @@ use crate::store::effects::Effects;
 use crate::store::family::Family;
 use crate::store::group::Group;
 use crate::store::structure::Structure;
-use crate::store::{Store, Tracking};
+use crate::store::{CommitMode, Store};
 
 /// The groups that some transactions touch, over the published ones. [`Store::publish`] or [`Store::drop_draft`]
 /// must end it.
@@ -93,7 +93,7 @@ impl Store {
             }
         }
         self.settle(draft.effects, structure);
-        if self.tracking == Tracking::Drafts {
+        if self.commit_mode == CommitMode::Before {
             structure.definitions.publish();
             structure.first_key = self.keys.first();
         }

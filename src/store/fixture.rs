@@ -13,11 +13,11 @@ use crate::model::merge::FamilyTerms;
 use crate::model::push::Push;
 use crate::model::time::Moment;
 use crate::store::semantics::Semantics;
-use crate::store::{Outcome, Part, Rejection, Store, Terms, Tracking, Transaction};
+use crate::store::{CommitMode, Outcome, Part, Rejection, Store, Terms, Transaction};
 
 /// A store in memory.
 pub(in crate::store) fn store() -> Store {
-    Store::new([], Tracking::Nothing, Duration::ZERO, 1)
+    Store::new([], CommitMode::Never, Duration::ZERO, 1)
 }
 
 /// The group that is pushed to.

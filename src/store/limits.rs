@@ -138,7 +138,7 @@ mod tests {
     use crate::model::summary::Quantile;
     use crate::model::time::Moment;
     use crate::store::semantics::{Absent, FamilyRule};
-    use crate::store::{Outcome, Part, Rejection, Tracking, Transaction};
+    use crate::store::{CommitMode, Outcome, Part, Rejection, Transaction};
 
     const TEXTS: [&str; 5] = ["0", "1", "2", "3", "a text that is longer than all the others"];
 
@@ -283,7 +283,7 @@ mod tests {
 
     /// A store with two empty groups.
     fn store() -> Store {
-        let store = Store::new([], Tracking::Nothing, Duration::ZERO, 1);
+        let store = Store::new([], CommitMode::Never, Duration::ZERO, 1);
         for group in 0..2 {
             let empty = Sketch { group, semantics: 0, families: Vec::new() };
             send(&store, &empty, true, 0).unwrap();

@@ -128,7 +128,7 @@ pub enum OwnedValue {
 }
 
 impl OwnedValue {
-    /// Lets the state of another series of the same type meet it, whose latest push came later.
+    /// Merges the state of another series of the same type into it, whose latest push came later.
     pub fn merge(&mut self, later: &OwnedValue, merge: Merge) {
         if merge.replaces() {
             *self = later.clone();
@@ -136,7 +136,7 @@ impl OwnedValue {
         }
         match (self, later) {
             (OwnedValue::Number(sum), OwnedValue::Number(later)) if merge != Merge::Add => {
-                sum.meet(later.value(), merge);
+                sum.merge_pushed(later.value(), merge);
             }
             (OwnedValue::Number(sum), OwnedValue::Number(later)) => sum.merge(*later),
             (OwnedValue::Summary(summary), OwnedValue::Summary(later)) => summary.merge_state(later),
@@ -300,7 +300,7 @@ impl Piece {
         with_rows!(&mut self.rows, rows => append(rows, labels, push, series, merge, now, known));
         for (at, one) in (first..).zip(series) {
             self.has_quoted_names |= has_quoted_names(one.block);
-            self.columns.meet(at, push, one.series, merge, now);
+            self.columns.merge_pushed(at, push, one.series, merge, now);
         }
         if let Some(since) = since {
             let rows = self.len();
@@ -322,7 +322,7 @@ impl Piece {
         value + exemplars * EXEMPLAR_BYTES as i64
     }
 
-    /// Lets pushed series meet the rows that they belong to. Gives by how many bytes these grow. `since` as in
+    /// Merges pushed series into the rows that they belong to. Gives by how many bytes these grow. `since` as in
     /// [`Piece::append`].
     #[inline]
     pub fn update<'a>(
@@ -379,7 +379,7 @@ fn append<V: FormValue>(
     }
 }
 
-/// Lets pushed series meet these rows. Gives by how many bytes they grow, with their exemplars.
+/// Merges pushed series into these rows. Gives by how many bytes they grow, with their exemplars.
 #[inline]
 fn update<'a, V: FormValue>(
     rows: &mut [Row<V>],
@@ -396,11 +396,11 @@ fn update<'a, V: FormValue>(
         let Some(pushed) = V::pushed(push, one) else { continue };
         let value = &mut rows[at].value;
         let before = value.growing_bytes();
-        value.meet(pushed, merge);
+        value.merge_pushed(pushed, merge);
         grown += value.growing_bytes() as i64 - before as i64;
         if has_columns {
             let before = columns.exemplars_of(at).len() as i64;
-            columns.meet(at, push, one, merge, now);
+            columns.merge_pushed(at, push, one, merge, now);
             let more = columns.exemplars_of(at).len() as i64 - before;
             grown += more * EXEMPLAR_BYTES as i64;
             if let Some(since) = since {
@@ -425,7 +425,7 @@ pub fn plain_bytes(block: &str) -> usize {
     ROW_BYTES + block.len()
 }
 
-/// What grows of a pushed series, in bytes: by no more than this a row grows that the series meets.
+/// The size of what can grow in a pushed series, in bytes. Its row grows by no more than this.
 pub fn growing_bytes(push: &Push, series: &Series) -> usize {
     let value = match series.value {
         Value::Number(_) => 0,

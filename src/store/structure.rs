@@ -1,6 +1,6 @@
 //! State that changes only when labels, names or types do.
 
-use crate::store::Tracking;
+use crate::store::CommitMode;
 use crate::store::deadlines::Deadlines;
 use crate::store::definition::{Definitions, OwnFamily};
 use crate::store::free_slots::FreeSlots;
@@ -27,9 +27,12 @@ pub(super) struct Structure {
 
 impl Structure {
     /// The structure of an empty store. `own` are the gateway's own families.
-    pub(super) fn new(own: impl IntoIterator<Item = (String, OwnFamily)>, tracking: Tracking) -> Structure {
+    pub(super) fn new(
+        own: impl IntoIterator<Item = (String, OwnFamily)>,
+        commit_mode: CommitMode,
+    ) -> Structure {
         Structure {
-            definitions: Definitions::new(own, tracking),
+            definitions: Definitions::new(own, commit_mode),
             spelled: Spellings::default(),
             next_epoch: 0,
             next_slot: 0,

@@ -31,7 +31,7 @@ use tallygate::store::selection::{Selection, SeriesName};
 use tallygate::store::semantics::{Absent, FamilyRule, Semantics};
 use tallygate::store::sight::Sight;
 use tallygate::store::times::Times;
-use tallygate::store::{Outcome, Overflow, Part, Rejection, Store, Terms, Tracking, Transaction};
+use tallygate::store::{CommitMode, Outcome, Overflow, Part, Rejection, Store, Terms, Transaction};
 
 #[cfg(feature = "postgres")]
 use crate::programs::database::{Cut, Database, Proxy};
@@ -403,7 +403,7 @@ fn batches() -> impl Strategy<Value = Vec<Batch>> {
 
 // What a store shows.
 
-fn store(tracking: Tracking) -> Store {
+fn store(tracking: CommitMode) -> Store {
     Store::new([], tracking, HOUR, 1000)
 }
 
@@ -464,7 +464,7 @@ fn answer(result: Result<Outcome, Rejection>) -> Answer {
 
 /// A store in memory that was given these requests.
 fn given(log: &[(Request, Moment)]) -> (Store, Vec<Answer>) {
-    let store = store(Tracking::Nothing);
+    let store = store(CommitMode::Never);
     let answers =
         log.iter().map(|(request, now)| answer(store.submit(&request.transaction(), *now))).collect();
     (store, answers)
@@ -595,7 +595,7 @@ impl Subject for OfPostgres {
 /// Restarts, and finds out which of these logs the engine has kept.
 fn restart(
     subject: &mut dyn Subject,
-    tracking: Tracking,
+    tracking: CommitMode,
     logs: &[&[(Request, Moment)]],
 ) -> (Store, Box<dyn Engine>, usize) {
     let found = store(tracking);
@@ -650,7 +650,7 @@ fn look(engine: &mut dyn Engine, store: &Store) -> Result<bool, CommitError> {
 
 /// Drafts are committed before they are visible.
 fn check_drafts(mut subject: impl Subject, batches: &[Batch]) {
-    let mut store = store(Tracking::Drafts);
+    let mut store = store(CommitMode::Before);
     let mut engine = subject.create(&store);
     let mut log: Vec<(Request, Moment)> = Vec::new();
     let mut now = 1000;
@@ -681,7 +681,7 @@ fn check_drafts(mut subject: impl Subject, batches: &[Batch]) {
                 assert_eq!(shown(&store), shown(&given(&log).0), "a draft has left something");
                 if batch.trouble.is_some_and(|trouble| trouble.is_crash) {
                     let kept;
-                    (store, engine, kept) = restart(&mut subject, Tracking::Drafts, &[&log, &with_batch]);
+                    (store, engine, kept) = restart(&mut subject, CommitMode::Before, &[&log, &with_batch]);
                     if kept == 1 {
                         log = with_batch;
                     }
@@ -695,17 +695,17 @@ fn check_drafts(mut subject: impl Subject, batches: &[Batch]) {
         }
         assert_eq!(shown(&store), shown(&given(&log).0));
         if batch.restarts {
-            (store, engine, _) = restart(&mut subject, Tracking::Drafts, &[&log]);
+            (store, engine, _) = restart(&mut subject, CommitMode::Before, &[&log]);
         }
     }
-    restart(&mut subject, Tracking::Drafts, &[&log]);
+    restart(&mut subject, CommitMode::Before, &[&log]);
 }
 
 /// Several gateways share an engine, and do requests in turn. Each does what one gateway would have done with all of
 /// them.
 fn check_replicas(mut subject: impl Subject, batches: &[Batch], turns: &[usize]) {
     let join = |subject: &dyn Subject| {
-        let store = store(Tracking::Drafts);
+        let store = store(CommitMode::Before);
         let engine = subject.create(&store);
         (store, engine)
     };
@@ -725,7 +725,7 @@ fn check_replicas(mut subject: impl Subject, batches: &[Batch], turns: &[usize])
         match kept.expect("it is overtaken again and again") {
             true => log = with_batch,
             false if batch.trouble.is_some_and(|trouble| trouble.is_crash) => {
-                let (store, engine, kept) = restart(&mut subject, Tracking::Drafts, &[&log, &with_batch]);
+                let (store, engine, kept) = restart(&mut subject, CommitMode::Before, &[&log, &with_batch]);
                 replicas[*turn] = (store, engine);
                 log = if kept == 1 { with_batch } else { log };
             }
@@ -736,7 +736,7 @@ fn check_replicas(mut subject: impl Subject, batches: &[Batch], turns: &[usize])
             }
         }
         if batch.restarts {
-            let (store, engine, _) = restart(&mut subject, Tracking::Drafts, &[&log]);
+            let (store, engine, _) = restart(&mut subject, CommitMode::Before, &[&log]);
             replicas[(*turn + 1) % 3] = (store, engine);
         }
         // Sometimes the others are behind by several commits.
@@ -747,7 +747,7 @@ fn check_replicas(mut subject: impl Subject, batches: &[Batch], turns: &[usize])
             assert_eq!(shown(store), shown(&given(&log).0));
         }
     }
-    restart(&mut subject, Tracking::Drafts, &[&log]);
+    restart(&mut subject, CommitMode::Before, &[&log]);
 }
 
 /// Tries to commit requests. Returns whether they were kept for sure; `None` if another gateway was first.
@@ -806,7 +806,7 @@ fn values(shown: &[String]) -> &[String] {
 
 /// Changes are visible at once and committed later.
 fn check_unsaved(mut subject: impl Subject, batches: &[Batch]) {
-    let mut store = store(Tracking::Unsaved);
+    let mut store = store(CommitMode::After);
     let mut engine = subject.create(&store);
     let mut log: Vec<(Request, Moment)> = Vec::new();
     let mut now = 1000;
@@ -830,7 +830,7 @@ fn check_unsaved(mut subject: impl Subject, batches: &[Batch]) {
             Ok(Committed::Overtaken) => panic!("there is no other gateway"),
             Err(_) if batch.trouble.is_some_and(|trouble| trouble.is_crash) => {
                 let kept;
-                (store, engine, kept) = restart(&mut subject, Tracking::Unsaved, &[&log[..saved], &log]);
+                (store, engine, kept) = restart(&mut subject, CommitMode::After, &[&log[..saved], &log]);
                 if kept == 0 {
                     log.truncate(saved);
                 }
@@ -838,10 +838,10 @@ fn check_unsaved(mut subject: impl Subject, batches: &[Batch]) {
             Err(_) => recover(&mut *engine, &store),
         }
         if batch.restarts {
-            (store, engine, _) = restart(&mut subject, Tracking::Unsaved, &[&log]);
+            (store, engine, _) = restart(&mut subject, CommitMode::After, &[&log]);
         }
     }
-    restart(&mut subject, Tracking::Unsaved, &[&log]);
+    restart(&mut subject, CommitMode::After, &[&log]);
 }
 
 proptest! {
@@ -907,7 +907,7 @@ fn one(group: usize, body: &str) -> Request {
 
 #[test]
 fn keys_that_are_forgotten_are_told_until_that_is_kept() {
-    let store = Store::new([], Tracking::Drafts, HOUR, 2);
+    let store = Store::new([], CommitMode::Before, HOUR, 2);
     let mut draft = store.draft();
     for key in 0..3 {
         let request = Request { key: Some(key), ..one(0, "c_total 1\n") };
@@ -926,7 +926,7 @@ fn keys_that_are_forgotten_are_told_until_that_is_kept() {
 
 #[test]
 fn a_wipe_with_a_key_counts_once() {
-    let store = store(Tracking::Nothing);
+    let store = store(CommitMode::Never);
     let wipe = Request { steps: vec![Step::Wipe], key: Some(1) }.transaction();
     assert_eq!(store.submit(&wipe, Moment::at(5)), Ok(Outcome::Applied));
     assert_eq!(store.submit(&wipe, Moment::at(6)), Ok(Outcome::Replayed));
@@ -934,7 +934,7 @@ fn a_wipe_with_a_key_counts_once() {
 
 #[test]
 fn values_alone_do_not_make_the_next_scrape_sort() {
-    let store = store(Tracking::Drafts);
+    let store = store(CommitMode::Before);
     let push = |now| {
         let mut draft = store.draft();
         store.submit_to(&mut draft, &one(0, "c_total 1\n").transaction(), Moment::at(now)).unwrap();

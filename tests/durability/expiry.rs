@@ -23,7 +23,7 @@ use tallygate::persistence::redb::file::Usage;
 use tallygate::progress::Progress;
 use tallygate::store::piece::RowValue;
 use tallygate::store::semantics::{Absent, Semantics};
-use tallygate::store::{Look, Overflow, Part, Rejection, Store, Terms, Tracking, Transaction};
+use tallygate::store::{CommitMode, Look, Overflow, Part, Rejection, Store, Terms, Transaction};
 
 use crate::support::disk::SimulatedDisk;
 use crate::support::{Directory, Gateway};
@@ -301,11 +301,11 @@ struct Subject {
     store: Store,
     engine: Option<Box<dyn Engine>>,
     kept: Kept,
-    tracking: Tracking,
+    commit_mode: CommitMode,
 }
 
-fn empty(tracking: Tracking) -> Store {
-    Store::new([], tracking, Duration::from_secs(3600), 1000)
+fn empty(commit_mode: CommitMode) -> Store {
+    Store::new([], commit_mode, Duration::from_secs(3600), 1000)
 }
 
 fn usage() -> Usage {
@@ -313,8 +313,8 @@ fn usage() -> Usage {
 }
 
 impl Subject {
-    fn new(kept: Kept, tracking: Tracking) -> Subject {
-        let store = empty(tracking);
+    fn new(kept: Kept, commit_mode: CommitMode) -> Subject {
+        let store = empty(commit_mode);
         let engine: Option<Box<dyn Engine>> = match &kept {
             Kept::Nothing => None,
             Kept::Memory(memory) => Some(Box::new(memory.clone())),
@@ -324,11 +324,11 @@ impl Subject {
                 Some(Box::new(Redb::create(disk, &state, false, 0, usage(), progress.steps()).unwrap()))
             }
         };
-        Subject { store, engine, kept, tracking }
+        Subject { store, engine, kept, commit_mode }
     }
 
     fn submit(&mut self, transaction: &Transaction<'_>, now: i64) -> Result<(), Rejection> {
-        if self.tracking != Tracking::Drafts {
+        if self.commit_mode != CommitMode::Before {
             let result = self.store.submit(transaction, Moment::at(now)).map(drop);
             if let Some(engine) = &mut self.engine {
                 let committed = engine.commit(&self.store.take_unsaved(), now).unwrap();
@@ -376,14 +376,14 @@ impl Subject {
         match &mut self.kept {
             Kept::Nothing => return false,
             Kept::Memory(memory) => {
-                let store = empty(self.tracking);
+                let store = empty(self.commit_mode);
                 memory.kept().restore(&store);
                 self.engine = Some(Box::new(memory.clone()));
                 self.store = store;
             }
             Kept::File(disk) => {
                 *disk = disk.after_crash(Vec::new());
-                let store = empty(self.tracking);
+                let store = empty(self.commit_mode);
                 let (disk, progress) = (Box::new(disk.clone()), Progress::start());
                 let opened = Redb::open(disk, &store, Moment::at(0), usage(), progress.steps()).unwrap();
                 self.engine = Some(Box::new(opened));
@@ -466,11 +466,11 @@ proptest! {
 
     #[test]
     fn what_goes_is_what_a_slow_model_says(steps in steps(), seed in any::<u64>()) {
-        check(Subject::new(Kept::Nothing, Tracking::Nothing), &steps);
-        check(Subject::new(Kept::Nothing, Tracking::Drafts), &steps);
-        for tracking in [Tracking::Drafts, Tracking::Unsaved] {
-            check(Subject::new(Kept::Memory(Memory::default()), tracking), &steps);
-            check(Subject::new(Kept::File(SimulatedDisk::new(seed, Vec::new())), tracking), &steps);
+        check(Subject::new(Kept::Nothing, CommitMode::Never), &steps);
+        check(Subject::new(Kept::Nothing, CommitMode::Before), &steps);
+        for commit_mode in [CommitMode::Before, CommitMode::After] {
+            check(Subject::new(Kept::Memory(Memory::default()), commit_mode), &steps);
+            check(Subject::new(Kept::File(SimulatedDisk::new(seed, Vec::new())), commit_mode), &steps);
         }
     }
 }
@@ -549,7 +549,7 @@ fn folded_series_add_up_as_pushes_of_the_overflow_series_would() {
         cases.iter().zip([("h", "histogram"), ("s", "summary"), ("g", "gauge"), ("c_total", "counter")])
     {
         let typed = |body: &str| format!("# TYPE {name} {kind}\n{body}");
-        let (folded, expected) = (empty(Tracking::Nothing), empty(Tracking::Nothing));
+        let (folded, expected) = (empty(CommitMode::Never), empty(CommitMode::Never));
         // In a new group, and again where everything is there.
         for now in [10, 20] {
             sent(&folded, 1, &typed(&series.concat()), terms, now).unwrap();
@@ -572,7 +572,7 @@ fn an_overflow_series_that_goes_makes_no_room() {
         let families = vec![(0, None, labels.map(|label| (label, 1)).collect())];
         Pushed { group: 1, is_put, ttl: None, most: Some(2), folds, families }
     };
-    let store = empty(Tracking::Nothing);
+    let store = empty(CommitMode::Never);
     let submit = |push: Pushed, at| store.submit(&push.transaction(), Moment::at(at));
     submit(pushed(false, true, 0..4), 10).unwrap();
     assert_eq!(store.series_count(), 3);
@@ -586,7 +586,7 @@ fn an_overflow_series_that_goes_makes_no_room() {
 #[test]
 fn a_group_has_no_more_series_than_its_rule_says() {
     let terms = |most, overflow| Terms { max_series: Some(most), overflow, ..Terms::default() };
-    let store = empty(Tracking::Nothing);
+    let store = empty(CommitMode::Never);
     let full = |result: Result<(), Rejection>| match result {
         Err(Rejection::Full(full)) => full.to_string(),
         other => panic!("{other:?}"),

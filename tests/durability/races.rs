@@ -15,7 +15,7 @@ use tallygate::persistence::engine::{Committed, Engine};
 use tallygate::persistence::memory::Memory;
 use tallygate::store::idempotency::Key;
 use tallygate::store::semantics::Semantics;
-use tallygate::store::{Outcome, Part, RowValue, Store, Terms, Tracking, Transaction};
+use tallygate::store::{CommitMode, Outcome, Part, RowValue, Store, Terms, Transaction};
 
 const ROUNDS: u32 = 300;
 
@@ -61,7 +61,7 @@ fn shown(store: &Store) -> Vec<String> {
     lines
 }
 
-fn store(tracking: Tracking) -> Store {
+fn store(tracking: CommitMode) -> Store {
     Store::new([], tracking, Duration::from_secs(3600), 1_000_000)
 }
 
@@ -103,7 +103,7 @@ fn push_all(store: &Store, beside: impl Fn(&AtomicBool) + Sync) {
 
 #[test]
 fn transactions_over_several_groups_lose_no_push_beside_them() {
-    let store = store(Tracking::Nothing);
+    let store = store(CommitMode::Never);
     let snapshots = |is_done: &AtomicBool| {
         while !is_done.load(Ordering::Acquire) {
             let snapshot = store.snapshot();
@@ -117,7 +117,7 @@ fn transactions_over_several_groups_lose_no_push_beside_them() {
 
 #[test]
 fn commits_beside_pushes_keep_what_is_there() {
-    let store = store(Tracking::Unsaved);
+    let store = store(CommitMode::After);
     let memory = Memory::default();
     let commit = |is_done: &AtomicBool| {
         let mut engine = memory.clone();
@@ -135,7 +135,7 @@ fn commits_beside_pushes_keep_what_is_there() {
         }
     };
     push_all(&store, commit);
-    let restored = self::store(Tracking::Unsaved);
+    let restored = self::store(CommitMode::After);
     memory.kept().restore(&restored);
     assert_eq!(shown(&restored), shown(&store));
 }
@@ -143,7 +143,7 @@ fn commits_beside_pushes_keep_what_is_there() {
 /// An expiring group removes what the check has seen, and nothing that was pushed since.
 #[test]
 fn expiry_loses_no_push_beside_it() {
-    let store = store(Tracking::Nothing);
+    let store = store(CommitMode::Never);
     let key = grouping("a").key().to_owned();
     let look = || {
         let group = store.group(&key)?;

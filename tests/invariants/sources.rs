@@ -21,7 +21,7 @@ use tallygate::persistence::redb::file::Usage;
 use tallygate::progress::Progress;
 use tallygate::store::selection::Selection;
 use tallygate::store::semantics::{Absent, FamilyRule, Semantics};
-use tallygate::store::{Part, RowValue, Store, Terms, Tracking, Transaction};
+use tallygate::store::{CommitMode, Part, RowValue, Store, Terms, Transaction};
 
 use crate::support::disk::SimulatedDisk;
 use crate::support::reference::{self, Method, Pushed};
@@ -280,7 +280,7 @@ impl Kept for InFile {
 }
 
 fn store() -> Store {
-    Store::new([], Tracking::Unsaved, Duration::ZERO, 1)
+    Store::new([], CommitMode::After, Duration::ZERO, 1)
 }
 
 fn check(steps: &[Step], mut kept: impl Kept, mut store: Store) {

@@ -81,7 +81,7 @@ impl Push {
             natives: Vec::new(),
             exemplars: BySeries::default(),
             template: Template::default(),
-            meeting: Meeting { merge: Merge::Last, is_count: false, policy: Buckets::Union },
+            merging: Merging { merge: Merge::Last, is_count: false, policy: Buckets::Union },
         };
         let terms = terms.filter(|_| aggregate);
         let created = if aggregate { Created::of(body) } else { Created::default() };
@@ -112,7 +112,7 @@ impl Push {
             let merge = rule.unwrap_or(by_kind);
             // Only what adds by its type counts something.
             let is_count = merge == Merge::Add && rule.is_none();
-            builder.meeting = Meeting { merge, is_count, policy: terms.buckets };
+            builder.merging = Merging { merge, is_count, policy: terms.buckets };
             let first = series.len();
             for (handle, pushed) in body.handles_of(family) {
                 let block = builder.block(family.name, kind, pushed)?;
@@ -222,12 +222,12 @@ struct Builder<'b, 'a> {
     natives: Vec<NativeHistogram>,
     exemplars: BySeries<Exemplar>,
     template: Template<'a>,
-    meeting: Meeting,
+    merging: Merging,
 }
 
-/// How the values of the current family meet what is there.
+/// How values of the current family are merged.
 #[derive(Clone, Copy)]
-struct Meeting {
+struct Merging {
     merge: Merge,
     /// Whether they count something, which never goes down.
     is_count: bool,
@@ -332,7 +332,7 @@ impl<'a> Builder<'_, 'a> {
     fn value(&mut self, kind: Kind, series: &body::Series) -> Result<Value, ValueFault> {
         match series.value {
             // Nearly all values are such numbers.
-            body::Value::Number(value) if value.is_finite() && (value >= 0.0 || !self.meeting.is_count) => {
+            body::Value::Number(value) if value.is_finite() && (value >= 0.0 || !self.merging.is_count) => {
                 Ok(Value::Number(value))
             }
             _ => self.any_value(kind, series),
@@ -340,7 +340,7 @@ impl<'a> Builder<'_, 'a> {
     }
 
     fn any_value(&mut self, kind: Kind, series: &body::Series) -> Result<Value, ValueFault> {
-        let Meeting { merge, is_count, policy } = self.meeting;
+        let Merging { merge, is_count, policy } = self.merging;
         let (body, adds) = (self.body, merge == Merge::Add);
         if let body::Value::Composite(number) = series.value
             && body.composite(number).is_repeated

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::model::histogram::Layout;
 use crate::model::kind::Kind;
 use crate::model::labels::{has_empty_labels, without_empty_labels};
-use crate::store::Tracking;
+use crate::store::CommitMode;
 use crate::store::blocks::Blocks;
 use crate::store::definition::Definition;
 use crate::store::free_slots::FreeSlots;
@@ -193,7 +193,7 @@ pub(super) fn hold(entry: &mut Entry, slot: u32, group: &Arc<GroupLabels>, free_
 
 /// Notes that a name comes, goes or changes its type; scrapes show it at once where nothing is kept back for them.
 pub(super) fn note_change(
-    tracking: Tracking,
+    commit_mode: CommitMode,
     holds_back: bool,
     changed: &mut HashSet<Arc<str>, RandomState>,
     entry: &Entry,
@@ -201,7 +201,7 @@ pub(super) fn note_change(
     if !holds_back {
         entry.definition.show(entry.kind);
     }
-    if tracking != Tracking::Nothing {
+    if commit_mode != CommitMode::Never {
         changed.insert(entry.definition.name.clone());
     }
 }

@@ -53,10 +53,10 @@ mod tests {
     use crate::model::time::Moment;
     use crate::store::selection::{Selection, SeriesName};
     use crate::store::semantics::Semantics;
-    use crate::store::{Part, Store, Tracking, Transaction};
+    use crate::store::{CommitMode, Part, Store, Transaction};
 
     fn store() -> Store {
-        Store::new([], Tracking::Nothing, Duration::ZERO, 1)
+        Store::new([], CommitMode::Never, Duration::ZERO, 1)
     }
 
     fn grouping(labels: &[(&'static str, &'static str)]) -> Grouping<'static> {

@@ -47,9 +47,16 @@ impl Columns {
         }
     }
 
-    /// Lets the exemplars of a pushed series meet those of a row.
+    /// Merges the exemplars of a pushed series into those of a row.
     #[inline]
-    pub(super) fn meet(&mut self, at: usize, push: &Push, series: &Series, merge: Merge, now: Moment) {
+    pub(super) fn merge_pushed(
+        &mut self,
+        at: usize,
+        push: &Push,
+        series: &Series,
+        merge: Merge,
+        now: Moment,
+    ) {
         let pushed = push.exemplars(series).map(|(place, mut exemplar)| {
             if merge == Merge::Add {
                 // Which is the newest must be known, and Prometheus would take it for a new one at every

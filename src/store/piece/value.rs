@@ -10,7 +10,7 @@ use crate::model::sum::Sum;
 use crate::model::summary::{Quantile, Summary};
 use crate::store::piece::{OwnedValue, RowValue};
 
-/// A value of one form, and how pushed ones meet it.
+/// A value of one form, and how pushed ones are merged into it.
 pub(super) trait FormValue: Clone {
     /// What a push says of a series of this form.
     type Pushed<'a>: Copy;
@@ -21,13 +21,13 @@ pub(super) trait FormValue: Clone {
     /// The value of a new series. `neighbour` and `known` have bucket layouts that it may share.
     fn first(pushed: Self::Pushed<'_>, neighbour: Option<&Self>, known: &[Arc<Layout>]) -> Self;
 
-    /// Lets a pushed value meet it.
-    fn meet(&mut self, pushed: Self::Pushed<'_>, merge: Merge);
+    /// Merges a pushed value into it.
+    fn merge_pushed(&mut self, pushed: Self::Pushed<'_>, merge: Merge);
 
     /// The part of its size that grows with what is pushed, in bytes.
     fn growing_bytes(&self) -> usize;
 
-    /// By how many bytes [`FormValue::meet`] makes it grow.
+    /// By how many bytes [`FormValue::merge_pushed`] makes it grow.
     fn growth(&self, pushed: Self::Pushed<'_>, merge: Merge) -> i64;
 
     /// What [`FormValue::growing_bytes`] of a new one will be, at most.
@@ -60,7 +60,7 @@ impl FormValue for Sum {
     }
 
     #[inline]
-    fn meet(&mut self, pushed: f64, merge: Merge) {
+    fn merge_pushed(&mut self, pushed: f64, merge: Merge) {
         match merge {
             Merge::Add => self.add(pushed),
             Merge::Last | Merge::Fold(_) => *self = Sum::new(pushed),
@@ -115,7 +115,7 @@ impl FormValue for Summary {
         Summary::new(pushed.sum, pushed.count, pushed.quantiles)
     }
 
-    fn meet(&mut self, PushedSummary { sum, count, quantiles }: PushedSummary<'_>, merge: Merge) {
+    fn merge_pushed(&mut self, PushedSummary { sum, count, quantiles }: PushedSummary<'_>, merge: Merge) {
         match merge {
             Merge::Add => self.merge(sum, count, quantiles),
             _ => *self = Summary::new(sum, count, quantiles),
@@ -160,7 +160,7 @@ impl FormValue for Histogram {
         Histogram::new(pushed, neighbour.map(Histogram::layout).into_iter().chain(known))
     }
 
-    fn meet(&mut self, pushed: Pushed<'_>, merge: Merge) {
+    fn merge_pushed(&mut self, pushed: Pushed<'_>, merge: Merge) {
         match merge {
             Merge::Add => self.merge(pushed),
             _ => *self = Histogram::new(pushed, [&self.layout().clone()]),

@@ -15,7 +15,7 @@ use crate::model::refusal::Cause;
 use crate::model::time::Moment;
 use crate::store::fixture::{grouping, push, push_within, pushing, store};
 use crate::store::semantics::{Absent, Semantics};
-use crate::store::{Overflow, Part, Rejection, RowValue, Store, Terms, Tracking, Transaction};
+use crate::store::{CommitMode, Overflow, Part, Rejection, RowValue, Store, Terms, Transaction};
 
 fn merging(merge: Merge) -> FamilyTerms {
     FamilyTerms { merge: Some(merge), ..FamilyTerms::default() }
@@ -238,7 +238,7 @@ fn what_finds_no_room_is_folded_over_sources_too() {
 
 #[test]
 fn a_put_spares_other_sources_that_push_in_the_same_batch() {
-    let store = Store::new([], Tracking::Drafts, Duration::ZERO, 1);
+    let store = Store::new([], CommitMode::Before, Duration::ZERO, 1);
     let sum = merging(Merge::Fold(Fold::Sum));
     let put = Semantics { absent: Absent::Drop, source_if_shared: true, ..Semantics::replacing(true) };
     let mut at = 10;
