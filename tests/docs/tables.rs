@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::markdown::{Page, ROOT, Table, code_in};
+use crate::programs::database::Database;
 use crate::support::{Directory, Gateway, run};
 
 fn flags_and_settings() -> Table {
@@ -174,21 +175,43 @@ fn scrape_with_everything() -> String {
     gateway.scrape()
 }
 
-#[test]
-fn the_metrics_are_those_of_the_program() {
-    let scrape = scrape_with_everything();
+/// The names and types in a scrape for which `is_wanted` is true.
+fn types(scrape: &str, is_wanted: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
     let types = scrape.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    let own = types.filter(|(name, _)| *name != "jobs_total");
-    let program: BTreeMap<String, String> =
-        own.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
-    let page = Page::read("docs/metrics.md");
+    let wanted = types.filter(|(name, _)| is_wanted(name));
+    wanted.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
+}
+
+/// The names in the first column of a table, and what the second column says.
+fn documented(table: &Table) -> BTreeMap<String, String> {
     let mut documented = BTreeMap::new();
-    for row in &page.table(&["Metric", "Type"]).rows {
+    for row in &table.rows {
         for name in code_in(&row[0]) {
             assert!(documented.insert(name.clone(), row[1].clone()).is_none(), "{name} has two rows");
         }
     }
+    documented
+}
+
+#[test]
+fn the_metrics_are_those_of_the_program() {
+    let program = types(&scrape_with_everything(), |name| name != "jobs_total");
+    let page = Page::read("docs/metrics.md");
+    let documented = documented(page.table(&["Metric", "Type"]));
     assert_eq!(documented, program, "the table of docs/metrics.md beside a scrape");
+}
+
+#[test]
+fn the_metrics_of_replicas_are_those_of_the_program() {
+    let Some(database) = Database::start(&["fsync=off"]) else { return };
+    let gateway = Gateway::start(&[&format!("--persistence.postgres={}", database.url())]);
+    let program = types(&gateway.scrape(), |name| name.starts_with("tallygate_replica"));
+    let page = Page::read("docs/metrics.md");
+    let metrics = documented(page.table(&["Metric of replicas", "Type"]));
+    assert_eq!(metrics, program, "the table of docs/metrics.md beside a scrape");
+    let page = Page::read("docs/replicas.md");
+    let watched = documented(page.table(&["Metric", "Meaning"]));
+    assert!(watched.keys().eq(program.keys()), "the table of docs/replicas.md: {watched:?}");
 }
 
 /// The labels of every family of the gateway's own in a scrape, without those that are part of its type.
