@@ -23,11 +23,13 @@ mod inputs;
 #[allow(dead_code, clippy::unwrap_used, reason = "the tests use the rest of it")]
 mod protobuf_fields;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use bumpalo::Bump;
 use tallygate::config::Config;
@@ -36,6 +38,9 @@ use tallygate::exposition::text::Names;
 use tallygate::exposition::{openmetrics, protobuf, text};
 use tallygate::gateway::{BodyFormat, Gateway};
 use tallygate::model::push::Push;
+use tallygate::model::time::Moment;
+use tallygate::store::semantics::Semantics;
+use tallygate::store::{CommitMode, Part as Change, Store, Terms, Transaction};
 
 use inputs::{BOUNDS, FORMATS, empty_gateway, gateway, grouping, large_body, small_body, text_push};
 use protobuf_fields::{family, integer, message, metric, number};
@@ -75,11 +80,16 @@ const PARTS: &[Part] = &[
     part("parse large protobuf", 4, 1, |_| parse_protobuf(large_protobuf())),
     part("prepare small", 100, 1, |_| prepare(small_body(false))),
     part("prepare large", 4, 1, |_| prepare(large_body(false, false))),
+    part("merge small", 100, 1, |_| merge(small_body(false))),
+    part("merge large", 4, 1, |_| merge(large_body(false, false))),
+    // Merges into a draft, compares it to the published version, and publishes it.
+    part("draft small", 100, 1, |_| draft(small_body(false))),
+    part("draft large", 4, 1, |_| draft(large_body(false, false))),
     // Parses, prepares and merges.
     part("push small", 100, 1, |_| push_again(empty_gateway(), small_body(false))),
     part("push large", 4, 1, |_| push_again(empty_gateway(), large_body(false, false))),
     part("push small, new group", 500, 1, |_| push_new_groups(small_body(false))),
-    // Also computes the difference to the published version and commits it.
+    // Parses, prepares, makes a draft and commits it.
     part("push small, durable", 200, 5, |folder| push_again(durable(folder), small_body(false))),
     part("push large, durable", 4, 5, |folder| push_again(durable(folder), large_body(false, false))),
     part("scrape text", 4, 1, |_| scrape(1, large_body(false, false), 0)),
@@ -111,6 +121,40 @@ fn prepare(body: String) -> Calls {
     let parsed = text::parse(body.as_bytes(), Names::Legacy, arena).expect("valid");
     let grouping = grouping(0);
     Box::new(move || drop(Push::prepare(black_box(&parsed), &grouping, true).expect("valid")))
+}
+
+/// A store, and a transaction of one push to it that it has applied once.
+fn store(mode: CommitMode, body: String) -> (Store, Transaction<'static>) {
+    let body: &'static str = body.leak();
+    let arena: &'static Bump = Box::leak(Box::default());
+    let parsed = text::parse(body.as_bytes(), Names::Legacy, arena).expect("valid");
+    let grouping = grouping(0);
+    let push = Push::prepare(&parsed, &grouping, true).expect("valid");
+    let transaction = Transaction::of(Change::Push {
+        grouping: Cow::Owned(grouping.to_static()),
+        push,
+        semantics: Semantics::merging(),
+        source: None,
+        terms: Terms::default(),
+    });
+    let store = Store::new([], mode, Duration::ZERO, 1);
+    store.submit(&transaction, Moment::at(1)).expect("valid");
+    (store, transaction)
+}
+
+fn merge(body: String) -> Calls {
+    let (store, transaction) = store(CommitMode::Never, body);
+    Box::new(move || drop(store.submit(black_box(&transaction), Moment::at(2)).expect("valid")))
+}
+
+fn draft(body: String) -> Calls {
+    let (store, transaction) = store(CommitMode::Before, body);
+    Box::new(move || {
+        let mut draft = store.draft();
+        store.submit_to(&mut draft, black_box(&transaction), Moment::at(2)).expect("valid");
+        drop(black_box(store.difference_of(&draft)));
+        store.publish(draft);
+    })
 }
 
 fn durable(folder: &Path) -> Gateway {
