@@ -365,6 +365,26 @@ impl Committer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::persistence::memory::Memory;
+    use crate::store::CommitMode;
+    use crate::telemetry::Telemetry;
+
+    #[test]
+    fn what_begins_or_looks_without_an_answer_has_failed_until_it_recovers() {
+        let shared = Memory::shared();
+        let store = Arc::new(Store::new([], CommitMode::Before, Duration::ZERO, 1));
+        let engine = Box::new(shared.join(&store));
+        let metrics = Telemetry::new(false, None).unwrap().commits().clone();
+        let (health, clock) = (Arc::new(Health::default()), Arc::new(Clock::new()));
+        let mut committer = Committer::new(store, engine, "memory".to_owned(), metrics, health, clock);
+        for ask in [Committer::begin, Committer::look] {
+            assert!(ask(&mut committer).is_ok() && !committer.is_failing());
+            shared.fail_reads(2);
+            assert!(ask(&mut committer).is_err() && committer.is_failing());
+            assert!(committer.recover().is_err() && committer.is_failing());
+            assert!(committer.recover().is_ok() && !committer.is_failing());
+        }
+    }
 
     #[test]
     fn a_write_that_does_not_end_is_a_failure_after_a_while() {

@@ -11,7 +11,7 @@ use crate::store::idempotency::Record;
 use crate::store::news::News;
 use crate::store::{GroupView, Store};
 
-/// The result of the next call of an engine.
+/// The result of the next call that writes.
 #[derive(Clone, Debug)]
 pub enum Fate {
     /// The call works.
@@ -90,7 +90,8 @@ impl Kept {
 struct Shared {
     kept: Kept,
     fates: VecDeque<Fate>,
-    must_recover: bool,
+    /// How many of the next calls that write nothing fail.
+    failing_reads: u64,
     /// How many commits there were.
     commits: u64,
 }
@@ -101,6 +102,7 @@ pub struct Memory {
     shared: Arc<Mutex<Shared>>,
     /// The number of the last commit that the gateway has seen; `None` if the engine is not shared.
     seen: Option<u64>,
+    must_recover: bool,
 }
 
 impl Memory {
@@ -113,12 +115,17 @@ impl Memory {
     pub fn join(&self, store: &Store) -> Memory {
         let shared = self.lock();
         shared.kept.restore(store);
-        Memory { shared: self.shared.clone(), seen: Some(shared.commits) }
+        Memory { shared: self.shared.clone(), seen: Some(shared.commits), must_recover: false }
     }
 
-    /// Sets the results of the next calls, in order. All further calls work.
+    /// Sets the results of the next calls that write, in order. All further calls work.
     pub fn expect(&self, fates: impl IntoIterator<Item = Fate>) {
         self.lock().fates.extend(fates);
+    }
+
+    /// Makes the next `calls` calls of `begin`, `look` and `prepare_recovery` fail.
+    pub fn fail_reads(&self, calls: u64) {
+        self.lock().failing_reads = calls;
     }
 
     /// The state that a crash at this moment would leave.
@@ -129,6 +136,15 @@ impl Memory {
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn fail_if_told(&mut self) -> Result<(), CommitError> {
+        let mut shared = self.lock();
+        let Some(left) = shared.failing_reads.checked_sub(1) else { return Ok(()) };
+        shared.failing_reads = left;
+        drop(shared);
+        self.must_recover = true;
+        Err(CommitError::new("told to fail"))
+    }
 }
 
 impl Engine for Memory {
@@ -137,10 +153,10 @@ impl Engine for Memory {
     }
 
     fn commit(&mut self, difference: &Difference, latest: i64) -> Result<Committed, CommitError> {
-        let mut shared = self.lock();
-        if shared.must_recover {
+        if self.must_recover {
             return Err(CommitError::new("the engine has failed before"));
         }
+        let mut shared = self.lock();
         if self.seen.is_some_and(|seen| seen < shared.commits) {
             return Ok(Committed::Overtaken);
         }
@@ -151,10 +167,9 @@ impl Engine for Memory {
             shared.commits += 1;
         }
         let commits = shared.commits;
-        shared.must_recover = !matches!(fate, Fate::Works);
-        let has_failed = shared.must_recover;
         drop(shared);
-        if has_failed {
+        self.must_recover = !matches!(fate, Fate::Works);
+        if self.must_recover {
             return Err(CommitError::new("told to fail"));
         }
         self.seen = self.seen.map(|_| commits);
@@ -162,6 +177,7 @@ impl Engine for Memory {
     }
 
     fn look(&mut self, _store: &Store) -> Result<Option<News>, CommitError> {
+        self.fail_if_told()?;
         let shared = self.lock();
         let commits = shared.commits;
         if self.seen.is_none_or(|seen| seen == commits) {
@@ -174,10 +190,11 @@ impl Engine for Memory {
     }
 
     fn prepare_recovery(&mut self) -> Result<Recovery, CommitError> {
+        self.fail_if_told()?;
         if self.seen.is_none() {
             return Ok(Recovery::Write);
         }
-        self.lock().must_recover = false;
+        self.must_recover = false;
         Ok(Recovery::Look)
     }
 
@@ -193,8 +210,9 @@ impl Engine for Memory {
                 latest,
             };
         }
-        shared.must_recover = !matches!(fate, Fate::Works);
-        if shared.must_recover { Err(CommitError::new("told to fail")) } else { Ok(Written::default()) }
+        drop(shared);
+        self.must_recover = !matches!(fate, Fate::Works);
+        if self.must_recover { Err(CommitError::new("told to fail")) } else { Ok(Written::default()) }
     }
 
     fn is_shared(&self) -> bool {

@@ -403,8 +403,8 @@ fn batches() -> impl Strategy<Value = Vec<Batch>> {
 
 // What a store shows.
 
-fn store(tracking: CommitMode) -> Store {
-    Store::new([], tracking, HOUR, 1000)
+fn store(commit_mode: CommitMode) -> Store {
+    Store::new([], commit_mode, HOUR, 1000)
 }
 
 fn shown(store: &Store) -> Vec<String> {
@@ -490,6 +490,7 @@ impl Subject for OfMemory {
     fn disturb(&self, trouble: Trouble) {
         self.0.expect([if trouble.fault.is_multiple_of(2) { Fate::Fails } else { Fate::KeepsAndFails }]);
         self.0.expect((0..trouble.after / 3).map(|_| Fate::Fails));
+        self.0.fail_reads(trouble.fault / 2 % 3);
     }
 
     fn restart(&mut self, store: &Store) -> Box<dyn Engine> {
@@ -513,6 +514,7 @@ impl Subject for OfSharedMemory {
 
     fn disturb(&self, trouble: Trouble) {
         self.0.expect([if trouble.fault.is_multiple_of(2) { Fate::Fails } else { Fate::KeepsAndFails }]);
+        self.0.fail_reads(trouble.fault / 2 % 3);
     }
 
     fn restart(&mut self, store: &Store) -> Box<dyn Engine> {
@@ -595,10 +597,10 @@ impl Subject for OfPostgres {
 /// Restarts, and finds out which of these logs the engine has kept.
 fn restart(
     subject: &mut dyn Subject,
-    tracking: CommitMode,
+    commit_mode: CommitMode,
     logs: &[&[(Request, Moment)]],
 ) -> (Store, Box<dyn Engine>, usize) {
-    let found = store(tracking);
+    let found = store(commit_mode);
     let engine = subject.restart(&found);
     let shown_now = shown(&found);
     let kept = logs.iter().position(|log| shown(&given(log).0) == shown_now);

@@ -61,8 +61,8 @@ fn shown(store: &Store) -> Vec<String> {
     lines
 }
 
-fn store(tracking: CommitMode) -> Store {
-    Store::new([], tracking, Duration::from_secs(3600), 1_000_000)
+fn store(commit_mode: CommitMode) -> Store {
+    Store::new([], commit_mode, Duration::from_secs(3600), 1_000_000)
 }
 
 /// Some clients, while `beside` goes on.
