@@ -51,6 +51,77 @@ fn a_group_is_deleted_once_that_is_confirmed() {
     }
 }
 
+/// Has the answers wait for which `window.hold` says so, until `window.held` is told to go on.
+const HOLD_ANSWERS: &str = "
+    const ask = window.fetch;
+    window.held = [];
+    window.fetch = async (...request) => {
+        const answer = await ask(...request);
+        if (window.hold?.(...request)) await new Promise((goOn) => window.held.push(goOn));
+        return answer;
+    };";
+
+#[test]
+fn a_group_that_a_refresh_took_away_before_the_answer_is_counted_once() {
+    let gateway = Gateway::start(&[]);
+    push_jobs(&gateway, &["a", "b", "c", "d"]);
+    let Some(browser) = Browser::start(DESKTOP) else { return };
+    browser.open(&gateway.url("/"));
+    browser.run(HOLD_ANSWERS);
+    browser.run("window.hold = (_, { method }) => method === 'DELETE'");
+    // A group that is open stays, as one that is gone, until the answer comes.
+    for (job, is_open, next, left) in [("b", false, "c", 3), ("c", true, "d", 2)] {
+        if is_open {
+            browser.click(&toggle(&group(&format!("job=\"{job}\""))));
+            browser.wait_for_count(".family", 1);
+        }
+        browser.click(&remove(job));
+        browser.click("#confirm-delete");
+        browser.wait_for("window.held.length === 1");
+        browser.wait_for_text("#totals", &format!("{left} groups"));
+        browser.run("window.held.pop()()");
+        browser.wait_for_count("dialog[open]", 0);
+        assert_eq!(
+            browser.value("document.querySelector('#said').textContent"),
+            format!("Deleted. {left} groups")
+        );
+        let focused =
+            browser.value("document.activeElement.closest('.group').querySelector('.labels').innerText");
+        assert_eq!(focused, format!("job=\"{next}\""));
+        browser.wait_for_count(".group", left);
+    }
+    let messages = browser.messages();
+    assert!(messages.iter().all(|message| message.contains("404")), "{messages:#?}");
+    browser.finish();
+}
+
+/// The first of two lists is there, and the group that is open in it is still being brought up to date.
+#[test]
+fn a_list_that_is_not_the_last_one_ends_nothing() {
+    let gateway = Gateway::start(&[]);
+    push_jobs(&gateway, &["a", "b"]);
+    let Some(browser) = Browser::start(DESKTOP) else { return };
+    browser.open(&gateway.url("/"));
+    browser.click("#live");
+    browser.click(&toggle(&group(r#"job="a""#)));
+    browser.wait_for_count(".family", 1);
+    gateway.push("/metrics/job/a", "another_total 1\n");
+    browser.run(HOLD_ANSWERS);
+    browser.run("window.hold = (url) => /groups\\/[^/?]+$/.test(url)");
+    browser.click("[data-sort=pushed]");
+    browser.wait_for("window.held.length === 1");
+    browser.run("window.hold = (url) => /groups\\?/.test(url)");
+    browser.press("/job=b");
+    browser.wait_for("window.held.length === 2");
+    browser.run("window.held.shift()()");
+    browser.wait_for_count(".family", 2);
+    assert_eq!(browser.value("document.querySelector('#groups').ariaBusy"), "true");
+    browser.run("window.held.shift()()");
+    browser.wait_for("document.querySelector('#groups').ariaBusy === 'false'");
+    assert_eq!(browser.text("#totals"), "1 of 2 groups, 1 of 3 series");
+    browser.finish();
+}
+
 #[test]
 fn a_deletion_that_fails_says_so_and_can_be_repeated() {
     let gateway = Gateway::start(&[]);

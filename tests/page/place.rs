@@ -52,7 +52,7 @@ fn a_push_appears_without_a_loss_of_place() {
     browser.finish();
 }
 
-/// The list of what was typed last may come after the reader has opened a group of what was typed before.
+/// A group that is open stays open when the filter or the order changes, as long as the new list has it.
 #[test]
 fn what_is_open_stays_open_while_the_filter_and_the_order_show_it() {
     let gateway = Gateway::start(&[]);

@@ -27,6 +27,7 @@ export class Groups {
   #order = [];
   #counts = null;
   #turn = 0;
+  #shows = 0;
   #loading = null;
   #purpose = "";
   /** Sees when the reader comes near the end of what is loaded. */
@@ -62,8 +63,11 @@ export class Groups {
   /** Shows the list for another filter or order; what is open in `state` is opened wherever it is. */
   async show(state, keeps) {
     this.#state = state;
+    const shows = ++this.#shows;
     this.#list.setAttribute("aria-busy", "true");
     const isDone = await this.#load("show", 0, api.GROUPS, keeps ? state.open : null);
+    // While open groups were brought up to date, the reader may have asked for another list.
+    if (shows !== this.#shows) return null;
     if (isDone !== null) this.#list.setAttribute("aria-busy", "false");
     return isDone;
   }
@@ -215,10 +219,10 @@ export class Groups {
   }
 
   /** Gives the focus to what follows a row that goes away. */
-  #focusAfter(id, wanted) {
-    const at = this.#order.indexOf(id);
-    const next = this.#order.slice(at + 1).find((other) => wanted.has(other));
-    const previous = this.#order.slice(0, at).reverse().find((other) => wanted.has(other));
+  #focusAfter(id, wanted, order = this.#order) {
+    const at = order.indexOf(id);
+    const next = order.slice(at + 1).find((other) => wanted.has(other));
+    const previous = order.slice(0, at).reverse().find((other) => wanted.has(other));
     const row = this.#rows.get(next || previous);
     if (row) row.button.focus({ preventScroll: true });
     else byId("filter").focus({ preventScroll: true });
@@ -322,30 +326,24 @@ export class Groups {
 
   #askDelete(row) {
     confirm(row.question, row.countText, "Delete", async (close) => {
+      const [order, counts] = [this.#order, this.#counts];
       await api.deleteGroup(row.group.path);
       close();
-      this.#drop(row);
+      this.#drop(row, order, counts);
       say(`Deleted. ${counted(this.#counts.total, "group")}`);
       this.refresh();
     });
   }
 
-  /** Takes a group that was deleted out of the list. The rest stays where it is. */
-  #drop(row) {
+  /**
+   * Takes a group that was deleted out of the list. The rest stays where it is. `before` and `counts` are the order and
+   * the counts when the deletion began.
+   */
+  #drop(row, before, counts) {
     const order = this.#order.filter((id) => id !== row.id);
-    this.#focusAfter(row.id, new Set(order));
-    // A refresh came first.
-    if (order.length === this.#order.length) return;
-    const { group } = row;
-    const { total, matching, total_series: allSeries, series } = this.#counts;
+    this.#focusAfter(row.id, new Set(order), before);
     this.#settle(order);
-    this.#counts = {
-      ...this.#counts,
-      total: total - 1,
-      matching: matching - 1,
-      total_series: allSeries - group.series,
-      series: series - group.series,
-    };
+    this.#uncount({ groups: 1, series: row.group.series }, counts);
     this.#summary();
     if (row.isOpen) this.#changed();
   }
@@ -390,9 +388,10 @@ export class Groups {
     const items = groups.slice(0, LISTED).map(({ labels }) => selector(labels));
     if (groups.length > LISTED) items.push(`and ${counted(groups.length - LISTED, "more group")}`);
     const act = async (close) => {
+      const counts = this.#counts;
       const deleted = await api.deleteGroups(groups.map((group) => group.id));
       close();
-      this.#dropAll(new Set(groups.map((group) => group.id)), deleted);
+      this.#dropAll(new Set(groups.map((group) => group.id)), deleted, counts);
       say(`Deleted: ${counted(deleted.groups, "group")}.`);
       this.refresh();
     };
@@ -400,20 +399,25 @@ export class Groups {
   }
 
   /** Takes groups that were deleted out of the list. */
-  #dropAll(ids, { groups, series }) {
-    const { total, matching, total_series: allSeries, series: shownSeries } = this.#counts;
-    const left = (all, gone) => Math.max(0, all - gone);
+  #dropAll(ids, deleted, counts) {
     this.#settle(this.#order.filter((id) => !ids.has(id)));
-    this.#counts = {
-      ...this.#counts,
-      total: left(total, groups),
-      matching: left(matching, groups),
-      total_series: left(allSeries, series),
-      series: left(shownSeries, series),
-    };
+    this.#uncount(deleted, counts);
     this.#summary();
     this.#changed();
     byId("filter").focus();
+  }
+
+  /** Takes what was deleted off the counts, unless a refresh has brought others since there were these. */
+  #uncount({ groups, series }, counts) {
+    if (this.#counts !== counts) return;
+    const left = (all, gone) => Math.max(0, all - gone);
+    this.#counts = {
+      ...counts,
+      total: left(counts.total, groups),
+      matching: left(counts.matching, groups),
+      total_series: left(counts.total_series, series),
+      series: left(counts.series, series),
+    };
   }
 
   /** The group that an element is in. */
