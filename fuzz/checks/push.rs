@@ -210,7 +210,7 @@ fn plain(shown: &[u8], format: BodyFormat) -> Vec<u8> {
     let mut lines: Vec<String> = text.lines().map(plain).collect();
     // Only an invalid histogram is shown as a family of buckets without a type. Pushed again, that is a family like any
     // other, sorted by its labels as texts.
-    if lines.iter().any(|line| line.ends_with("_bucket unknown\n")) {
+    if lines.iter().any(|line| line.ends_with("_bucket unknown\n") || line.ends_with("_bucket\" unknown\n")) {
         lines.sort_unstable();
     }
     lines.concat().into_bytes()
