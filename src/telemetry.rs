@@ -54,7 +54,7 @@ metrics! {
         pushes: IntCounterVec by ["result"] = "tallygate_pushes_total",
             "Pushes by what became of them.";
         refusals: IntCounterVec by ["reason"] = "tallygate_refused_pushes_total",
-            "Well-formed pushes that were refused, by what was wrong with them.";
+            "Refused pushes, by what was wrong with them.";
         suspected: IntCounter = "tallygate_suspected_running_totals_total",
             "Accepted pushes that seem to come from the process that pushed before, with totals that went on: what \
              they add is counted twice.";
@@ -192,7 +192,7 @@ impl Telemetry {
         self.metrics.pushes.with_label_values(&["malformed"]).inc();
     }
 
-    /// Counts a well-formed push that was refused for this reason.
+    /// Counts a push that was refused for this reason.
     pub fn push_refused(&self, reason: &str) {
         self.metrics.pushes.with_label_values(&["refused"]).inc();
         self.metrics.refusals.with_label_values(&[reason]).inc();

@@ -1,6 +1,6 @@
-//! Waits for the results of requests, and counts and logs what becomes of pushes in one place.
+//! Waits for the results of requests, and counts and logs what becomes of the pushes that reach the gateway.
 
-use super::{Failure, Gateway, Pending, Place, PushError, PushRequest};
+use super::{Failure, Gateway, Pending, Place, PushError, PushRequest, TargetFault};
 use crate::exposition::ending;
 use crate::model::labels::ShownLabels;
 use crate::model::refusal::Refusal;
@@ -21,12 +21,15 @@ impl Gateway {
                 "failed to parse text"
             }
             PushError::Forbidden(_) | PushError::Target { .. } => {
+                if let PushError::Target { fault: TargetFault::OverLimit(over), .. } = error {
+                    self.telemetry.limits().hit(over.limit());
+                }
                 self.telemetry.push_refused("rule");
                 "push refused by a rule"
             }
             PushError::Header(_) => {
                 self.telemetry.push_refused("header");
-                "push with a header that can't be used"
+                "push refused because of a header"
             }
             // They are counted when their result is known.
             PushError::Refused { .. } | PushError::Failed(_) => return,

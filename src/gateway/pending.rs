@@ -40,7 +40,7 @@ impl Failure {
 /// The pending result of a request; see [`Gateway::pushed`](super::Gateway::pushed) and
 /// [`Gateway::done`](super::Gateway::done).
 #[derive(Debug)]
-#[must_use = "whoever made the request has to learn what became of it"]
+#[must_use = "`Gateway::pushed` or `Gateway::done` waits for the result and counts it"]
 pub enum Pending {
     /// The result is known.
     Done(Result<Outcome, Failure>),
