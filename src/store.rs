@@ -81,7 +81,7 @@ const FREE_SLOTS: usize = 10_000;
 /// What each further free slot takes, in bytes.
 const SLOT_BYTES: u64 = 80;
 
-/// When changes of a store are committed, if they are.
+/// Whether changes are committed, and whether that is before or after they become visible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CommitMode {
     /// Never: the store is in memory only.

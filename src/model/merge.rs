@@ -60,7 +60,7 @@ pub enum Buckets {
 /// What rules say of a pushed family. The default is what holds without rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FamilyTerms {
-    /// How gauges and untyped values are merged. `None` for as their type says.
+    /// How gauges and untyped values are merged. If `None`, their type decides.
     pub merge: Option<Merge>,
     /// What values are, for counters, histograms and summaries.
     pub temporality: Temporality,
@@ -97,7 +97,7 @@ impl Merge {
         matches!(self, Merge::Last | Merge::Fold(_))
     }
 
-    /// Whether a rule may have the values of a family of this kind merged otherwise.
+    /// Whether a rule may change how the values of a family of this kind are merged.
     pub fn is_free_for(kind: Kind) -> bool {
         matches!(kind, Kind::Gauge | Kind::Untyped)
     }

@@ -47,7 +47,7 @@ impl MetricDecision {
         pushed.filter(|_| !is_ruled)
     }
 
-    /// Whether values meet as in this other decision.
+    /// Whether values are merged as in this other decision.
     pub(super) fn merges_like(&self, other: &MetricDecision) -> bool {
         let rules = |decision: &MetricDecision| {
             (decision.merge, decision.temporality, decision.buckets, decision.series_ttl)

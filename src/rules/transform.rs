@@ -107,7 +107,7 @@ impl<'a> Origin<'a> {
         self.family.kind.unwrap_or(Kind::Untyped)
     }
 
-    /// Whether values meet as those of the other family do.
+    /// Whether values are merged as those of the other family are.
     fn merges_like(&self, other: &Origin<'_>) -> bool {
         let mode = |origin: &Origin<'_>| origin.decision.mode_that_counts(origin.family.clear_mode);
         self.decision.merges_like(&other.decision) && mode(self) == mode(other)

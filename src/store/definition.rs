@@ -47,7 +47,7 @@ impl Definition {
         Definition { name, kind: AtomicU8::new(kind as u8), merge }
     }
 
-    /// How the values of the family meet where pushes are aggregated. Types that can take each other's place in a
+    /// How the values of the family are merged where pushes are aggregated. Types that can take each other's place in a
     /// definition have the same.
     pub fn merge(&self) -> Merge {
         self.merge

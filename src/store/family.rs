@@ -175,7 +175,7 @@ impl Family {
         self.bytes
     }
 
-    /// By how many bytes the series grow that are there, when pushed series meet them.
+    /// By how many bytes the existing series grow when pushed ones are merged into them.
     pub fn growth(&self, push: &Push, pushed: &push::Family, placement: &Placement, merge: Merge) -> i64 {
         let known = push.series(pushed).iter().zip(&placement.positions).filter(|(_, at)| is_known(**at));
         let growth = known.filter_map(|(one, &at)| {

@@ -128,7 +128,7 @@ pub enum OwnedValue {
 }
 
 impl OwnedValue {
-    /// Merges the state of another series of the same type into it, whose latest push came later.
+    /// Merges in the state of another series of the same type, whose latest push is newer.
     pub fn merge(&mut self, later: &OwnedValue, merge: Merge) {
         if merge.replaces() {
             *self = later.clone();

@@ -43,7 +43,7 @@ pub struct FamilyView {
     pub kind: Kind,
     /// Help text and unit of this group's latest push.
     pub metadata: Metadata,
-    /// How its values meet where the latest push was under a rule that says so.
+    /// How its values are merged where the latest push was under a rule that says so.
     pub rule: Option<Merge>,
     /// When the latest push with this family was accepted, in nanoseconds since the epoch.
     pub pushed_at: i64,

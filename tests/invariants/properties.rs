@@ -134,14 +134,14 @@ fn pushes(family: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<Pu
 /// A push of series of `c_total` to a group with some of the labels that the series have, or the deletion of that
 /// group.
 #[derive(Clone, Debug)]
-struct Meeting {
+struct Change {
     /// 0 pushes, 1 puts, 2 deletes.
     action: usize,
     group: BTreeMap<&'static str, &'static str>,
     series: BTreeSet<BTreeMap<&'static str, &'static str>>,
 }
 
-fn meetings() -> impl Strategy<Value = Vec<Meeting>> {
+fn changes() -> impl Strategy<Value = Vec<Change>> {
     let labels = || {
         let value = || prop::option::weighted(0.4, prop::sample::select(vec!["1", "2"]));
         let named = |(a, b, c): (_, _, _)| {
@@ -153,17 +153,17 @@ fn meetings() -> impl Strategy<Value = Vec<Meeting>> {
         (value(), value(), value()).prop_map(named)
     };
     let series = prop::collection::btree_set(labels(), 1..4);
-    let meeting = (prop::sample::select(vec![0, 0, 0, 1, 2]), labels(), series)
-        .prop_map(|(action, group, series)| Meeting { action, group, series });
-    prop::collection::vec(meeting, 1..30)
+    let change = (prop::sample::select(vec![0, 0, 0, 1, 2]), labels(), series)
+        .prop_map(|(action, group, series)| Change { action, group, series });
+    prop::collection::vec(change, 1..30)
 }
 
 proptest! {
     #[test]
-    fn no_series_stands_in_two_groups(meetings in meetings()) {
+    fn no_series_stands_in_two_groups(changes in changes()) {
         let gateway = gateway();
         let mut groups: BTreeMap<BTreeMap<&str, &str>, BTreeSet<BTreeMap<&str, &str>>> = BTreeMap::new();
-        for Meeting { action, group, series } in meetings {
+        for Change { action, group, series } in changes {
             let label = |(name, value): (&&'static str, &&'static str)| {
                 GroupingLabel { name: (*name).into(), value: (*value).into() }
             };

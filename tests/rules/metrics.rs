@@ -1,4 +1,4 @@
-//! `[[metrics]]`: how values meet.
+//! `[[metrics]]`: how values are merged.
 
 use crate::support::Gateway;
 

@@ -105,7 +105,8 @@ impl TextWriter {
     }
 }
 
-/// The same as [`write_end`], which is inlined only where few call it: that is left to nearly all lines.
+/// As [`write_end`], but apart from it, so that the compiler inlines that into [`TextWriter::plain_number`], which writes
+/// nearly all lines.
 #[inline]
 fn write_value(out: &mut Vec<u8>, value: f64) {
     out.push(b' ');

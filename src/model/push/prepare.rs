@@ -51,7 +51,7 @@ impl Push {
         Push::prepare_under(body, grouping, aggregate, limits, None)
     }
 
-    /// The same where rules say how values meet: `terms` is called with each family. Without
+    /// The same where rules say how values are merged: `terms` is called with each family. Without
     /// `aggregate` nothing of it counts.
     ///
     /// # Errors

@@ -102,7 +102,7 @@ pub(super) struct FamilyRow<'a> {
 /// What only some families have in their rows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FamilyTerms {
-    /// How values meet where a rule says so.
+    /// How values are merged where a rule says so.
     pub(super) rule: Option<Merge>,
     /// The number of the type that the family of a source has.
     pub(super) kind: Option<u8>,

@@ -87,7 +87,7 @@ impl Placement {
 
 impl Family {
     /// Adds the folded series of a push to the overflow series, one after the other. The first one makes it as any new
-    /// series that meets nothing, by `first`. What is folded over sources comes from this one together.
+    /// series that is merged into nothing, by `first`. What is folded over sources comes from this one together.
     pub(super) fn add_overflow(
         &mut self,
         push: &Push,

@@ -1,4 +1,4 @@
-//! What a family has to do with sources: how its values meet, and how many sources have its series.
+//! What a family has to do with sources: how its values are merged, and how many sources have its series.
 
 use crate::model::merge::{Fold, Merge};
 use crate::model::push;
@@ -7,7 +7,7 @@ use crate::store::family::Family;
 use crate::store::piece::{PIECE_ROWS, Piece};
 
 impl Family {
-    /// How its values meet.
+    /// How its values are merged.
     pub fn merge_rule(&self) -> Merge {
         self.rule.unwrap_or_else(|| self.definition.merge())
     }

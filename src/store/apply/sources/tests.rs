@@ -43,7 +43,7 @@ fn shown(store: &Store) -> Vec<String> {
 }
 
 #[test]
-fn gauges_meet_as_rules_say() {
+fn gauges_are_merged_as_rules_say() {
     let values = ["3", "-2", "NaN", "7", "1"];
     let cases = [
         (Merge::Last, Some("g 1")),
