@@ -168,8 +168,9 @@ impl Queue {
     }
 
     /// Waits for requests and takes a batch. `None` when the queue is closed. Returns an empty batch now and then
-    /// if `is_impatient`, so that the caller can try the disk again or look what others have committed.
-    fn take(&self, is_impatient: bool) -> Option<Batch> {
+    /// if `is_impatient`, so that the caller can try the disk again or look what others have committed. `has_company` says
+    /// whether requests come several at a time: then those that come with the first one share its commit.
+    fn take(&self, is_impatient: bool, has_company: bool) -> Option<Batch> {
         let mut waiting = self.lock();
         while waiting.jobs.is_empty() && waiting.lookers.is_empty() {
             if waiting.is_closed {
@@ -185,9 +186,13 @@ impl Queue {
                 waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
             }
         }
+        drop(waiting);
+        if has_company {
+            // The first request wakes the thread. On a single core, others are only about to come then.
+            std::thread::yield_now();
+        }
         let mut batch = Batch::default();
-        waiting.move_to(&mut batch);
-        self.metrics.depth(waiting.jobs.len());
+        self.top_up(&mut batch);
         Some(batch)
     }
 
@@ -229,8 +234,12 @@ impl Work {
     fn run(mut self) {
         let _fails = FailOnPanic(self.committer.health().clone());
         let _closes = CloseOnDrop(self.queue.clone());
-        while let Some(mut batch) = self.queue.take(self.committer.is_shared() || self.committer.is_failing())
+        // As it was the last time.
+        let mut has_company = false;
+        while let Some(mut batch) =
+            self.queue.take(self.committer.is_shared() || self.committer.is_failing(), has_company)
         {
+            has_company = batch.jobs.len() > 1;
             let is_current = self.is_ready() && self.do_at_once(&mut batch);
             // What others have committed may expire, too.
             if self.store.take_sooner()
