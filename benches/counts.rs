@@ -37,6 +37,7 @@ use tallygate::exposition::negotiation::{Format, Offers};
 use tallygate::exposition::text::Names;
 use tallygate::exposition::{openmetrics, protobuf, text};
 use tallygate::gateway::{BodyFormat, Gateway};
+use tallygate::model::body::Body;
 use tallygate::model::push::Push;
 use tallygate::model::time::Moment;
 use tallygate::store::semantics::Semantics;
@@ -114,22 +115,22 @@ fn parse_protobuf(body: Vec<u8>) -> Calls {
     Box::new(move || drop(protobuf::parse(black_box(&body), &Bump::new()).expect("valid")))
 }
 
-fn prepare(body: String) -> Calls {
-    // The body and the arena live until the process ends.
-    let body: &'static str = body.leak();
+/// A parsed text, which lives with its arena until the process ends.
+fn parsed(body: String) -> Body<'static> {
     let arena: &'static Bump = Box::leak(Box::default());
-    let parsed = text::parse(body.as_bytes(), Names::Legacy, arena).expect("valid");
+    text::parse(body.leak().as_bytes(), Names::Legacy, arena).expect("valid")
+}
+
+fn prepare(body: String) -> Calls {
+    let parsed = parsed(body);
     let grouping = grouping(0);
     Box::new(move || drop(Push::prepare(black_box(&parsed), &grouping, true).expect("valid")))
 }
 
 /// A store, and a transaction of one push to it that it has applied once.
 fn store(mode: CommitMode, body: String) -> (Store, Transaction<'static>) {
-    let body: &'static str = body.leak();
-    let arena: &'static Bump = Box::leak(Box::default());
-    let parsed = text::parse(body.as_bytes(), Names::Legacy, arena).expect("valid");
     let grouping = grouping(0);
-    let push = Push::prepare(&parsed, &grouping, true).expect("valid");
+    let push = Push::prepare(&parsed(body), &grouping, true).expect("valid");
     let transaction = Transaction::of(Change::Push {
         grouping: Cow::Owned(grouping.to_static()),
         push,

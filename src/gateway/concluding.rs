@@ -1,5 +1,7 @@
 //! Waits for the results of requests, and counts and logs what becomes of the pushes that reach the gateway.
 
+use std::fmt::Display;
+
 use super::{Failure, Gateway, Pending, Place, PushError, PushRequest, TargetFault};
 use crate::exposition::ending;
 use crate::model::labels::ShownLabels;
@@ -34,13 +36,7 @@ impl Gateway {
             // They are counted when their result is known.
             PushError::Refused { .. } | PushError::Failed(_) => return,
         };
-        tracing::debug!(
-            method = push.method.name(),
-            source = %push.client,
-            group = %ShownLabels::of(push.grouping.key()),
-            err = %error,
-            "{what}"
-        );
+        log_for_debugging(push, error, what);
     }
 
     /// Waits for the result of a push.
@@ -118,13 +114,7 @@ impl Gateway {
                     self.telemetry.limits().hit(full.limit);
                 }
                 self.telemetry.push_refused(failure.reason());
-                tracing::debug!(
-                    method = push.method.name(),
-                    source = %push.client,
-                    group = %ShownLabels::of(push.grouping.key()),
-                    err = %failure,
-                    "push not applied"
-                );
+                log_for_debugging(push, &failure, "push not applied");
                 Err(PushError::Failed(failure))
             }
         }
@@ -171,4 +161,15 @@ impl Gateway {
         );
         PushError::Refused { refusal: Box::new(refusal), place }
     }
+}
+
+/// Logs at the level debug why a push was not accepted.
+fn log_for_debugging(push: &PushRequest<'_>, error: &dyn Display, what: &str) {
+    tracing::debug!(
+        method = push.method.name(),
+        source = %push.client,
+        group = %ShownLabels::of(push.grouping.key()),
+        err = %error,
+        "{what}"
+    );
 }

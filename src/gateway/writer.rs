@@ -234,7 +234,7 @@ impl Work {
     fn run(mut self) {
         let _fails = FailOnPanic(self.committer.health().clone());
         let _closes = CloseOnDrop(self.queue.clone());
-        // As it was the last time.
+        // Whether the last batch had several requests.
         let mut has_company = false;
         while let Some(mut batch) =
             self.queue.take(self.committer.is_shared() || self.committer.is_failing(), has_company)

@@ -25,10 +25,17 @@ pub fn write_f64(out: &mut Vec<u8>, value: f64) {
 #[inline]
 pub fn write_end(out: &mut Vec<u8>, value: f64) {
     if !short::write_end(out, value) {
-        out.push(b' ');
-        write_f64(out, value);
-        out.push(b'\n');
+        write_long_end(out, value);
     }
+}
+
+/// As [`write_end`], slower and in fewer instructions: for where few lines are written, so that the compiler inlines
+/// [`write_end`] where many are.
+#[inline]
+pub fn write_long_end(out: &mut Vec<u8>, value: f64) {
+    out.push(b' ');
+    write_f64(out, value);
+    out.push(b'\n');
 }
 
 /// Appends the end of a line as [`write_end`] does, with a count.

@@ -5,7 +5,7 @@ use crate::exposition::written::{Full, Head, Labels};
 use crate::model::escaping::Escaping;
 use crate::model::histogram::Histogram;
 use crate::model::kind::Kind;
-use crate::model::number::{format_f64, write_count_end, write_end, write_f64};
+use crate::model::number::{format_f64, write_count_end, write_end, write_long_end};
 use crate::model::summary::Summary;
 
 /// Writes the text format, version 0.0.4 or 1.0.0.
@@ -52,7 +52,7 @@ impl TextWriter {
     #[inline]
     pub fn number(&self, out: &mut Vec<u8>, labels: Labels<'_>, value: f64) {
         self.lines.plain(out, "", labels);
-        write_value(out, value);
+        write_long_end(out, value);
     }
 
     /// Writes a series of a number whose label names need no quotes.
@@ -101,15 +101,6 @@ impl TextWriter {
     #[inline]
     fn sample(&self, out: &mut Vec<u8>, suffix: &str, block: &[u8], extra: Option<(&str, &str)>, value: f64) {
         self.lines.series(out, suffix, block, extra.map(|(name, value)| (name, value.as_bytes())));
-        write_value(out, value);
+        write_long_end(out, value);
     }
-}
-
-/// As [`write_end`], but apart from it, so that the compiler inlines that into [`TextWriter::plain_number`], which writes
-/// nearly all lines.
-#[inline]
-fn write_value(out: &mut Vec<u8>, value: f64) {
-    out.push(b' ');
-    write_f64(out, value);
-    out.push(b'\n');
 }
